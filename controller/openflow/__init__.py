@@ -1,0 +1,1 @@
+"""OpenFlow 1.3 towards the bridges of this host: framing, codec, sessions, reconciliation."""

@@ -1,0 +1,236 @@
+"""The topology as frozen values, in the words of the Network API v2.0.
+
+Every object here is valid by construction: a constructor raises :class:`ValueError` with a text that
+names the attribute, so that a bad row or document element is found where it enters.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+
+import netaddr
+
+VLAN_MIN, VLAN_MAX = 1, 4094
+"""VLAN ids that a network may use (IEEE 802.1Q; 0 and 4095 are reserved)."""
+
+
+class NetworkType(str, Enum):
+    """``provider:network_type``: how a network crosses from one host to another."""
+
+    GRE = "gre"
+    VXLAN = "vxlan"
+    GENEVE = "geneve"
+    VLAN = "vlan"
+    FLAT = "flat"
+    LOCAL = "local"
+
+    @property
+    def is_tunnel(self) -> bool:
+        """True for the types that travel in tunnels between hosts."""
+        return self in (NetworkType.GRE, NetworkType.VXLAN, NetworkType.GENEVE)
+
+    @property
+    def is_physical(self) -> bool:
+        """True for the types that need a ``provider:physical_network``."""
+        return self in (NetworkType.VLAN, NetworkType.FLAT)
+
+    @property
+    def segmentation_range(self) -> tuple[int, int] | None:
+        """Smallest and largest ``provider:segmentation_id`` that the encapsulation can carry, if it has one.
+
+        GRE keys are 32 bits (RFC 2890), VXLAN and Geneve network identifiers 24 (RFC 7348, RFC 8926).
+        """
+        if self is NetworkType.GRE:
+            return 1, 2**32 - 1
+        if self in (NetworkType.VXLAN, NetworkType.GENEVE):
+            return 1, 2**24 - 1
+        if self is NetworkType.VLAN:
+            return VLAN_MIN, VLAN_MAX
+        return None
+
+
+class PortStatus(str, Enum):
+    """``status`` of a port in the Network API."""
+
+    ACTIVE = "ACTIVE"
+    DOWN = "DOWN"
+    BUILD = "BUILD"
+
+
+def canonical_uuid(value: str, attribute: str) -> str:
+    """Return ``value`` as a lower-case UUID with hyphens.
+
+    :raises ValueError: it is not a UUID
+    """
+    try:
+        return str(uuid.UUID(value))
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"{attribute}: {value!r} is not a UUID") from None
+
+
+def canonical_mac(value: str, attribute: str = "mac_address") -> str:
+    """Return ``value`` as ``fa:16:3e:00:00:01``.
+
+    :raises ValueError: it is no MAC address, or one that no port can have (multicast, all zeros)
+    """
+    try:
+        eui = netaddr.EUI(value, version=48, dialect=netaddr.mac_unix_expanded)
+    except (netaddr.AddrFormatError, ValueError, TypeError):
+        raise ValueError(f"{attribute}: {value!r} is not a MAC address") from None
+    if int(eui) == 0:
+        raise ValueError(f"{attribute}: {eui} is not the address of a port")
+    if eui.words[0] & 1:
+        raise ValueError(f"{attribute}: {eui} is a multicast address, a port needs a unicast one")
+    return str(eui)
+
+
+def canonical_ip(value: str, attribute: str) -> str:
+    """Return an IPv4 or IPv6 address in its canonical text form.
+
+    :raises ValueError: it is not an IP address
+    """
+    try:
+        return str(netaddr.IPAddress(value, flags=netaddr.INET_PTON))
+    except (netaddr.AddrFormatError, ValueError, TypeError):
+        raise ValueError(f"{attribute}: {value!r} is not an IP address") from None
+
+
+def canonical_cidr(value: str, attribute: str = "cidr") -> str:
+    """Return a subnet as ``10.1.1.0/24``.
+
+    :raises ValueError: it is no CIDR, or host bits are set
+    """
+    try:
+        network = netaddr.IPNetwork(value, flags=netaddr.INET_PTON)
+    except (netaddr.AddrFormatError, ValueError, TypeError):
+        raise ValueError(f"{attribute}: {value!r} is not a CIDR such as 10.1.1.0/24") from None
+    if "/" not in str(value) or network.ip != network.network:
+        raise ValueError(f"{attribute}: {value!r} is not a CIDR such as {network.cidr}")
+    return str(network.cidr)
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """An IP range of a network.
+
+    :param id: UUID
+    :param cidr: canonical, e.g. ``10.1.1.0/24``
+    :param gateway_ip: inside ``cidr``, or None
+    """
+
+    id: str
+    cidr: str
+    gateway_ip: str | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", canonical_uuid(self.id, "id"))
+        object.__setattr__(self, "cidr", canonical_cidr(self.cidr))
+        if self.gateway_ip is not None:
+            object.__setattr__(self, "gateway_ip", canonical_ip(self.gateway_ip, "gateway_ip"))
+            if not self.contains(self.gateway_ip):
+                raise ValueError(f"gateway_ip: {self.gateway_ip} is not in {self.cidr}")
+
+    def contains(self, ip_address: str) -> bool:
+        """True when the address is of this subnet."""
+        return netaddr.IPAddress(ip_address) in netaddr.IPNetwork(self.cidr)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A layer-2 broadcast domain.
+
+    :param id: UUID
+    :param network_type: ``provider:network_type``
+    :param physical_network: ``provider:physical_network``; set for vlan and flat, None for all others
+    :param segmentation_id: ``provider:segmentation_id``; set for gre, vxlan, geneve and vlan, None for all others
+    """
+
+    id: str
+    network_type: NetworkType
+    segmentation_id: int | None = None
+    physical_network: str | None = None
+    name: str = ""
+    admin_state_up: bool = True
+    subnets: tuple[Subnet, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", canonical_uuid(self.id, "id"))
+        object.__setattr__(self, "network_type", NetworkType(self.network_type))
+        kind = self.network_type.value
+        if self.network_type.is_physical and not self.physical_network:
+            raise ValueError(f"provider:physical_network: a {kind} network needs one")
+        if not self.network_type.is_physical and self.physical_network:
+            raise ValueError(f"provider:physical_network: a {kind} network has none")
+        limits = self.network_type.segmentation_range
+        if limits is None:
+            if self.segmentation_id is not None:
+                raise ValueError(f"provider:segmentation_id: a {kind} network has none")
+        elif self.segmentation_id is None:
+            raise ValueError(f"provider:segmentation_id: a {kind} network needs one")
+        elif not limits[0] <= self.segmentation_id <= limits[1]:
+            raise ValueError(
+                f"provider:segmentation_id: {self.segmentation_id} is not in {limits[0]}..{limits[1]} of {kind}"
+            )
+
+
+@dataclass(frozen=True)
+class FixedIp:
+    """An address of a port, in a subnet of its network."""
+
+    ip_address: str
+    subnet_id: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ip_address", canonical_ip(self.ip_address, "ip_address"))
+        object.__setattr__(self, "subnet_id", canonical_uuid(self.subnet_id, "subnet_id"))
+
+
+@dataclass(frozen=True)
+class Port:
+    """A device's place on a network.
+
+    :param requested_host: ``binding:host_id``: only that host may bind the port; None: any
+    :param host: the host that has bound it (its claim), None while no host has
+    :param status: what the binding host last reported
+    """
+
+    id: str
+    network_id: str
+    mac_address: str
+    fixed_ips: tuple[FixedIp, ...] = ()
+    name: str = ""
+    device_id: str = ""
+    device_owner: str = ""
+    admin_state_up: bool = True
+    requested_host: str | None = None
+    host: str | None = None
+    status: PortStatus = PortStatus.DOWN
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", canonical_uuid(self.id, "id"))
+        object.__setattr__(self, "network_id", canonical_uuid(self.network_id, "network_id"))
+        object.__setattr__(self, "mac_address", canonical_mac(self.mac_address))
+        object.__setattr__(self, "status", PortStatus(self.status))
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine whose Open vSwitch a controller manages.
+
+    :param tunnel_ips: underlay addresses (``[ovs] local_ip``); empty for a host without tunnels
+    :param tunnel_types: values of :class:`NetworkType` that it can encapsulate, preferred first
+    :param bridge_mappings: physical network → bridge
+    """
+
+    name: str
+    tunnel_ips: tuple[str, ...] = ()
+    tunnel_types: tuple[str, ...] = ()
+    bridge_mappings: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("name: a host needs one")
+        object.__setattr__(self, "tunnel_ips", tuple(canonical_ip(ip, "tunnel_ips") for ip in self.tunnel_ips))

@@ -1,0 +1,1 @@
+"""The topology database as an OVSDB: schema, client replica and embedded server."""

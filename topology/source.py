@@ -1,0 +1,86 @@
+"""Where a controller learns the topology from, and where it reports to, without saying how it is stored.
+
+The topology OVSDB is one source; a Neutron server can become another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from topology.model import Host, Network, Port, PortStatus
+
+
+@dataclass(frozen=True)
+class RowProblem:
+    """A row that breaks a rule of the model and is therefore treated as absent.
+
+    :param where: table and row, e.g. ``Port 99f91280-…``
+    :param object_id: id of the object, as far as the row has one
+    :param reason: what is wrong with it
+    """
+
+    where: str
+    object_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TopologyBatch:
+    """Changes that became visible together.
+
+    In the maps, None stands for an object that is gone.
+
+    :param complete: the batch is a whole snapshot and replaces all that was known before
+    """
+
+    complete: bool
+    networks: Mapping[str, Network | None] = field(default_factory=dict)
+    ports: Mapping[str, Port | None] = field(default_factory=dict)
+    hosts: Mapping[str, Host | None] = field(default_factory=dict)
+    problems: tuple[RowProblem, ...] = ()
+
+
+@dataclass(frozen=True)
+class PortReport:
+    """What this host says of a port.
+
+    :param claim: True: the port is bound here: its ``host`` becomes ``host`` and its status ``status``. False: it is
+        not: where ``host`` still holds the claim, that is given up and the status becomes ``status``; where it does
+        not, nothing changes.
+    """
+
+    port_id: str
+    host: str
+    claim: bool
+    status: PortStatus
+
+
+class TopologySource(Protocol):
+    """A live view of the topology."""
+
+    @property
+    def connection(self) -> str:
+        """The OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``."""
+
+    @property
+    def connected(self) -> bool:
+        """True while the view is being kept current."""
+
+    def start(self, listener: Callable[[TopologyBatch], None]) -> None:
+        """Begin to follow the topology, for ever: connect, re-connect, and hand each batch to ``listener``.
+
+        Returns at once, also when the server is down. The first batch after each (re)connection is complete.
+        ``listener`` is called in another thread and must only enqueue.
+        """
+
+    def report(self, reports: Iterable[PortReport]) -> int:
+        """Write reports in one transaction; ports that are gone are passed over, rows that are right stay untouched.
+
+        :returns: the number of rows changed
+        :raises TopologyUnavailable: the database does not answer; nothing was written
+        """
+
+    def stop(self) -> None:
+        """End the connection and its threads."""
