@@ -1,0 +1,56 @@
+"""Cookies say who owns a flow: a fixed mark, the app that made it, the object that it serves.
+
+::
+
+     63            48 47    40 39                                     0
+    +----------------+--------+----------------------------------------+
+    | owner 0x7b1d   | app    | digest of the object's id              |
+    +----------------+--------+----------------------------------------+
+
+The layout is stable over restarts and releases, so that a controller knows its own flows again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum
+from functools import lru_cache
+
+OWNER = 0x7B1D
+"""The mark in the upper 16 bits of every flow that Tunbridge made."""
+
+OWNER_SHIFT = 48
+APP_SHIFT = 40
+_OBJECT_OCTETS = 5
+
+
+class App(IntEnum):
+    """The network application that made a flow. Numbers are for ever: they are in installed flows."""
+
+    INTEGRATION_BRIDGE = 1
+    TUNNEL_BRIDGE = 2
+
+
+@lru_cache(maxsize=65536)
+def cookie(app: App, object_id: str) -> int:
+    """The 64-bit cookie of a flow that ``app`` made for an object.
+
+    :param object_id: id of the network or port, name of the device, or the empty string for a bridge's base
+    """
+    digest = hashlib.blake2b(object_id.encode(), digest_size=_OBJECT_OCTETS).digest() if object_id else b""
+    return OWNER << OWNER_SHIFT | app << APP_SHIFT | int.from_bytes(digest, "big")
+
+
+def is_ours(value: int) -> bool:
+    """True when the cookie carries our mark."""
+    return value >> OWNER_SHIFT == OWNER
+
+
+def app_of(value: int) -> App | None:
+    """The app that made a flow, None for a foreign cookie or an app that this release does not know."""
+    if not is_ours(value):
+        return None
+    try:
+        return App(value >> APP_SHIFT & 0xFF)
+    except ValueError:
+        return None

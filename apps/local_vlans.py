@@ -1,0 +1,82 @@
+"""Which local VLAN each network has on this host.
+
+VLANs that are in use are never dealt again: what the ports of a running host carry is recovered first, and only
+networks that have none get the lowest free one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from topology.model import VLAN_MAX, VLAN_MIN
+
+DEAD_VLAN = 4095
+"""The tag of a device that is not bound (Neutron's DEAD_VLAN_TAG): no network has it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a wired port says of its network's local VLAN.
+
+    :param vlan: the port's tag
+    """
+
+    network_id: str
+    vlan: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A claim that cannot hold beside an earlier one; its device gets another VLAN."""
+
+    claim: Claim
+    reason: str
+
+
+def recover(claims: Iterable[Claim]) -> tuple[dict[str, int], tuple[Conflict, ...]]:
+    """The local VLANs that the ports of this host were wired with.
+
+    :param claims: the first claim on a network or VLAN wins; the dead VLAN and numbers that no VLAN has are passed over
+    :returns: network id → VLAN, and the claims that contradict it
+    """
+    vlans: dict[str, int] = {}
+    owners: dict[int, str] = {}
+    conflicts = []
+    for claim in claims:
+        if not VLAN_MIN <= claim.vlan <= VLAN_MAX:
+            continue
+        held, owner = vlans.get(claim.network_id), owners.get(claim.vlan)
+        if held is None and owner is None:
+            vlans[claim.network_id] = claim.vlan
+            owners[claim.vlan] = claim.network_id
+        elif held is not None and held != claim.vlan:
+            conflicts.append(Conflict(claim, f"network {claim.network_id} has local VLAN {held}"))
+        elif owner is not None and owner != claim.network_id:
+            conflicts.append(Conflict(claim, f"local VLAN {claim.vlan} is of network {owner}"))
+    return vlans, tuple(conflicts)
+
+
+def assign(held: Mapping[str, int], wanted: Iterable[str], taken: Collection[int]) -> dict[str, int]:
+    """Deal local VLANs.
+
+    :param held: network id → VLAN, as it was
+    :param wanted: networks that need a VLAN now; those that have one keep it, all others lose theirs
+    :param taken: VLANs that may not be dealt, because something else on the bridge still carries them
+    :returns: network id → VLAN; a network is absent when there is no free one left
+    """
+    networks = list(dict.fromkeys(wanted))
+    dealt = {network_id: held[network_id] for network_id in networks if network_id in held}
+    used = set(dealt.values()) | set(taken)
+    candidate = VLAN_MIN
+    for network_id in networks:
+        if network_id in dealt:
+            continue
+        while candidate in used:
+            candidate += 1
+        if candidate > VLAN_MAX:
+            break
+        dealt[network_id] = candidate
+        used.add(candidate)
+    return dealt

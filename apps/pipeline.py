@@ -1,0 +1,100 @@
+"""The pipeline, declared in one place: which flows may stand in which band of which bridge.
+
+docs/pipeline.md is generated from these declarations (``python -m apps.pipeline_page``), and :mod:`apps.compile`
+refuses a flow that breaks them, so that two apps cannot grow into each other unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from apps.flow import Action, Field, Flow, ModVlanVid, Normal, Output, SetTunnel
+
+
+class BridgeRole(Enum):
+    """What a bridge is for."""
+
+    INTEGRATION = "integration bridge"
+    TUNNEL = "tunnel bridge"
+
+
+@dataclass(frozen=True)
+class BandSpec:
+    """One priority band of one bridge.
+
+    :param priority: OpenFlow priority of every flow in the band
+    :param fields: the fields that a flow may match on
+    :param actions: the actions that a flow may have
+    :param meaning: what the band does, for the pipeline page
+    """
+
+    role: BridgeRole
+    priority: int
+    fields: frozenset[Field]
+    actions: frozenset[type[Action]]
+    meaning: str
+
+
+class Band(Enum):
+    """All bands, lowest first on each bridge."""
+
+    INT_NORMAL = BandSpec(
+        BridgeRole.INTEGRATION,
+        1,
+        frozenset(),
+        frozenset({Normal}),
+        "Everything is switched by MAC learning within its local VLAN (the port's tag).",
+    )
+    INT_DEAD_PORT = BandSpec(
+        BridgeRole.INTEGRATION,
+        2,
+        frozenset({Field.IN_PORT}),
+        frozenset(),
+        "A device that is not bound sends nothing: no such port, administratively down, on another host, "
+        "or its tag is not committed yet.",
+    )
+    TUN_DROP = BandSpec(
+        BridgeRole.TUNNEL,
+        1,
+        frozenset(),
+        frozenset(),
+        "What no other band wants is dropped. Nothing that came out of one tunnel goes into another.",
+    )
+    TUN_INBOUND = BandSpec(
+        BridgeRole.TUNNEL,
+        3,
+        frozenset({Field.TUN_ID, Field.ETH_DST}),
+        frozenset({ModVlanVid, Output, Normal}),
+        "From a tunnel: multicast of a network that has ports here, and unicast to a MAC that is here, get the "
+        "network's local VLAN, whether they arrive tagged or untagged.",
+    )
+    TUN_OUTBOUND = BandSpec(
+        BridgeRole.TUNNEL,
+        4,
+        frozenset({Field.IN_PORT, Field.VLAN_VID}),
+        frozenset({SetTunnel, Normal}),
+        "From br-int: the local VLAN becomes the network's tunnel id; MAC learning finds the peer.",
+    )
+
+    @property
+    def spec(self) -> BandSpec:
+        """The declaration."""
+        return self.value
+
+
+_BY_PLACE = {(band.spec.role, band.spec.priority): band for band in Band}
+
+
+def violation(role: BridgeRole, flow: Flow) -> str | None:
+    """What is wrong with a flow on a bridge of this role, or None when the pipeline allows it."""
+    band = _BY_PLACE.get((role, flow.priority)) if flow.table == 0 else None
+    if band is None:
+        return f"the {role.value} has no band at table {flow.table}, priority {flow.priority}"
+    fields = {term.field for term in flow.match.terms} - band.spec.fields
+    if fields:
+        return f"{band.name} does not match on {', '.join(sorted(field.label for field in fields))}"
+    actions = {type(action) for action in flow.actions} - band.spec.actions
+    if actions:
+        return f"{band.name} does not do {', '.join(sorted(action.__name__ for action in actions))}"
+    return None
