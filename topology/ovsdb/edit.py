@@ -1,0 +1,107 @@
+"""What a transaction may do to rows, with the traps of the Python IDL closed.
+
+The IDL logs and drops a value that does not fit a column, and forgets to verify rows that are not written. Here the
+first is an error and the second is sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ovs.db.error
+from ovs.db.data import Datum
+from ovs.db.idl import Idl, Row, Transaction
+
+
+def _row_to_uuid(value: Any) -> Any:
+    return value.uuid if isinstance(value, Row) else value
+
+
+class Edit:
+    """One transaction being made; only valid during the call that hands it over.
+
+    :param idl: the IDL; its ``tables`` hold the current rows
+    :param txn: the IDL's transaction
+    """
+
+    def __init__(self, idl: Idl, txn: Transaction) -> None:
+        self.idl = idl
+        self.txn = txn
+
+    def rows(self, table: str) -> Mapping[uuid.UUID, Any]:
+        """The current rows of a table."""
+        rows: Mapping[uuid.UUID, Any] = self.idl.tables[table].rows
+        return rows
+
+    def insert(self, table: str, **columns: Any) -> Any:
+        """Insert a row; a reference takes the :class:`Row` itself, a set a list, an optional value a list of 0 or 1.
+
+        :raises ValueError: a value does not fit its column
+        """
+        row = self.txn.insert(self.idl.tables[table])
+        for column, value in columns.items():
+            self._write(row, column, value)
+        return row
+
+    def set(self, row: Any, **columns: Any) -> bool:
+        """Give columns of a row new values; those that have them already are not written.
+
+        Where a column is written, what it held before is verified, so that a concurrent change is never overwritten
+        unseen and a row that is gone is noticed.
+
+        :returns: whether anything was written
+        :raises ValueError: a value does not fit its column
+        """
+        differing = {column: value for column, value in columns.items() if self._differs(row, column, value)}
+        for column, value in differing.items():
+            row.verify(column)
+            self._write(row, column, value)
+        return bool(differing)
+
+    def delete(self, row: Any) -> None:
+        """Delete a row of a root table."""
+        row.delete()
+
+    def verify(self, row: Any, *columns: str) -> None:
+        """Commit only if these columns still hold what was read; otherwise the transaction is made again."""
+        for column in columns:
+            row.verify(column)
+        self.txn._txn_rows[row.uuid] = row  # Row.verify() alone is forgotten unless the row is written too
+
+    def expect(
+        self, table: str, where: Sequence[Sequence[Any]], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Commit only if, after all changes, exactly ``rows`` match ``where``; otherwise the transaction is made again.
+
+        It guards what was *not* found, which :meth:`verify` cannot. Values are in OVSDB's JSON notation (RFC 7047
+        §5.2.6, "wait").
+        """
+        self.txn.add_op(
+            {
+                "op": "wait",
+                "timeout": 0,
+                "table": table,
+                "where": list(where),
+                "columns": list(columns),
+                "until": "==",
+                "rows": list(rows),
+            }
+        )
+
+    def _datum(self, row: Any, column: str, value: Any) -> Any:
+        table = row._table
+        try:
+            return Datum.from_python(table.columns[column].type, value, _row_to_uuid)
+        except ovs.db.error.Error as error:
+            raise ValueError(f"{table.name}.{column}: {error.msg}") from None
+
+    def _differs(self, row: Any, column: str, value: Any) -> bool:
+        wanted = self._datum(row, column, value)
+        current = self._datum(row, column, getattr(row, column))
+        return bool(wanted != current)
+
+    def _write(self, row: Any, column: str, value: Any) -> None:
+        self._datum(row, column, value)
+        setattr(row, column, value)

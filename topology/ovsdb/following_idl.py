@@ -1,0 +1,105 @@
+"""An IDL that tells what changed in each run, and that knows when its copy is whole."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ovs.db import idl
+from ovs.db.idl import SchemaHelper
+from ovs.poller import Poller
+from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
+
+LOG = logging.getLogger(__name__)
+
+_FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
+"""Seconds until a delivery that failed is tried again; doubled each time."""
+
+_BACKOFF_MS = (1000, 2000)
+"""Smallest and largest pause between attempts to connect: the library's 8 s would outlast most restarts of a server."""
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """Rows that changed together; only valid during the call that hands them over.
+
+    :param complete: ``rows`` are all rows of the database, and what was known before is void
+    :param rows: table → row UUID → the row of the IDL, or None when it is gone; a table without changes is left out
+        unless ``complete``
+    """
+
+    complete: bool
+    rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
+
+
+class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
+    """Hands the changes of each :meth:`run` to ``deliver``, and all rows after each (re)connection.
+
+    An exception of ``deliver`` is logged; all rows are delivered again after a pause.
+    """
+
+    def __init__(
+        self, connection: str, helper: SchemaHelper, *, deliver: Callable[[RowChanges], None], leader_only: bool
+    ) -> None:
+        super().__init__(connection, helper, leader_only=leader_only)
+        self._session.reconnect.set_backoff(*_BACKOFF_MS)
+        self._deliver = deliver
+        # Keyed by row, so it is never larger than the database however many updates one run reads.
+        self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
+        self._whole = False
+        self._retry = _FIRST_RETRY
+        self._not_before = 0.0
+
+    @property
+    def current(self) -> bool:
+        """True while the copy is whole and the connection that keeps it so stands."""
+        session = self._session
+        same_connection = session.is_connected() and session.get_seqno() == self._last_seqno
+        return bool(same_connection and self.state == self.IDL_S_MONITORING)
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        """Collect a change; the hook of :class:`ovs.db.idl.Idl`."""
+        self._changed.setdefault(row._table.name, {})[row.uuid] = None if event == idl.ROW_DELETE else row
+
+    def run(self) -> bool:
+        """Read what the server sent, then deliver; see :meth:`ovs.db.idl.Idl.run`."""
+        changed = bool(super().run())
+        if self.state != self.IDL_S_MONITORING:
+            self._whole = False
+            self._changed.clear()
+        elif not self._whole:
+            self._changed.clear()
+            if time.monotonic() >= self._not_before:
+                everything = {name: dict(table.rows) for name, table in self.tables.items()}
+                self._whole = self._hand_over(RowChanges(True, everything))
+        elif self._changed:
+            changes, self._changed = self._changed, {}
+            self._whole = self._hand_over(RowChanges(False, changes))
+        return changed
+
+    def wait(self, poller: Poller) -> None:
+        """Make ``poller`` wake up when :meth:`run` has something to do."""
+        super().wait(poller)
+        if self.state == self.IDL_S_MONITORING and not self._whole:
+            poller.timer_wait(max(0, int((self._not_before - time.monotonic()) * 1000) + 1))
+
+    def start_over(self) -> None:
+        """Drop the connection and all that is known, after an error that may have lost an update."""
+        self.last_id = str(uuid.UUID(int=0))
+        self._whole = False
+        self.force_reconnect()
+
+    def _hand_over(self, changes: RowChanges) -> bool:
+        try:
+            self._deliver(changes)
+        except Exception:
+            LOG.exception("%s: changes could not be taken over; trying again in %g s", self._db.name, self._retry)
+            self._not_before = time.monotonic() + self._retry
+            self._retry = min(2 * self._retry, _LAST_RETRY)
+            return False
+        self._retry = _FIRST_RETRY
+        return True

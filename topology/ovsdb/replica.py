@@ -1,0 +1,266 @@
+"""A live copy of an OVSDB, with transactions: for the topology database and for a host's Open_vSwitch database alike.
+
+ovsdbapp's ``Connection`` waits for the server when it starts and its ``Transaction`` waits for ever when the connection
+is lost in the middle. A controller must start while a server is down and must know at once that a write cannot be made,
+so only ovsdbapp's ``OvsdbIdl`` and wake-up queue are used here, under a loop of our own.
+
+Rows of the IDL belong to the replica's thread: ``convert`` turns them into frozen values there, and nothing else of the
+IDL leaves it. Only ``threading`` and ``queue`` are used to wait, so the module runs the same with native threads and
+under a full ``eventlet.monkey_patch()``.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import ovs.json
+from ovs.db.idl import SchemaHelper
+from ovs.poller import POLLIN, Poller
+from ovsdbapp.backend.ovs_idl.connection import TransactionQueue
+
+from topology.errors import ConflictError, TopologyError, TopologyUnavailable, TunbridgeError
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.following_idl import FollowingIdl, RowChanges
+from topology.ovsdb.schema import SchemaFetch, restrict
+from topology.ovsdb.transaction import Request
+
+LOG = logging.getLogger(__name__)
+
+B = TypeVar("B")
+T = TypeVar("T")
+
+__all__ = ["Edit", "ErrorTypes", "Replica", "RowChanges"]
+
+_PAUSE_AFTER_ERROR = 1.0
+"""Seconds between attempts when the connection's own loop fails, so that an unforeseen error cannot spin."""
+
+_GRACE_BEFORE_COMPLAINT = 1.0
+"""Seconds without a connection before the log says so: a server that is just starting is no news."""
+
+
+@dataclass(frozen=True)
+class ErrorTypes:
+    """The classes that :meth:`Replica.transact` raises; each is made with one text.
+
+    :param conflict: an index or a reference would be violated
+    :param failed: the server refused the transaction for any other reason
+    :param unavailable: there is no connection, it was lost, or the time ran out
+    """
+
+    conflict: type[TunbridgeError] = ConflictError
+    failed: type[TunbridgeError] = TopologyError
+    unavailable: type[TunbridgeError] = TopologyUnavailable
+
+
+class Replica(Generic[B]):
+    """A live copy of some tables of one database.
+
+    :param connection: OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``; several, comma-separated,
+        name the members of a cluster (ovsdb(7))
+    :param database: name of the database, e.g. ``Open_vSwitch``
+    :param tables: table → the columns to follow; no columns means all
+    :param convert: turns changed rows into a value for the listener, or None when they are of no interest; called in
+        the replica's thread
+    :param schema: file of the schema; None: take the schema of the server, once, at the first connection
+    :param timeout: seconds that a transaction may take
+    :param leader_only: in a cluster, talk to the leader only: it never serves stale data
+    """
+
+    def __init__(
+        self,
+        connection: str,
+        database: str,
+        *,
+        tables: Mapping[str, Collection[str]],
+        convert: Callable[[RowChanges], B | None],
+        schema: Path | None = None,
+        errors: ErrorTypes | None = None,
+        timeout: float = 10.0,
+        leader_only: bool = True,
+    ) -> None:
+        self.connection = connection
+        self.database = database
+        self._tables = {table: tuple(columns) for table, columns in tables.items()}
+        self._convert = convert
+        self._schema = schema
+        self._errors = errors or ErrorTypes()
+        self._timeout = timeout
+        self._leader_only = leader_only
+        self._listener: Callable[[B], None] | None = None
+        self._requests = TransactionQueue()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._idl: FollowingIdl | None = None
+        self._said_connected: bool | None = None
+        self._said_error = ""
+        self._down_since = 0.0
+        self.transactions = 0
+        """Transactions that the server has accepted and that changed something."""
+        self.rows_written = 0
+        """Rows inserted, changed or deleted by those."""
+
+    @property
+    def connected(self) -> bool:
+        """True while the copy is being kept current."""
+        idl = self._idl
+        return idl is not None and idl.current
+
+    def start(self, listener: Callable[[B], None]) -> None:
+        """Begin to follow the database, for ever; returns at once, also when the server is down.
+
+        The first value after each (re)connection is made of :class:`RowChanges` that are ``complete``. ``listener`` is
+        called in the replica's thread and must only enqueue. Should it or ``convert`` raise, that is logged and a
+        complete value follows.
+        """
+        if self._thread is not None:
+            raise RuntimeError(f"{self.database} at {self.connection} is being followed already")
+        self._listener = listener
+        self._down_since = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=f"ovsdb-{self.database}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the connection and end the thread; transactions under way fail as unavailable."""
+        if self._thread is None:
+            return
+        self._stopping = True
+        self._requests.alert_notify()
+        self._thread.join()
+        self._refuse_pending("is being closed")
+
+    def transact(self, apply: Callable[[Edit], T], *, timeout: float | None = None) -> T:
+        """Change the database in one transaction and wait until it is committed.
+
+        ``apply`` is called in the replica's thread with the current rows. It is called again, on newer rows, when what
+        it verified has changed meanwhile, so it must compute everything from the rows it is given. An exception that it
+        raises aborts the transaction and is raised here. When it changes nothing, nothing is sent.
+
+        :param timeout: seconds; None: the replica's
+        :returns: what ``apply`` returned
+        :raises TunbridgeError: of :class:`ErrorTypes`: ``unavailable`` at once when there is no connection. When the
+            connection is lost or the time runs out after the change was sent, it may have been made all the same; the
+            text says so, and the snapshot after the re-connection tells.
+        """
+        seconds = self._timeout if timeout is None else timeout
+        if not self.connected or self._stopping:
+            raise self._unavailable("is not connected")
+        request = Request(apply, deadline=time.monotonic() + seconds)
+        self._requests.put(request)
+        # The thread gives up at the deadline. It is late only while it converts a large snapshot or while a listener
+        # breaks its promise; then the request expires unsent.
+        try:
+            value: T = request.result(seconds + 1.0)
+        except queue.Empty:
+            raise self._unavailable(f"did not take the change within {seconds:g} s") from None
+        return value
+
+    # -- the replica's thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                if self._idl is None:
+                    self._idl = self._connect()
+                else:
+                    self._step(self._idl)
+            except TopologyError as error:  # the server's schema is not the one that is needed
+                if str(error) != self._said_error:
+                    LOG.error("%s at %s: %s", self.database, self.connection, error)
+                self._said_error = str(error)
+                time.sleep(_PAUSE_AFTER_ERROR)
+            except Exception:
+                LOG.exception("%s at %s: starting over", self.database, self.connection)
+                if self._idl is not None:
+                    self._idl.start_over()
+                time.sleep(_PAUSE_AFTER_ERROR)
+        if self._idl is not None:
+            self._idl.close()
+
+    def _connect(self) -> FollowingIdl | None:
+        """Make the IDL as soon as the schema is known; None when the replica was stopped before."""
+        if self._schema is not None:
+            schema_json = ovs.json.from_file(str(self._schema))
+        else:
+            fetch = SchemaFetch(self.connection, self.database)
+            try:
+                while (schema_json := fetch.run()) is None:
+                    self._say_whether_connected()
+                    self._refuse_pending("is not connected")
+                    poller = Poller()
+                    fetch.wait(poller)
+                    self._block(poller)
+                    if self._stopping:
+                        return None
+            finally:
+                fetch.close()
+        helper = SchemaHelper(schema_json=schema_json)
+        restrict(helper, self._tables)
+        return FollowingIdl(self.connection, helper, deliver=self._deliver, leader_only=self._leader_only)
+
+    def _step(self, idl: FollowingIdl) -> None:
+        idl.run()
+        self._say_whether_connected()
+        while (request := self._take()) is not None:
+            self._serve(idl, request)
+        poller = Poller()
+        idl.wait(poller)
+        self._block(poller)
+
+    def _block(self, poller: Poller) -> None:
+        poller.fd_wait(self._requests.alert_fileno, POLLIN)
+        if self._said_connected is None:
+            poller.timer_wait(int(_GRACE_BEFORE_COMPLAINT * 1000))
+        if not self._stopping:
+            poller.block()
+
+    def _deliver(self, changes: RowChanges) -> None:
+        value = self._convert(changes)
+        if value is not None and self._listener is not None:
+            self._listener(value)
+
+    def _take(self) -> Request | None:
+        request: Request | None = self._requests.get_nowait()
+        return request
+
+    def _serve(self, idl: FollowingIdl, request: Request) -> None:
+        try:
+            written = request.commit(idl, self._errors, f"{self.database} at {self.connection}", self._is_stopping)
+        except Exception as error:
+            request.fail(error)
+            if not isinstance(error, TunbridgeError):
+                LOG.debug("%s at %s: transaction abandoned", self.database, self.connection, exc_info=True)
+            return
+        if written:
+            self.transactions += 1
+            self.rows_written += written
+        request.succeed()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _refuse_pending(self, why: str) -> None:
+        while (request := self._take()) is not None:
+            request.fail(self._unavailable(why))
+
+    def _unavailable(self, why: str) -> TunbridgeError:
+        return self._errors.unavailable(f"database {self.database} at {self.connection} {why}")
+
+    def _say_whether_connected(self) -> None:
+        """Log each outage and each recovery once."""
+        if self.connected:
+            if self._said_connected is not True:
+                LOG.info("%s at %s: connected", self.database, self.connection)
+            self._said_connected = True
+        elif self._said_connected is True:
+            LOG.warning("%s at %s: connection lost, trying again until it answers", self.database, self.connection)
+            self._said_connected = False
+        elif self._said_connected is None and time.monotonic() - self._down_since >= _GRACE_BEFORE_COMPLAINT:
+            LOG.warning("%s at %s: no answer, trying again until there is one", self.database, self.connection)
+            self._said_connected = False

@@ -1,0 +1,132 @@
+"""One transaction on its way: from the thread that asks for it to the thread that owns the IDL, and back."""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ovs.db.idl import Transaction
+from ovs.poller import Poller
+
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.following_idl import FollowingIdl
+
+if TYPE_CHECKING:
+    from topology.errors import TunbridgeError
+    from topology.ovsdb.replica import ErrorTypes
+
+_CONFLICTS = frozenset({"constraint violation", "referential integrity violation"})
+"""Errors of RFC 7047 §4.1.3 that mean: contradicts rows that are there."""
+
+_STOP_CHECK_MS = 500
+"""How long a transaction may keep a replica from stopping."""
+
+
+class Request:
+    """A change that someone waits for.
+
+    :param apply: makes the change; see :meth:`topology.ovsdb.replica.Replica.transact`
+    :param deadline: of :func:`time.monotonic`; the request is given up then
+    """
+
+    def __init__(self, apply: Callable[[Edit], Any], deadline: float) -> None:
+        self._apply = apply
+        self._deadline = deadline
+        self._value: Any = None
+        self._outcome: queue.Queue[Exception | None] = queue.Queue()
+
+    def result(self, timeout: float) -> Any:
+        """Wait for the outcome.
+
+        :raises queue.Empty: none came within ``timeout`` seconds
+        """
+        error = self._outcome.get(timeout=timeout)
+        if error is not None:
+            raise error
+        return self._value
+
+    def succeed(self) -> None:
+        """Let :meth:`result` return what ``apply`` did."""
+        self._outcome.put(None)
+
+    def fail(self, error: Exception) -> None:
+        """Let :meth:`result` raise."""
+        self._outcome.put(error)
+
+    def commit(self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]) -> int:
+        """Make the change, again and again while it is based on rows that have changed meanwhile.
+
+        :param where: names the database in errors
+        :returns: the number of rows written; 0 when nothing was to be done
+        """
+        while True:
+            if not idl.current:
+                raise errors.unavailable(f"database {where} is not connected")
+            if time.monotonic() >= self._deadline:
+                raise errors.unavailable(f"database {where} did not take the change in time; nothing was written")
+            seqno = idl.change_seqno
+            txn = Transaction(idl)
+            try:
+                self._value = self._apply(Edit(idl, txn))
+            except BaseException:
+                txn.abort()
+                raise
+            written = _rows_written(txn)
+            status = txn.commit()
+            if status == Transaction.INCOMPLETE:
+                lost = errors.unavailable(f"database {where} did not confirm the change; it may have been made or not")
+                self._pump(idl, partial(_is_settled, txn), lost, stopping)
+                status = txn.commit()
+            if status == Transaction.SUCCESS:
+                return written
+            if status == Transaction.UNCHANGED:
+                return 0
+            if status != Transaction.TRY_AGAIN:
+                raise _refusal(txn, errors, where)
+            late = errors.unavailable(f"database {where} kept changing; nothing was written")
+            self._pump(idl, partial(_has_changed, idl, seqno), late, stopping)
+
+    def _pump(
+        self, idl: FollowingIdl, until: Callable[[], bool], error: TunbridgeError, stopping: Callable[[], bool]
+    ) -> None:
+        """Run the IDL until a condition holds; raise ``error`` when the connection, the time or the replica ends."""
+        while True:
+            idl.run()
+            if until():
+                return
+            left = self._deadline - time.monotonic()
+            if not idl.current or left <= 0 or stopping():
+                raise error
+            poller = Poller()
+            idl.wait(poller)
+            poller.timer_wait(min(int(left * 1000) + 1, _STOP_CHECK_MS))
+            poller.block()
+
+
+def _is_settled(txn: Transaction) -> bool:
+    return bool(txn.commit() != Transaction.INCOMPLETE)
+
+
+def _has_changed(idl: FollowingIdl, seqno: int) -> bool:
+    return bool(idl.change_seqno != seqno)
+
+
+def _rows_written(txn: Transaction) -> int:
+    """Rows that the transaction inserts, deletes or gives another value; rows that it only verifies do not count."""
+    return sum(1 for row in txn._txn_rows.values() if row._changes is None or row._changes or row._mutations)
+
+
+def _refusal(txn: Transaction, errors: ErrorTypes, where: str) -> TunbridgeError:
+    """The server's error (RFC 7047 §4.1.3) as an exception with the server's own words."""
+    text = txn.get_error()
+    try:
+        reply = json.loads(text)
+        kind, details = reply.get("error", ""), reply.get("details", "")
+    except (ValueError, AttributeError):
+        kind, details = "", text
+    refused = f"database {where} refused the change: {kind}: {details}" if details else f"database {where}: {text}"
+    return errors.conflict(refused) if kind in _CONFLICTS else errors.failed(refused)
