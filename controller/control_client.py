@@ -1,0 +1,79 @@
+"""Asks the controller of this host over its control socket, with plain sockets.
+
+Apart from the server, so that a command that only asks a question loads neither os-ken nor a hub.
+
+A request is one JSON line, ``{"command": "status", "params": {}}``; the answer is one JSON line, ``{"result": …}`` or
+``{"error": "what is wrong"}``; then the server closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from typing import Any
+
+from topology.errors import TunbridgeError
+
+_CHUNK = 65536
+
+
+class ControlError(TunbridgeError):
+    """The controller of this host does not answer, or refuses a request."""
+
+
+def call(path: str, command: str, timeout: float = 30, **params: Any) -> Any:
+    """Ask the controller and return the result.
+
+    :param path: the control socket
+    :param timeout: seconds for everything together
+    :raises ControlError: nobody answers at ``path``, or not in time, or the answer is an error
+    """
+    deadline = time.monotonic() + timeout
+    request = json.dumps({"command": command, "params": params}).encode() + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(timeout)
+            client.connect(path)
+            answer = _exchange(client, request, deadline)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ControlError(
+            f"no controller is running on this host ({path} does not answer): start one with `tunbridge run`"
+        ) from None
+    except TimeoutError:
+        raise ControlError(f"the controller at {path} did not answer within {timeout:g} s") from None
+    except OSError as error:
+        raise ControlError(f"cannot ask the controller at {path}: {error.strerror or error}") from None
+    return _result(path, answer)
+
+
+def _exchange(client: socket.socket, request: bytes, deadline: float) -> bytes:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # a server that refuses a request early has said why before it closed
+        client.sendall(request)
+    chunks: list[bytes] = []
+    while not chunks or not chunks[-1].endswith(b"\n"):
+        client.settimeout(_remaining(deadline))
+        chunk = client.recv(_CHUNK)
+        if not chunk:
+            break
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _remaining(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _result(path: str, answer: bytes) -> Any:
+    try:
+        message = json.loads(answer)
+        if "error" in message:
+            raise ControlError(str(message["error"]))
+        return message["result"]
+    except (ValueError, TypeError, KeyError):
+        raise ControlError(f"the controller at {path} closed the connection without an answer: see its log") from None
