@@ -97,6 +97,7 @@ class ControlServer:
             # wakes whoever waits in accept() or recv(); closing would not do so on the native hub
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        hub.kill(self._acceptor)  # does nothing on the native hub; on eventlet's, accept() does not see the shutdown
         hub.joinall([self._acceptor])
         with contextlib.suppress(OSError):
             os.unlink(self._path)
