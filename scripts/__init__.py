@@ -1,0 +1,1 @@
+"""Tools around the project: they run it on this machine and are not installed with it."""
