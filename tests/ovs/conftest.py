@@ -1,0 +1,41 @@
+"""A fresh Open vSwitch for each test, and controllers on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ovs import OvsHost
+from tests.support.tunbridge import HUBS, Tunbridge
+
+
+@pytest.fixture
+def ovs(report_logs: list[Path]) -> Iterator[OvsHost]:
+    """A host with a running Open vSwitch (dummy datapath) without bridges."""
+    with OvsHost() as host:
+        report_logs.extend(host.logs)
+        yield host
+
+
+@pytest.fixture(params=[os.environ["OSKEN_HUB_TYPE"]] if "OSKEN_HUB_TYPE" in os.environ else HUBS)
+def hub(request: pytest.FixtureRequest) -> str:
+    """OSKEN_HUB_TYPE for the controller: each test runs on both, or on the one that the environment names."""
+    return str(request.param)
+
+
+@pytest.fixture
+def tunbridge(ovs: OvsHost, hub: str, report_logs: list[Path]) -> Iterator[Callable[..., Tunbridge]]:
+    """Starts a controller on ``ovs``: call it, with the arguments of :class:`Tunbridge` if need be."""
+    with ExitStack() as stack:
+
+        def start(**arguments: Any) -> Tunbridge:
+            controller = Tunbridge(ovs, hub=hub, **arguments)
+            report_logs.append(controller.log)
+            return stack.enter_context(controller)
+
+        yield start

@@ -1,0 +1,30 @@
+"""Waiting for what another process does, with a message that says what did not happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(
+    predicate: Callable[[], T], timeout: float, message: str | Callable[[], str], interval: float = 0.02
+) -> T:
+    """Ask again and again; the first true answer.
+
+    :param timeout: seconds
+    :param message: what was waited for, or what to call for it when it did not come
+    :param interval: seconds between two questions
+    :raises AssertionError: with ``message`` when there was none in time
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = predicate()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            text = message if isinstance(message, str) else message()
+            raise AssertionError(f"not within {timeout} s: {text}")
+        time.sleep(interval)
