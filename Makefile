@@ -1,0 +1,42 @@
+# `make run` and `make test` install what is missing first; `make` lists the targets.
+#
+# PYTHON is what the virtual environment is made with.
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+# Debian keeps daemons where the PATH of a user who is not root does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help run test lint clean packages
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+run: $(INSTALLED) ## a controller and its topology database on this machine, with the demo networks, until Ctrl-C
+	$(SUDO) $(VENV)/bin/python -m scripts.run
+
+test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
+	$(VENV)/bin/pytest
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean: ## remove all that the other targets made
+	$(SUDO) rm -rf .run
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages:
+	@scripts/install-packages.sh $(PYTHON)
+
+# The packages are asked for at each run, since somebody may have removed them; the environment is made again when what
+# it is made from has changed.
+$(INSTALLED): pyproject.toml constraints.txt | packages
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
