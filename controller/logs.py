@@ -1,0 +1,100 @@
+"""The log: one line per record, on stderr or in a file, safe to read whatever a guest names its port.
+
+Call :func:`configure` after monkey patching: it imports ovsdbapp.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+
+from topology.errors import ConfigError
+
+_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
+_TIME = "%Y-%m-%d %H:%M:%S"
+_LIBRARIES = ("os_ken", "ovsdbapp", "eventlet", "oslo_config")
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that is not printable written as an escape, e.g. ``\n`` or ``\x1b``.
+
+    Names of ports and external_ids come from whoever may plug a device: they must not forge a line, nor reach a
+    terminal as a command.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class LineFormatter(logging.Formatter):
+    """Time, level, logger, message; a traceback follows with every line marked as a continuation."""
+
+    def __init__(self) -> None:
+        super().__init__(_FORMAT, _TIME)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: object) -> str:
+        return _continuation(super().formatException(ei))  # type: ignore[arg-type]
+
+    def formatStack(self, stack_info: str) -> str:
+        return _continuation(super().formatStack(stack_info))
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """A file that logrotate may move away; a record that cannot be written never fails its caller."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+
+def configure(debug: bool, log_file: str | None) -> None:
+    """Set up logging for a process that keeps running; what was set up before is replaced.
+
+    Libraries speak from WARNING on unless ``debug``. The OVSDB client of Open vSwitch (``ovs.vlog``), which says
+    nothing by itself, is routed here for errors alone: its warnings repeat at every attempt to reconnect, and who owns
+    the connection logs that it was lost and found.
+
+    :raises ConfigError: ``log_file`` cannot be written
+    """
+    handler: logging.Handler
+    if log_file is None:
+        handler = logging.StreamHandler(sys.stderr)
+    else:
+        try:
+            handler = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise ConfigError(f"[DEFAULT] log_file = {log_file!r}: cannot write there: {error.strerror}") from None
+    handler.setFormatter(LineFormatter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(logging.NOTSET if debug else logging.WARNING)
+    _route_vlog(debug)
+    logging.captureWarnings(True)
+
+
+def silence() -> None:
+    """Set up logging for a command that ends with one error line of its own: libraries say nothing beside it."""
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _route_vlog(debug: bool) -> None:
+    from ovsdbapp.backend.ovs_idl import vlog
+
+    vlog.reset_logger()
+    vlog.use_python_logger(max_level=None if debug else vlog.ERROR)
+
+
+def _continuation(text: str) -> str:
+    return "\n".join("  | " + printable(line) for line in text.split("\n"))
