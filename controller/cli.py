@@ -1,0 +1,296 @@
+"""The command line, ``tunbridge``.
+
+Only click is imported here: each command loads what it needs, so that ``--help`` is quick, and so that the
+controller's own start-up can choose its hub before anything else is there (see :mod:`controller.main`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from topology.errors import ConfigError, TunbridgeError
+
+if TYPE_CHECKING:
+    from controller.config import Config
+
+EXIT_ERROR, EXIT_USAGE, EXIT_OUT_OF_SYNC, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What was given before the command."""
+
+    config_files: tuple[str, ...] = ()
+    topology: str | None = None
+
+
+class _Examples(click.Command):
+    """A command whose epilog keeps its lines, as examples need."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+class _ExamplesGroup(_Examples, click.Group):
+    command_class = _Examples
+
+
+_config_file = click.option(
+    "--config-file",
+    "config_files",
+    metavar="FILE",
+    multiple=True,
+    help="Configuration file; may be repeated, the last value of an option holds. "
+    "Without it /etc/tunbridge/tunbridge.conf, when it is there.",
+)
+_topology = click.option(
+    "--topology",
+    metavar="CONNECTION",
+    help="Topology database instead of [topology] connection: unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT.",
+)
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version("tunbridge")
+    except metadata.PackageNotFoundError:
+        version = "(not installed: runs from its source tree)"
+    click.echo(f"tunbridge {version}")
+    ctx.exit()
+
+
+@click.group(
+    cls=_ExamplesGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""
+    tunbridge run                        serve this host, with its own topology database
+    tunbridge apply demo.yaml            make networks and ports
+    tunbridge status                     is this host in sync?
+    tunbridge flows br-tun --diff        what is not installed as it should be
+    """,
+)
+@_config_file
+@_topology
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show it.")
+@click.pass_context
+def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> None:
+    """Native OpenFlow 1.3 controller for Open vSwitch hosts.
+
+    Configuration has the groups and options of openvswitch_agent.ini.
+    """
+    ctx.obj = _Options(config_files, topology)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(EXIT_USAGE)
+
+
+def _load(ctx: click.Context, config_files: tuple[str, ...], topology: str | None = None) -> Config:
+    from controller import config
+
+    given: _Options = ctx.find_object(_Options) or _Options()
+    files = given.config_files + config_files
+    return config.load(files or config.default_files(), given.topology if topology is None else topology)
+
+
+@cli.command(
+    epilog="""
+    tunbridge run
+    tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
+    """
+)
+@_config_file
+@_topology
+@click.pass_context
+def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Serve this host, in the foreground.
+
+    The host controller and the embedded topology database, unless [topology] connection or --topology names another.
+    SIGTERM or Ctrl-C ends it; flows stay.
+    """
+    config = _load(ctx, config_files, topology)
+    return _run_controller(config, embedded=config.topology.connection is None)
+
+
+@cli.command(epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
+@_config_file
+@_topology
+@click.pass_context
+def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Serve this host from another topology database.
+
+    In the foreground; SIGTERM or Ctrl-C ends it; flows stay.
+    """
+    config = _load(ctx, config_files, topology)
+    if config.topology.connection is None:
+        raise ConfigError(
+            "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
+            "which has a topology database of its own"
+        )
+    return _run_controller(config, embedded=False)
+
+
+def _run_controller(config: Config, *, embedded: bool) -> int:
+    from controller import main
+
+    return main.run(config, embedded=embedded)
+
+
+@cli.group("topology", cls=_ExamplesGroup)
+def topology_group() -> None:
+    """The topology database server."""
+
+
+@topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
+@_config_file
+@click.pass_context
+def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
+    """Run the embedded topology database alone, in the foreground.
+
+    It listens at topology.sock in run_path and where [topology] listen says. SIGTERM or Ctrl-C ends it.
+    """
+    config = _load(ctx, config_files)
+    from controller import logs
+    from topology.ovsdb.server import EmbeddedServer
+
+    logs.configure(config.debug, config.log_file)
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen)
+    server.start()
+    try:
+        ended.wait()
+    finally:
+        server.stop()
+    return 0
+
+
+@cli.command(
+    epilog="""
+    tunbridge apply demo.yaml --dry-run
+    tunbridge apply demo.yaml --prune --topology tcp:192.0.2.10:6642
+    """
+)
+@click.argument("file", metavar="FILE")
+@click.option("--prune", is_flag=True, help="Delete networks, subnets and ports that FILE does not name.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@_config_file
+@_topology
+@click.pass_context
+def apply(
+    ctx: click.Context, file: str, prune: bool, dry_run: bool, config_files: tuple[str, ...], topology: str | None
+) -> int:
+    """Make the topology hold what FILE says.
+
+    All of it in one transaction, or nothing. Prints one line for each change; a second run changes nothing.
+    """
+    config = _load(ctx, config_files, topology)
+    from controller import cli_render, logs
+    from topology.documents import load_document
+    from topology.ovsdb.apply import apply_document
+
+    logs.silence()
+    result = apply_document(
+        config.topology_connection, load_document(file), config.allocation_policy(), prune=prune, dry_run=dry_run
+    )
+    click.echo(cli_render.changes(result.changes), nl=False)
+    return 0
+
+
+@cli.command(epilog="tunbridge status --json | jq .ports")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_config_file
+@click.pass_context
+def status(ctx: click.Context, as_json: bool, config_files: tuple[str, ...]) -> int:
+    """Show this host: bridges, ports, tunnels, drift.
+
+    Exit status 0: all is in sync; 3: it is not.
+    """
+    config = _load(ctx, config_files)
+    from controller import cli_render
+    from controller.control_client import call
+
+    state = call(config.control_socket, "status")
+    click.echo(cli_render.status_json(state) if as_json else cli_render.status(state), nl=False)
+    return 0 if state["in_sync"] else EXIT_OUT_OF_SYNC
+
+
+@cli.command(
+    epilog="""
+    tunbridge flows br-tun
+    tunbridge flows br-int --diff
+    """
+)
+@click.argument("bridge", metavar="BRIDGE")
+@click.option("--installed", "which", flag_value="installed", help="What the switch has (the default).")
+@click.option("--desired", "which", flag_value="desired", help="What it should have.")
+@click.option("--diff", "which", flag_value="diff", help="+ is missing, - should go; exit status 3 when there are any.")
+@_config_file
+@click.pass_context
+def flows(ctx: click.Context, bridge: str, which: str | None, config_files: tuple[str, ...]) -> int:
+    """Print the flows of BRIDGE in the syntax of ovs-ofctl."""
+    which = which or "installed"
+    config = _load(ctx, config_files)
+    from controller.control_client import call
+
+    lines = call(config.control_socket, "flows", bridge=bridge, which=which)["lines"]
+    click.echo("".join(f"{line}\n" for line in lines), nl=False)
+    return EXIT_OUT_OF_SYNC if which == "diff" and lines else 0
+
+
+def main() -> None:
+    """Run the command of ``sys.argv`` and exit; an error is one line on stderr."""
+    sys.exit(_status_of_command())
+
+
+def _status_of_command() -> int:
+    try:
+        outcome = cli.main(prog_name="tunbridge", standalone_mode=False)
+        sys.stdout.flush()
+        return outcome or 0
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "tunbridge"
+        return _complain(f"{error.format_message()} (see {command} --help)", EXIT_USAGE)
+    except (click.ClickException, TunbridgeError) as error:
+        return _complain(str(error), EXIT_ERROR)
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        # what is left in the buffer has nowhere to go; without this the interpreter complains about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR if error.errno == errno.EPIPE else _complain(error.strerror or str(error), EXIT_ERROR)
+
+
+def _complain(text: str, status: int) -> int:
+    from controller.logs import printable
+
+    click.echo(f"tunbridge: {printable(' '.join(text.splitlines()))}", err=True)
+    return status
+
+
+if __name__ == "__main__":
+    main()
