@@ -6,6 +6,7 @@ names the attribute, so that a bad row or document element is found where it ent
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from dataclasses import dataclass
 from enum import Enum
@@ -92,9 +93,11 @@ def canonical_ip(value: str, attribute: str) -> str:
     :raises ValueError: it is not an IP address
     """
     try:
-        return str(netaddr.IPAddress(value, flags=netaddr.INET_PTON))
-    except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise ValueError(f"{attribute}: {value!r} is not an IP address") from None
+        if isinstance(value, str) and "%" not in value:
+            return str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    raise ValueError(f"{attribute}: {value!r} is not an IP address")
 
 
 def canonical_cidr(value: str, attribute: str = "cidr") -> str:
@@ -102,13 +105,15 @@ def canonical_cidr(value: str, attribute: str = "cidr") -> str:
 
     :raises ValueError: it is no CIDR, or host bits are set
     """
+    example = "10.1.1.0/24"
     try:
-        network = netaddr.IPNetwork(value, flags=netaddr.INET_PTON)
-    except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise ValueError(f"{attribute}: {value!r} is not a CIDR such as 10.1.1.0/24") from None
-    if "/" not in str(value) or network.ip != network.network:
-        raise ValueError(f"{attribute}: {value!r} is not a CIDR such as {network.cidr}")
-    return str(network.cidr)
+        interface = ipaddress.ip_interface(value)
+        example = str(interface.network)
+        if "/" in value and "%" not in value and interface.ip == interface.network.network_address:
+            return example
+    except (ValueError, TypeError):
+        pass
+    raise ValueError(f"{attribute}: {value!r} is not a CIDR such as {example}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ class Subnet:
 
     def contains(self, ip_address: str) -> bool:
         """True when the address is of this subnet."""
-        return netaddr.IPAddress(ip_address) in netaddr.IPNetwork(self.cidr)
+        return ipaddress.ip_address(ip_address) in ipaddress.ip_network(self.cidr)
 
 
 @dataclass(frozen=True)
