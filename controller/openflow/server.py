@@ -1,0 +1,96 @@
+"""Listens for OpenFlow connections and keeps a bound on how many may be there.
+
+Connections that have not shown a datapath id of ours are cheap to make and worth nothing: when there are too many of
+them the oldest goes, so that the bridges of this host, which need some milliseconds, always get in.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+from os_ken.lib import hub
+
+from controller.openflow.session import Listener, Session, Timeouts
+from topology.errors import ConfigError
+
+LOG = logging.getLogger(__name__)
+
+MAX_STRANGERS = 64
+"""Connections without an accepted datapath that may be open at once."""
+
+_BACKLOG = 256
+_PAUSE_AFTER_ERROR = 0.2
+"""Seconds to wait when no connection can be taken, e.g. for want of file descriptors."""
+
+
+class Server:
+    """Accepts OpenFlow connections.
+
+    :param address: IP address to listen at
+    :param port: TCP port to listen at; 0: one that is free
+    :param listener: is told what sessions see
+    """
+
+    def __init__(self, address: str, port: int, timeouts: Timeouts, listener: Listener) -> None:
+        self._timeouts = timeouts
+        self._listener = listener
+        self._strangers: dict[Session, None] = {}
+        self._stopping = False
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._sock.bind((address, port))
+            self._sock.listen(_BACKLOG)
+        except OSError as error:
+            self._sock.close()
+            raise ConfigError(
+                f"cannot listen for OpenFlow at {address}:{port} ([ovs] of_listen_address, of_listen_port): "
+                f"{error.strerror or error}"
+            ) from None
+        # os-ken's hubs leave a thread in accept() for ever; waiting in steps lets stop() end it
+        self._sock.settimeout(_PAUSE_AFTER_ERROR)
+        self.port: int = self._sock.getsockname()[1]
+
+    def serve(self) -> None:
+        """Accept connections until :meth:`stop`."""
+        while not self._stopping:
+            try:
+                sock, address = self._sock.accept()
+            except TimeoutError:
+                continue
+            except OSError as error:
+                if not self._stopping:
+                    LOG.error("cannot take an OpenFlow connection: %s", error.strerror or error)
+                    hub.sleep(_PAUSE_AFTER_ERROR)
+                continue
+            self._take(sock, f"{address[0]}:{address[1]}")
+        self._sock.close()
+
+    def stop(self) -> None:
+        """Take no more connections and end those that were never accepted."""
+        self._stopping = True
+        for session in list(self._strangers):
+            session.close()
+
+    def _take(self, sock: socket.socket, peer: str) -> None:
+        session = Session(sock, peer, self._timeouts, self._listener)
+        while len(self._strangers) >= MAX_STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.close(f"{MAX_STRANGERS} connections have not shown a datapath id of this host; this one was first")
+        self._strangers[session] = None
+        hub.spawn(self._run, session)
+
+    def accepted(self, session: Session) -> None:
+        """A session turned out to be a bridge of this host."""
+        self._strangers.pop(session, None)
+
+    def _run(self, session: Session) -> None:
+        try:
+            session.run()
+        except Exception:
+            LOG.exception("the OpenFlow connection of %s failed", session.name)
+        finally:
+            self._strangers.pop(session, None)

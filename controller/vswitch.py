@@ -1,0 +1,120 @@
+"""The Open vSwitch of this host, seen and changed through its OVSDB."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from apps.local_vlans import DEAD_VLAN
+from controller.bridge_setup import BridgeLayout, set_up
+from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
+from topology.errors import VSwitchError
+from topology.model import Network
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.replica import ErrorTypes, Replica
+
+LOG = logging.getLogger(__name__)
+
+WIRING_KEYS = ("net_uuid", "network_type", "physical_network", "segmentation_id", "tag")
+"""Keys of ``Port.other_config`` in which Neutron's agent, and we, keep what a port was wired to."""
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """What a Port row should say.
+
+    :param tag: local VLAN, or the dead VLAN
+    :param wiring: the values of :data:`WIRING_KEYS`; a key that is absent is taken out
+    """
+
+    tag: int
+    wiring: tuple[tuple[str, str], ...] = ()
+
+    def agrees(self, tag: int | None, other_config: Mapping[str, str]) -> bool:
+        """True when a row with these values needs no change."""
+        present = tuple((key, other_config[key]) for key in WIRING_KEYS if key in other_config)
+        return tag == self.tag and present == self.wiring
+
+
+DEAD = Tagging(DEAD_VLAN)
+"""A device that is not bound."""
+
+
+def wired(network: Network, vlan: int) -> Tagging:
+    """What the Port of a device bound to a network says, with the keys and spellings of Neutron's agent."""
+    values = {
+        "net_uuid": network.id,
+        "network_type": network.network_type.value,
+        "physical_network": str(network.physical_network),
+        "tag": str(vlan),
+    }
+    if network.segmentation_id is not None:
+        values["segmentation_id"] = str(network.segmentation_id)
+    return Tagging(vlan, tuple((key, values[key]) for key in WIRING_KEYS if key in values))
+
+
+class VSwitch:
+    """The local OVSDB.
+
+    :param connection: ``[ovs] ovsdb_connection``
+    """
+
+    def __init__(self, connection: str, layout: BridgeLayout) -> None:
+        tracker = RowTracker(layout.integration_bridge, frozenset({layout.patch_tun, layout.patch_int}))
+        self._layout = layout
+        self._replica: Replica[VSwitchBatch] = Replica(
+            connection,
+            "Open_vSwitch",
+            tables=TABLES,
+            convert=tracker.convert,
+            errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchError),
+        )
+
+    @property
+    def connected(self) -> bool:
+        """True while the local OVSDB is being followed."""
+        return self._replica.connected
+
+    @property
+    def transactions(self) -> int:
+        """Transactions that changed something, since start."""
+        return self._replica.transactions
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that those changed."""
+        return self._replica.rows_written
+
+    def start(self, listener: Callable[[VSwitchBatch], None]) -> None:
+        """Follow the database; see :meth:`topology.ovsdb.replica.Replica.start`."""
+        self._replica.start(listener)
+
+    def stop(self) -> None:
+        """Close the connection."""
+        self._replica.stop()
+
+    def set_up_bridges(self) -> list[str]:
+        """Make the bridges and their patch as they should be; see :func:`controller.bridge_setup.set_up`.
+
+        :returns: what had to be changed
+        :raises VSwitchError: the database refused, or does not answer
+        """
+        return self._replica.transact(lambda edit: set_up(edit, self._layout))
+
+    def tag(self, wanted: Mapping[str, Tagging]) -> None:
+        """Write tags in one transaction that does not wait for ovs-vswitchd; Ports that are gone are passed over.
+
+        :param wanted: name of a Port → what it should say
+        :raises VSwitchError: the database refused, or does not answer; nothing was written
+        """
+        self._replica.transact(lambda edit: _write_tags(edit, wanted))
+
+
+def _write_tags(edit: Edit, wanted: Mapping[str, Tagging]) -> None:
+    for row in edit.rows("Port").values():
+        tagging = wanted.get(row.name)
+        if tagging is None or tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
+            continue
+        others = {key: value for key, value in row.other_config.items() if key not in WIRING_KEYS}
+        edit.set(row, tag=[tagging.tag], other_config={**others, **dict(tagging.wiring)})

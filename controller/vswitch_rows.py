@@ -1,0 +1,174 @@
+"""Rows of the local Open_vSwitch database as the values that binding works on.
+
+Runs in the replica's thread; what leaves it is frozen. A row that makes no sense (a tag that is no VLAN, an
+``ofport`` of -1, an ``iface-id`` of a megabyte) is a value like any other here: :mod:`controller.binding` says what
+it means.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.binding import Device
+from topology.ovsdb.replica import RowChanges
+
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "Open_vSwitch": ("bridges",),
+    "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type"),
+    "Port": ("name", "interfaces", "tag", "other_config"),
+    "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
+    "Controller": ("target", "connection_mode", "max_backoff"),
+}
+"""What is followed; statistics and the like change all the time and are left out."""
+
+
+@dataclass(frozen=True)
+class VSwitchBatch:
+    """What changed together in the local OVSDB.
+
+    :param complete: everything there is; what was known before is void
+    :param devices: Interfaces of the integration bridge by name; None: gone
+    :param datapaths: bridge → datapath id, for all bridges that have one
+    :param layout: something changed that the set-up of bridges depends on
+    """
+
+    complete: bool
+    devices: Mapping[str, Device | None] = field(default_factory=dict)
+    datapaths: Mapping[str, int] = field(default_factory=dict)
+    layout: bool = False
+
+    def merge(self, newer: VSwitchBatch) -> VSwitchBatch:
+        """Both batches as one."""
+        if newer.complete:
+            return newer
+        return VSwitchBatch(
+            self.complete, {**self.devices, **newer.devices}, newer.datapaths, self.layout or newer.layout
+        )
+
+
+def optional(values: list[Any]) -> Any | None:
+    """The value of a column that holds at most one."""
+    return values[0] if values else None
+
+
+class RowTracker:
+    """Keeps track of which Interface is a device of the integration bridge.
+
+    :param integration_bridge: its name
+    :param patch_ports: names of the ports whose rows belong to the set-up of bridges
+    """
+
+    def __init__(self, integration_bridge: str, patch_ports: frozenset[str]) -> None:
+        self._bridge_name = integration_bridge
+        self._patch_ports = patch_ports
+        self._reset()
+
+    def _reset(self) -> None:
+        self._bridge_ports: frozenset[uuid.UUID] = frozenset()
+        self._port_rows: dict[uuid.UUID, Any] = {}
+        self._interface_rows: dict[uuid.UUID, Any] = {}
+        self._port_of: dict[uuid.UUID, uuid.UUID] = {}
+        self._interfaces_of: dict[uuid.UUID, tuple[uuid.UUID, ...]] = {}
+        self._bridges: dict[uuid.UUID, tuple[str, int | None]] = {}
+        self._told: dict[uuid.UUID, Device] = {}
+
+    def convert(self, changes: RowChanges) -> VSwitchBatch | None:
+        """Turn changed rows into a batch; None when they change nothing that matters here."""
+        if changes.complete:
+            self._reset()
+        touched = self._take_interfaces(changes.rows.get("Interface", {}))
+        touched |= self._take_ports(changes.rows.get("Port", {}))
+        touched |= self._take_bridges(changes.rows.get("Bridge", {}))
+        devices = self._devices(touched)
+        layout = self._is_layout(changes)
+        if not (changes.complete or devices or layout):
+            return None
+        datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
+        return VSwitchBatch(changes.complete, devices, datapaths, layout)
+
+    def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
+        for identity, row in rows.items():
+            if row is None:
+                self._interface_rows.pop(identity, None)
+            else:
+                self._interface_rows[identity] = row
+        return set(rows)
+
+    def _take_ports(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
+        touched: set[uuid.UUID] = set()
+        for identity, row in rows.items():
+            touched.update(self._interfaces_of.pop(identity, ()))
+            if row is None:
+                self._port_rows.pop(identity, None)
+                continue
+            self._port_rows[identity] = row
+            interfaces = tuple(interface.uuid for interface in row.interfaces)
+            self._interfaces_of[identity] = interfaces
+            self._port_of.update(dict.fromkeys(interfaces, identity))
+            touched.update(interfaces)
+        return touched
+
+    def _take_bridges(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
+        touched: set[uuid.UUID] = set()
+        for identity, row in rows.items():
+            was = self._bridges.pop(identity, None)
+            if row is not None:
+                self._bridges[identity] = (row.name, _datapath_id(row))
+            if (row is not None and row.name == self._bridge_name) or (was is not None and was[0] == self._bridge_name):
+                ports = frozenset(port.uuid for port in row.ports) if row is not None else frozenset()
+                for port in ports ^ self._bridge_ports:
+                    touched.update(self._interfaces_of.get(port, ()))
+                self._bridge_ports = ports
+        return touched
+
+    def _devices(self, touched: set[uuid.UUID]) -> dict[str, Device | None]:
+        gone: dict[str, Device | None] = {}
+        here: dict[str, Device | None] = {}
+        for identity in touched:
+            old, device = self._told.get(identity), self._device(identity)
+            if device == old:
+                continue
+            if old is not None:
+                gone[old.name] = None
+            if device is None:
+                self._told.pop(identity, None)
+                self._port_of.pop(identity, None)
+            else:
+                self._told[identity] = device
+                here[device.name] = device
+        return {**gone, **here}
+
+    def _device(self, identity: uuid.UUID) -> Device | None:
+        row = self._interface_rows.get(identity)
+        port = self._port_rows.get(self._port_of.get(identity, identity))
+        if row is None or port is None or port.uuid not in self._bridge_ports:
+            return None
+        if row.name in self._patch_ports or row.name == self._bridge_name:
+            return None
+        external_ids = row.external_ids
+        return Device(
+            name=row.name,
+            port_name=port.name,
+            iface_id=external_ids.get("iface-id") or None,
+            attached_mac=external_ids.get("attached-mac"),
+            tag=optional(port.tag),
+            other_config=dict(port.other_config),
+            error=optional(row.error),
+            failed=optional(row.ofport) == -1,
+        )
+
+    def _is_layout(self, changes: RowChanges) -> bool:
+        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Bridge", "Controller"}:
+            return True
+        named = [row for table in ("Port", "Interface") for row in changes.rows.get(table, {}).values()]
+        return any(row is not None and row.name in self._patch_ports for row in named)
+
+
+def _datapath_id(row: Any) -> int | None:
+    try:
+        return int(optional(row.datapath_id) or "", 16)
+    except ValueError:
+        return None
