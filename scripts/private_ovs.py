@@ -96,7 +96,12 @@ class PrivateOvs:
             raise
 
     def stop(self) -> None:
-        """Stop what runs, the switch before its database."""
+        """Stop what runs, the switch before its database, and take away the network devices that it made."""
+        if self.datapath is Datapath.NETDEV and self._vswitchd is not None:
+            # Tap devices are persistent: without this they outlive the daemon, for the next one to find.
+            with contextlib.suppress(ProcessError):  # it has died, or hangs: it is stopped below
+                self.appctl("exit", "--cleanup")
+                self._vswitchd.wait(_START_TIMEOUT)
         self.stop_vswitchd()
         self.stop_ovsdb_server()
 
