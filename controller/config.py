@@ -233,12 +233,19 @@ class _Reader:
                 use_env=False,
             )
         except cfg.ConfigFileParseError as error:
-            raise ConfigError(f"{error.config_file}: {error.msg}") from None
+            where = f"at {error.config_file}:"  # the file is said once
+            raise ConfigError(f"{error.config_file}: {error.msg.replace(where, 'line ', 1)}") from None
 
     def read(self, group: str, name: str) -> Any:
         """The value of an option, checked."""
         values = self._conf if group == "DEFAULT" else self._conf[group]
-        value = values[name]
+        try:
+            value = values[name]
+        except (cfg.Error, RecursionError):
+            raise ConfigError(
+                f"[{group}] {name}: its value refers to an option that does not exist, or to itself; "
+                "write $$ for a dollar sign"
+            ) from None
         if isinstance(value, kinds.Invalid):
             self.refuse(group, name, value.value, value.expected)
         return value
