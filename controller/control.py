@@ -77,7 +77,10 @@ class ControlServer:
             self._listener = _listen(self._path)
         except OSError as error:
             self._release()
-            raise ConfigError(f"cannot make the control socket {self._path}: {error.strerror or error}") from None
+            where = f" ({error.filename})" if error.filename else ""
+            raise ConfigError(
+                f"cannot make the control socket {self._path}: {error.strerror or error}{where}"
+            ) from None
         except ConfigError:
             self._release()
             raise
