@@ -11,8 +11,21 @@ import netaddr
 
 from apps.flow import VLAN_PRESENT, Action, Field, Flow, Match, ModVlanVid, Normal, Output, PopVlan, SetTunnel, Term
 
-_ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x86DD: "ipv6"}
-_RESERVED_PORTS = {0xFFFFFFF8: "IN_PORT", 0xFFFFFFFD: "CONTROLLER", 0xFFFFFFFE: "LOCAL"}
+_ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x86DD: "ipv6", 0x8847: "mpls", 0x8848: "mplsm"}
+_CONTROLLER = 0xFFFFFFFD
+_RESERVED_PORTS = {
+    0xFFFFFFF8: "IN_PORT",
+    0xFFFFFFFA: "NORMAL",
+    0xFFFFFFFB: "FLOOD",
+    0xFFFFFFFC: "ALL",
+    _CONTROLLER: "CONTROLLER",
+    0xFFFFFFFE: "LOCAL",
+}
+_DEFAULT_PRIORITY = 0x8000
+
+
+def _hex(value: int) -> str:
+    return f"{value:#x}" if value else "0"  # as printf's %#x has it
 
 
 def _mac(value: int) -> str:
@@ -36,7 +49,9 @@ def render_term(term: Term) -> str:
         return _ETHERTYPES.get(value, f"dl_type=0x{value:04x}")
     if field is Field.IN_PORT:
         return f"in_port={_port(value)}"
-    return f"{field.label}=0x{value:x}" + (f"/0x{mask:x}" if mask is not None else "")
+    if field is Field.ETH_TYPE:
+        return f"dl_type=0x{value:04x}" + (f"/0x{mask:04x}" if mask is not None else "")
+    return f"{field.label}={_hex(value)}" + (f"/{_hex(mask)}" if mask is not None else "")
 
 
 def render_match(match: Match) -> str:
@@ -47,13 +62,15 @@ def render_match(match: Match) -> str:
 def render_action(action: Action) -> str:
     """One action, e.g. ``set_field:0x2->tun_id``."""
     if isinstance(action, Output):
-        return f"output:{action.port}" if action.port not in _RESERVED_PORTS else _port(action.port)
+        if action.port == _CONTROLLER:
+            return "CONTROLLER:0"  # that many bytes of the frame
+        return _port(action.port) if action.port in _RESERVED_PORTS else f"output:{action.port}"
     if isinstance(action, Normal):
         return "NORMAL"
     if isinstance(action, SetTunnel):
-        return f"set_field:0x{action.tun_id:x}->tun_id"
+        return f"set_field:{_hex(action.tun_id)}->tun_id"
     if isinstance(action, ModVlanVid):
-        return f"load:0x{action.vlan:x}->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]"
+        return f"load:{_hex(action.vlan)}->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]"
     assert isinstance(action, PopVlan)
     return "pop_vlan"
 
@@ -61,17 +78,19 @@ def render_action(action: Action) -> str:
 def render(flow: Flow, *, cookie: bool = True) -> str:
     """A flow, e.g. ``priority=4,in_port=1,dl_vlan=1 actions=set_field:0x2->tun_id,NORMAL``.
 
-    :param cookie: begin with the cookie, as ``ovs-ofctl`` does where it is not 0
+    Like ``ovs-ofctl``, it leaves out cookie 0, table 0 and priority 32768.
+
+    :param cookie: begin with the cookie
     """
-    head = []
-    if cookie and flow.cookie:
-        head.append(f"cookie=0x{flow.cookie:x}")
+    head = f"cookie={_hex(flow.cookie)}, " if cookie and flow.cookie else ""
     if flow.table:
-        head.append(f"table={flow.table}")
-    matched = render_match(flow.match)
-    condition = f"priority={flow.priority}" + (f",{matched}" if matched else "")
-    actions = ",".join(render_action(action) for action in flow.actions) or "drop"
-    return ", ".join([*head, condition]) + f" actions={actions}"
+        head += f"table={flow.table}, "
+    condition = [f"priority={flow.priority}"] if flow.priority != _DEFAULT_PRIORITY else []
+    if flow.match.terms:
+        condition.append(render_match(flow.match))
+    if condition:
+        head += ",".join(condition) + " "
+    return f"{head}actions={','.join(map(render_action, flow.actions)) or 'drop'}"
 
 
 def render_table(flows: Iterable[Flow], *, cookie: bool = False) -> str:
