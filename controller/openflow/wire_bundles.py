@@ -1,6 +1,9 @@
-"""The ONF bundle extension for OpenFlow 1.3 (EXT-230): many flow-mods, applied all or none.
+"""The ONF bundle extension for OpenFlow 1.3 (EXT-230): many flow-mods, applied at once.
 
 Open vSwitch takes the open request, all messages and the commit in one stream of bytes, without waiting in between.
+Two kinds of refusal differ there. A message that it cannot read (a bad action, match or port) is answered with an error
+and left out, and the commit applies the others. One that fails as it is applied (a full table) is answered with an
+error, the commit with another, and nothing is applied. Either error carries the xid of the message at fault.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def bundle_open(bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
 
 
 def bundle_commit(bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
-    """Close and apply a bundle; it is answered by ``COMMIT_REPLY`` or, with nothing applied, errors.
+    """Close and apply a bundle; it is answered by ``COMMIT_REPLY`` or, with nothing applied, an error.
 
     :param flags: the same as when the bundle was opened
     """

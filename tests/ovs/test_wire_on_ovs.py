@@ -1,0 +1,254 @@
+"""A real Open vSwitch takes our bytes, gives the same flows back, and prints them as we do."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from apps.flow import (
+    VLAN_PRESENT,
+    Action,
+    Field,
+    Flow,
+    Match,
+    ModVlanVid,
+    Normal,
+    Output,
+    PopVlan,
+    SetTunnel,
+    Term,
+    match,
+)
+from apps.render import render_table
+from controller.openflow import wire
+from controller.openflow.framing import Framer, validate
+from tests.support.ovs import OvsHost
+
+COOKIE = 0x7462000000000001
+MAC = "fa:16:3e:02:dd:79"
+
+MATCHES = [
+    Match(),
+    match(in_port=1),
+    match(in_port=1, dl_vlan=1),
+    match(in_port=1, dl_vlan=4094),
+    match(in_port=wire.OFPP_LOCAL),
+    match(in_port=1, untagged=True),
+    match(tun_id=2, dl_dst=MAC),
+    match(tun_id=2**32, dl_dst=MAC),
+    match(tun_id=2, multicast=True),
+    match(dl_dst=MAC),
+    match(tun_id=0),
+    Match((Term(Field.TUN_ID, 0x10, 0xF0),)),
+    Match((Term(Field.TUN_ID, 0, 0xF0),)),
+    Match((Term(Field.ETH_SRC, 0xFA163E02DD79),)),
+    Match((Term(Field.ETH_SRC, 0xFA163E000000, 0xFFFFFF000000), Term(Field.ETH_DST, 0x3))),
+    Match((Term(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT),)),
+    Match((Term(Field.VLAN_VID, VLAN_PRESENT | 0x10, VLAN_PRESENT | 0xFF0),)),
+    Match((Term(Field.VLAN_VID, VLAN_PRESENT),)),
+    Match((Term(Field.ETH_TYPE, 0x0800),)),
+    Match((Term(Field.ETH_TYPE, 0x0806), Term(Field.IN_PORT, 3))),
+    Match((Term(Field.ETH_TYPE, 0x86DD), Term(Field.VLAN_VID, VLAN_PRESENT | 7))),
+    Match((Term(Field.ETH_TYPE, 0x88CC),)),
+    Match((Term(Field.ETH_TYPE, 0x8847),)),
+    Match((Term(Field.ETH_TYPE, 0x8848),)),
+    Match((Term(Field.ETH_TYPE, 0x8035),)),
+    Match((Term(Field.ETH_TYPE, 0x0042),)),
+    match(in_port=4, dl_vlan=5, dl_dst=MAC, tun_id=6),
+]
+ACTIONS: list[tuple[Action, ...]] = [
+    (),
+    (Normal(),),
+    (Output(7),),
+    (Output(wire.OFPP_IN_PORT),),
+    (Output(wire.OFPP_LOCAL),),
+    (Output(wire.OFPP_CONTROLLER),),
+    (Output(wire.OFPP_FLOOD), Output(wire.OFPP_ALL)),
+    (ModVlanVid(0), Output(1)),
+    (SetTunnel(2), Normal()),
+    (SetTunnel(2**64 - 1), Output(1), Output(2)),
+    (ModVlanVid(1), Normal()),
+    (ModVlanVid(4094), Output(1)),
+    (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
+]
+
+
+class Connection:
+    """A bridge's connection to its controller, with our codec alone."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self._socket = accepted
+        self._socket.settimeout(10)
+        self._framer = Framer()
+        self._messages: Iterator[bytes] = iter(())
+        self.send(wire.hello(1))
+        assert wire.decode_hello(self.next()).versions == {4}
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def next(self) -> bytes:
+        """The next message that is not an echo request."""
+        while True:
+            for message in self._messages:
+                validate(message)
+                if message[1] != wire.MessageType.OFPT_ECHO_REQUEST:
+                    return message
+                self.send(wire.echo_reply(message))
+            data = self._socket.recv(65536)
+            assert data, "Open vSwitch closed the connection"
+            self._messages = self._framer.feed(data)
+
+    def until(self, kind: wire.MessageType) -> list[bytes]:
+        """All messages to the first of a kind."""
+        messages = [self.next()]
+        while messages[-1][1] != kind:
+            messages.append(self.next())
+        return messages
+
+    def apply(self, messages: list[bytes]) -> None:
+        """One bundle; fails with the switch's errors unless all of it was taken."""
+        self.send(wire.bundle(5, messages, open_xid=2, commit_xid=3) + wire.barrier_request(4))
+        *replies, _ = self.until(wire.MessageType.OFPT_BARRIER_REPLY)
+        errors = [wire.decode_error(reply) for reply in replies if reply[1] == wire.MessageType.OFPT_ERROR]
+        assert [f"xid {error.xid}: {wire.describe_error(error)}" for error in errors] == []
+        done = [wire.decode_bundle_control(reply) for reply in replies]
+        assert [(reply.xid, reply.type.name) for reply in done] == [(2, "OPEN_REPLY"), (3, "COMMIT_REPLY")]
+
+    def dump(self) -> list[wire.InstalledFlow]:
+        """All flows of the bridge."""
+        self.send(wire.flow_stats_request(6))
+        flows: list[wire.InstalledFlow] = []
+        more = True
+        while more:
+            reply = wire.decode_flow_stats_reply(self.next())
+            assert reply.xid == 6
+            flows += reply.flows
+            more = reply.more
+        return flows
+
+
+@pytest.fixture
+def connection(ovs: OvsHost) -> Iterator[Connection]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
+        ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{server.getsockname()[1]}")
+        accepted, _ = server.accept()
+        with accepted:
+            yield Connection(accepted)
+
+
+def every_shape() -> list[Flow]:
+    """Every match with every list of actions, each pair at a priority and in a table of its own."""
+    flows = [
+        Flow(priority, wanted, actions, COOKIE + priority, table=priority % 3)
+        for priority, (wanted, actions) in enumerate(itertools.product(MATCHES, ACTIONS))
+    ]
+    tagged = [Flow(priority=1, match=match(in_port=9, dl_vlan=1), actions=(PopVlan(), Normal()), cookie=COOKIE)]
+    defaults = [Flow(0x8000, Match(), (Normal(),), cookie, table) for cookie, table in ((0, 0), (COOKIE, 2))]
+    return flows + tagged + [Flow(0x8000, match(in_port=8), (), 0), *defaults]
+
+
+def add(flows: list[Flow]) -> list[bytes]:
+    return [wire.flow_mod(wire.FlowModCommand.OFPFC_ADD, flow, 100 + index) for index, flow in enumerate(flows)]
+
+
+def test_every_shape_comes_back_and_is_printed_alike(ovs: OvsHost, connection: Connection) -> None:
+    flows = every_shape()
+    connection.apply(add(flows))
+    assert {installed.flow for installed in connection.dump()} == set(flows)
+    assert ovs.dump("br0", cookies=True) == render_table(flows, cookie=True).splitlines()
+
+
+def test_modify_and_delete_strict(connection: Connection) -> None:
+    flows = every_shape()
+    connection.apply(add(flows))
+    changed = [replace(flow, actions=(Output(3),)) for flow in flows[:20]]
+    connection.apply(
+        [wire.flow_mod(wire.FlowModCommand.OFPFC_MODIFY_STRICT, flow, 7) for flow in changed]
+        + [wire.flow_mod(wire.FlowModCommand.OFPFC_DELETE_STRICT, flow, 8) for flow in flows[40:]]
+    )
+    assert {installed.flow for installed in connection.dump()} == {*changed, *flows[20:40]}
+
+
+FOREIGN = [
+    "priority=9,tcp,tp_dst=22,actions=drop",
+    "priority=9,ip,nw_src=10.0.0.0/8,actions=ct(commit,zone=1,nat(src=10.0.0.1)),resubmit(,1)",
+    "priority=9,arp,arp_op=1,actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],load:0x2->NXM_OF_ARP_OP[],IN_PORT",
+    "priority=9,ipv6,ipv6_dst=fe80::/10,actions=learn(table=1,NXM_OF_VLAN_TCI[0..11],output:NXM_OF_IN_PORT[]),FLOOD",
+    "priority=9,reg1=5,ct_state=+trk+est,ip,actions=write_metadata:0x1/0xff,goto_table:2",
+    "priority=9,tcp,tcp_flags=+syn-ack,actions=controller(userdata=01.02.03.04.05,max_len=100)",
+    "priority=9,udp,actions=clone(set_field:1->reg2,output:2),dec_ttl,output:1",
+    "priority=9,sctp,idle_timeout=77,actions=NORMAL",
+    "priority=9,in_port=2,actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:1",
+    "priority=9,in_port=3,actions=load:0x5->NXM_OF_VLAN_TCI[0..11],output:1",
+    "priority=9,in_port=4,actions=controller:128",
+    "priority=9,in_port=5,actions=set_queue:1,output:1",
+    "priority=9,in_port=6,actions=note:00.01.02.03.04.05.06,bundle(eth_src,0,hrw,ofport,members:4,8)",
+]
+
+
+def errors_until_barrier(connection: Connection) -> list[tuple[int, str]]:
+    """xid and name of each error."""
+    replies = connection.until(wire.MessageType.OFPT_BARRIER_REPLY)
+    errors = [wire.decode_error(reply) for reply in replies if reply[1] == wire.MessageType.OFPT_ERROR]
+    return [(error.xid, wire.error_name(error)) for error in errors]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_foreign_flow_passes_framing_is_described_and_deleted(ovs: OvsHost, connection: Connection, text: str) -> None:
+    ovs.ofctl("add-flow", "br0", text)
+    (installed,) = connection.dump()
+    assert installed.flow is None
+    described = wire.describe_foreign(installed)
+    assert "priority=9" in described
+    connection.apply([wire.delete_strict(installed.table, installed.priority, installed.raw_match, 9)])
+    assert connection.dump() == []
+
+
+def test_unreadable_flow_is_named_by_its_xid_and_the_rest_applied(connection: Connection) -> None:
+    good = Flow(1, Match(), (Normal(),), COOKIE)
+    bad = Flow(2, match(in_port=1), (Output(0xFF01_0000),), COOKIE)
+    messages = [wire.flow_mod(wire.FlowModCommand.OFPFC_ADD, flow, xid) for xid, flow in ((70, good), (71, bad))]
+    connection.send(wire.bundle(5, messages, open_xid=2, commit_xid=3) + wire.barrier_request(4))
+    assert errors_until_barrier(connection) == [(71, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT")]
+    assert [installed.flow for installed in connection.dump()] == [good]
+
+
+def test_flow_that_cannot_be_applied_is_named_by_its_xid_and_nothing_applied(
+    ovs: OvsHost, connection: Connection
+) -> None:
+    full = ("--id=@full", "create", "Flow_Table", "flow_limit=2", "overflow_policy=refuse")
+    ovs.vsctl("--", *full, "--", "set", "bridge", "br0", "flow_tables:1=@full")
+    flows = [Flow(priority, Match(), (Normal(),), COOKIE, table=1) for priority in (1, 2, 3)]
+    connection.send(wire.bundle(5, add(flows), open_xid=2, commit_xid=3) + wire.barrier_request(4))
+    assert errors_until_barrier(connection) == [
+        (102, "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL"),
+        (3, "ONFERR_ET_FAILED"),
+    ]
+    assert connection.dump() == []
+
+
+def test_ports_and_features(ovs: OvsHost, connection: Connection) -> None:
+    ovs.vsctl("add-port", "br0", "p1", "--", "set", "interface", "p1", "ofport_request=7")
+    status = wire.decode_port_status(connection.until(wire.MessageType.OFPT_PORT_STATUS)[-1])
+    assert (status.reason, status.port.name, status.port.port_no) == (wire.PortReason.OFPPR_ADD, "p1", 7)
+    assert ovs.row("Interface", "p1")["mac_in_use"] == status.port.hw_addr
+
+    connection.send(wire.set_config(1) + wire.port_desc_request(2))
+    reply = wire.decode_port_desc_reply(connection.until(wire.MessageType.OFPT_MULTIPART_REPLY)[-1])
+    assert {port.name: port.port_no for port in reply.ports} == {"br0": wire.OFPP_LOCAL, "p1": 7}
+    assert not reply.more
+
+    connection.send(wire.features_request(3))
+    features = wire.decode_features_reply(connection.until(wire.MessageType.OFPT_FEATURES_REPLY)[-1])
+    assert f"{features.datapath_id:016x}" == ovs.row("Bridge", "br0")["datapath_id"]
+    assert features.auxiliary_id == 0
+
+    connection.send(wire.echo_request(4, b"are you there"))
+    assert connection.next()[8:] == b"are you there"
