@@ -59,7 +59,7 @@ def main() -> int:
         signal.signal(signum, _interrupt)
     try:
         DIRECTORY.mkdir(exist_ok=True)
-        with _lock(), _switch() as switch:
+        with lock(), _switch() as switch:
             print(switch.description, flush=True)
             return _run(switch)
     except ProcessError as error:
@@ -77,7 +77,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _lock() -> Iterator[TextIO]:
+def lock() -> Iterator[TextIO]:
     """One run at a time in one checkout.
 
     :raises ProcessError: another one runs
@@ -138,7 +138,7 @@ def _can_make_taps() -> bool:
 
 def _run(switch: Switch) -> int:
     """Start the controller, apply the demo, and wait for the end; the exit status."""
-    config_file = _write_config(switch)
+    config_file = write_config(switch)
     tunbridge = [str(Path(sys.executable).with_name("tunbridge")), "--config-file", str(config_file)]
     controller = ChildProcess([*tunbridge, "run"], orphaned=signal.SIGTERM)
     try:
@@ -146,7 +146,7 @@ def _run(switch: Switch) -> int:
         applied = subprocess.run([*tunbridge, "apply", str(DEMO)], stdin=subprocess.DEVNULL).returncode
         if applied:
             return applied
-        print(_advice(switch, tunbridge), flush=True)
+        print(advice(switch, tunbridge), flush=True)
         return controller.wait()
     except KeyboardInterrupt:
         return controller.stop(timeout=_STOP_TIMEOUT)
@@ -154,7 +154,7 @@ def _run(switch: Switch) -> int:
         controller.stop(timeout=_STOP_TIMEOUT)
 
 
-def _write_config(switch: Switch) -> Path:
+def write_config(switch: Switch) -> Path:
     lines = ["[DEFAULT]", f"state_path = {DIRECTORY / 'state'}", f"run_path = {DIRECTORY / 'run'}"]
     lines += ["[ovs]", f"datapath_type = {switch.datapath_type}"]
     if switch.db is not None:
@@ -186,7 +186,7 @@ def _is_up() -> bool:
     return bool(status["topology"]["connected"] and bridges and all(bridge["connected"] for bridge in bridges))
 
 
-def _advice(switch: Switch, tunbridge: list[str]) -> str:
+def advice(switch: Switch, tunbridge: list[str]) -> str:
     """What to type next."""
     networks = yaml.safe_load(DEMO.read_text())["networks"]
     port = next(port for network in networks for port in network.get("ports", []) if port["id"] == DEMO_PORT)
