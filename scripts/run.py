@@ -147,7 +147,9 @@ def _run(switch: Switch) -> int:
         if applied:
             return applied
         print(advice(switch, tunbridge), flush=True)
-        return controller.wait()
+        status = controller.wait()
+        print(f"make run: the controller ended by itself, with status {status}", file=sys.stderr)
+        return status
     except KeyboardInterrupt:
         return controller.stop(timeout=_STOP_TIMEOUT)
     finally:
