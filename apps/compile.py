@@ -110,7 +110,8 @@ def units_of(view: HostView) -> set[Unit]:
 def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
     if old is new:
         return set()
-    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    # Values that did not change are mostly the same objects, which is far quicker to see than that they are equal.
+    return {key for key in old.keys() | new.keys() if old.get(key) is not new.get(key) and old.get(key) != new.get(key)}
 
 
 def touched_units(old: HostView, new: HostView) -> set[Unit]:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from apps.local_vlans import DEAD_VLAN
 from topology.model import Network, Port, canonical_uuid
 
+PORT_NAME_MAX = 15
+"""Characters of a port's name that OpenFlow tells (OFP_MAX_PORT_NAME_LEN less the final zero)."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -25,7 +28,8 @@ class Device:
     :param tag: ``Port.tag``
     :param other_config: ``Port.other_config``
     :param error: what Open vSwitch says of a device that it cannot make
-    :param failed: Open vSwitch could not make the device (``ofport`` is -1)
+    :param ofport: as the Interface row has it, which is later than the switch tells; -1: Open vSwitch could not make
+        the device
     """
 
     name: str
@@ -35,7 +39,7 @@ class Device:
     tag: int | None = None
     other_config: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
-    failed: bool = False
+    ofport: int | None = None
 
     @property
     def was_wired(self) -> bool:
@@ -189,18 +193,18 @@ class BindingTable:
         if not names:
             return ()
         devices = sorted((self.devices[name] for name in names), key=lambda device: device.name)
-        eligible = [device for device in devices if device.name in self.ofports and not self._refusal(port_id, device)]
+        eligible = [device for device in devices if self._ofport(device) and not self._refusal(port_id, device)]
         chosen = min(eligible, key=lambda device: self._preference(port_id, device), default=None)
         return tuple(self._verdict(port_id, device, chosen) for device in devices)
 
     def _verdict(self, port_id: str, device: Device, chosen: Device | None) -> Verdict:
-        ofport = self.ofports.get(device.name)
+        ofport = self._ofport(device)
         if device is chosen:
             return Verdict(device, port_id, ofport, bound=True)
         reason = self._refusal(port_id, device)
         if reason is None and ofport is None:
             reason = "Open vSwitch has not given the device an OpenFlow port"
-            if device.failed or device.error:
+            if device.ofport == -1 or device.error:
                 reason = f"Open vSwitch could not make the device: {device.error or 'ofport is -1'}"
         if reason is None and chosen is not None:
             reason = f"device {chosen.name} has the same iface-id and is bound already"
@@ -210,7 +214,13 @@ class BindingTable:
         """What is bound stays; what was wired before a restart comes next; then the lowest ofport."""
         bound = self.bound(port_id)
         is_bound = bound is not None and bound.device.name == device.name
-        return (not is_bound, not device.was_wired, self.ofports[device.name])
+        return (not is_bound, not device.was_wired, self._ofport(device) or 0)
+
+    def _ofport(self, device: Device) -> int | None:
+        """The number that the switch gave; of a device whose name OpenFlow cuts off, the one in the Interface row."""
+        if len(device.name) > PORT_NAME_MAX and device.ofport is not None:
+            return device.ofport if device.ofport > 0 else None
+        return self.ofports.get(device.name)
 
     def _refusal(self, port_id: str, device: Device) -> str | None:
         """Why the topology does not let this device carry the port's traffic."""

@@ -157,7 +157,7 @@ class RowTracker:
             tag=optional(port.tag),
             other_config=dict(port.other_config),
             error=optional(row.error),
-            failed=optional(row.ofport) == -1,
+            ofport=optional(row.ofport),
         )
 
     def _is_layout(self, changes: RowChanges) -> bool:

@@ -8,7 +8,8 @@
     ├── TopologyError
     │   ├── ConflictError      the change breaks a rule of the topology (duplicate, in use, exhausted)
     │   └── TopologyUnavailable  the topology database does not answer
-    ├── VSwitchError           the local OVSDB refused a change or does not answer
+    ├── VSwitchError           the local OVSDB refused a change
+    │   └── VSwitchUnavailable the local OVSDB does not answer
     ├── CompileError           desired flows contradict each other or the pipeline
     └── OpenFlowError
         ├── FramingError       bytes that are not a well-formed OpenFlow 1.3 message
@@ -50,7 +51,11 @@ class TopologyUnavailable(TopologyError):
 
 
 class VSwitchError(TunbridgeError):
-    """The local OVSDB refused a change or does not answer."""
+    """The local OVSDB refused a change."""
+
+
+class VSwitchUnavailable(VSwitchError):
+    """The local OVSDB does not answer."""
 
 
 class CompileError(TunbridgeError):

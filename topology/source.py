@@ -41,6 +41,18 @@ class TopologyBatch:
     hosts: Mapping[str, Host | None] = field(default_factory=dict)
     problems: tuple[RowProblem, ...] = ()
 
+    def merge(self, newer: TopologyBatch) -> TopologyBatch:
+        """This batch and a later one as one."""
+        if newer.complete:
+            return newer
+        return TopologyBatch(
+            self.complete,
+            {**self.networks, **newer.networks},
+            {**self.ports, **newer.ports},
+            {**self.hosts, **newer.hosts},
+            self.problems + newer.problems,
+        )
+
 
 @dataclass(frozen=True)
 class PortReport:

@@ -20,10 +20,18 @@ from os_ken.lib import hub
 
 from controller.openflow import wire_bundles, wire_flows, wire_messages
 from controller.openflow.framing import Framer, validate
-from controller.openflow.wire_constants import MAX_XID, OFP_VERSION, OFPMP_FLOW, OFPMPF_REPLY_MORE, MessageType,
-PortReason from controller.openflow.wire_errors import describe_error from controller.openflow.wire_flows import
-InstalledFlow from controller.openflow.wire_messages import ErrorMessage, PortDesc from topology.errors import
-OpenFlowError, RequestTimeout
+from controller.openflow.wire_constants import (
+    MAX_XID,
+    OFP_VERSION,
+    OFPMP_FLOW,
+    OFPMPF_REPLY_MORE,
+    MessageType,
+    PortReason,
+)
+from controller.openflow.wire_errors import describe_error
+from controller.openflow.wire_flows import InstalledFlow
+from controller.openflow.wire_messages import ErrorMessage, PortDesc
+from topology.errors import OpenFlowError, RequestTimeout
 
 LOG = logging.getLogger(__name__)
 

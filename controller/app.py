@@ -1,0 +1,135 @@
+"""The os-ken application: puts the parts of a controller together, starts them and stops them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from os_ken.base import app_manager
+from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3
+
+from controller import report
+from controller.bridge_setup import BridgeLayout
+from controller.config import Config
+from controller.control import ControlServer
+from controller.host_controller import Effects, HostController, Names
+from controller.openflow.sender import Sender
+from controller.openflow.server import Server
+from controller.openflow.session import Timeouts
+from controller.tagging import Tagging
+from controller.vswitch import VSwitch
+from controller.workers import Inbox, Workers
+from controller.writers import RETRY, BatchWriter
+from topology.errors import VSwitchError
+from topology.source import PortReport, TopologySource
+
+LOG = logging.getLogger(__name__)
+
+
+class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
+    """One controller of one host.
+
+    os-ken's own event loop and connections are not used: its loop drops exceptions, and its connections parse bytes
+    that nobody checked.
+    """
+
+    OFP_VERSIONS = (ofproto_v1_3.OFP_VERSION,)
+
+    def __init__(self, *args: Any, config: Config, topology: TopologySource, workers: Workers, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._workers = workers
+        self._topology = topology
+        ovs = config.ovs
+        names = Names(
+            config.host,
+            ovs.integration_bridge,
+            ovs.tunnel_bridge,
+            ovs.int_peer_patch_port,
+            ovs.tun_peer_patch_port,
+        )
+        inbox: Inbox[Any] = Inbox()
+        self._inbox = inbox
+        self._setup_wanted: hub.Queue = hub.Queue()
+        self._senders = {
+            name: Sender(name, self._describe(name), lambda synced: inbox.post(("synced", synced.bridge), synced))
+            for name in (ovs.integration_bridge, ovs.tunnel_bridge)
+        }
+        self._tags: BatchWriter[Tagging] = BatchWriter("tag", self._write_tags)
+        self._reports: BatchWriter[PortReport] = BatchWriter("state of port", self._write_reports)
+        effects = Effects(
+            senders=self._senders,
+            tag=self._tags.put,
+            report=self._reports.put,
+            set_up_bridges=lambda: self._setup_wanted.put(True),
+            accepted=lambda session: self._server.accepted(session),
+        )
+        self._controller = HostController(names, inbox, effects)
+        timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
+        self._server = Server(ovs.of_listen_address, ovs.of_listen_port, timeouts, self._controller)
+        address = f"[{ovs.of_listen_address}]" if ":" in ovs.of_listen_address else ovs.of_listen_address
+        layout = BridgeLayout(
+            ovs.integration_bridge,
+            ovs.tunnel_bridge,
+            ovs.int_peer_patch_port,
+            ovs.tun_peer_patch_port,
+            f"tcp:{address}:{self._server.port}",
+            ovs.datapath_type,
+        )
+        self._vswitch = VSwitch(ovs.ovsdb_connection, layout)
+        host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology)
+        self._control = ControlServer(config.control_socket, host.handlers())
+
+    def _describe(self, bridge: str) -> Any:
+        return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
+
+    def start(self) -> None:
+        """Start to serve; returns at once."""
+        self._control.start()
+        self._workers.spawn("openflow server", self._server.serve)
+        for name, sender in self._senders.items():
+            self._workers.spawn(f"sender of {name}", sender.run)
+        self._workers.spawn("tags", self._tags.run)
+        self._workers.spawn("port states", self._reports.run)
+        self._workers.spawn("bridge set-up", self._set_up_bridges)
+        self._workers.spawn("host controller", lambda: self._controller.run(lambda: self._workers.stopping))
+        self._vswitch.start(lambda batch: self._inbox.post("vswitch", batch))
+        self._topology.start(lambda batch: self._inbox.post("topology", batch))
+
+    def stop(self) -> None:
+        """Stop to serve; flows, tags and port states stay as they are."""
+        self._control.stop()
+        self._server.stop()
+        self._setup_wanted.put(False)
+        self._tags.stop()
+        self._reports.stop()
+        for sender in self._senders.values():
+            sender.stop()
+        for session in list(self._controller.sessions.values()):
+            session.close()
+        self._vswitch.stop()
+        self._topology.stop()
+
+    def _write_tags(self, wanted: Mapping[str, Tagging]) -> None:
+        self._vswitch.tag(wanted)
+
+    def _write_reports(self, wanted: Mapping[str, PortReport]) -> None:
+        self._topology.report(wanted.values())
+
+    def _set_up_bridges(self) -> None:
+        """Check the bridges whenever something changed that they are made of."""
+        complaint = ""
+        while self._setup_wanted.get():
+            while not self._setup_wanted.empty():
+                if not self._setup_wanted.get():
+                    return
+            try:
+                for change in self._vswitch.set_up_bridges():
+                    LOG.info("%s", change)
+                complaint = ""
+            except VSwitchError as error:
+                if str(error) != complaint:
+                    LOG.error("bridges are not set up: %s", error)
+                complaint = str(error)
+                hub.spawn_after(RETRY, self._setup_wanted.put, True)

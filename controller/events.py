@@ -1,0 +1,53 @@
+"""What reaches the host controller's inbox, besides the batches of the two databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from controller.openflow.session import Session
+from controller.openflow.wire_messages import PortDesc
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A switch connected and told its datapath id."""
+
+    session: Session
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A connection is over."""
+
+    session: Session
+
+
+@dataclass(frozen=True)
+class PortsListed:
+    """All ports of a bridge."""
+
+    session: Session
+    ports: tuple[PortDesc, ...]
+
+
+@dataclass(frozen=True)
+class PortSeen:
+    """A port of a bridge is there, or (not present) has gone."""
+
+    session: Session
+    port: PortDesc
+    present: bool
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that another thread wants to know of the controller's state.
+
+    :param ask: called in the controller's thread
+    :param answer: is given what ``ask`` returned, or the exception that it raised
+    """
+
+    ask: Callable[[], Any]
+    answer: Callable[[Any], None]

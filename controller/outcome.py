@@ -1,0 +1,152 @@
+"""What became of each port, and what the topology is told of it.
+
+A port is ACTIVE when its tag is committed and every bridge has confirmed its flows, not when they were sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from apps.compile import Compiler, Unit, UnitKind
+from apps.flow import FlowKey
+from controller.binding import BindingTable, Verdict
+from controller.openflow.sender import Synced
+from controller.wiring import Wiring
+from topology.model import PortStatus
+from topology.source import PortReport
+
+LOG = logging.getLogger(__name__)
+
+
+class Outcomes:
+    """Follows ports from their verdict to their state in the topology.
+
+    :param bridges: names of the bridges that have to confirm
+    """
+
+    def __init__(self, table: BindingTable, wiring: Wiring, compiler: Compiler, bridges: Iterable[str]) -> None:
+        self.active: set[str] = set()
+        """Ids of the ports that are up."""
+        self._table = table
+        self._wiring = wiring
+        self._compiler = compiler
+        self._confirmed = dict.fromkeys(bridges, 0)
+        self.refused: dict[str, Mapping[FlowKey, str]] = {}
+        """Bridge → flows that it refused, with its reason."""
+        self._awaited: dict[str, int] = {}
+        self._since: dict[str, float] = {}
+        self._reported: dict[str, PortReport] = {}
+        self._dirty: set[str] = set()
+
+    def touch(self, port_ids: Iterable[str], generation: int) -> None:
+        """The wiring of ports may have changed; they are up when ``generation`` is confirmed."""
+        now = time.monotonic()
+        for port_id in port_ids:
+            self._awaited[port_id] = generation
+            self._since.setdefault(port_id, now)
+            self._dirty.add(port_id)
+
+    def recheck(self, port_ids: Iterable[str]) -> None:
+        """The topology's row of these ports changed: what was reported of them may have to be said again."""
+        for port_id in port_ids:
+            self._reported.pop(port_id, None)
+            self._dirty.add(port_id)
+
+    def synced(self, event: Synced) -> None:
+        """A bridge confirmed."""
+        was = self.refused.get(event.bridge, {})
+        self._confirmed[event.bridge] = event.generation
+        self.refused[event.bridge] = event.refused
+        self._dirty.update(self._awaited)
+        if was != event.refused:
+            self._dirty.update(self._table.verdicts)
+
+    def failure(self, port_id: str) -> str | None:
+        """Why the flows of a bound port are not in place for good, None when nothing stands against them."""
+        port = self._table.ports.get(port_id)
+        if port is None:
+            return None
+        units = (Unit(UnitKind.PORT, port_id), Unit(UnitKind.NETWORK, port.network_id))
+        for unit in units:
+            if unit in self._compiler.problems:
+                return f"{unit}: {self._compiler.problems[unit]}"
+        for bridge, refused in self.refused.items():
+            for key, reason in refused.items():
+                if self._compiler.owner(bridge, key) in units:
+                    return f"bridge {bridge} refused a flow: {reason}"
+        return None
+
+    def state(self, verdict: Verdict) -> tuple[PortStatus, str | None]:
+        """Status of a device's port as this host sees it, and what stands against ACTIVE."""
+        reason = self._wiring.reason(verdict)
+        if reason is not None or not verdict.bound:
+            return PortStatus.DOWN, reason
+        reason = self.failure(verdict.port_id)
+        if reason is not None:
+            return PortStatus.DOWN, reason
+        if verdict.port_id in self.active:
+            return PortStatus.ACTIVE, None
+        return PortStatus.BUILD, "waiting for Open vSwitch to confirm its tag and flows"
+
+    @property
+    def building(self) -> int:
+        """Number of bound ports that wait for a confirmation."""
+        return len(self._awaited)
+
+    def settle(self) -> dict[str, PortReport]:
+        """Decide what has changed.
+
+        :returns: port id → what the topology must be told
+        """
+        reports = {}
+        dirty, self._dirty = self._dirty, set()
+        for port_id in dirty:
+            report = self._settle_port(port_id)
+            row = self._table.ports.get(port_id)
+            if report is None or row is None:
+                continue
+            if report.claim:
+                is_said = (row.host, row.status) == (report.host, report.status)
+            else:
+                is_said = row.host != report.host
+            if not is_said and self._reported.get(port_id) != report:
+                self._reported[port_id] = reports[port_id] = report
+        return reports
+
+    def _settle_port(self, port_id: str) -> PortReport | None:
+        host = self._table.host
+        verdict = self._table.bound(port_id)
+        if verdict is None or self._wiring.reason(verdict) is not None:
+            self._forget(port_id)
+            return PortReport(port_id, host, claim=False, status=PortStatus.DOWN)
+        generation = self._awaited.get(port_id)
+        if generation is not None:
+            if not self._wiring.is_tagged(port_id) or min(self._confirmed.values()) < generation:
+                return None
+            del self._awaited[port_id]
+        failure = self.failure(port_id)
+        if failure is not None:
+            self.active.discard(port_id)
+            LOG.error("port %s (device %s) is not up: %s", port_id, verdict.device.name, failure)
+            return PortReport(port_id, host, claim=True, status=PortStatus.DOWN)
+        if port_id not in self.active:
+            self.active.add(port_id)
+            self._say_active(verdict)
+        self._since.pop(port_id, None)
+        return PortReport(port_id, host, claim=True, status=PortStatus.ACTIVE)
+
+    def _say_active(self, verdict: Verdict) -> None:
+        port = self._table.ports[verdict.port_id]
+        milliseconds = (time.monotonic() - self._since.get(port.id, time.monotonic())) * 1000
+        LOG.info(
+            "port %s (device %s, ofport %s) is up on network %s, local VLAN %s, after %.1f ms",
+            port.id, verdict.device.name, verdict.ofport, port.network_id,
+            self._wiring.vlans.get(port.network_id), milliseconds,
+        )  # fmt: skip
+
+    def _forget(self, port_id: str) -> None:
+        self.active.discard(port_id)
+        self._awaited.pop(port_id, None)
+        self._since.pop(port_id, None)

@@ -1,0 +1,168 @@
+"""What ``tunbridge status`` and ``tunbridge flows`` show: the state of the host and its flow tables.
+
+The controller's own state is read in its thread; what is installed is asked of the switch itself, in the thread of the
+client that wants to know, so that what is shown is what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from os_ken.lib import hub
+
+from apps.flow import by_key
+from apps.render import render, render_table
+from controller.control import Handler
+from controller.events import Question
+from controller.host_controller import HostController
+from controller.openflow.reconcile import diff
+from controller.openflow.sender import Sender, split
+from controller.openflow.wire_foreign import describe_foreign
+from controller.vswitch import VSwitch
+from controller.workers import Inbox
+from topology.errors import OpenFlowError, TunbridgeError
+from topology.model import PortStatus
+from topology.source import TopologySource
+
+_ANSWER_TIMEOUT = 10.0
+"""Seconds that the controller's worker may take to answer; it never waits itself."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The parts of a running controller that reports are made of."""
+
+    controller: HostController
+    inbox: Inbox[Any]
+    senders: Mapping[str, Sender]
+    vswitch: VSwitch
+    topology: TopologySource
+
+    def handlers(self) -> dict[str, Handler]:
+        """The commands of the control socket."""
+        return {"status": lambda _: status(self), "flows": lambda parameters: flows(self, parameters)}
+
+
+def _ask(host: Host, ask: Callable[[], Any]) -> Any:
+    reply: hub.Queue = hub.Queue()
+    host.inbox.post(("question", id(reply)), Question(ask, reply.put))
+    try:
+        return reply.get(timeout=_ANSWER_TIMEOUT)
+    except hub.QueueEmpty:
+        raise TunbridgeError(f"the controller did not answer within {_ANSWER_TIMEOUT:g} s") from None
+
+
+def status(host: Host) -> dict[str, Any]:
+    """The state of this host, as ``tunbridge status --json`` prints it."""
+    state: dict[str, Any] = _ask(host, lambda: _state(host.controller))
+    bridges = {name: _bridge(host, name, state["datapaths"].get(name)) for name in host.senders}
+    in_sync = (
+        state["informed"]
+        and host.vswitch.connected
+        and host.topology.connected
+        and not state["problems"]
+        and all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
+        and all(port["status"] != PortStatus.BUILD.value for port in state["ports"])
+    )
+    return {
+        "host": host.controller.names.host,
+        "in_sync": in_sync,
+        "topology": {"connection": host.topology.connection, "connected": host.topology.connected},
+        "ovsdb": {"connected": host.vswitch.connected},
+        "bridges": bridges,
+        "ports": state["ports"],
+        "tunnels": [],
+        "problems": state["problems"],
+        "counters": {
+            "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
+            "bundles": sum(sender.bundles for sender in host.senders.values()),
+            "ovsdb_transactions": host.vswitch.transactions,
+            "ovsdb_rows_written": host.vswitch.rows_written,
+        },
+    }
+
+
+def _state(controller: HostController) -> dict[str, Any]:
+    """Called in the controller's thread."""
+    ports = []
+    for verdicts in controller.table.verdicts.values():
+        for verdict in verdicts:
+            port = controller.table.ports.get(verdict.port_id)
+            network_id = port.network_id if port is not None else None
+            state, reason = controller.outcomes.state(verdict)
+            ports.append(
+                {
+                    "id": verdict.port_id,
+                    "device": verdict.device.name,
+                    "ofport": verdict.ofport,
+                    "network_id": network_id,
+                    "vlan": controller.wiring.vlans.get(network_id or "") if verdict.bound else None,
+                    "status": state.value,
+                    "reason": reason,
+                }
+            )
+    problems = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems.values()]
+    problems += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
+    problems += [
+        f"bridge {name} refused a flow: {reason}: {render(flow)}"
+        for name, refused in controller.outcomes.refused.items()
+        for key, reason in refused.items()
+        if (flow := controller.compiler.flows(name).get(key)) is not None
+    ]
+    return {
+        "informed": controller.is_informed,
+        "datapaths": controller.datapaths,
+        "ports": sorted(ports, key=lambda port: (str(port["id"]), str(port["device"]))),
+        "problems": sorted(problems),
+    }
+
+
+def _bridge(host: Host, name: str, datapath_id: int | None) -> dict[str, Any]:
+    sender = host.senders[name]
+    session, desired = sender.session, sender.desired
+    connected, installed, drift = session is not None, 0, len(desired)
+    if session is not None:
+        try:
+            dumped = session.flows()
+        except OpenFlowError:
+            connected = False
+        else:
+            ours, foreign = split(dumped)
+            installed, drift = len(dumped), len(diff(desired, ours)) + len(foreign)
+    return {
+        "datapath_id": f"{datapath_id:016x}" if datapath_id is not None else None,
+        "connected": connected,
+        "flows": {"desired": len(desired), "installed": installed, "drift": drift},
+    }
+
+
+def flows(host: Host, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """One flow table as ``ovs-ofctl`` would print it, or how it differs from what is wanted.
+
+    :param parameters: ``bridge``: its name; ``which``: ``desired``, ``installed`` or ``diff``
+    :returns: ``{"lines": […]}``; of a diff, ``+`` is wanted and missing, ``-`` is there and not wanted
+    """
+    name, which = str(parameters.get("bridge")), parameters.get("which", "installed")
+    sender = host.senders.get(name)
+    if sender is None:
+        raise TunbridgeError(f"{name} is no bridge of this controller: it manages {', '.join(sorted(host.senders))}")
+    if which == "desired":
+        return {"lines": render_table(sender.desired.values()).splitlines()}
+    session = sender.session
+    if session is None:
+        raise TunbridgeError(f"bridge {name} is not connected; --desired shows what it should have")
+    dumped = session.flows()
+    if which == "installed":
+        known = [installed.flow for installed in dumped if installed.flow is not None]
+        unknown = sorted(describe_foreign(installed) for installed in dumped if installed.flow is None)
+        return {"lines": render_table(known).splitlines() + unknown}
+    if which == "diff":
+        ours, foreign = split(dumped)
+        delta = diff(sender.desired, ours)
+        replaced = [ours[flow.key] for flow in delta.adds if flow.key in ours]
+        removes = render_table(by_key([*delta.removes, *replaced]).values(), cookie=True).splitlines()
+        lines = [f"- {line}" for line in removes + sorted(describe_foreign(flow) for flow in foreign)]
+        return {"lines": lines + [f"+ {line}" for line in render_table(delta.adds, cookie=True).splitlines()]}
+    raise TunbridgeError(f"which: {which!r} is none of desired, installed and diff")
