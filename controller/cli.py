@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -264,6 +265,8 @@ def flows(ctx: click.Context, bridge: str, which: str | None, config_files: tupl
 
 def main() -> None:
     """Run the command of ``sys.argv`` and exit; an error is one line on stderr."""
+    # python-ovs imports eventlet where it is installed, and that prints a paragraph for its developers
+    warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     sys.exit(_status_of_command())
 
 

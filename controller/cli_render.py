@@ -85,13 +85,13 @@ def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:
 def _ports(ports: Iterable[Mapping[str, Any]]) -> Table | Text:
     columns = ("device", "id", "ofport", "network_id", "vlan", "status", "reason")
     rows = sorted((tuple(port[column] for column in columns) for port in ports), key=lambda row: (str(row[0]), row[1]))
-    return _table("Ports", ("Device", "Port", "OpenFlow port", "Network", "VLAN", "Status", "Reason"), rows)
+    return _table("Ports", ("Device", "Port", "Ofport", "Network", "VLAN", "Status", "Reason"), rows)
 
 
 def _tunnels(tunnels: Iterable[Mapping[str, Any]]) -> Table | Text:
     columns = ("host", "type", "remote_ip", "device", "ofport")
     rows = sorted((tuple(tunnel[column] for column in columns) for tunnel in tunnels), key=str)
-    return _table("Tunnels", ("Host", "Type", "Remote IP", "Device", "OpenFlow port"), rows)
+    return _table("Tunnels", ("Host", "Type", "Remote IP", "Device", "Ofport"), rows)
 
 
 def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table | Text:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from oslo_config import cfg
 
 from controller import option_types as kinds
+from topology.allocation import AllocationPolicy, Range
 from topology.errors import ConfigError
 from topology.model import NetworkType
 
@@ -70,8 +71,8 @@ class NetworkConfig:
     """Group ``[network]``: what is allocated to networks and ports that leave it open."""
 
     tenant_network_type: str
-    tunnel_id_ranges: tuple[kinds.Range, ...]
-    network_vlan_ranges: Mapping[str, tuple[kinds.Range, ...]]
+    tunnel_id_ranges: tuple[Range, ...]
+    network_vlan_ranges: Mapping[str, tuple[Range, ...]]
     base_mac: str
 
 
@@ -98,6 +99,15 @@ class Config:
     def control_socket(self) -> str:
         """Where the controller of this host answers the command line."""
         return os.path.join(self.run_path, "control.sock")
+
+    def allocation_policy(self) -> AllocationPolicy:
+        """Group ``[network]``, as who applies documents takes it."""
+        return AllocationPolicy(
+            NetworkType(self.network.tenant_network_type),
+            self.network.tunnel_id_ranges,
+            self.network.network_vlan_ranges,
+            self.network.base_mac,
+        )
 
 
 def _option(name: str, default: str | None, parse: Callable[[str], Any], form: str, meaning: str) -> cfg.Opt:
@@ -234,7 +244,7 @@ class _Reader:
             )
         except cfg.ConfigFileParseError as error:
             where = f"at {error.config_file}:"  # the file is said once
-            raise ConfigError(f"{error.config_file}: {error.msg.replace(where, 'line ', 1)}") from None
+            raise ConfigError(f"{error.config_file}: {str(error.msg).replace(where, 'line ', 1)}") from None
 
     def read(self, group: str, name: str) -> Any:
         """The value of an option, checked."""

@@ -17,10 +17,8 @@ from typing import Any
 import netaddr
 from oslo_config import types
 
+from topology.allocation import Range
 from topology.model import VLAN_MAX, VLAN_MIN, NetworkType, canonical_ip, canonical_mac
-
-Range = tuple[int, int]
-"""Smallest and largest id, both included."""
 
 INTERFACE_NAME_MAX = 15
 """Characters of a Linux network device (IFNAMSIZ without its NUL), and so of a bridge and its local port."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from controller import config
+from topology.allocation import AllocationPolicy
+from topology.model import NetworkType
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,6 +109,15 @@ def test_lists_and_references(tmp_path: Path) -> None:
     assert loaded.network.tunnel_id_ranges == ((1, 10), (20, 4294967295))
     assert dict(loaded.network.network_vlan_ranges) == {"p1": ((100, 199), (300, 300)), "p2": ()}
     assert loaded.network.base_mac == "fa:16:3e:4f:00:00"
+
+
+def test_allocation_policy(tmp_path: Path) -> None:
+    text = (
+        "[network]\ntenant_network_type = vlan\ntunnel_id_ranges = 5:9\nnetwork_vlan_ranges = p:1:2\n"
+        "base_mac = 0a:00:00:00:00:00\n"
+    )
+    policy = config.load([write(tmp_path / "c", text)]).allocation_policy()
+    assert policy == AllocationPolicy(NetworkType.VLAN, ((5, 9),), {"p": ((1, 2),)}, "0a:00:00:00:00:00")
 
 
 def test_topology_override(tmp_path: Path) -> None:
