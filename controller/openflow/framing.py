@@ -116,7 +116,8 @@ class Framer:
         :returns: whole messages, header included, not yet validated: see :func:`validate`
         :raises FramingError: while iterating: a header cannot begin a message from a switch
         """
-        self._buffer += data
+        if self._failed is None:
+            self._buffer += data
         return self._messages()
 
     @property

@@ -48,5 +48,6 @@ def error_name(error: ErrorMessage) -> str:
 
 def describe_error(error: ErrorMessage) -> str:
     """:func:`error_name`, with the switch's own words where it sends some: OFPET_HELLO_FAILED has text as its data."""
-    text = error.data.decode("ascii", errors="replace").strip("\0 \n") if error.type == OFPET_HELLO_FAILED else ""
-    return f"{error_name(error)}: {text}" if text else error_name(error)
+    words = error.data.decode("ascii", errors="replace") if error.type == OFPET_HELLO_FAILED else ""
+    printable = "".join(char if char.isprintable() else " " for char in words).strip()
+    return f"{error_name(error)}: {printable}" if printable else error_name(error)
