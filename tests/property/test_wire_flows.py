@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
@@ -26,11 +26,13 @@ from tests.support.openflow import (
 XIDS = st.integers(0, 2**32 - 1)
 
 
+@settings(deadline=None)
 @given(flows(), st.sampled_from([wire.FlowModCommand.OFPFC_ADD, wire.FlowModCommand.OFPFC_MODIFY_STRICT]), XIDS)
 def test_flow_mod_is_what_osken_sends(flow: Flow, command: wire.FlowModCommand, xid: int) -> None:
     assert wire.flow_mod(command, flow, xid) == serialized(osken_flow_mod(command, flow, xid))
 
 
+@settings(deadline=None)
 @given(flows(), XIDS)
 def test_delete_is_what_osken_sends_for_the_key_alone(flow: Flow, xid: int) -> None:
     key_only = Flow(flow.priority, flow.match, (), cookie=0, table=flow.table)
@@ -39,6 +41,7 @@ def test_delete_is_what_osken_sends_for_the_key_alone(flow: Flow, xid: int) -> N
     assert wire.delete_strict(flow.table, flow.priority, encode_oxm(flow.match), xid) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(flows(), max_size=8), XIDS, st.booleans())
 def test_dump_gives_back_the_flows(wanted: list[Flow], xid: int, more: bool) -> None:
     entries = [
@@ -70,6 +73,7 @@ def test_dump_gives_back_the_flows(wanted: list[Flow], xid: int, more: bool) -> 
         ) == wire.flow_mod(wire.FlowModCommand.OFPFC_DELETE_STRICT, flow, xid)  # fmt: skip
 
 
+@settings(deadline=None)
 @given(flows())
 def test_osken_reads_our_dump_as_we_do(flow: Flow) -> None:
     message = flow_stats_reply([flow_entry(osken_match(flow.match), osken_instructions(flow.actions), priority=3)])
@@ -82,6 +86,7 @@ def test_osken_reads_our_dump_as_we_do(flow: Flow) -> None:
     assert entry.length == len(message) - 16
 
 
+@settings(deadline=None)
 @given(flows(), st.sampled_from(["idle_timeout", "hard_timeout", "flags"]), st.integers(1, 65535))
 def test_flow_with_a_timeout_or_flags_is_foreign(flow: Flow, attribute: str, value: int) -> None:
     entry = flow_entry(osken_match(flow.match), osken_instructions(flow.actions), **{attribute: value})
@@ -91,6 +96,7 @@ def test_flow_with_a_timeout_or_flags_is_foreign(flow: Flow, attribute: str, val
     assert getattr(installed, attribute) == value
 
 
+@settings(deadline=None)
 @given(st.lists(flows(), max_size=5), st.integers(0, 2**32 - 1), st.integers(0, 3), XIDS, XIDS)
 def test_bundle_is_what_osken_sends(
     wanted: list[Flow], bundle_id: int, flags: int, open_xid: int, commit_xid: int
