@@ -46,9 +46,10 @@ def set_up(edit: Edit, layout: BridgeLayout) -> list[str]:
     for name in (layout.integration_bridge, layout.tunnel_bridge):
         bridge = _find(edit, "Bridge", name)
         if bridge is None:
-            bridge = _add_bridge(edit, root, name, layout.datapath_type)
+            _add_bridge(edit, root, name, layout)
             done.append(f"bridge {name} made")
-        done += _own(edit, bridge, layout.controller)
+        else:
+            done += _own(edit, bridge, layout.controller)
     done += _patch(edit, layout.integration_bridge, layout.patch_tun, layout.patch_int)
     done += _patch(edit, layout.tunnel_bridge, layout.patch_int, layout.patch_tun)
     return done
@@ -58,14 +59,22 @@ def _find(edit: Edit, table: str, name: str) -> Any | None:
     return next((row for row in edit.rows(table).values() if row.name == name), None)
 
 
-def _add_bridge(edit: Edit, root: Any, name: str, datapath_type: str) -> Any:
+_CONTROLLER = {"connection_mode": ["out-of-band"], "max_backoff": [MAX_BACKOFF_MS]}
+"""Columns of our Controller row: no hidden in-band flows, and a restarted controller is found again within a second."""
+
+
+def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
     interface = edit.insert("Interface", name=name, type="internal")
-    port = edit.insert("Port", name=name, interfaces=[interface])
     bridge = edit.insert(
-        "Bridge", name=name, datapath_type=datapath_type, fail_mode=["secure"], protocols=list(PROTOCOLS), ports=[port]
+        "Bridge",
+        name=name,
+        datapath_type=layout.datapath_type,
+        fail_mode=["secure"],
+        protocols=list(PROTOCOLS),
+        ports=[edit.insert("Port", name=name, interfaces=[interface])],
+        controller=[edit.insert("Controller", target=layout.controller, **_CONTROLLER)],
     )
     root.addvalue("bridges", bridge)
-    return bridge
 
 
 def _own(edit: Edit, bridge: Any, target: str) -> list[str]:
@@ -78,10 +87,9 @@ def _own(edit: Edit, bridge: Any, target: str) -> list[str]:
         done.append(f"bridge {bridge.name}: protocols={','.join(sorted(bridge.protocols))}")
     controllers = list(bridge.controller)
     ours = next((row for row in controllers if row.target == target), None)
-    wanted = {"connection_mode": ["out-of-band"], "max_backoff": [MAX_BACKOFF_MS]}
     if ours is None:
-        ours = edit.insert("Controller", target=target, **wanted)
-    elif edit.set(ours, **wanted):
+        ours = edit.insert("Controller", target=target, **_CONTROLLER)
+    elif edit.set(ours, **_CONTROLLER):
         done.append(f"bridge {bridge.name}: controller {target}: out-of-band, max_backoff={MAX_BACKOFF_MS}")
     if controllers != [ours]:
         others = ", ".join(sorted(row.target for row in controllers if row is not ours))

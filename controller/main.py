@@ -36,7 +36,6 @@ def run(config: Config, *, embedded: bool) -> int:
     from controller.app import Tunbridge
     from controller.workers import Workers
     from topology.ovsdb.database import TopologyDatabase
-    from topology.ovsdb.server import EmbeddedServer
 
     logs.configure(config.debug, config.log_file)
     workers = Workers()
@@ -46,8 +45,11 @@ def run(config: Config, *, embedded: bool) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen) if embedded else None
-    if server is not None:
+    server = None
+    if embedded:
+        from topology.ovsdb.server import EmbeddedServer
+
+        server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen)
         server.start()
     manager = AppManager.get_instance()
     try:

@@ -95,6 +95,8 @@ class Replica(Generic[B]):
         self._leader_only = leader_only
         self._listener: Callable[[B], None] | None = None
         self._requests = TransactionQueue()
+        # The queue wakes the thread through a pipe, and eventlet refuses two green threads that write to one at once.
+        self._submitting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._idl: FollowingIdl | None = None
@@ -131,7 +133,8 @@ class Replica(Generic[B]):
         if self._thread is None:
             return
         self._stopping = True
-        self._requests.alert_notify()
+        with self._submitting:
+            self._requests.alert_notify()
         self._thread.join()
         self._refuse_pending("is being closed")
 
@@ -149,10 +152,11 @@ class Replica(Generic[B]):
             text says so, and the snapshot after the re-connection tells.
         """
         seconds = self._timeout if timeout is None else timeout
-        if not self.connected or self._stopping:
-            raise self._unavailable("is not connected")
+        if self._thread is None or self._stopping:
+            raise self._unavailable("is not being followed")
         request = Request(apply, deadline=time.monotonic() + seconds)
-        self._requests.put(request)
+        with self._submitting:
+            self._requests.put(request)
         # The thread gives up at the deadline. It is late only while it converts a large snapshot or while a listener
         # breaks its promise; then the request expires unsent.
         try:
