@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar, Union
 
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip
 from topology.ovsdb.following_idl import RowChanges
+from topology.planning.values import BrokenRow, Kind, TopologyState
 from topology.source import RowProblem, TopologyBatch
 
 
@@ -48,7 +49,6 @@ class Assembler:
         """
         if changes.complete:
             self._reset()
-        self._problems: defaultdict[_Key, list[RowProblem]] = defaultdict(list)
         waiting = self._roots_touched(changes)
         before: dict[_Key, _Object | None] = {}
         while waiting:
@@ -62,6 +62,18 @@ class Assembler:
         """The row that holds an object; None for objects that are not there or break a rule."""
         return self._row_of.get((table, object_id))
 
+    def state(self) -> TopologyState:
+        """All networks and ports, and the rows that should be one but break a rule."""
+        networks = {thing.id: thing for thing in self._objects.values() if isinstance(thing, Network)}
+        ports = {thing.id: thing for thing in self._objects.values() if isinstance(thing, Port)}
+        broken = tuple(self._broken_row(key) for key in sorted(self._rows.keys() - self._objects.keys()))
+        return TopologyState(networks, ports, tuple(row for row in broken if row is not None))
+
+    def _broken_row(self, key: _Key) -> BrokenRow | None:
+        kinds: dict[str, Kind] = {"Network": "network", "Port": "port"}
+        row, reason = self._rows[key], self._problems[key][-1].reason
+        return BrokenRow(kinds[key.table], row.id, row.name, reason) if key.table in kinds else None
+
     def _reset(self) -> None:
         self._rows: dict[_Key, Any] = {}
         self._objects: dict[_Key, _Object] = {}
@@ -69,6 +81,7 @@ class Assembler:
         self._parts: defaultdict[_Key, set[uuid.UUID]] = defaultdict(set)
         self._dependents: defaultdict[uuid.UUID, set[_Key]] = defaultdict(set)
         self._owner: dict[uuid.UUID, _Key] = {}
+        self._problems: defaultdict[_Key, list[RowProblem]] = defaultdict(list)
 
     def _roots_touched(self, changes: RowChanges) -> set[_Key]:
         touched: set[_Key] = set()
@@ -228,7 +241,7 @@ class Assembler:
             new = self._objects.get(key)
             if new is not None and new != old:
                 found[key.table][_id(new)] = new
-        problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
+        problems = tuple(problem for key in sorted(before) for problem in self._problems.get(key, ()))
         if not complete and not problems and not any(found.values()):
             return None
         return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems)

@@ -56,10 +56,10 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
 
     @property
     def current(self) -> bool:
-        """True while the copy is whole and the connection that keeps it so stands."""
+        """True while the copy is whole and handed over, and the connection that keeps it so stands."""
         session = self._session
         same_connection = session.is_connected() and session.get_seqno() == self._last_seqno
-        return bool(same_connection and self.state == self.IDL_S_MONITORING)
+        return bool(same_connection and self.state == self.IDL_S_MONITORING and self._whole)
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         """Collect a change; the hook of :class:`ovs.db.idl.Idl`."""

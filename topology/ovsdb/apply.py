@@ -1,0 +1,103 @@
+"""A topology document into the database, in one transaction.
+
+Several may be applied at once. Nothing is locked: each plan is made from the rows that its transaction is based on, and
+the database refuses the transaction when those have changed or an index would be violated; then a new plan is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from topology.allocation import AllocationPolicy, SegmentKey
+from topology.documents import Document
+from topology.errors import ConflictError, TopologyUnavailable
+from topology.model import NetworkType
+from topology.ovsdb.assembler import Assembler
+from topology.ovsdb.database import DATABASE, SCHEMA, TABLES
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.plan_writer import PlanWriter
+from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.planning import Change, Maker, Plan, TopologyState, make_plan
+from topology.source import TopologyBatch
+
+_ATTEMPTS = 30
+"""Plans that may lose a race before the server's refusal is final; each loss means that another writer has won."""
+
+_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
+
+
+@dataclass(frozen=True)
+class ApplyResult:
+    """What an apply did, or in a dry run would do.
+
+    :param changes: networks, each with its subnets and ports, in the order of the document; then what was deleted
+    """
+
+    changes: tuple[Change, ...]
+
+
+class _Refused(ConflictError):
+    """The server refused a plan: another writer was faster, or a row that is in the way is broken."""
+
+
+def apply_document(
+    connection: str, document: Document, policy: AllocationPolicy, *, prune: bool, dry_run: bool, timeout: float = 10.0
+) -> ApplyResult:
+    """Make the topology hold what the document says, all of it or nothing.
+
+    :param connection: OVSDB connection method of the topology database
+    :param prune: networks, subnets and ports that the document does not name are deleted
+    :param dry_run: only find out what would change
+    :param timeout: seconds to wait for a connection, and again for the change to be taken
+    :raises DocumentError: the document contradicts itself
+    :raises ConflictError: the document contradicts what is there, or nothing is left to allocate
+    :raises TopologyUnavailable: the database does not answer
+    """
+    assembler = Assembler()
+    ready = threading.Event()
+    replica: Replica[TopologyBatch] = Replica(
+        connection,
+        DATABASE,
+        tables=dict.fromkeys(TABLES, ()),
+        convert=assembler,
+        schema=SCHEMA,
+        errors=ErrorTypes(conflict=_Refused),
+        timeout=timeout,
+    )
+    replica.start(lambda batch: ready.set())
+
+    def change(edit: Edit) -> Plan:
+        plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune)
+        if not dry_run:
+            PlanWriter(edit, assembler).write(plan)
+        return plan
+
+    try:
+        if not ready.wait(timeout):
+            raise TopologyUnavailable(f"topology database at {connection} does not answer within {timeout:g} s")
+        deadline = time.monotonic() + timeout
+        for _ in range(_ATTEMPTS):
+            try:
+                return ApplyResult(replica.transact(change).changes)
+            except _Refused as refusal:
+                last = refusal
+            if time.monotonic() > deadline:
+                break
+        raise ConflictError(str(last))
+    finally:
+        replica.stop()
+
+
+def _state(assembler: Assembler, edit: Edit) -> TopologyState:
+    state = assembler.state()
+    segments = frozenset(_segment(row) for row in edit.rows("Segment").values())
+    return TopologyState(state.networks, state.ports, state.broken, segments)
+
+
+def _segment(row: Any) -> SegmentKey:
+    return SegmentKey(NetworkType(row.network_type), row.physical_network, row.segmentation_id)
