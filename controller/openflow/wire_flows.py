@@ -53,7 +53,6 @@ _MULTIPART = Struct("!HH4x")
 _PADDING = tuple(bytes(-length % 8) for length in range(8))
 
 _OFPT_FLOW_MOD = int(MessageType.OFPT_FLOW_MOD)
-_FIELDS = {field.oxm: field for field in Field}
 
 _VLAN_VID_BITS = 0 << 6 | 12 - 1
 """ofs_nbits of NXAST_REG_LOAD (first bit, number of bits less one): the VLAN id in the TCI."""
@@ -69,6 +68,7 @@ def _oxm_header(field: Field, has_mask: bool) -> int:
 # By OXM number: the header shifted to stand before the value, bits of the value, octets of the whole field.
 _EXACT = {f.oxm: (_oxm_header(f, False) << f.octets * 8, 4 + f.octets) for f in Field}
 _MASKED = {f.oxm: (_oxm_header(f, True) << f.octets * 16, f.octets * 8, 4 + f.octets * 2) for f in Field}
+_BY_HEADER = {_oxm_header(f, has_mask): (f, has_mask) for f in Field for has_mask in (False, True)}
 _TUN_ID_HEADER = _oxm_header(Field.TUN_ID, False)
 
 
@@ -244,13 +244,12 @@ def decode_oxm(raw: bytes) -> Match | None:
     terms = []
     pos = 0
     while pos < len(raw):
-        header = int.from_bytes(raw[pos : pos + 4], "big")
-        after = pos + 4 + (header & 0xFF)
-        field = _FIELDS.get(header >> 9 & 0x7F)
-        has_mask = bool(header & 0x100)
-        if field is None or header != _oxm_header(field, has_mask):
+        known = _BY_HEADER.get(int.from_bytes(raw[pos : pos + 4], "big"))
+        if known is None:
             return None
+        field, has_mask = known
         value_end = pos + 4 + field.octets
+        after = value_end + field.octets if has_mask else value_end
         mask = int.from_bytes(raw[value_end:after], "big") if has_mask else None
         try:
             terms.append(Term(field, int.from_bytes(raw[pos + 4 : value_end], "big"), mask))
