@@ -21,7 +21,8 @@ class ChildProcess:
     It has its own session, so that Ctrl-C on a terminal reaches us alone and we end it in the order that is right. The
     kernel ends it when we are killed (prctl(2), PR_SET_PDEATHSIG, by way of util-linux's setpriv).
 
-    :param argv: the command; the first word is the name in messages
+    :param argv: the command
+    :param name: in messages; None: the first word of the command
     :param log: file that its output is appended to; None: ours
     :param orphaned: the signal that it gets when we die without having stopped it
     """
@@ -30,12 +31,13 @@ class ChildProcess:
         self,
         argv: Sequence[str],
         *,
+        name: str | None = None,
         log: Path | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         orphaned: signal.Signals = signal.SIGKILL,
     ) -> None:
-        self.name = Path(argv[0]).name
+        self.name = name or Path(argv[0]).name
         self.log = log
         command = ["setpriv", "--pdeathsig", orphaned.name.removeprefix("SIG"), "--", *argv]
         output = None if log is None else log.open("ab")

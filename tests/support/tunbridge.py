@@ -124,6 +124,7 @@ class Tunbridge:
         self._killed = False
         self._process = ChildProcess(
             [sys.executable, "-m", "controller.cli", "run", "--config-file", str(self.config_file)],
+            name="tunbridge",
             log=self.log,
             env=self._env | {"PYTHONFAULTHANDLER": "1"},
             cwd=ROOT,
@@ -216,7 +217,7 @@ class Tunbridge:
         if self._process is not None:
             self._process.require_running()
         try:
-            return cast(dict[str, Any], call(str(self.run_path / "control.sock"), "status"))
+            return cast(dict[str, Any], call(str(self.run_path / "control.sock"), "status", timeout=2))
         except ControlError:
             return {}
 
