@@ -11,6 +11,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from apps.flow import Flow, Normal, match
 from controller.openflow import wire
 from controller.openflow.framing import validate
+from controller.openflow.wire_flows import decode_oxm
 from tests.support.openflow import flow_entry, flow_stats_reply, osken_instructions, osken_match
 
 NORMAL = parser.OFPActionOutput(ofp.OFPP_NORMAL, 0)
@@ -61,7 +62,6 @@ def test_other_actions_are_foreign_under_the_same_key(instructions: list[Any]) -
         {"ip_proto": 6},
         {"tunnel_id": 2, "reg0": 1},
         {"eth_dst": ("00:00:00:00:00:00", "00:00:00:00:00:00")},
-        {"eth_dst": ("00:00:00:00:00:01", "01:00:00:00:00:00")},
     ],
 )
 def test_other_matches_are_foreign(fields: dict[str, Any]) -> None:
@@ -69,6 +69,12 @@ def test_other_matches_are_foreign(fields: dict[str, Any]) -> None:
     assert flow.flow is None
     assert flow.match is None
     assert flow.key is None
+
+
+def test_value_outside_its_mask_is_foreign() -> None:
+    header, value, mask = "8000070c", "000000000001", "010000000000"  # dl_dst, which os-ken would put right
+    assert decode_oxm(bytes.fromhex(header + value + mask)) is None
+    assert decode_oxm(bytes.fromhex(header + mask + mask)) == match(multicast=True)
 
 
 def test_full_mask_is_no_mask() -> None:
