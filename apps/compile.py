@@ -122,7 +122,7 @@ def touched_units(old: HostView, new: HostView) -> set[Unit]:
     ports = _differing(old.ports, new.ports)
     if networks:
         ports |= {port.port_id for view in (old, new) for port in view.ports.values() if port.network_id in networks}
-    if (old.patch_tun, old.patch_int) != (new.patch_tun, new.patch_int):
+    if old.patch_int != new.patch_int:
         networks |= old.networks.keys() | new.networks.keys()
     return (
         {Unit(UnitKind.DEAD_PORT, device) for device in _differing(old.dead, new.dead)}

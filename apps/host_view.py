@@ -59,7 +59,6 @@ class HostView:
     """The state of one host, as far as flows depend on it.
 
     :param bridges: bridge name → role
-    :param patch_tun: ofport on the integration bridge of the patch to the tunnel bridge; None while there is none
     :param patch_int: ofport on the tunnel bridge of the patch to the integration bridge; None while there is none
     :param networks: by network id
     :param ports: by port id; each one's network is in ``networks``
@@ -67,7 +66,6 @@ class HostView:
     """
 
     bridges: Mapping[str, BridgeRole] = field(default_factory=lambda: _EMPTY)
-    patch_tun: int | None = None
     patch_int: int | None = None
     networks: Mapping[str, LocalNetwork] = field(default_factory=lambda: _EMPTY)
     ports: Mapping[str, LocalPort] = field(default_factory=lambda: _EMPTY)

@@ -14,6 +14,7 @@ from controller import report
 from controller.bridge_setup import BridgeLayout
 from controller.config import Config
 from controller.control import ControlServer
+from controller.events import Stop
 from controller.host_controller import Effects, HostController, Names
 from controller.openflow.sender import Sender
 from controller.openflow.server import Server
@@ -74,7 +75,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             ovs.tunnel_bridge,
             ovs.int_peer_patch_port,
             ovs.tun_peer_patch_port,
-            f"tcp:{address}:{self._server.port}",
+            f"tcp:{address}:{ovs.of_listen_port}",
             ovs.datapath_type,
         )
         self._vswitch = VSwitch(ovs.ovsdb_connection, layout)
@@ -85,15 +86,19 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
 
     def start(self) -> None:
-        """Start to serve; returns at once."""
-        self._control.start()
+        """Start to serve; returns at once.
+
+        :raises ConfigError: another controller runs on this host, or an address cannot be had
+        """
+        self._control.start()  # first: it holds the lock against a second controller
+        self._server.listen()
         self._workers.spawn("openflow server", self._server.serve)
         for name, sender in self._senders.items():
             self._workers.spawn(f"sender of {name}", sender.run)
         self._workers.spawn("tags", self._tags.run)
         self._workers.spawn("port states", self._reports.run)
         self._workers.spawn("bridge set-up", self._set_up_bridges)
-        self._workers.spawn("host controller", lambda: self._controller.run(lambda: self._workers.stopping))
+        self._workers.spawn("host controller", self._controller.run)
         self._vswitch.start(lambda batch: self._inbox.post("vswitch", batch))
         self._topology.start(lambda batch: self._inbox.post("topology", batch))
 
@@ -101,6 +106,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         """Stop to serve; flows, tags and port states stay as they are."""
         self._control.stop()
         self._server.stop()
+        self._inbox.post("stop", Stop())
         self._setup_wanted.put(False)
         self._tags.stop()
         self._reports.stop()

@@ -42,6 +42,11 @@ class PortSeen:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """The controller is to end."""
+
+
+@dataclass(frozen=True)
 class Question:
     """Something that another thread wants to know of the controller's state.
 

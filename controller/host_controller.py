@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from apps.compile import Compiler
 from apps.pipeline import BridgeRole
 from controller.binding import BindingTable, Verdict
-from controller.events import Closed, Identified, PortSeen, PortsListed, Question
+from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Stop
 from controller.openflow.sender import Synced
 from controller.openflow.session import Session
 from controller.openflow.wire_constants import OFPP_MAX
@@ -105,18 +105,19 @@ class HostController:
         self._listed: set[str] = set()
         self._started: set[str] = set()
         self._generation = 0
-        self._patch: tuple[int | None, int | None] | None = None
+        self._patch_int: int | None = None
+        self._connected: list[tuple[str, Session]] = []
         self._tag_sent: dict[str, Tagging] = {}
         self._said: dict[str, tuple[bool, str | None]] = {}
 
-    def run(self, stopping: Callable[[], bool]) -> None:
-        """Handle events until told to stop."""
-        while not stopping():
-            events = self._inbox.take(timeout=1.0)
-            for event in events:
+    def run(self) -> None:
+        """Handle events until :class:`Stop`."""
+        while True:
+            for event in self._inbox.take():
+                if isinstance(event, Stop):
+                    return
                 self._handle(event)
-            if events:
-                self._settle()
+            self._settle()
 
     # -- controller.openflow.session.Listener: called in the sessions' threads -----------------------------------------
 
@@ -165,6 +166,7 @@ class HostController:
             self._set_device(name, device, fresh=not batch.complete)
         if batch.datapaths != self.datapaths:
             self.datapaths = dict(batch.datapaths)
+            self._check_datapaths()
             self._admit()
         if batch.layout:
             self._effects.set_up_bridges()
@@ -195,6 +197,15 @@ class HostController:
     def _bridge_of(self, session: Session) -> str | None:
         return next((name for name, current in self.sessions.items() if current is session), None)
 
+    def _check_datapaths(self) -> None:
+        one, other = (self.datapaths.get(name) for name in (self.names.integration_bridge, self.names.tunnel_bridge))
+        if one is not None and one == other:
+            LOG.error(
+                "bridges %s and %s have the same datapath id %016x, only the first is served: give one another with "
+                "`ovs-vsctl set bridge %s other_config:datapath-id=…`",
+                self.names.integration_bridge, self.names.tunnel_bridge, one, self.names.tunnel_bridge,
+            )  # fmt: skip
+
     def _admit(self) -> None:
         """Let sessions in whose datapath is of a bridge of ours; the others wait until their handshake times out."""
         managed = (self.names.integration_bridge, self.names.tunnel_bridge)
@@ -220,7 +231,6 @@ class HostController:
         LOG.info("bridge %s connected (datapath %016x at %s)", name, session.datapath_id, session.peer)
         self.sessions[name] = session
         self._effects.accepted(session)
-        self._effects.senders[name].attach(session)
 
     def _session_closed(self, session: Session) -> None:
         self._strangers.pop(session, None)
@@ -242,6 +252,7 @@ class HostController:
         else:
             self._tunnel_ports = ofports
         self._listed.add(name)
+        self._connected.append((name, session))
 
     def _port_seen(self, session: Session, port: PortDesc, present: bool) -> None:
         name = self._bridge_of(session)
@@ -263,14 +274,22 @@ class HostController:
         return self._has_vswitch and self._has_topology and self.names.integration_bridge in self._listed
 
     def _settle(self) -> None:
-        if not self.is_informed:
-            return
+        if self.is_informed:
+            self._decide()
+        # Only now, because port numbers may have changed while the bridge was away: what its sender compares the
+        # bridge with must be made of the new ones.
+        for name, session in self._connected:
+            if self.sessions.get(name) is session:
+                self._effects.senders[name].attach(session)
+        self._connected.clear()
+
+    def _decide(self) -> None:
         changed = self.table.decide()
         touched = self.wiring.update(changed)
-        patch = (self.table.ofports.get(self.names.patch_tun), self._tunnel_ports.get(self.names.patch_int))
+        patch_int = self._tunnel_ports.get(self.names.patch_int)
         ready = {self.names.integration_bridge} | (self._listed & {self.names.tunnel_bridge})
-        if touched or patch != self._patch or ready != self._started:
-            self._patch = patch
+        if touched or patch_int != self._patch_int or ready != self._started:
+            self._patch_int = patch_int
             self._compile(touched, ready)
         self._tag(touched)
         for port_id in changed:
@@ -285,8 +304,7 @@ class HostController:
 
     def _compile(self, touched: Iterable[str], ready: set[str]) -> None:
         was = dict(self.compiler.problems)
-        patch_tun, patch_int = self._patch or (None, None)
-        changes = self.compiler.update(self.wiring.view(patch_tun, patch_int))
+        changes = self.compiler.update(self.wiring.view(self._patch_int))
         self._generation += 1
         self.outcomes.touch(touched, self._generation)
         for name, sender in self._effects.senders.items():

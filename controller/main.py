@@ -6,8 +6,12 @@ import logging
 import os
 import signal
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from controller.config import Config
+
+if TYPE_CHECKING:
+    from topology.ovsdb.server import EmbeddedServer
 
 LOG = logging.getLogger(__name__)
 
@@ -20,6 +24,12 @@ def _choose_hub() -> None:
         import eventlet
 
         eventlet.monkey_patch()
+
+
+def _embedded_server(config: Config) -> EmbeddedServer:
+    from topology.ovsdb.server import EmbeddedServer
+
+    return EmbeddedServer(config.state_path, config.run_path, config.topology.listen)
 
 
 def run(config: Config, *, embedded: bool) -> int:
@@ -45,25 +55,21 @@ def run(config: Config, *, embedded: bool) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    server = None
-    if embedded:
-        from topology.ovsdb.server import EmbeddedServer
-
-        server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen)
-        server.start()
     manager = AppManager.get_instance()
+    app = manager.instantiate(
+        Tunbridge, config=config, topology=TopologyDatabase(config.topology_connection), workers=workers
+    )
+    server = _embedded_server(config) if embedded else None
     try:
-        topology = TopologyDatabase(config.topology_connection)
-        app = manager.instantiate(Tunbridge, config=config, topology=topology, workers=workers)
-        try:
-            app.start()
-            LOG.info("serving host %s: OpenFlow at %s:%d, topology %s", config.host, config.ovs.of_listen_address,
-                     config.ovs.of_listen_port, topology.connection)  # fmt: skip
-            alive = workers.wait()
-        finally:
-            workers.stop()
-            manager.uninstantiate(app.name)
+        app.start()
+        if server is not None:  # only after app.start() has made sure that no other controller runs here
+            server.start()
+        LOG.info("serving host %s: OpenFlow at %s:%d, topology %s", config.host, config.ovs.of_listen_address,
+                 config.ovs.of_listen_port, config.topology_connection)  # fmt: skip
+        alive = workers.wait()
     finally:
+        workers.stop()
+        manager.uninstantiate(app.name)
         if server is not None:
             server.stop()
     LOG.info("host %s is left as it is: flows stay", config.host)

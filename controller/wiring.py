@@ -54,11 +54,10 @@ class Wiring:
             self._wire(port_id)
         return touched
 
-    def view(self, patch_tun: int | None, patch_int: int | None) -> HostView:
+    def view(self, patch_int: int | None) -> HostView:
         """The view to compile; see :class:`apps.host_view.HostView`."""
         return HostView(
             bridges=self._bridges,
-            patch_tun=patch_tun,
             patch_int=patch_int,
             networks=dict(self._networks),
             ports=dict(self._ports),

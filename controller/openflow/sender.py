@@ -128,6 +128,8 @@ class Sender:
         """Send what is wanted, until :meth:`stop`."""
         while True:
             self._wake.get()
+            while not self._wake.empty():  # one step serves all that has been asked for
+                self._wake.get()
             if self._stopping:
                 return
             session = self._session

@@ -37,21 +37,29 @@ class Server:
         self._listener = listener
         self._strangers: dict[Session, None] = {}
         self._stopping = False
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._sock = socket.socket(family, socket.SOCK_STREAM)
+        self._address = (address, port)
+        self._sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+
+    def listen(self) -> int:
+        """Take the address.
+
+        :returns: the TCP port
+        :raises ConfigError: it cannot be had
+        """
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._sock.bind((address, port))
+            self._sock.bind(self._address)
             self._sock.listen(_BACKLOG)
         except OSError as error:
             self._sock.close()
+            address, port = self._address
             raise ConfigError(
                 f"cannot listen for OpenFlow at {address}:{port} ([ovs] of_listen_address, of_listen_port): "
                 f"{error.strerror or error}"
             ) from None
         # os-ken's hubs leave a thread in accept() for ever; waiting in steps lets stop() end it
         self._sock.settimeout(_PAUSE_AFTER_ERROR)
-        self.port: int = self._sock.getsockname()[1]
+        return int(self._sock.getsockname()[1])
 
     def serve(self) -> None:
         """Accept connections until :meth:`stop`."""
