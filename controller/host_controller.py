@@ -292,8 +292,7 @@ class HostController:
             self._patch_int = patch_int
             self._compile(touched, ready)
         self._tag(touched)
-        for port_id in changed:
-            self._say(port_id)
+        self._say(changed)
         for conflict in self.wiring.conflicts:
             LOG.warning(
                 "device %s keeps not its tag %d: %s", conflict.claim.device, conflict.claim.vlan, conflict.reason
@@ -330,17 +329,18 @@ class HostController:
         if wanted:
             self._effects.tag(wanted)
 
-    def _say(self, port_id: str) -> None:
-        """Log what a device has become, once."""
-        for verdict in self.table.verdicts.get(port_id, ()):
-            device, now = verdict.device.name, (verdict.bound, self.wiring.reason(verdict))
-            if self._said.get(device) == now:
-                continue
-            self._said[device] = now
-            if now[1] is not None:
-                LOG.warning("device %s (port %s) is not bound: %s", device, port_id, now[1])
-            else:
-                self._check_mac(verdict)
+    def _say(self, port_ids: Iterable[str]) -> None:
+        """Log what devices have become, each time it changes."""
+        for port_id in port_ids:
+            for verdict in self.table.verdicts.get(port_id, ()):
+                device, now = verdict.device.name, (verdict.bound, self.wiring.reason(verdict))
+                if self._said.get(device) == now:
+                    continue
+                self._said[device] = now
+                if now[1] is not None:
+                    LOG.warning("device %s (port %s) is not bound: %s", device, port_id, now[1])
+                else:
+                    self._check_mac(verdict)
         for device in self._said.keys() - self.table.devices.keys():
             del self._said[device]
             LOG.info("device %s is gone", device)

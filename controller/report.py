@@ -130,7 +130,8 @@ def _bridge(host: Host, name: str, datapath_id: int | None) -> dict[str, Any]:
             connected = False
         else:
             ours, foreign = split(dumped)
-            installed, drift = len(dumped), len(diff(desired, ours)) + len(foreign)
+            unwanted = [flow for flow in foreign if flow.key not in desired]
+            installed, drift = len(dumped), len(diff(desired, ours)) + len(unwanted)
     return {
         "datapath_id": f"{datapath_id:016x}" if datapath_id is not None else None,
         "connected": connected,
