@@ -1,0 +1,92 @@
+"""An ovsdb-server that outlived the process that had started it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from topology.errors import TopologyError
+
+LOG = logging.getLogger(__name__)
+
+_PATIENCE = 5.0
+"""Seconds that a server has to end by itself."""
+
+
+class OwnerLock:
+    """Held by the process that runs a database's server, for as long as it lives; the kernel releases it.
+
+    While it is held by nobody, a server that still runs on the database is an orphan.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        :raises TopologyError: another process has it
+        """
+        file = open(self._path, "a+", opener=lambda path, flags: os.open(path, flags, 0o600))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read(32).strip()
+            file.close()
+            raise TopologyError(f"{self._path.parent} is in use by process {owner or '?'}") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock up; does nothing when it is not held."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def end_orphan(pidfile: Path, database: Path) -> None:
+    """End the ovsdb-server that runs on ``database`` and that nobody owns, if there is one.
+
+    The process must be an ovsdb-server that was started with this very file: a process id alone may be anyone's by now.
+    """
+    try:
+        pid = int(pidfile.read_text())
+    except (OSError, ValueError):
+        return
+    if not _serves(pid, database):
+        return
+    LOG.warning("ending ovsdb-server (pid %d), left over from a process that was killed, on %s", pid, database)
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+        for _ in _until(_PATIENCE):
+            if not _serves(pid, database):
+                return
+    raise TopologyError(f"ovsdb-server (pid {pid}) on {database} does not end")
+
+
+def _until(seconds: float, interval: float = 0.02) -> Iterator[None]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(interval)
+
+
+def _serves(pid: int, database: Path) -> bool:
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    # A process that has ended but was not waited for has an empty command line.
+    return os.path.basename(arguments[0]) == b"ovsdb-server" and os.fsencode(database) in arguments
