@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -136,6 +138,16 @@ class OvsHost(PrivateOvs):
         return lines if cookies else [_COOKIE.sub("", line) for line in lines]
 
     # Accidents
+
+    @contextmanager
+    def frozen_vswitchd(self) -> Iterator[None]:
+        """ovs-vswitchd hangs for the length of the block: its sockets stay open, and nobody answers on them."""
+        assert self._vswitchd is not None, "ovs-vswitchd does not run"
+        os.kill(self._vswitchd.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._vswitchd.pid, signal.SIGCONT)
 
     def restart_vswitchd(self, signum: signal.Signals = signal.SIGTERM) -> None:
         """Stop ovs-vswitchd and start it again; flows are gone, ports keep their ofports."""
