@@ -59,7 +59,7 @@ class Band(Enum):
         1,
         frozenset(),
         frozenset(),
-        "What no other band wants is dropped. Nothing that came out of one tunnel goes into another.",
+        "What no other band wants is dropped: what came out of one tunnel and is not for this host goes into no other.",
     )
     TUN_INBOUND = BandSpec(
         BridgeRole.TUNNEL,

@@ -61,10 +61,10 @@ _TAIL = f"""\
 ## Why the flows look like this
 
 **The VLAN load.** `load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]` writes the VLAN id, then the bit
-that says that there is a tag. It is what `mod_vlan_vid:1` of OpenFlow 1.0 did: exactly one tag with that VLAN afterwards,
-whether the frame had none (current Neutron peers) or one of the peer's own (Grizzly peers), and the priority bits of a
-tag stay. OpenFlow 1.3's own `push_vlan` with `set_field` would put a second tag on a frame that has one; `set_field`
-alone may not be used on a frame that has none.
+that says that there is a tag. It is what `mod_vlan_vid:1` of OpenFlow 1.0 did: exactly one tag with that VLAN
+afterwards, whether the frame had none (current Neutron peers) or one of the peer's own (Grizzly peers), and the
+priority bits of a tag stay. OpenFlow 1.3's own `push_vlan` with `set_field` would put a second tag on a frame that has
+one; `set_field` alone may not be used on a frame that has none.
 
 **`set_field:0x2->tun_id`** is the `set_tunnel:2` of OpenFlow 1.0: the key or network identifier of the tunnel, which
 tunnel ports take from the flow (`out_key=flow`).
@@ -72,9 +72,11 @@ tunnel ports take from the flow (`out_key=flow`).
 **Outbound above inbound.** A frame from `patch-int` has no tunnel id, and ids begin at 1, so no frame is in both bands;
 the numbers are those that operators of this pipeline know. What neither wants falls to priority 1.
 
-**Multicast goes to `patch-int` alone**, not to `NORMAL`: what came out of one tunnel is never flooded into another, and
-the full mesh of tunnels needs no spanning tree. For unicast, only frames to a MAC address that is bound here get past
-the drop flow. `NORMAL` is used for them because it learns, from their source, which tunnel leads to which address.
+**Multicast goes to `patch-int` alone**, not to `NORMAL`: a broadcast that came out of one tunnel is never sent into
+another, and the full mesh of tunnels needs no spanning tree. Of unicast, only frames to an address that is bound here
+get past the drop flow. `NORMAL` is used for them because it learns, from their source, which tunnel leads to whom. It
+floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence);
+the hosts at the other tunnels drop that copy, since the address is not theirs.
 
 **One flow a port, two a network.** None depends on how many hosts or tunnels there are.
 
