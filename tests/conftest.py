@@ -1,4 +1,4 @@
-"""Adds to the report of a failed test the logs of the processes that took part in it."""
+"""The option --update-golden, and the logs of the processes that took part in a failed test, in its report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.golden import Golden
+
 LOGS = pytest.StashKey[list[Path]]()
 _LINES = 60  # of each log
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the files under tests/golden anew")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,3 +35,9 @@ def report_logs(request: pytest.FixtureRequest) -> list[Path]:
     """Files whose end is shown when the test fails; append to it."""
     stash: pytest.Stash = request.node.stash
     return stash.setdefault(LOGS, [])
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares flow tables with the files under tests/golden."""
+    return Golden(request.config.getoption("--update-golden"))

@@ -22,7 +22,7 @@ def ovs(report_logs: list[Path]) -> Iterator[OvsHost]:
         yield host
 
 
-@pytest.fixture(params=[os.environ["OSKEN_HUB_TYPE"]] if "OSKEN_HUB_TYPE" in os.environ else HUBS)
+@pytest.fixture(scope="module", params=[os.environ["OSKEN_HUB_TYPE"]] if "OSKEN_HUB_TYPE" in os.environ else HUBS)
 def hub(request: pytest.FixtureRequest) -> str:
     """OSKEN_HUB_TYPE for the controller: each test runs on both, or on the one that the environment names."""
     return str(request.param)

@@ -248,6 +248,24 @@ class Tunbridge:
         assert found is not None
         return found
 
+    def device(self, name: str) -> dict[str, Any]:
+        """What ``status`` says of a device; empty while it says nothing."""
+        ports = self.quick_status().get("ports", [])
+        return next((port for port in ports if port["device"] == name), {})
+
+    def wait_device(self, name: str, timeout: float = 20.0, **expected: object) -> dict[str, Any]:
+        """Wait until ``status`` says this of a device, e.g. ``status="ACTIVE"``; all that it says."""
+
+        def as_expected() -> dict[str, Any]:
+            device = self.device(name)
+            return device if device and device == {**device, **expected} else {}
+
+        return wait_until(as_expected, timeout, self._situation(f"device {name} is {expected}"))
+
+    def wait_log(self, text: str, timeout: float = 20.0) -> None:
+        """Wait until the log has a text."""
+        wait_until(lambda: text in self.log_text(), timeout, self._situation(f"the log says {text!r}"))
+
     def _situation(self, expected: str) -> Any:
         return lambda: f"{expected}\nstatus: {json.dumps(self.quick_status(), indent=1)}\nlog:\n{self.log_tail()}"
 
