@@ -55,11 +55,16 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._not_before = 0.0
 
     @property
-    def current(self) -> bool:
-        """True while the copy is whole and handed over, and the connection that keeps it so stands."""
+    def linked(self) -> bool:
+        """True while the connection stands and the server keeps the copy current."""
         session = self._session
         same_connection = session.is_connected() and session.get_seqno() == self._last_seqno
-        return bool(same_connection and self.state == self.IDL_S_MONITORING and self._whole)
+        return bool(same_connection and self.state == self.IDL_S_MONITORING)
+
+    @property
+    def current(self) -> bool:
+        """True while the copy is linked, whole and handed over."""
+        return self._whole and self.linked
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         """Collect a change; the hook of :class:`ovs.db.idl.Idl`."""

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from topology.errors import TopologyError
 
@@ -28,31 +27,29 @@ class OwnerLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[str] | None = None
+        self._descriptor: int | None = None
 
     def acquire(self) -> None:
         """Take the lock.
 
         :raises TopologyError: another process has it
         """
-        file = open(self._path, "a+", opener=lambda path, flags: os.open(path, flags, 0o600))
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            file.seek(0)
-            owner = file.read(32).strip()
-            file.close()
+            owner = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
             raise TopologyError(f"{self._path.parent} is in use by process {owner or '?'}") from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        self._file = file
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
 
     def release(self) -> None:
         """Give the lock up; does nothing when it is not held."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def end_orphan(pidfile: Path, database: Path) -> None:

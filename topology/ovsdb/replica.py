@@ -258,7 +258,7 @@ class Replica(Generic[B]):
 
     def _say_whether_connected(self) -> None:
         """Log each outage and each recovery once."""
-        if self.connected:
+        if self._idl is not None and self._idl.linked:
             if self._said_connected is not True:
                 LOG.info("%s at %s: connected", self.database, self.connection)
             self._said_connected = True
