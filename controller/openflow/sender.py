@@ -153,6 +153,8 @@ class Sender:
             self._changed = set()
             generation = self._generation
             delta = diff(self._desired, self._installed, keys)
+            # a refusal ends with the wish, also when the wish is again what the bridge has
+            self._refused = {key: known for key, known in self._refused.items() if self._desired.get(key) == known[0]}
             done = self._session is not session
         if done or generation is None:
             return
