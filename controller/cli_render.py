@@ -61,15 +61,24 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
     console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
     topology = state["topology"]
-    reach = "connected" if topology["connected"] else "NOT connected"
-    console.print(Text(printable(f"Host {state['host']}: {'in sync' if state['in_sync'] else 'NOT in sync'}")))
-    console.print(Text(printable(f"Topology {topology['connection']}: {reach}")))
+    head = [
+        f"Host {state['host']}: {'in sync' if state['in_sync'] else 'NOT in sync'}",
+        f"Topology {topology['connection']}: {_reach(topology)}",
+        f"Open vSwitch: {_reach(state['ovsdb'])}",
+        *(f"Problem: {problem}" for problem in state["problems"]),
+    ]
+    for line in head:
+        console.print(Text(printable(line)), soft_wrap=True)
     for table in (_bridges(state["bridges"]), _ports(state["ports"]), _tunnels(state["tunnels"])):
         console.print()
         console.print(table)
     written = console.file
     assert isinstance(written, io.StringIO)
     return "".join(line.rstrip() + "\n" for line in written.getvalue().splitlines())
+
+
+def _reach(end: Mapping[str, Any]) -> str:
+    return "connected" if end["connected"] else "NOT connected"
 
 
 def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:

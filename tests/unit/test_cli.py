@@ -20,6 +20,8 @@ STATE: dict[str, Any] = {
     "host": "h1",
     "in_sync": True,
     "topology": {"connection": "unix:/run/tunbridge/topology.sock", "connected": True},
+    "ovsdb": {"connected": True},
+    "problems": ["bridge br-tun refused a flow: table full"],
     "bridges": {
         "br-tun": {"datapath_id": "0000a1", "connected": True, "flows": {"desired": 6, "installed": 6, "drift": 0}},
         "br-int": {"datapath_id": None, "connected": False, "flows": {"desired": 1, "installed": 0, "drift": 1}},
@@ -249,6 +251,8 @@ def test_status_for_people(host: Host) -> None:
     assert lines == [
         "Host h1: in sync",
         "Topology unix:/run/tunbridge/topology.sock: connected",
+        "Open vSwitch: connected",
+        "Problem: bridge br-tun refused a flow: table full",
         "",
         "Bridges",
         "Bridge Datapath Connected Desired flows Installed Drift",

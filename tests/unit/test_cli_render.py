@@ -38,12 +38,15 @@ def test_an_empty_host() -> None:
         "host": "h1",
         "in_sync": False,
         "topology": {"connection": "tcp:192.0.2.1:6642", "connected": False},
+        "ovsdb": {"connected": False},
+        "problems": ["topology: Port 99f9: mac_address: 'x\ny' is not a MAC address, " + "y" * 60],
         "bridges": {},
         "ports": [],
         "tunnels": [],
     }
     assert cli_render.status(state, width=80) == (
-        "Host h1: NOT in sync\nTopology tcp:192.0.2.1:6642: NOT connected\n\n"
+        "Host h1: NOT in sync\nTopology tcp:192.0.2.1:6642: NOT connected\nOpen vSwitch: NOT connected\n"
+        f"Problem: topology: Port 99f9: mac_address: 'x\\ny' is not a MAC address, {'y' * 60}\n\n"
         "Bridges: none\n\nPorts: none\n\nTunnels: none\n"
     )
 
@@ -62,6 +65,8 @@ def test_a_narrow_terminal_loses_nothing() -> None:
         "host": "h1",
         "in_sync": True,
         "topology": {"connection": "unix:/t.sock", "connected": True},
+        "ovsdb": {"connected": True},
+        "problems": [],
         "bridges": {},
         "ports": [port],
         "tunnels": [],
