@@ -88,10 +88,11 @@ def _unit_flows(unit: Unit, view: HostView) -> Iterator[Placed]:
         yield from ((unit.id, flow) for flow in base())
     elif unit.kind is UnitKind.DEAD_PORT:
         yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.dead_port_flows(view.dead[unit.id]))
+    elif view.patch_int is None:
+        return  # what no bridge can hand on to the other, NORMAL would flood into the other tunnels
     elif unit.kind is UnitKind.NETWORK:
-        if view.patch_int is not None:
-            local = view.networks[unit.id]
-            yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.network_flows(local, view.patch_int))
+        local = view.networks[unit.id]
+        yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.network_flows(local, view.patch_int))
     else:
         port = view.ports[unit.id]
         yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.port_flows(port, view.networks[port.network_id]))
@@ -124,6 +125,7 @@ def touched_units(old: HostView, new: HostView) -> set[Unit]:
         ports |= {port.port_id for view in (old, new) for port in view.ports.values() if port.network_id in networks}
     if old.patch_int != new.patch_int:
         networks |= old.networks.keys() | new.networks.keys()
+        ports |= old.ports.keys() | new.ports.keys()
     return (
         {Unit(UnitKind.DEAD_PORT, device) for device in _differing(old.dead, new.dead)}
         | {Unit(UnitKind.NETWORK, network_id) for network_id in networks}
@@ -196,7 +198,7 @@ class Compiler:
         touched = touched_units(self._view, view)
         before: dict[str, dict[FlowKey, Flow | None]] = {}
         present = units_of(view)
-        was_refused = bool(self._refused)
+        was_incomplete = bool(self.problems)
         for unit in touched:
             old = self._compiled.pop(unit, frozenset())
             self._broken.pop(unit, None)
@@ -207,7 +209,8 @@ class Compiler:
             if unit in present:
                 self._compile(unit, view)
         self._view = view
-        if not was_refused and self._put(sorted(touched & self._compiled.keys()), before):
+        is_incomplete = was_incomplete or bool(self._broken)
+        if not is_incomplete and self._put(sorted(touched & self._compiled.keys()), before):
             return self._changes(before)
         old_flows: dict[str, dict[FlowKey, Flow | None]] = {
             name: {**self._tables.flows.get(name, {}), **before.get(name, {})}
@@ -223,9 +226,20 @@ class Compiler:
         self._refused = {}
         for unit in sorted(self._compiled):
             try:
+                self._check_network(unit)
                 self._tables.put(unit, self._compiled[unit])
             except CompileError as error:
                 self._refused[unit] = str(error)
+
+    def _check_network(self, unit: Unit) -> None:
+        """Refuse a port whose network is left out: its tunnel id may be another network's, whose frames it would get.
+
+        :raises CompileError: it is
+        """
+        if unit.kind is UnitKind.PORT:
+            network = Unit(UnitKind.NETWORK, self._view.ports[unit.id].network_id)
+            if network in self._broken or network in self._refused:
+                raise CompileError(f"{network} gets no flows")
 
     def _compile(self, unit: Unit, view: HostView) -> None:
         try:
