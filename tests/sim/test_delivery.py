@@ -1,0 +1,97 @@
+"""Every network is carried, and none leaks into another: frames sent through the compiled flows of any host."""
+
+from __future__ import annotations
+
+import netaddr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.compile import Compiler, Unit, UnitKind
+from apps.flow import MULTICAST_BIT, Flow
+from apps.host_view import HostView
+from tests.support.frames import Frame, Sent, sent
+from tests.support.views import MACS, TUNNEL_IDS, views
+
+TUNNEL_PORT = 99
+BROADCAST = 2**48 - 1
+STRANGER = int(netaddr.EUI("fa:16:3e:ff:ff:ff"))
+TAGS = (None, 1, 2, 101, 4094)
+"""Tags of frames that peers send: none, one of our local VLANs, one of theirs."""
+
+
+def _compiled(view: HostView) -> tuple[Compiler, list[Flow], list[Flow]]:
+    compiler = Compiler()
+    compiler.update(view)
+    return compiler, list(compiler.flows("br-int").values()), list(compiler.flows("br-tun").values())
+
+
+def _owner_of_tunnel(view: HostView, tunnel_id: int) -> str | None:
+    """The network that a tunnel id means on this host: of several that claim it, the first by id."""
+    return min(
+        (key for key, local in view.networks.items() if local.network.segmentation_id == tunnel_id), default=None
+    )
+
+
+def _mac(text: str) -> int:
+    return int(netaddr.EUI(text))
+
+
+@given(views(), st.sampled_from([_mac(mac) for mac in MACS] + [BROADCAST, STRANGER]))
+def test_outbound(view: HostView, dl_dst: int) -> None:
+    """A frame from br-int leaves with the tunnel id of its local VLAN's network, and not at all where that has none."""
+    _, _, tunnel_bridge = _compiled(view)
+    if view.patch_int is None:
+        return
+    for vlan in {local.vlan for local in view.networks.values()} | {None, 4094, 4095}:
+        local = next((local for local in view.networks.values() if local.vlan == vlan), None)
+        tunnel_id = local.network.segmentation_id if local is not None else None
+        carried = local is not None and tunnel_id is not None
+        if carried and _owner_of_tunnel(view, tunnel_id or 0) != local.network.id:
+            carried = False
+        expected = [Sent(None, vlan, tunnel_id or 0)] if carried else []
+        assert sent(tunnel_bridge, Frame(view.patch_int, dl_dst, vlan)) == expected
+
+
+@given(views(), st.sampled_from(TUNNEL_IDS + (0, 77)), st.sampled_from(TAGS))
+def test_inbound_multicast(view: HostView, tunnel_id: int, tag: int | None) -> None:
+    """Broadcast and multicast from a tunnel go to br-int alone, with exactly the local VLAN of the tunnel's network."""
+    _, _, tunnel_bridge = _compiled(view)
+    owner = _owner_of_tunnel(view, tunnel_id)
+    carried = owner is not None and view.patch_int is not None
+    expected = [Sent(view.patch_int, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
+    for group in (BROADCAST, MULTICAST_BIT, 0x3333_0000_0001):
+        assert sent(tunnel_bridge, Frame(TUNNEL_PORT, group, tag, tunnel_id)) == expected
+
+
+@given(views(), st.sampled_from(TUNNEL_IDS + (0, 77)), st.sampled_from(TAGS))
+def test_inbound_unicast(view: HostView, tunnel_id: int, tag: int | None) -> None:
+    """Unicast from a tunnel gets in for the MACs of the tunnel's own network only, with exactly its local VLAN; what
+    other networks have on this host, even behind the same tunnel id, is out of reach."""
+    _, _, tunnel_bridge = _compiled(view)
+    owner = _owner_of_tunnel(view, tunnel_id)
+    macs = {_mac(port.mac_address) for port in view.ports.values() if port.network_id == owner}
+    for dl_dst in [_mac(mac) for mac in MACS] + [STRANGER]:
+        carried = owner is not None and view.patch_int is not None and dl_dst in macs
+        expected = [Sent(None, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
+        assert sent(tunnel_bridge, Frame(TUNNEL_PORT, dl_dst, tag, tunnel_id)) == expected
+
+
+@given(views())
+def test_dead_devices_are_silent(view: HostView) -> None:
+    """On br-int a frame of a dead device goes nowhere, and every other frame is switched."""
+    _, integration_bridge, _ = _compiled(view)
+    dead = {device.ofport for device in view.dead.values()}
+    for ofport in {port.ofport for port in view.ports.values()} | dead | {TUNNEL_PORT}:
+        for vlan in TAGS:
+            expected = [] if ofport in dead else [Sent(None, vlan, 0)]
+            assert sent(integration_bridge, Frame(ofport, BROADCAST, vlan)) == expected
+
+
+@given(views())
+def test_a_port_without_its_network_is_named(view: HostView) -> None:
+    """Where two networks have one tunnel id, the ports of the one that is refused are refused with it, by name."""
+    compiler, _, _ = _compiled(view)
+    for port in view.ports.values():
+        reason = compiler.problems.get(Unit(UnitKind.NETWORK, port.network_id))
+        if reason is not None:
+            assert port.network_id in compiler.problems[Unit(UnitKind.PORT, port.port_id)]
