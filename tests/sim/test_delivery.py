@@ -52,7 +52,7 @@ def test_outbound(view: HostView, dl_dst: int) -> None:
         assert sent(tunnel_bridge, Frame(view.patch_int, dl_dst, vlan)) == expected
 
 
-@given(views(), st.sampled_from(TUNNEL_IDS + (0, 77)), st.sampled_from(TAGS))
+@given(views(), st.sampled_from((*TUNNEL_IDS, 0, 77)), st.sampled_from(TAGS))
 def test_inbound_multicast(view: HostView, tunnel_id: int, tag: int | None) -> None:
     """Broadcast and multicast from a tunnel go to br-int alone, with exactly the local VLAN of the tunnel's network."""
     _, _, tunnel_bridge = _compiled(view)
@@ -63,7 +63,7 @@ def test_inbound_multicast(view: HostView, tunnel_id: int, tag: int | None) -> N
         assert sent(tunnel_bridge, Frame(TUNNEL_PORT, group, tag, tunnel_id)) == expected
 
 
-@given(views(), st.sampled_from(TUNNEL_IDS + (0, 77)), st.sampled_from(TAGS))
+@given(views(), st.sampled_from((*TUNNEL_IDS, 0, 77)), st.sampled_from(TAGS))
 def test_inbound_unicast(view: HostView, tunnel_id: int, tag: int | None) -> None:
     """Unicast from a tunnel gets in for the MACs of the tunnel's own network only, with exactly its local VLAN; what
     other networks have on this host, even behind the same tunnel id, is out of reach."""
