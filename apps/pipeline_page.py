@@ -6,8 +6,6 @@ what it prints into docs/pipeline.md; a test holds that the two are equal.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping
 
 from apps.compile import Compiler, Unit, UnitKind
 from apps.cookie import OWNER
@@ -173,4 +171,4 @@ def _band_row(band: Band, owners: Iterable[Unit]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    print(page(), end="")
