@@ -1,6 +1,6 @@
 """From a view of the host to the flows that each of its bridges should have.
 
-Flows belong to a unit: a bridge's base, a network, a port, a dead device. A new view recompiles the units that
+Flows belong to a unit: a bridge's base, a physical network, a network, a port, a dead device. A new view recompiles the units that
 differ from the last one; a unit that cannot be compiled, or whose flows contradict those of another, is left out
 with its reason while all others are served. What the result is does not depend on the order of changes: as soon as
 units contradict each other, everything is put together again in one fixed order.
@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from apps import integration_bridge, tunnel_bridge
+from apps import integration_bridge, physical_bridge, tunnel_bridge
 from apps.flow import Flow, FlowKey
-from apps.host_view import HostView
+from apps.host_view import HostView, LocalNetwork
 from apps.overlap import OverlapIndex
 from apps.pipeline import BridgeRole, violation
 from apps.render import render
@@ -25,16 +25,17 @@ class UnitKind(IntEnum):
     """What a unit is compiled for; where units contradict each other the lower kind wins."""
 
     BASE = 1
-    DEAD_PORT = 2
-    NETWORK = 3
-    PORT = 4
+    PHYSICAL_NETWORK = 2
+    DEAD_PORT = 3
+    NETWORK = 4
+    PORT = 5
 
 
 @dataclass(frozen=True, order=True)
 class Unit:
     """The owner of some flows.
 
-    :param id: bridge name, device name, network id or port id, as the kind says
+    :param id: name of a bridge, physical network or device, or id of a network or port, as the kind says
     """
 
     kind: UnitKind
@@ -81,27 +82,43 @@ def compile_unit(unit: Unit, view: HostView) -> frozenset[Placed]:
     return placed
 
 
+_BASES = {
+    BridgeRole.INTEGRATION: integration_bridge.base_flows,
+    BridgeRole.TUNNEL: tunnel_bridge.base_flows,
+    BridgeRole.PHYSICAL: physical_bridge.base_flows,
+}
+
+
 def _unit_flows(unit: Unit, view: HostView) -> Iterator[Placed]:
     if unit.kind is UnitKind.BASE:
-        role = view.bridges[unit.id]
-        base = integration_bridge.base_flows if role is BridgeRole.INTEGRATION else tunnel_bridge.base_flows
-        yield from ((unit.id, flow) for flow in base())
+        yield from ((unit.id, flow) for flow in _BASES[view.bridges[unit.id]]())
+    elif unit.kind is UnitKind.PHYSICAL_NETWORK:
+        physical = view.physical[unit.id]
+        yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.provider_flows(physical))
+        yield from ((physical.bridge, flow) for flow in physical_bridge.physical_network_flows(physical))
     elif unit.kind is UnitKind.DEAD_PORT:
         yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.dead_port_flows(view.dead[unit.id]))
-    elif view.patch_int is None:
-        return  # what no bridge can hand on to the other, NORMAL would flood into the other tunnels
     elif unit.kind is UnitKind.NETWORK:
-        local = view.networks[unit.id]
-        yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.network_flows(local, view.patch_int))
-    else:
+        yield from _network_flows(view.networks[unit.id], view)
+    elif view.patch_int is not None:  # what br-tun cannot hand on to br-int, NORMAL would flood into the other tunnels
         port = view.ports[unit.id]
         yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.port_flows(port, view.networks[port.network_id]))
+
+
+def _network_flows(local: LocalNetwork, view: HostView) -> Iterator[Placed]:
+    if view.patch_int is not None:
+        yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.network_flows(local, view.patch_int))
+    physical = view.physical.get(local.network.physical_network or "")
+    if physical is not None:
+        yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.provider_network_flows(local, physical))
+        yield from ((physical.bridge, flow) for flow in physical_bridge.network_flows(local, physical))
 
 
 def units_of(view: HostView) -> set[Unit]:
     """Every unit that a view has."""
     return (
         {Unit(UnitKind.BASE, name) for name in view.bridges}
+        | {Unit(UnitKind.PHYSICAL_NETWORK, name) for name in view.physical}
         | {Unit(UnitKind.DEAD_PORT, device) for device in view.dead}
         | {Unit(UnitKind.NETWORK, network_id) for network_id in view.networks}
         | {Unit(UnitKind.PORT, port_id) for port_id in view.ports}
@@ -126,8 +143,17 @@ def touched_units(old: HostView, new: HostView) -> set[Unit]:
     if old.patch_int != new.patch_int:
         networks |= old.networks.keys() | new.networks.keys()
         ports |= old.ports.keys() | new.ports.keys()
+    physical = _differing(old.physical, new.physical)
+    if physical:
+        networks |= {
+            network_id
+            for view in (old, new)
+            for network_id, local in view.networks.items()
+            if local.network.physical_network in physical
+        }
     return (
-        {Unit(UnitKind.DEAD_PORT, device) for device in _differing(old.dead, new.dead)}
+        {Unit(UnitKind.PHYSICAL_NETWORK, name) for name in physical}
+        | {Unit(UnitKind.DEAD_PORT, device) for device in _differing(old.dead, new.dead)}
         | {Unit(UnitKind.NETWORK, network_id) for network_id in networks}
         | {Unit(UnitKind.PORT, port_id) for port_id in ports}
     )

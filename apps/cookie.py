@@ -29,6 +29,7 @@ class App(IntEnum):
 
     INTEGRATION_BRIDGE = 1
     TUNNEL_BRIDGE = 2
+    PHYSICAL_BRIDGE = 3
 
 
 @lru_cache(maxsize=65536)

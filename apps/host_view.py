@@ -55,11 +55,27 @@ class DeadPort:
 
 
 @dataclass(frozen=True)
+class PhysicalNetwork:
+    """A physical network that this host reaches by a bridge of its own (``[ovs] bridge_mappings``).
+
+    :param bridge: name of the physical bridge
+    :param int_port: ofport on the integration bridge of the patch to the physical bridge; None while there is none
+    :param phy_port: ofport on the physical bridge of the patch to the integration bridge; None while there is none
+    """
+
+    name: str
+    bridge: str
+    int_port: int | None = None
+    phy_port: int | None = None
+
+
+@dataclass(frozen=True)
 class HostView:
     """The state of one host, as far as flows depend on it.
 
     :param bridges: bridge name → role
     :param patch_int: ofport on the tunnel bridge of the patch to the integration bridge; None while there is none
+    :param physical: by name of the physical network; each one's bridge is in ``bridges``
     :param networks: by network id
     :param ports: by port id; each one's network is in ``networks``
     :param dead: by device name
@@ -67,6 +83,7 @@ class HostView:
 
     bridges: Mapping[str, BridgeRole] = field(default_factory=lambda: _EMPTY)
     patch_int: int | None = None
+    physical: Mapping[str, PhysicalNetwork] = field(default_factory=lambda: _EMPTY)
     networks: Mapping[str, LocalNetwork] = field(default_factory=lambda: _EMPTY)
     ports: Mapping[str, LocalPort] = field(default_factory=lambda: _EMPTY)
     dead: Mapping[str, DeadPort] = field(default_factory=lambda: _EMPTY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from apps.flow import Action, Field, Flow, ModVlanVid, Normal, Output, SetTunnel
+from apps.flow import Action, Field, Flow, ModVlanVid, Normal, Output, PopVlan, SetTunnel
 
 
 class BridgeRole(Enum):
@@ -17,6 +17,7 @@ class BridgeRole(Enum):
 
     INTEGRATION = "integration bridge"
     TUNNEL = "tunnel bridge"
+    PHYSICAL = "physical bridge"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,21 @@ class Band(Enum):
         "A device that is not bound sends nothing: no such port, administratively down, on another host, "
         "or its tag is not committed yet.",
     )
+    INT_PROVIDER_DROP = BandSpec(
+        BridgeRole.INTEGRATION,
+        2,
+        frozenset({Field.IN_PORT}),
+        frozenset(),
+        "From a physical bridge: what is of no network that has ports here is dropped.",
+    )
+    INT_PROVIDER_INBOUND = BandSpec(
+        BridgeRole.INTEGRATION,
+        3,
+        frozenset({Field.IN_PORT, Field.VLAN_VID}),
+        frozenset({ModVlanVid, Normal}),
+        "From a physical bridge: the segmentation id of a VLAN network, or no tag for a flat one, becomes the "
+        "network's local VLAN.",
+    )
     TUN_DROP = BandSpec(
         BridgeRole.TUNNEL,
         1,
@@ -77,20 +93,49 @@ class Band(Enum):
         "From br-int: the local VLAN becomes the network's tunnel id; MAC learning finds the peer.",
     )
 
+    PHY_NORMAL = BandSpec(
+        BridgeRole.PHYSICAL,
+        1,
+        frozenset(),
+        frozenset({Normal}),
+        "The bridge goes on being the switch that it was.",
+    )
+    PHY_DROP = BandSpec(
+        BridgeRole.PHYSICAL,
+        2,
+        frozenset({Field.IN_PORT}),
+        frozenset(),
+        "From br-int: what is of no network of this physical network is dropped.",
+    )
+    PHY_OUTBOUND = BandSpec(
+        BridgeRole.PHYSICAL,
+        4,
+        frozenset({Field.IN_PORT, Field.VLAN_VID}),
+        frozenset({ModVlanVid, PopVlan, Normal}),
+        "From br-int: the local VLAN becomes the segmentation id of a VLAN network, or no tag for a flat one.",
+    )
+
     @property
     def spec(self) -> BandSpec:
         """The declaration."""
         return self.value
 
 
-_BY_PLACE = {(band.spec.role, band.spec.priority): band for band in Band}
+_BY_PLACE: dict[tuple[BridgeRole, int], list[Band]] = {}
+for _band in Band:
+    _BY_PLACE.setdefault((_band.spec.role, _band.spec.priority), []).append(_band)
 
 
 def violation(role: BridgeRole, flow: Flow) -> str | None:
     """What is wrong with a flow on a bridge of this role, or None when the pipeline allows it."""
-    band = _BY_PLACE.get((role, flow.priority)) if flow.table == 0 else None
-    if band is None:
+    bands = _BY_PLACE.get((role, flow.priority), []) if flow.table == 0 else []
+    if not bands:
         return f"the {role.value} has no band at table {flow.table}, priority {flow.priority}"
+    reasons = [_band_violation(band, flow) for band in bands]
+    return None if None in reasons else reasons[0]
+
+
+def _band_violation(band: Band, flow: Flow) -> str | None:
     fields = {term.field for term in flow.match.terms} - band.spec.fields
     if fields:
         return f"{band.name} does not match on {', '.join(sorted(field.label for field in fields))}"
