@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from apps.compile import Compiler, Unit, UnitKind
 from apps.flow import FlowKey
 from controller.binding import BindingTable, Verdict
 from controller.openflow.sender import Synced
 from controller.wiring import Wiring
-from topology.model import PortStatus
+from topology.model import Network, PortStatus
 from topology.source import PortReport
 
 LOG = logging.getLogger(__name__)
@@ -23,16 +23,23 @@ LOG = logging.getLogger(__name__)
 class Outcomes:
     """Follows ports from their verdict to their state in the topology.
 
-    :param bridges: names of the bridges that have to confirm
+    :param carriers: names the bridges that have to confirm before a port of a network is up
     """
 
-    def __init__(self, table: BindingTable, wiring: Wiring, compiler: Compiler, bridges: Iterable[str]) -> None:
+    def __init__(
+        self,
+        table: BindingTable,
+        wiring: Wiring,
+        compiler: Compiler,
+        carriers: Callable[[Network], Iterable[str]],
+    ) -> None:
         self.active: set[str] = set()
         """Ids of the ports that are up."""
         self._table = table
         self._wiring = wiring
         self._compiler = compiler
-        self._confirmed = dict.fromkeys(bridges, 0)
+        self._carriers = carriers
+        self._confirmed: dict[str, int] = {}
         self.refused: dict[str, Mapping[FlowKey, str]] = {}
         """Bridge → flows that it refused, with its reason."""
         self._awaited: dict[str, int] = {}
@@ -123,7 +130,7 @@ class Outcomes:
             return PortReport(port_id, host, claim=False, status=PortStatus.DOWN)
         generation = self._awaited.get(port_id)
         if generation is not None:
-            if not self._wiring.is_tagged(port_id) or min(self._confirmed.values()) < generation:
+            if not self._wiring.is_tagged(port_id) or not self._is_confirmed(port_id, generation):
                 return None
             del self._awaited[port_id]
         failure = self.failure(port_id)
@@ -136,6 +143,10 @@ class Outcomes:
             self._say_active(verdict)
         self._since.pop(port_id, None)
         return PortReport(port_id, host, claim=True, status=PortStatus.ACTIVE)
+
+    def _is_confirmed(self, port_id: str, generation: int) -> bool:
+        network = self._table.networks[self._table.ports[port_id].network_id]
+        return all(self._confirmed.get(bridge, 0) >= generation for bridge in self._carriers(network))
 
     def _say_active(self, verdict: Verdict) -> None:
         port = self._table.ports[verdict.port_id]

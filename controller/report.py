@@ -130,7 +130,7 @@ def _bridge(host: Host, name: str, datapath_id: int | None) -> dict[str, Any]:
             connected = False
         else:
             ours, foreign = split(dumped)
-            unwanted = [flow for flow in foreign if flow.key not in desired]
+            unwanted = sender.removable(foreign, desired)
             installed, drift = len(dumped), len(diff(desired, ours)) + len(unwanted)
     return {
         "datapath_id": f"{datapath_id:016x}" if datapath_id is not None else None,
@@ -162,8 +162,10 @@ def flows(host: Host, parameters: Mapping[str, Any]) -> dict[str, Any]:
     if which == "diff":
         ours, foreign = split(dumped)
         delta = diff(sender.desired, ours)
+        # A foreign flow in the place of one of ours is shown too: it is what the + line replaces.
+        unwanted = [flow for flow in foreign if flow.key in sender.desired or not sender.keeps_foreign]
         replaced = [ours[flow.key] for flow in delta.adds if flow.key in ours]
         removes = render_table(by_key([*delta.removes, *replaced]).values(), cookie=True).splitlines()
-        lines = [f"- {line}" for line in removes + sorted(describe_foreign(flow) for flow in foreign)]
+        lines = [f"- {line}" for line in removes + sorted(describe_foreign(flow) for flow in unwanted)]
         return {"lines": lines + [f"+ {line}" for line in render_table(delta.adds, cookie=True).splitlines()]}
     raise TunbridgeError(f"which: {which!r} is none of desired, installed and diff")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from controller.bridge_setup import BridgeLayout, set_up
 from controller.tagging import WIRING_KEYS, Tagging
+from controller.tunnels import TunnelPort
 from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
@@ -22,7 +23,7 @@ class VSwitch:
     """
 
     def __init__(self, connection: str, layout: BridgeLayout) -> None:
-        tracker = RowTracker(layout.integration_bridge, frozenset({layout.patch_tun, layout.patch_int}))
+        tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
         self._layout = layout
         self._replica: Replica[VSwitchBatch] = Replica(
             connection,
@@ -55,13 +56,13 @@ class VSwitch:
         """Close the connection."""
         self._replica.stop()
 
-    def set_up_bridges(self) -> list[str]:
-        """Make the bridges and their patch as they should be; see :func:`controller.bridge_setup.set_up`.
+    def set_up(self, tunnels: Mapping[str, TunnelPort] | None) -> list[str]:
+        """Make bridges, patches and tunnel ports as they should be; see :func:`controller.bridge_setup.set_up`.
 
         :returns: what had to be changed
         :raises VSwitchError: the database refused, or does not answer
         """
-        return self._replica.transact(lambda edit: set_up(edit, self._layout))
+        return self._replica.transact(lambda edit: set_up(edit, self._layout, tunnels))
 
     def tag(self, wanted: Mapping[str, Tagging]) -> None:
         """Write tags in one transaction that does not wait for ovs-vswitchd; Ports that are gone are passed over.

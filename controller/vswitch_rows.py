@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.binding import Device
+from topology.model import NetworkType
 from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "Open_vSwitch": ("bridges",),
     "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type"),
-    "Port": ("name", "interfaces", "tag", "other_config"),
+    "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
     "Controller": ("target", "connection_mode", "max_backoff"),
 }
@@ -49,6 +50,10 @@ class VSwitchBatch:
         )
 
 
+TUNNEL_TYPES = frozenset(kind.value for kind in NetworkType if kind.is_tunnel)
+"""Types of Interfaces that lead to other hosts."""
+
+
 def optional(values: list[Any]) -> Any | None:
     """The value of a column that holds at most one."""
     return values[0] if values else None
@@ -74,6 +79,9 @@ class RowTracker:
         self._interfaces_of: dict[uuid.UUID, tuple[uuid.UUID, ...]] = {}
         self._bridges: dict[uuid.UUID, tuple[str, int | None]] = {}
         self._told: dict[uuid.UUID, Device] = {}
+        self._layouts: dict[uuid.UUID, tuple[Any, ...] | None] = {}
+        self._layout_changed = False
+        self._known_datapaths: dict[str, int] = {}
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
         """Turn changed rows into a batch; None when they change nothing that matters here."""
@@ -84,9 +92,10 @@ class RowTracker:
         touched |= self._take_bridges(changes.rows.get("Bridge", {}))
         devices = self._devices(touched)
         layout = self._is_layout(changes)
-        if not (changes.complete or devices or layout):
-            return None
         datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
+        if not (changes.complete or devices or layout or datapaths != self._known_datapaths):
+            return None
+        self._known_datapaths = datapaths
         return VSwitchBatch(changes.complete, devices, datapaths, layout)
 
     def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
@@ -113,15 +122,24 @@ class RowTracker:
 
     def _take_bridges(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
         touched: set[uuid.UUID] = set()
+        self._layout_changed = False
         for identity, row in rows.items():
             was = self._bridges.pop(identity, None)
-            if row is not None:
-                self._bridges[identity] = (row.name, _datapath_id(row))
-            if (row is not None and row.name == self._bridge_name) or (was is not None and was[0] == self._bridge_name):
-                ports = frozenset(port.uuid for port in row.ports) if row is not None else frozenset()
+            ports = frozenset(port.uuid for port in row.ports) if row is not None else frozenset()
+            name = row.name if row is not None else was[0] if was is not None else None
+            if name == self._bridge_name:
                 for port in ports ^ self._bridge_ports:
                     touched.update(self._interfaces_of.get(port, ()))
-                self._bridge_ports = ports
+                # Devices come all the time and are no matter of the layout; that a port went may mean the patch.
+                self._layout_changed |= bool(self._bridge_ports - ports)
+                self._bridge_ports, ports = ports, frozenset()
+            layout = _layout_of(row, ports) if row is not None else None
+            self._layout_changed |= self._layouts.get(identity) != layout
+            self._layouts[identity] = layout
+            if row is not None:
+                self._bridges[identity] = (row.name, _datapath_id(row))
+            else:
+                del self._layouts[identity]
         return touched
 
     def _devices(self, touched: set[uuid.UUID]) -> dict[str, Device | None]:
@@ -161,10 +179,18 @@ class RowTracker:
         )
 
     def _is_layout(self, changes: RowChanges) -> bool:
-        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Bridge", "Controller"}:
+        """True when :func:`controller.bridge_setup.set_up` could come to another result than before."""
+        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"} or self._layout_changed:
             return True
-        named = [row for table in ("Port", "Interface") for row in changes.rows.get(table, {}).values()]
-        return any(row is not None and row.name in self._patch_ports for row in named)
+        interfaces, ports = changes.rows.get("Interface", {}).values(), changes.rows.get("Port", {}).values()
+        return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
+            row is not None and row.type in TUNNEL_TYPES for row in interfaces
+        )
+
+
+def _layout_of(row: Any, ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:
+    controllers = frozenset(controller.uuid for controller in row.controller)
+    return (tuple(row.fail_mode), frozenset(row.protocols), controllers, ports)
 
 
 def _datapath_id(row: Any) -> int | None:

@@ -52,14 +52,23 @@ class Sender:
     :param bridge: its name
     :param describe: names the owner of a flow, for the log
     :param synced: is told after each bundle that the switch confirmed; called in the worker, must only enqueue
+    :param keep_foreign: leave flows of others on the bridge alone
     """
 
-    def __init__(self, bridge: str, describe: Callable[[FlowKey], str], synced: Callable[[Synced], None]) -> None:
+    def __init__(
+        self,
+        bridge: str,
+        describe: Callable[[FlowKey], str],
+        synced: Callable[[Synced], None],
+        *,
+        keep_foreign: bool = False,
+    ) -> None:
         self.bridge = bridge
         self.flow_mods = 0
         """Flow-mods sent since start."""
         self.bundles = 0
         """Bundles sent since start."""
+        self.keeps_foreign = keep_foreign
         self._describe = describe
         self._synced = synced
         self._lock = hub.Semaphore(1)
@@ -90,6 +99,15 @@ class Sender:
     def refused(self) -> Mapping[FlowKey, str]:
         """Flows that the switch refused, with its reason."""
         return {key: reason for key, (_, reason) in list(self._refused.items())}
+
+    def removable(self, foreign: Iterable[InstalledFlow], desired: Mapping[FlowKey, Flow]) -> list[InstalledFlow]:
+        """The foreign flows that may not stay: those that no desired flow replaces.
+
+        Where foreign flows are kept, only what carries our mark goes, since nobody else will ever remove it.
+        """
+        return [
+            flow for flow in foreign if flow.key not in desired and (is_ours(flow.cookie) or not self.keeps_foreign)
+        ]
 
     def attach(self, session: Session) -> None:
         """The bridge has connected: its flows are compared anew."""
@@ -178,11 +196,11 @@ class Sender:
     def _dump(self, session: Session) -> list[InstalledFlow]:
         """Learn what the bridge has.
 
-        :returns: foreign flows that no flow of ours will replace
+        :returns: foreign flows to remove: those that no flow of ours will replace
         """
         self._installed, foreign = split(session.flows())
         with self._lock:
-            return [flow for flow in foreign if flow.key is None or flow.key not in self._desired]
+            return self.removable(foreign, self._desired)
 
     def _apply(self, session: Session, delta: Delta) -> None:
         adds = [(flow, partial(flow_mod, FlowModCommand.OFPFC_ADD, flow)) for flow in delta.adds]
