@@ -6,6 +6,7 @@ what it prints into docs/pipeline.md; a test holds that the two are equal.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 
 from apps.compile import Compiler, Unit, UnitKind
 from apps.cookie import OWNER

@@ -55,6 +55,8 @@ class Verdict:
     :param ofport: on br-int; None while the switch has not told
     :param bound: it carries the port's traffic
     :param reason: why it does not, None when it does
+    :param network_id: of the port, where it is bound
+    :param mac_address: of the port, where it is bound
     """
 
     device: Device
@@ -62,6 +64,8 @@ class Verdict:
     ofport: int | None
     bound: bool
     reason: str | None = None
+    network_id: str | None = None
+    mac_address: str | None = None
 
 
 def port_id_of(iface_id: str) -> tuple[str, bool]:
@@ -200,7 +204,10 @@ class BindingTable:
     def _verdict(self, port_id: str, device: Device, chosen: Device | None) -> Verdict:
         ofport = self._ofport(device)
         if device is chosen:
-            return Verdict(device, port_id, ofport, bound=True)
+            port = self.ports[port_id]
+            return Verdict(
+                device, port_id, ofport, bound=True, network_id=port.network_id, mac_address=port.mac_address
+            )
         reason = self._refusal(port_id, device)
         if reason is None and ofport is None:
             reason = "Open vSwitch has not given the device an OpenFlow port"

@@ -108,7 +108,7 @@ class HostController:
         self._patch_int: int | None = None
         self._connected: list[tuple[str, Session]] = []
         self._tag_sent: dict[str, Tagging] = {}
-        self._said: dict[str, tuple[bool, str | None]] = {}
+        self._said: dict[str, tuple[str | None, str | None]] = {}
 
     def run(self) -> None:
         """Handle events until :class:`Stop`."""
@@ -333,12 +333,13 @@ class HostController:
         """Log what devices have become, each time it changes."""
         for port_id in port_ids:
             for verdict in self.table.verdicts.get(port_id, ()):
-                device, now = verdict.device.name, (verdict.bound, self.wiring.reason(verdict))
+                device, reason = verdict.device.name, self.wiring.reason(verdict)
+                now = reason, verdict.mac_address
                 if self._said.get(device) == now:
                     continue
                 self._said[device] = now
-                if now[1] is not None:
-                    LOG.warning("device %s (port %s) is not bound: %s", device, port_id, now[1])
+                if reason is not None:
+                    LOG.warning("device %s (port %s) is not bound: %s", device, port_id, reason)
                 else:
                     self._check_mac(verdict)
         for device in self._said.keys() - self.table.devices.keys():

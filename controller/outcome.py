@@ -93,7 +93,7 @@ class Outcomes:
         reason = self.failure(verdict.port_id)
         if reason is not None:
             return PortStatus.DOWN, reason
-        if verdict.port_id in self.active:
+        if verdict.port_id in self.active and verdict.port_id not in self._awaited:
             return PortStatus.ACTIVE, None
         return PortStatus.BUILD, "waiting for Open vSwitch to confirm its tag and flows"
 

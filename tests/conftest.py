@@ -1,4 +1,6 @@
-"""The option --update-golden, and the logs of the processes that took part in a failed test, in its report."""
+"""The option --update-golden, the logs of the processes that took part in a failed test in its report, and property
+tests without a clock: on a loaded machine it says nothing about them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.golden import Golden
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 LOGS = pytest.StashKey[list[Path]]()
 _LINES = 60  # of each log

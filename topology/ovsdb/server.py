@@ -92,15 +92,17 @@ class EmbeddedServer:
         if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
             raise TopologyError(f"run_path is too long: {self._socket} has more than {_MAX_SOCKET_PATH} bytes")
         self._stopping.clear()
-        self._owner.acquire()
         try:
+            self._owner.acquire()
             end_orphan(self._pidfile, self._file)
             prepare(self._file)
             self._launch()
             self._refuse_errors()
-        except BaseException:
+        except BaseException as error:
             self._end_process()
             self._owner.release()
+            if isinstance(error, OSError):
+                raise TopologyError(f"the topology database cannot be started: {error}") from None
             raise
         self._supervisor = threading.Thread(target=self._supervise, name="topology-server", daemon=True)
         self._supervisor.start()

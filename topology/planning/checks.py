@@ -79,9 +79,9 @@ def _check_within(port: Port, subnet_id: str, ip_address: str, network: Network,
     subnet = next((subnet for subnet in network.subnets if subnet.id == subnet_id), None)
     if subnet is not None and subnet.contains(ip_address):
         return
-    where = f"{ip_address} is not in a subnet of network {network.name or network.id}"
+    where = f"{ip_address} is in none of the subnets that network {network.name or network.id} has then"
     if ("port", port.id) in paths:
-        raise DocumentError(f"{paths['port', port.id]}.fixed_ips", f"{where}: give the port's fixed_ips")
+        raise DocumentError(f"{paths['port', port.id]}.fixed_ips", f"{where}: name its subnet, or give other fixed_ips")
     raise ConflictError(
         f"{paths['network', network.id]}.subnets: port {port.id} would keep an address that fits none: {where}"
     )

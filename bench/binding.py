@@ -1,0 +1,145 @@
+"""How long it takes until a plugged device is on its network.
+
+One by one beside 0 and 200 other ports, and in bulk, on a private Open vSwitch (dummy datapath) with the real
+``tunbridge run``; then the commands of the original agent on the same switch. Everything is measured from outside the
+controller. Figures, not assertions: docs/performance.md says what to expect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
+
+from bench.host import MeasuredHost, Timing, device, measured_host
+from bench.original import seconds_per_port
+from scripts.processes import ProcessError
+
+NETWORKS = 20
+COLUMNS = ("bound", "flows", "tagged", "open", "active", "cpu")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure how long it takes to bind ports.")
+    parser.add_argument("--ports", default="50,200,500", help="sizes in bulk, comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--others", default="0,200", help="ports beside those plugged one by one (default: %(default)s)"
+    )
+    parser.add_argument("--repetitions", type=int, default=30, help="ports plugged one by one (default: %(default)s)")
+    parser.add_argument(
+        "--bulk-repetitions", type=int, default=3, help="times each bulk is plugged (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--commands", type=int, default=20, help="ports wired by commands; 0: none (default: %(default)s)"
+    )
+    parser.add_argument("--hub", choices=("eventlet", "native"), default=os.environ.get("OSKEN_HUB_TYPE", "eventlet"))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, in seconds, to FILE")
+    arguments = parser.parse_args()
+    for name in ("ports", "others"):
+        try:
+            setattr(arguments, name, [int(size) for size in getattr(arguments, name).split(",") if size])
+        except ValueError:
+            parser.error(f"--{name}: {getattr(arguments, name)!r} is no list of numbers")
+    return arguments
+
+
+def _one_by_one(host: MeasuredHost, others: int, repetitions: int) -> list[Timing]:
+    present = [device(number) for number in range(1, others + 1)]
+    if present:
+        host.plug(present)
+    timings = []
+    for number in range(others + 1, others + 1 + repetitions):
+        timings.append(host.plug([device(number)]))
+        host.unplug([device(number)])
+    if present:
+        host.unplug(present)
+    return timings
+
+
+def _bulk(host: MeasuredHost, size: int, repetitions: int) -> list[Timing]:
+    devices = [device(number) for number in range(1, size + 1)]
+    timings = []
+    for _ in range(repetitions):
+        timings.append(host.plug(devices))
+        host.unplug(devices)
+    return timings
+
+
+def _p90(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=10, method="inclusive")[-1] if len(values) > 1 else values[0]
+
+
+def _row(label: str, timings: Sequence[Timing]) -> str:
+    cells = []
+    for column in COLUMNS:
+        values = [1000 * getattr(timing, column) for timing in timings]
+        cells.append(f"{statistics.median(values):7.1f} /{_p90(values):7.1f}")
+    return f"{label:<32} {len(timings):>3}  " + "  ".join(cells)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    ports = max(
+        [*arguments.ports, *(others + arguments.repetitions for others in arguments.others), arguments.commands]
+    )
+    results: dict[str, Any] = {}
+
+    def record(label: str, timings: list[Timing]) -> None:
+        results[label] = [{column: getattr(timing, column) for column in COLUMNS} for timing in timings]
+        _say(_row(label, timings))
+
+    with measured_host(arguments.hub, {}, NETWORKS, ports) as (ovs, tunbridge, host):
+        _say(f"{'milliseconds, median / p90':<32} {'n':>3}  " + "  ".join(f"{column:>16}" for column in COLUMNS))
+        for others in arguments.others:
+            record(f"one by one, {others} other ports", _one_by_one(host, others, arguments.repetitions))
+        for size in arguments.ports:
+            record(f"{size} at once", _bulk(host, size, arguments.bulk_repetitions))
+        if arguments.commands:
+            tunbridge.stop()
+            devices = [device(number) for number in range(1, arguments.commands + 1)]
+            ovs.plug_many(devices)
+            taken = seconds_per_port(ovs, devices, ovs.ofport("patch-int") or 0)
+            results["commands of the original, one port"] = taken
+            _say_commands(taken, arguments.ports)
+            tunbridge.start()
+            tunbridge.wait_in_sync(60)
+    return results
+
+
+def _say_commands(taken: Sequence[float], sizes: Sequence[int]) -> None:
+    median = statistics.median(taken)
+    _say(
+        f"commands of the original: {1000 * median:.1f} ms a port "
+        f"(median of {len(taken)}, p90 {1000 * _p90(taken):.1f}); "
+        "scaled, not measured: " + ", ".join(f"{size} ports {size * median:.1f} s" for size in sizes)
+    )
+
+
+def main() -> int:
+    arguments = _arguments()
+    load = "/".join(f"{average:.1f}" for average in os.getloadavg())
+    _say(f"hub {arguments.hub}, Python {platform.python_version()}, {os.cpu_count()} cores, load {load}")
+    try:
+        results = _measure(arguments)
+    except (TimeoutError, ConnectionError, ProcessError, RuntimeError) as error:
+        print(f"binding: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        facts = {"hub": arguments.hub, "python": platform.python_version(), "cores": os.cpu_count(), "load": load}
+        arguments.json.write_text(json.dumps({**facts, "seconds": results}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""A host to be measured: a private Open vSwitch, ``tunbridge run`` on it, and a watch over both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from apps.cookie import App, cookie
+from apps.local_vlans import DEAD_VLAN
+from bench.watch import BridgeWatch, TableWatch, Watcher
+from tests.support.ovs import Device, OvsHost
+from tests.support.tunbridge import Tunbridge
+
+TIMEOUT = 120.0
+"""Seconds after which a measurement is given up."""
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What happened to some ports, in seconds from the last one's OFPT_PORT_STATUS.
+
+    :param flows: br-tun has their flows
+    :param tagged: the local OVSDB has their tags
+    :param open: br-int drops their frames no more, so that they are on their network
+    :param active: the topology has them ACTIVE
+    :param cpu: seconds of processor that the controller took for all of it, from the plugging on
+    """
+
+    flows: float
+    tagged: float
+    open: float
+    active: float
+    cpu: float
+
+    @property
+    def bound(self) -> float:
+        """Flows in place and tag committed."""
+        return max(self.flows, self.tagged)
+
+
+def device(number: int) -> Device:
+    """A device for one of the ports of :func:`document`."""
+    mac = (0xFA163E000000 + number).to_bytes(6, "big").hex(":")
+    return Device(f"tap{number}", f"{number:08x}-0000-4000-8000-000000000001", mac)
+
+
+def network_id(number: int) -> str:
+    """Id of a network of :func:`document`."""
+    return f"{number:08x}-0000-4000-8000-000000000002"
+
+
+def document(networks: int, ports: int) -> dict[str, Any]:
+    """A topology of GRE networks with the ports 1 … ``ports`` spread over them."""
+    return {
+        "networks": [
+            {
+                "id": network_id(number),
+                "provider:network_type": "gre",
+                "provider:segmentation_id": 1 + number,
+                "ports": [
+                    {"id": device(port).port_id, "mac_address": device(port).mac}
+                    for port in range(1, ports + 1)
+                    if port % networks == number
+                ],
+            }
+            for number in range(networks)
+        ]
+    }
+
+
+class MeasuredHost:
+    """Plugs devices and tells when what happened."""
+
+    def __init__(self, ovs: OvsHost, tunbridge: Tunbridge) -> None:
+        self._ovs, self._tunbridge = ovs, tunbridge
+        rundir = ovs.rundir
+        self._integration = BridgeWatch(rundir / "br-int.mgmt")
+        self._tunnel = BridgeWatch(rundir / "br-tun.mgmt")
+        self._tags = TableWatch(ovs.db_sock, "Open_vSwitch", "Port", "name", "tag")
+        topology = tunbridge.run_path / "topology.sock"
+        self._states = TableWatch(topology, "Tunbridge_Topology", "Port", "id", "status")
+        self.watcher = Watcher(self._integration, self._tunnel, self._tags, self._states)
+
+    def plug(self, devices: Sequence[Device]) -> Timing:
+        """Plug devices in one ovs-vsctl transaction and wait until all are up."""
+        cpu = self._cpu()
+        with self._vsctl(word for one in devices for word in one.plug_command("br-int", "")):
+            self.watcher.until(lambda: self._are_up(devices), TIMEOUT, f"{len(devices)} ports up")
+        start = max(self._integration.ports[one.name] for one in devices)
+        return Timing(
+            flows=max(self._tunnel.added[_flow(one)] for one in devices) - start,
+            tagged=max(self._tags.values[one.name][1] for one in devices) - start,
+            open=max(self._integration.deleted.get(_drop(one), start) for one in devices) - start,
+            active=max(self._states.values[one.port_id or ""][1] for one in devices) - start,
+            cpu=self._cpu() - cpu,
+        )
+
+    def unplug(self, devices: Sequence[Device]) -> None:
+        """Unplug devices in one ovs-vsctl transaction and wait until nothing is left of them."""
+        with self._vsctl(word for one in devices for word in ("--", "del-port", "br-int", one.name)):
+            self.watcher.until(lambda: self._are_gone(devices), TIMEOUT, f"{len(devices)} ports gone")
+        for one in devices:
+            for seen in (self._tunnel.added, self._tunnel.deleted):
+                seen.pop(_flow(one), None)
+            for seen in (self._integration.added, self._integration.deleted):
+                seen.pop(_drop(one), None)
+
+    @contextmanager
+    def _vsctl(self, words: Iterator[str]) -> Iterator[None]:
+        process = subprocess.Popen(["ovs-vsctl", f"--db={self._ovs.db}", f"--timeout={TIMEOUT:.0f}", *words])
+        try:
+            yield
+        finally:
+            if process.wait():
+                raise RuntimeError(f"ovs-vsctl ended with status {process.returncode}")
+
+    def _are_up(self, devices: Sequence[Device]) -> bool:
+        return all(
+            self._states.values.get(one.port_id or "", ("",))[0] == "ACTIVE"
+            and self._tags.values.get(one.name, (None,))[0] not in (None, DEAD_VLAN)
+            and _flow(one) in self._tunnel.added
+            and self._is_open(one)
+            for one in reversed(devices)
+        )
+
+    def _is_open(self, one: Device) -> bool:
+        drop = _drop(one)
+        return self._integration.deleted.get(drop, 0.0) >= self._integration.added.get(drop, 0.0)
+
+    def _are_gone(self, devices: Sequence[Device]) -> bool:
+        return all(
+            self._states.values[one.port_id or ""][0] == "DOWN"
+            and one.name not in self._tags.values
+            and one.name not in self._integration.ports
+            and _flow(one) in self._tunnel.deleted
+            for one in reversed(devices)
+        )
+
+    def _cpu(self) -> float:
+        with open(f"/proc/{self._tunbridge.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _flow(one: Device) -> int:
+    return cookie(App.TUNNEL_BRIDGE, one.port_id or "")
+
+
+def _drop(one: Device) -> int:
+    return cookie(App.INTEGRATION_BRIDGE, one.name)
+
+
+@contextmanager
+def measured_host(
+    hub: str, options: Mapping[str, Mapping[str, object]], networks: int, ports: int
+) -> Iterator[tuple[OvsHost, Tunbridge, MeasuredHost]]:
+    """A host with a topology of so many ports, none of them plugged, and the controller in sync."""
+    with OvsHost() as ovs, Tunbridge(ovs, hub=hub, options=options) as tunbridge:
+        tunbridge.apply(document(networks, ports))
+        tunbridge.wait_in_sync(60)
+        host = MeasuredHost(ovs, tunbridge)
+        with host.watcher:
+            yield ovs, tunbridge, host
