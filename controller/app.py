@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 from os_ken.base import app_manager
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3
 
+from apps.pipeline import BridgeRole
 from controller import report
 from controller.bridge_setup import BridgeLayout
 from controller.config import Config
 from controller.control import ControlServer
-from controller.events import Stop
-from controller.host_controller import Effects, HostController, Names
+from controller.events import Registered, SetUpFailed, Stop
+from controller.host_controller import Effects, HostController
+from controller.host_identity import installation_id
+from controller.joints import roles
+from controller.names import Names, physical_names
 from controller.openflow.sender import Sender
 from controller.openflow.server import Server
 from controller.openflow.session import Timeouts
+from controller.registration import Registration
 from controller.tagging import Tagging
+from controller.tunnels import TunnelOptions
 from controller.vswitch import VSwitch
 from controller.workers import Inbox, Workers
 from controller.writers import RETRY, BatchWriter
 from topology.errors import VSwitchError
+from topology.model import Host
 from topology.source import PortReport, TopologySource
 
 LOG = logging.getLogger(__name__)
+
+_STOP = object()
+"""Ends the worker that sets bridges up."""
 
 
 class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
@@ -49,13 +60,26 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             ovs.tunnel_bridge,
             ovs.int_peer_patch_port,
             ovs.tun_peer_patch_port,
+            physical_names(ovs.bridge_mappings),
+        )
+        tunnels = TunnelOptions(
+            ovs.local_ip,
+            config.agent.tunnel_types,
+            config.agent.vxlan_udp_port,
+            config.agent.dont_fragment,
+            config.agent.tunnel_csum,
         )
         inbox: Inbox[Any] = Inbox()
         self._inbox = inbox
         self._setup_wanted: hub.Queue = hub.Queue()
         self._senders = {
-            name: Sender(name, self._describe(name), lambda synced: inbox.post(("synced", synced.bridge), synced))
-            for name in (ovs.integration_bridge, ovs.tunnel_bridge)
+            name: Sender(
+                name,
+                self._describe(name),
+                lambda synced: inbox.post(("synced", synced.bridge), synced),
+                keep_foreign=role is BridgeRole.PHYSICAL,
+            )
+            for name, role in roles(names).items()
         }
         self._tags: BatchWriter[Tagging] = BatchWriter("tag", self._write_tags)
         self._reports: BatchWriter[PortReport] = BatchWriter("state of port", self._write_reports)
@@ -63,24 +87,24 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             senders=self._senders,
             tag=self._tags.put,
             report=self._reports.put,
-            set_up_bridges=lambda: self._setup_wanted.put(True),
+            set_up=self._setup_wanted.put,
             accepted=lambda session: self._server.accepted(session),
         )
-        self._controller = HostController(names, inbox, effects)
+        self._controller = HostController(names, tunnels, inbox, effects)
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
         self._server = Server(ovs.of_listen_address, ovs.of_listen_port, timeouts, self._controller)
         address = f"[{ovs.of_listen_address}]" if ":" in ovs.of_listen_address else ovs.of_listen_address
-        layout = BridgeLayout(
-            ovs.integration_bridge,
-            ovs.tunnel_bridge,
-            ovs.int_peer_patch_port,
-            ovs.tun_peer_patch_port,
-            f"tcp:{address}:{ovs.of_listen_port}",
-            ovs.datapath_type,
-        )
+        layout = BridgeLayout(names, f"tcp:{address}:{ovs.of_listen_port}", ovs.datapath_type)
         self._vswitch = VSwitch(ovs.ovsdb_connection, layout)
         host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology)
         self._control = ControlServer(config.control_socket, host.handlers())
+        self._registration = Registration(
+            topology,
+            this_host(config),
+            config.agent.report_interval,
+            workers,
+            lambda: inbox.post("registered", Registered()),
+        )
 
     def _describe(self, bridge: str) -> Any:
         return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
@@ -97,7 +121,8 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             self._workers.spawn(f"sender of {name}", sender.run)
         self._workers.spawn("tags", self._tags.run)
         self._workers.spawn("port states", self._reports.run)
-        self._workers.spawn("bridge set-up", self._set_up_bridges)
+        self._workers.spawn("bridge set-up", self._set_up)
+        self._workers.spawn("registration", self._registration.run)
         self._workers.spawn("host controller", self._controller.run)
         self._vswitch.start(lambda batch: self._inbox.post("vswitch", batch))
         self._topology.start(lambda batch: self._inbox.post("topology", batch))
@@ -107,12 +132,12 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._control.stop()
         self._server.stop()
         self._inbox.post("stop", Stop())
-        self._setup_wanted.put(False)
+        self._setup_wanted.put(_STOP)
         self._tags.stop()
         self._reports.stop()
         for sender in self._senders.values():
             sender.stop()
-        for session in list(self._controller.sessions.values()):
+        for session in list(self._controller.datapaths.sessions.values()):
             session.close()
         self._vswitch.stop()
         self._topology.stop()
@@ -123,19 +148,35 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
     def _write_reports(self, wanted: Mapping[str, PortReport]) -> None:
         self._topology.report(wanted.values())
 
-    def _set_up_bridges(self) -> None:
-        """Check the bridges whenever something changed that they are made of."""
+    def _set_up(self) -> None:
+        """Make bridges, patches and tunnel ports as they should be, whenever that may have changed."""
         complaint = ""
-        while self._setup_wanted.get():
-            while not self._setup_wanted.empty():
-                if not self._setup_wanted.get():
-                    return
+        while (wanted := self._setup_wanted.get()) is not _STOP:
+            while wanted is not _STOP and not self._setup_wanted.empty():
+                wanted = self._setup_wanted.get()  # the last word counts
+            if wanted is _STOP:
+                return
             try:
-                for change in self._vswitch.set_up_bridges():
+                for change in self._vswitch.set_up(wanted):
                     LOG.info("%s", change)
                 complaint = ""
             except VSwitchError as error:
                 if str(error) != complaint:
                     LOG.error("bridges are not set up: %s", error)
                 complaint = str(error)
-                hub.spawn_after(RETRY, self._setup_wanted.put, True)
+                hub.spawn_after(RETRY, self._inbox.post, "set up again", SetUpFailed())
+
+
+def this_host(config: Config) -> Host:
+    """This host, as other hosts shall see it.
+
+    :raises ConfigError: the file that says which installation this is cannot be read or made
+    """
+    return Host(
+        config.host,
+        tunnel_ips=(config.ovs.local_ip,) if config.ovs.local_ip is not None else (),
+        tunnel_types=config.agent.tunnel_types if config.ovs.local_ip is not None else (),
+        bridge_mappings=tuple(sorted(config.ovs.bridge_mappings.items())),
+        instance=installation_id(config.state_path),
+        version=metadata.version("tunbridge"),
+    )

@@ -1,4 +1,4 @@
-"""Bridges, the patches between them and the tunnel ports, made so in one transaction that touches nothing that is right.
+"""Bridges, patches and tunnel ports, made so in one transaction that touches nothing that is right.
 
 br-int and br-tun are ours: they are made when they are missing and have no controller but us. A physical bridge is the
 operator's: it is never made, keeps its other controllers, and gets no more than a patch and our controller.
@@ -130,7 +130,8 @@ def _patch(edit: Edit, bridge_name: str, name: str, peer: str) -> list[str]:
 def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort]) -> list[str]:
     done = []
     bridge = _find(edit, "Bridge", bridge_name)
-    present = {port.name: port for port in bridge.ports} if bridge is not None else {}
+    assert bridge is not None
+    present = {port.name: port for port in bridge.ports}
     for name, tunnel in wanted.items():
         port = present.get(name) or _find(edit, "Port", name)
         if port is None:

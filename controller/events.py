@@ -42,6 +42,16 @@ class PortSeen:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """The topology has this host under its name."""
+
+
+@dataclass(frozen=True)
+class SetUpFailed:
+    """Bridges could not be set up; it is time to try again."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """The controller is to end."""
 

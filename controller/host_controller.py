@@ -7,42 +7,29 @@ to writers of their own. So a slow switch, a database that is down or a port tha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from apps.compile import Compiler
-from apps.pipeline import BridgeRole
 from controller.binding import BindingTable, Verdict
-from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Stop
+from controller.datapaths import Datapaths
+from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Registered, SetUpFailed, Stop
+from controller.joints import Joints, joints_of, roles
+from controller.names import Names
 from controller.openflow.sender import Synced
 from controller.openflow.session import Session
-from controller.openflow.wire_constants import OFPP_MAX
 from controller.openflow.wire_messages import PortDesc
 from controller.outcome import Outcomes
 from controller.tagging import Tagging
+from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
 from controller.wiring import Wiring
 from controller.workers import Inbox
-from topology.errors import OpenFlowError
-from topology.model import Network, canonical_mac
+from topology.model import Host, Network, canonical_mac
 from topology.source import PortReport, RowProblem, TopologyBatch
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Names:
-    """Names of this host's parts.
-
-    :param host: as in ``binding:host_id``
-    """
-
-    host: str
-    integration_bridge: str
-    tunnel_bridge: str
-    patch_tun: str
-    patch_int: str
 
 
 class FlowSink(Protocol):
@@ -62,53 +49,68 @@ class Effects:
     :param senders: bridge → who writes its flows
     :param tag: has Ports tagged
     :param report: has port states written to the topology
-    :param set_up_bridges: has the bridges of the local OVSDB checked
+    :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be; None in place of
+        the tunnel ports while they are not known
     :param accepted: is told of sessions that turned out to be a bridge of this host
     """
 
     senders: Mapping[str, FlowSink]
     tag: Callable[[Mapping[str, Tagging]], None]
     report: Callable[[Mapping[str, PortReport]], None]
-    set_up_bridges: Callable[[], None]
+    set_up: Callable[[Mapping[str, TunnelPort] | None], None]
     accepted: Callable[[Session], None]
-
-
-def unwirable(network: Network) -> str | None:
-    """Why this controller cannot carry a network, None when it can."""
-    if network.network_type.is_physical:
-        return f"physical network {network.physical_network} of network {network.id} is not wired by this controller"
-    return None
 
 
 class HostController:
     """State and decisions of one host."""
 
-    def __init__(self, names: Names, inbox: Inbox[Any], effects: Effects) -> None:
-        bridges = {names.integration_bridge: BridgeRole.INTEGRATION, names.tunnel_bridge: BridgeRole.TUNNEL}
+    def __init__(self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects) -> None:
         self.names = names
-        self.table = BindingTable(names.host, unwirable)
-        self.wiring = Wiring(self.table, bridges)
+        self.table = BindingTable(names.host, self._unwirable)
+        self.wiring = Wiring(self.table, roles(names))
         self.compiler = Compiler()
-        self.outcomes = Outcomes(self.table, self.wiring, self.compiler, bridges)
-        self.sessions: dict[str, Session] = {}
-        """Bridge → its connection."""
+        self.outcomes = Outcomes(self.table, self.wiring, self.compiler, self._carriers)
+        self.datapaths = Datapaths(names.bridges, effects.accepted)
+        self.hosts: dict[str, Host] = {}
+        """Name → the hosts of the topology, this one included."""
+        self.tunnels: dict[str, TunnelPort] = {}
+        """The tunnel ports that br-tun should have."""
         self.problems: dict[str, RowProblem] = {}
         """Where → rows of the topology that cannot be used."""
+        self._tunnel_options = tunnels
         self._inbox = inbox
         self._effects = effects
-        self._strangers: dict[Session, None] = {}
-        self.datapaths: dict[str, int] = {}
-        """Bridge → its datapath id, all bridges of this machine."""
         self._has_vswitch = False
         self._has_topology = False
-        self._tunnel_ports: dict[str, int] = {}
-        self._listed: set[str] = set()
+        self._is_registered = False
+        self._has_tunnels = False
         self._started: set[str] = set()
         self._generation = 0
-        self._patch_int: int | None = None
+        self._joints: Joints | None = None
         self._connected: list[tuple[str, Session]] = []
         self._tag_sent: dict[str, Tagging] = {}
         self._said: dict[str, tuple[str | None, str | None]] = {}
+
+    # -- what this host can carry --------------------------------------------------------------------------------------
+
+    def _unwirable(self, network: Network) -> str | None:
+        """Why a network cannot be carried on this host, None when it can."""
+        options, kind = self._tunnel_options, network.network_type
+        if kind.is_physical and network.physical_network not in self.names.physical:
+            return f"physical network {network.physical_network} is not in [ovs] bridge_mappings of this host"
+        if kind.is_tunnel and options.local_ip is not None and kind.value not in options.types:
+            return f"{kind.value} is not in [agent] tunnel_types of this host"
+        return None
+
+    def _carriers(self, network: Network) -> list[str]:
+        """The bridges that have to confirm before a port of a network is up."""
+        bridges = [self.names.integration_bridge]
+        if network.network_type.is_tunnel:
+            bridges.append(self.names.tunnel_bridge)
+        physical = self.names.physical.get(network.physical_network or "")
+        if physical is not None and physical.bridge in self.datapaths.ids:
+            bridges.append(physical.bridge)
+        return bridges
 
     def run(self) -> None:
         """Handle events until :class:`Stop`."""
@@ -137,7 +139,9 @@ class HostController:
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, PortSeen):
-            self._port_seen(event.session, event.port, event.present)
+            bridge = self.datapaths.port_seen(event.session, event.port, event.present)
+            if bridge == self.names.integration_bridge:
+                self.table.set_ofport(event.port.name, self.datapaths.ofport(bridge, event.port.name))
         elif isinstance(event, VSwitchBatch):
             self._vswitch(event)
         elif isinstance(event, TopologyBatch):
@@ -145,12 +149,21 @@ class HostController:
         elif isinstance(event, Synced):
             self.outcomes.synced(event)
         elif isinstance(event, PortsListed):
-            self._ports_listed(event.session, event.ports)
+            bridge = self.datapaths.ports_listed(event.session, event.ports)
+            if bridge == self.names.integration_bridge:
+                self._devices_listed(self.datapaths.ports[bridge])
+            if bridge is not None:
+                self._connected.append((bridge, event.session))
         elif isinstance(event, Identified):
-            self._strangers[event.session] = None
-            self._admit()
+            self.datapaths.identified(event.session)
         elif isinstance(event, Closed):
-            self._session_closed(event.session)
+            bridge = self.datapaths.closed(event.session)
+            if bridge is not None:
+                self._effects.senders[bridge].detach(event.session)
+        elif isinstance(event, Registered):
+            self._is_registered = True
+        elif isinstance(event, SetUpFailed):
+            self._set_up()
         elif isinstance(event, Question):
             event.answer(event.ask())
         else:
@@ -164,12 +177,11 @@ class HostController:
                 self._set_device(name, None, fresh=False)
         for name, device in batch.devices.items():
             self._set_device(name, device, fresh=not batch.complete)
-        if batch.datapaths != self.datapaths:
-            self.datapaths = dict(batch.datapaths)
-            self._check_datapaths()
-            self._admit()
+        for name in sorted(set(self.names.bridges) & (self.datapaths.ids.keys() ^ batch.datapaths.keys())):
+            LOG.info("bridge %s %s", name, "is there" if name in batch.datapaths else "is gone")
+        self.datapaths.set_ids(batch.datapaths)
         if batch.layout:
-            self._effects.set_up_bridges()
+            self._set_up()
 
     def _set_device(self, name: str, device: Any, *, fresh: bool) -> None:
         old = self.table.devices.get(name)
@@ -181,6 +193,7 @@ class HostController:
         if batch.complete:
             self._has_topology = True
             self.problems.clear()
+            self.hosts.clear()
             for network_id in self.table.networks.keys() - batch.networks.keys():
                 self.table.set_network(network_id, None)
             for port_id in self.table.ports.keys() - batch.ports.keys():
@@ -189,108 +202,71 @@ class HostController:
             self.table.set_network(network_id, network)
         for port_id, port in batch.ports.items():
             self.table.set_port(port_id, port)
+        for name, host in batch.hosts.items():
+            self._set_host(name, host)
         self.outcomes.recheck(batch.ports)
         for problem in batch.problems:
             self.problems[problem.where] = problem
             LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
 
-    def _bridge_of(self, session: Session) -> str | None:
-        return next((name for name, current in self.sessions.items() if current is session), None)
-
-    def _check_datapaths(self) -> None:
-        one, other = (self.datapaths.get(name) for name in (self.names.integration_bridge, self.names.tunnel_bridge))
-        if one is not None and one == other:
-            LOG.error(
-                "bridges %s and %s have the same datapath id %016x, only the first is served: give one another with "
-                "`ovs-vsctl set bridge %s other_config:datapath-id=…`",
-                self.names.integration_bridge, self.names.tunnel_bridge, one, self.names.tunnel_bridge,
-            )  # fmt: skip
-
-    def _admit(self) -> None:
-        """Let sessions in whose datapath is of a bridge of ours; the others wait until their handshake times out."""
-        managed = (self.names.integration_bridge, self.names.tunnel_bridge)
-        bridges = {self.datapaths[name]: name for name in reversed(managed) if name in self.datapaths}
-        for name, session in list(self.sessions.items()):
-            if name in self.datapaths and bridges.get(session.datapath_id or 0) != name:
-                session.close(f"bridge {name} now has datapath id {self.datapaths[name]:016x}")
-        for session in list(self._strangers):
-            bridge = bridges.get(session.datapath_id or 0)
-            if bridge is not None:
-                del self._strangers[session]
-                self._accept(bridge, session)
-
-    def _accept(self, name: str, session: Session) -> None:
-        old = self.sessions.get(name)
-        if old is not None:
-            old.close(f"bridge {name} has connected anew")
-        try:
-            session.accept(name)
-        except OpenFlowError as error:
-            LOG.warning("%s", error)
+    def _set_host(self, name: str, host: Host | None) -> None:
+        if host is not None:
+            self.hosts[name] = host
             return
-        LOG.info("bridge %s connected (datapath %016x at %s)", name, session.datapath_id, session.peer)
-        self.sessions[name] = session
-        self._effects.accepted(session)
+        self.hosts.pop(name, None)
+        LOG.info("host %s was deleted from the topology", name)
+        if name == self.names.host:
+            LOG.warning("this host was deleted: others remove their tunnels to it, until its controller is restarted")
 
-    def _session_closed(self, session: Session) -> None:
-        self._strangers.pop(session, None)
-        name = self._bridge_of(session)
-        if name is not None:
-            del self.sessions[name]
-            self._effects.senders[name].detach(session)
-
-    def _ports_listed(self, session: Session, ports: Iterable[PortDesc]) -> None:
-        name = self._bridge_of(session)
-        if name is None:
-            return
-        ofports = {port.name: port.port_no for port in ports if port.port_no < OFPP_MAX}
-        if name == self.names.integration_bridge:
-            for gone in self.table.ofports.keys() - ofports.keys():
-                self.table.set_ofport(gone, None)
-            for device, ofport in ofports.items():
-                self.table.set_ofport(device, ofport)
-        else:
-            self._tunnel_ports = ofports
-        self._listed.add(name)
-        self._connected.append((name, session))
-
-    def _port_seen(self, session: Session, port: PortDesc, present: bool) -> None:
-        name = self._bridge_of(session)
-        if name is None or port.port_no >= OFPP_MAX:
-            return
-        if name == self.names.integration_bridge:
-            if present or self.table.ofports.get(port.name) == port.port_no:
-                self.table.set_ofport(port.name, port.port_no if present else None)
-        elif present:
-            self._tunnel_ports[port.name] = port.port_no
-        elif self._tunnel_ports.get(port.name) == port.port_no:
-            del self._tunnel_ports[port.name]
+    def _devices_listed(self, ports: Mapping[str, int]) -> None:
+        for gone in self.table.ofports.keys() - ports.keys():
+            self.table.set_ofport(gone, None)
+        for name, ofport in ports.items():
+            self.table.set_ofport(name, ofport)
 
     # -- decisions -----------------------------------------------------------------------------------------------------
 
     @property
     def is_informed(self) -> bool:
         """True once all is known that flows are compiled from; before that nothing is touched."""
-        return self._has_vswitch and self._has_topology and self.names.integration_bridge in self._listed
+        is_told = self._has_vswitch and self._has_topology and self._is_registered
+        return is_told and self.names.integration_bridge in self.datapaths.ports
 
     def _settle(self) -> None:
+        if self._has_topology and self._is_registered:
+            self._plan_tunnels()
         if self.is_informed:
             self._decide()
         # Only now, because port numbers may have changed while the bridge was away: what its sender compares the
         # bridge with must be made of the new ones.
         for name, session in self._connected:
-            if self.sessions.get(name) is session:
+            if self.datapaths.sessions.get(name) is session:
                 self._effects.senders[name].attach(session)
         self._connected.clear()
+
+    def _plan_tunnels(self) -> None:
+        vlans: dict[str, list[int]] = {}
+        for network_id, vlan in self.wiring.vlans.items():
+            network = self.table.networks.get(network_id)
+            if network is not None:
+                vlans.setdefault(network.network_type.value, []).append(vlan)
+        wanted = plan(self.hosts.values(), self.names.host, self._tunnel_options, vlans)
+        if wanted != self.tunnels or not self._has_tunnels:
+            self._has_tunnels = True
+            self.tunnels = wanted
+            self._set_up()
+
+    def _set_up(self) -> None:
+        self._effects.set_up(self.tunnels if self._has_tunnels else None)
 
     def _decide(self) -> None:
         changed = self.table.decide()
         touched = self.wiring.update(changed)
-        patch_int = self._tunnel_ports.get(self.names.patch_int)
-        ready = {self.names.integration_bridge} | (self._listed & {self.names.tunnel_bridge})
-        if touched or patch_int != self._patch_int or ready != self._started:
-            self._patch_int = patch_int
-            self._compile(touched, ready)
+        joints = joints_of(self.names, self.datapaths)
+        ready = self.datapaths.ports.keys() & self._effects.senders.keys()
+        if touched or joints != self._joints or not ready <= self._started:
+            self._joints = joints
+            self._compile(touched, joints, ready)
         self._tag(touched)
         self._say(changed)
         for conflict in self.wiring.conflicts:
@@ -301,9 +277,9 @@ class HostController:
         if reports:
             self._effects.report(reports)
 
-    def _compile(self, touched: Iterable[str], ready: set[str]) -> None:
+    def _compile(self, touched: Iterable[str], joints: Joints, ready: Collection[str]) -> None:
         was = dict(self.compiler.problems)
-        changes = self.compiler.update(self.wiring.view(self._patch_int))
+        changes = self.compiler.update(self.wiring.view(joints.patch_int, joints.physical))
         self._generation += 1
         self.outcomes.touch(touched, self._generation)
         for name, sender in self._effects.senders.items():

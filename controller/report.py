@@ -14,6 +14,7 @@ from os_ken.lib import hub
 
 from apps.flow import by_key
 from apps.render import render, render_table
+from controller.binding import PORT_NAME_MAX
 from controller.control import Handler
 from controller.events import Question
 from controller.host_controller import HostController
@@ -73,7 +74,7 @@ def status(host: Host) -> dict[str, Any]:
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
         "ports": state["ports"],
-        "tunnels": [],
+        "tunnels": state["tunnels"],
         "problems": state["problems"],
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
@@ -111,9 +112,25 @@ def _state(controller: HostController) -> dict[str, Any]:
         for key, reason in refused.items()
         if (flow := controller.compiler.flows(name).get(key)) is not None
     ]
+    problems += [
+        f"physical network {network}: bridge {its.bridge} does not exist"
+        for network, its in controller.names.physical.items()
+        if its.bridge not in controller.datapaths.ids
+    ]
+    tunnels = [
+        {
+            "host": tunnel.host,
+            "type": tunnel.type,
+            "remote_ip": tunnel.remote_ip,
+            "device": tunnel.name,
+            "ofport": controller.datapaths.ofport(controller.names.tunnel_bridge, tunnel.name[:PORT_NAME_MAX]),
+        }
+        for tunnel in controller.tunnels.values()
+    ]
     return {
         "informed": controller.is_informed,
-        "datapaths": controller.datapaths,
+        "tunnels": sorted(tunnels, key=lambda tunnel: str(tunnel["device"])),
+        "datapaths": controller.datapaths.ids,
         "ports": sorted(ports, key=lambda port: (str(port["id"]), str(port["device"]))),
         "problems": sorted(problems),
     }

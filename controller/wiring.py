@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from apps.host_view import DeadPort, HostView, LocalNetwork, LocalPort
+from apps.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
 from apps.local_vlans import Claim, Conflict, assign, recover
 from apps.pipeline import BridgeRole
 from controller.binding import BindingTable, Verdict
@@ -54,11 +54,12 @@ class Wiring:
             self._wire(port_id)
         return touched
 
-    def view(self, patch_int: int | None) -> HostView:
+    def view(self, patch_int: int | None, physical: Mapping[str, PhysicalNetwork]) -> HostView:
         """The view to compile; see :class:`apps.host_view.HostView`."""
         return HostView(
             bridges=self._bridges,
             patch_int=patch_int,
+            physical=dict(physical),
             networks=dict(self._networks),
             ports=dict(self._ports),
             dead=dict(self._dead),

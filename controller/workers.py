@@ -6,6 +6,7 @@ Everything here uses ``os_ken.lib.hub`` only, so that it runs on green threads a
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -44,10 +45,21 @@ class Workers:
             LOG.critical("worker %s ended", name)
         self._deaths.put(name)
 
+    def sleep(self, seconds: float) -> None:
+        """Wait in a worker, until :meth:`stop` at the latest."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < deadline:
+            hub.sleep(min(_SIGNAL_LATENCY, max(0.0, deadline - time.monotonic())))
+
     @property
     def stopping(self) -> bool:
         """True once the process is to end: workers return."""
         return self._stopping
+
+    def fail(self, reason: str) -> None:
+        """End the process because of something that no restart mends."""
+        LOG.critical("%s", reason)
+        self._deaths.put(reason)
 
     def stop(self) -> None:
         """Let :meth:`wait` return. Only sets a flag, so that a signal handler may call it."""

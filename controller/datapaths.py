@@ -1,0 +1,130 @@
+"""Which connection is which bridge, and which ports the bridges have.
+
+A session is let in when its datapath id is that of a bridge of ours; until the local OVSDB has told the ids it waits,
+and its own time limit ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from controller.openflow.session import Session
+from controller.openflow.wire_constants import OFPP_MAX
+from controller.openflow.wire_messages import PortDesc
+from topology.errors import OpenFlowError
+
+LOG = logging.getLogger(__name__)
+
+
+class Datapaths:
+    """The bridges of this host as OpenFlow shows them.
+
+    :param bridges: names, the most important first
+    :param accepted: is told of each session that is let in
+    """
+
+    def __init__(self, bridges: tuple[str, ...], accepted: Callable[[Session], None]) -> None:
+        self.ids: dict[str, int] = {}
+        """Bridge → datapath id, of all bridges of this machine."""
+        self.sessions: dict[str, Session] = {}
+        """Bridge → its connection."""
+        self.ports: dict[str, dict[str, int]] = {}
+        """Bridge → name of a port → ofport; a bridge is absent until it has told its ports. Kept over connections."""
+        self._bridges = bridges
+        self._accepted = accepted
+        self._strangers: dict[Session, None] = {}
+
+    def bridge_of(self, session: Session) -> str | None:
+        """The bridge that a session is the connection of."""
+        return next((name for name, current in self.sessions.items() if current is session), None)
+
+    def set_ids(self, ids: Mapping[str, int]) -> None:
+        """The local OVSDB told the datapath ids."""
+        if ids == self.ids:
+            return
+        self.ids = dict(ids)
+        self._check_ids()
+        self._admit()
+
+    def identified(self, session: Session) -> None:
+        """A switch connected and told its datapath id."""
+        self._strangers[session] = None
+        self._admit()
+
+    def closed(self, session: Session) -> str | None:
+        """A connection is over.
+
+        :returns: the bridge that it was of
+        """
+        self._strangers.pop(session, None)
+        name = self.bridge_of(session)
+        if name is not None:
+            del self.sessions[name]
+        return name
+
+    def ports_listed(self, session: Session, ports: Iterable[PortDesc]) -> str | None:
+        """A bridge told all its ports.
+
+        :returns: its name, None for a session that is no bridge of ours any more
+        """
+        name = self.bridge_of(session)
+        if name is not None:
+            self.ports[name] = {port.name: port.port_no for port in ports if port.port_no < OFPP_MAX}
+        return name
+
+    def port_seen(self, session: Session, port: PortDesc, present: bool) -> str | None:
+        """A port came or went.
+
+        :returns: the name of its bridge, None where nothing changed
+        """
+        name = self.bridge_of(session)
+        if name is None or port.port_no >= OFPP_MAX:
+            return None
+        ports = self.ports.setdefault(name, {})
+        if present:
+            ports[port.name] = port.port_no
+        elif ports.get(port.name) == port.port_no:  # else the name is another port's by now
+            del ports[port.name]
+        return name
+
+    def ofport(self, bridge: str, port: str) -> int | None:
+        """The number of a port of a bridge, None while there is none."""
+        return self.ports.get(bridge, {}).get(port)
+
+    def _check_ids(self) -> None:
+        owners: dict[int, str] = {}
+        for name in self._bridges:
+            datapath_id = self.ids.get(name)
+            if datapath_id is None:
+                continue
+            first = owners.setdefault(datapath_id, name)
+            if first != name:
+                LOG.error(
+                    "bridges %s and %s have the same datapath id %016x, only the first is served: give one another "
+                    "with `ovs-vsctl set bridge %s other_config:datapath-id=…`", first, name, datapath_id, name,
+                )  # fmt: skip
+
+    def _admit(self) -> None:
+        bridges = {self.ids[name]: name for name in reversed(self._bridges) if name in self.ids}
+        for name, session in list(self.sessions.items()):
+            if name in self.ids and bridges.get(session.datapath_id or 0) != name:
+                session.close(f"bridge {name} now has datapath id {self.ids[name]:016x}")
+        for session in list(self._strangers):
+            bridge = bridges.get(session.datapath_id or 0)
+            if bridge is not None:
+                del self._strangers[session]
+                self._accept(bridge, session)
+
+    def _accept(self, name: str, session: Session) -> None:
+        old = self.sessions.get(name)
+        if old is not None:
+            old.close(f"bridge {name} has connected anew")
+        try:
+            session.accept(name)
+        except OpenFlowError as error:
+            LOG.warning("%s", error)
+            return
+        LOG.info("bridge %s connected (datapath %016x at %s)", name, session.datapath_id, session.peer)
+        self.sessions[name] = session
+        self._accepted(session)
