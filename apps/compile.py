@@ -1,9 +1,9 @@
 """From a view of the host to the flows that each of its bridges should have.
 
 Flows belong to a unit: a bridge's base, a physical network, a network, a port, a dead device. A new view recompiles
-the units that differ from the last one; a unit that cannot be compiled, or whose flows contradict those of another, is left out
-with its reason while all others are served. What the result is does not depend on the order of changes: as soon as
-units contradict each other, everything is put together again in one fixed order.
+the units that differ from the last one; a unit that cannot be compiled, or whose flows contradict those of another, is
+left out with its reason while all others are served. What the result is does not depend on the order of changes: as
+soon as units contradict each other, everything is put together again in one fixed order.
 """
 
 from __future__ import annotations
