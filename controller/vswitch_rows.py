@@ -73,6 +73,8 @@ class RowTracker:
         self._port_of: dict[uuid.UUID, uuid.UUID] = {}
         self._interfaces_of: dict[uuid.UUID, tuple[uuid.UUID, ...]] = {}
         self._bridges: dict[uuid.UUID, tuple[str, int | None]] = {}
+        self._patch_rows: set[uuid.UUID] = set()
+        self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
@@ -81,10 +83,11 @@ class RowTracker:
             self._reset()
         touched = self._take_interfaces(changes.rows.get("Interface", {}))
         touched |= self._take_ports(changes.rows.get("Port", {}))
+        bridges, layouts = dict(self._bridges), dict(self._layouts)
         touched |= self._take_bridges(changes.rows.get("Bridge", {}))
         devices = self._devices(touched)
-        layout = self._is_layout(changes)
-        if not (changes.complete or devices or layout):
+        layout = self._layouts != layouts or self._is_layout(changes)
+        if not (changes.complete or devices or layout or self._bridges != bridges):
             return None
         datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
         return VSwitchBatch(changes.complete, devices, datapaths, layout)
@@ -103,8 +106,11 @@ class RowTracker:
             touched.update(self._interfaces_of.pop(identity, ()))
             if row is None:
                 self._port_rows.pop(identity, None)
+                self._patch_rows.discard(identity)
                 continue
             self._port_rows[identity] = row
+            if row.name in self._patch_ports:
+                self._patch_rows.add(identity)
             interfaces = tuple(interface.uuid for interface in row.interfaces)
             self._interfaces_of[identity] = interfaces
             self._port_of.update(dict.fromkeys(interfaces, identity))
@@ -115,10 +121,13 @@ class RowTracker:
         touched: set[uuid.UUID] = set()
         for identity, row in rows.items():
             was = self._bridges.pop(identity, None)
+            self._layouts.pop(identity, None)
+            ports: frozenset[uuid.UUID] = frozenset()
             if row is not None:
+                ports = frozenset(port.uuid for port in row.ports)
                 self._bridges[identity] = (row.name, _datapath_id(row))
+                self._layouts[identity] = _layout(row, ports & self._patch_rows)
             if (row is not None and row.name == self._bridge_name) or (was is not None and was[0] == self._bridge_name):
-                ports = frozenset(port.uuid for port in row.ports) if row is not None else frozenset()
                 for port in ports ^ self._bridge_ports:
                     touched.update(self._interfaces_of.get(port, ()))
                 self._bridge_ports = ports
@@ -161,10 +170,17 @@ class RowTracker:
         )
 
     def _is_layout(self, changes: RowChanges) -> bool:
-        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Bridge", "Controller"}:
+        """True when the set-up of bridges depends on what changed, apart from the rows of bridges themselves."""
+        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"}:
             return True
         named = [row for table in ("Port", "Interface") for row in changes.rows.get(table, {}).values()]
         return any(row is not None and row.name in self._patch_ports for row in named)
+
+
+def _layout(row: Any, patch_ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:
+    """What the set-up of bridges depends on in a Bridge row; a device that is plugged or unplugged is no part of it."""
+    controllers = frozenset(controller.uuid for controller in row.controller)
+    return (row.name, optional(row.fail_mode), frozenset(row.protocols), controllers, patch_ports)
 
 
 def _datapath_id(row: Any) -> int | None:
