@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 from os_ken.base import app_manager
@@ -27,6 +26,7 @@ from controller.openflow.session import Timeouts
 from controller.registration import Registration
 from controller.tagging import Tagging
 from controller.tunnels import TunnelOptions
+from controller.version import installed_version
 from controller.vswitch import VSwitch
 from controller.workers import Inbox, Workers
 from controller.writers import RETRY, BatchWriter
@@ -178,5 +178,5 @@ def this_host(config: Config) -> Host:
         tunnel_types=config.agent.tunnel_types if config.ovs.local_ip is not None else (),
         bridge_mappings=tuple(sorted(config.ovs.bridge_mappings.items())),
         instance=installation_id(config.state_path),
-        version=metadata.version("tunbridge"),
+        version=installed_version() or "",
     )

@@ -69,13 +69,9 @@ _topology = click.option(
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from importlib import metadata
+    from controller.version import installed_version
 
-    try:
-        version = metadata.version("tunbridge")
-    except metadata.PackageNotFoundError:
-        version = "(not installed: runs from its source tree)"
-    click.echo(f"tunbridge {version}")
+    click.echo(f"tunbridge {installed_version() or '(not installed: runs from its source tree)'}")
     ctx.exit()
 
 

@@ -78,10 +78,9 @@ class RowTracker:
         self._port_of: dict[uuid.UUID, uuid.UUID] = {}
         self._interfaces_of: dict[uuid.UUID, tuple[uuid.UUID, ...]] = {}
         self._bridges: dict[uuid.UUID, tuple[str, int | None]] = {}
+        self._patch_rows: set[uuid.UUID] = set()
+        self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
-        self._layouts: dict[uuid.UUID, tuple[Any, ...] | None] = {}
-        self._layout_changed = False
-        self._known_datapaths: dict[str, int] = {}
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
         """Turn changed rows into a batch; None when they change nothing that matters here."""
@@ -89,13 +88,13 @@ class RowTracker:
             self._reset()
         touched = self._take_interfaces(changes.rows.get("Interface", {}))
         touched |= self._take_ports(changes.rows.get("Port", {}))
+        bridges, layouts = dict(self._bridges), dict(self._layouts)
         touched |= self._take_bridges(changes.rows.get("Bridge", {}))
         devices = self._devices(touched)
-        layout = self._is_layout(changes)
-        datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
-        if not (changes.complete or devices or layout or datapaths != self._known_datapaths):
+        layout = self._layouts != layouts or self._is_layout(changes)
+        if not (changes.complete or devices or layout or self._bridges != bridges):
             return None
-        self._known_datapaths = datapaths
+        datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
         return VSwitchBatch(changes.complete, devices, datapaths, layout)
 
     def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
@@ -112,8 +111,11 @@ class RowTracker:
             touched.update(self._interfaces_of.pop(identity, ()))
             if row is None:
                 self._port_rows.pop(identity, None)
+                self._patch_rows.discard(identity)
                 continue
             self._port_rows[identity] = row
+            if row.name in self._patch_ports:
+                self._patch_rows.add(identity)
             interfaces = tuple(interface.uuid for interface in row.interfaces)
             self._interfaces_of[identity] = interfaces
             self._port_of.update(dict.fromkeys(interfaces, identity))
@@ -122,24 +124,20 @@ class RowTracker:
 
     def _take_bridges(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
         touched: set[uuid.UUID] = set()
-        self._layout_changed = False
         for identity, row in rows.items():
             was = self._bridges.pop(identity, None)
-            ports = frozenset(port.uuid for port in row.ports) if row is not None else frozenset()
-            name = row.name if row is not None else was[0] if was is not None else None
-            if name == self._bridge_name:
+            self._layouts.pop(identity, None)
+            ports: frozenset[uuid.UUID] = frozenset()
+            if row is not None:
+                ports = frozenset(port.uuid for port in row.ports)
+                self._bridges[identity] = (row.name, _datapath_id(row))
+                self._layouts[identity] = _layout(
+                    row, ports & self._patch_rows if row.name == self._bridge_name else ports
+                )
+            if (row is not None and row.name == self._bridge_name) or (was is not None and was[0] == self._bridge_name):
                 for port in ports ^ self._bridge_ports:
                     touched.update(self._interfaces_of.get(port, ()))
-                # Devices come all the time and are no matter of the layout; that a port went may mean the patch.
-                self._layout_changed |= bool(self._bridge_ports - ports)
-                self._bridge_ports, ports = ports, frozenset()
-            layout = _layout_of(row, ports) if row is not None else None
-            self._layout_changed |= self._layouts.get(identity) != layout
-            self._layouts[identity] = layout
-            if row is not None:
-                self._bridges[identity] = (row.name, _datapath_id(row))
-            else:
-                del self._layouts[identity]
+                self._bridge_ports = ports
         return touched
 
     def _devices(self, touched: set[uuid.UUID]) -> dict[str, Device | None]:
@@ -179,8 +177,8 @@ class RowTracker:
         )
 
     def _is_layout(self, changes: RowChanges) -> bool:
-        """True when :func:`controller.bridge_setup.set_up` could come to another result than before."""
-        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"} or self._layout_changed:
+        """True when the set-up of bridges depends on what changed, apart from the rows of bridges themselves."""
+        if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"}:
             return True
         interfaces, ports = changes.rows.get("Interface", {}).values(), changes.rows.get("Port", {}).values()
         return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
@@ -188,9 +186,13 @@ class RowTracker:
         )
 
 
-def _layout_of(row: Any, ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:
+def _layout(row: Any, ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:
+    """What the set-up of bridges depends on in a Bridge row.
+
+    :param ports: those that count: a device that is plugged or unplugged is no part of the layout
+    """
     controllers = frozenset(controller.uuid for controller in row.controller)
-    return (tuple(row.fail_mode), frozenset(row.protocols), controllers, ports)
+    return (row.name, optional(row.fail_mode), frozenset(row.protocols), controllers, ports)
 
 
 def _datapath_id(row: Any) -> int | None:

@@ -152,7 +152,7 @@ class Session:
             self._end(reason)
 
     def _end(self, reason: str) -> None:
-        if not self._closed or self.datapath_id is None:
+        if not self._closed:  # else whoever closed it has said why
             level = logging.INFO if self._accepted else logging.WARNING
             LOG.log(level, "OpenFlow connection of %s ended: %s", self.name, reason)
         self.close()
@@ -346,7 +346,7 @@ class Session:
             try:
                 self._sock.sendall(message)
             except OSError as error:
-                self.close()
+                self.close(f"sending failed: {error}")
                 raise OpenFlowError(f"sending to {self.name} failed: {error}") from None
 
     def _xid(self) -> int:

@@ -115,6 +115,11 @@ class OvsHost(PrivateOvs):
         """``Port.tag``, None when it has none."""
         return self._integer("Port", device, "tag")
 
+    def tags(self) -> dict[str, object]:
+        """``Port.tag`` of all Ports by name; None: it has none."""
+        listing = json.loads(self.vsctl("--format=json", "--columns=name,tag", "list", "Port"))
+        return {name: plain(tag) for name, tag in listing["data"]}
+
     def row(self, table: str, record: str) -> dict[str, object]:
         """All columns of one row; maps as dictionaries, sets of at most one value as that value or None."""
         listing = json.loads(self.vsctl("--format=json", "list", table, record))
