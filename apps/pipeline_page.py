@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from apps.compile import Compiler, Unit, UnitKind
 from apps.cookie import OWNER
 from apps.flow import Flow, FlowKey, ModVlanVid, Normal, Output, PopVlan, SetTunnel
-from apps.host_view import DeadPort, HostView, LocalNetwork, LocalPort
+from apps.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
 from apps.local_vlans import DEAD_VLAN
 from apps.pipeline import Band, BridgeRole
 from apps.render import render_table
 from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
 
-_BRIDGES = {BridgeRole.INTEGRATION: "br-int", BridgeRole.TUNNEL: "br-tun"}
+_BRIDGES = {BridgeRole.INTEGRATION: "br-int", BridgeRole.TUNNEL: "br-tun", BridgeRole.PHYSICAL: "br-ex"}
 
 _ABOUT = {
     BridgeRole.INTEGRATION: """\
@@ -26,6 +26,9 @@ ports, and the bridge switches within it.""",
     BridgeRole.TUNNEL: """\
 Joined to br-int by a patch (`patch-tun` there, `patch-int` here); the tunnels to other hosts end here. It turns local
 VLANs into tunnel ids on the way out, and tunnel ids into local VLANs on the way in.""",
+    BridgeRole.PHYSICAL: """\
+One for each physical network of `[ovs] bridge_mappings`: the operator's own bridge, with the NIC in it. Joined to
+br-int by a patch (`int-br-ex` there, `phy-br-ex` here). Flows of others stay.""",
 }
 
 _ACTION_NAMES = {
@@ -38,10 +41,14 @@ _ACTION_NAMES = {
 
 _UNIT_NAMES = {
     UnitKind.BASE: "bridge",
+    UnitKind.PHYSICAL_NETWORK: "physical network",
     UnitKind.DEAD_PORT: "device that is not bound",
-    UnitKind.NETWORK: "tunnelled network with a bound port",
+    UnitKind.NETWORK: "network with a bound port",
     UnitKind.PORT: "bound port of a tunnelled network",
 }
+
+_UNIT_OF_BAND = {Band.INT_DEAD_PORT: UnitKind.DEAD_PORT, Band.INT_PROVIDER_DROP: UnitKind.PHYSICAL_NETWORK}
+"""What tells bands apart that share a priority."""
 
 _HEAD = """\
 <!-- Written by `python -m apps.pipeline_page` out of apps/pipeline.py and the apps' own flows. Do not edit. -->
@@ -51,8 +58,10 @@ _HEAD = """\
 What flows there are, what each does, and why. A flow that is in none of these bands is refused by the compiler before
 it comes near a switch; a flow that is on the switch and not wanted is removed, after all that is wanted is in place.
 
-The flows shown are those of one host with one GRE network, tunnel id 2, in local VLAN 1: a gateway, a DHCP device and a
-VM are bound, device tap5ec0ffee-00 (OpenFlow port 7) is not, and `patch-int` is port 1 of br-tun. They are written as
+The flows shown are those of one host with three networks. A GRE network, tunnel id 2, is local VLAN 1: a gateway, a
+DHCP device and a VM are bound to it. A VLAN network, segmentation id 101, is local VLAN 2, and a flat network is local
+VLAN 3; both are of the physical network that br-ex leads to. Device tap5ec0ffee-00 (OpenFlow port 7) is not bound.
+`patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex. They are written as
 `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
 """
 
@@ -77,6 +86,9 @@ get past the drop flow. `NORMAL` is used for them because it learns, from their 
 floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence);
 the hosts at the other tunnels drop that copy, since the address is not theirs.
 
+**A VLAN network** has its local VLAN on br-int and its segmentation id on the wire: the one becomes the other on the
+physical bridge, and back on br-int. A flat network has no tag on the wire.
+
 **One flow a port, two a network.** None depends on how many hosts or tunnels there are.
 
 ## What is dropped where
@@ -87,6 +99,8 @@ the hosts at the other tunnels drop that copy, since the address is not theirs.
 | to a device that is not bound | br-int, `NORMAL` | its tag is {DEAD_VLAN}, a VLAN in which nothing can be sent |
 | to a device of another network | br-int, `NORMAL` | it is in another local VLAN |
 | from br-int, of a network that is not tunnelled, or without a tag | br-tun, priority 1 | no flow for its VLAN |
+| from br-int, of a network that is not of this physical network | br-ex, priority 2 | no flow for its VLAN |
+| from a physical network, of a network that has no bound port here | br-int, priority 2 | no flow for its VLAN |
 | from a tunnel, of a network that has no bound port here | br-tun, priority 1 | no flow for its tunnel id |
 | from a tunnel, unicast to an address that is not here | br-tun, priority 1 | no flow for its address |
 
@@ -103,7 +117,7 @@ The cookie tells whose a flow is, over restarts and releases:
 | bits | what |
 | --- | --- |
 | 63–48 | `{OWNER:#x}`: made by Tunbridge |
-| 47–40 | the app: 1 integration bridge, 2 tunnel bridge |
+| 47–40 | the app: 1 integration bridge, 2 tunnel bridge, 3 physical bridge |
 | 39–0 | digest of the id of the network or port, or of the device's name; 0 for the bridge itself |
 
 All flows of this controller: `ovs-ofctl -O OpenFlow13 dump-flows br-tun cookie={OWNER << 48:#x}/{0xFFFF << 48:#x}`.
@@ -118,10 +132,13 @@ def example() -> HostView:
         ("3f1f785c-7015-46c4-95ba-9efd6cd323d0", "tap3f1f785c-70", "fa:16:3e:b6:fc:21", 2),
         ("99f91280-a060-442e-90b0-d8324e50efc8", "qvo99f91280-a0", "fa:16:3e:02:dd:79", 5),
     )
+    vlan = Network("5c7b3f2e-1f0e-4b0a-9d47-2f6f0a7c1101", NetworkType.VLAN, 101, physical_network="physnet1")
+    flat = Network("9a0d7c55-4c39-4f0b-8a7e-6b1d2e3f4a05", NetworkType.FLAT, physical_network="physnet1")
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},
         patch_int=1,
-        networks={network.id: LocalNetwork(network, vlan=1)},
+        physical={"physnet1": PhysicalNetwork("physnet1", "br-ex", int_port=9, phy_port=2)},
+        networks={each.id: LocalNetwork(each, number) for number, each in enumerate((network, vlan, flat), start=1)},
         ports={
             port_id: LocalPort(port_id, network.id, mac_address, device, ofport)
             for port_id, device, mac_address, ofport in ports
@@ -145,20 +162,25 @@ def page() -> str:
 
 def _bridge_section(role: BridgeRole, name: str, compiler: Compiler) -> str:
     flows = compiler.flows(name)
-    bands = {band: _flows_of(band, flows) for band in Band if band.spec.role is role}
+    owners = {key: compiler.owner(name, key) for key in flows}
+    bands = {band: _flows_of(band, flows, owners) for band in Band if band.spec.role is role}
     lines = [f"## {name}, the {role.value}", "", _ABOUT[role], ""]
     lines += ["| priority | band | one flow for each | matches on | actions |", "| --- | --- | --- | --- | --- |"]
     for band in reversed(bands):
-        owners = {compiler.owner(name, flow.key) for flow in bands[band]}
-        lines.append(_band_row(band, {owner for owner in owners if owner is not None}))
+        lines.append(_band_row(band, {owner for flow in bands[band] if (owner := owners[flow.key]) is not None}))
     for band in reversed(bands):
         lines += ["", f"### {band.spec.priority}: {band.name}", "", band.spec.meaning, "", "```"]
         lines += [*render_table(bands[band]).splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _flows_of(band: Band, flows: Mapping[FlowKey, Flow]) -> list[Flow]:
-    found = [flow for flow in flows.values() if flow.priority == band.spec.priority]
+def _flows_of(band: Band, flows: Mapping[FlowKey, Flow], owners: Mapping[FlowKey, Unit | None]) -> list[Flow]:
+    kind = _UNIT_OF_BAND.get(band)
+    found = [
+        flow
+        for flow in flows.values()
+        if flow.priority == band.spec.priority and (kind is None or getattr(owners[flow.key], "kind", None) is kind)
+    ]
     if not found:
         raise LookupError(f"{band.name}: the example of the pipeline page has no flow of this band")
     return found
