@@ -10,7 +10,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run test lint clean packages
+.PHONY: help run lab test lint clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -18,8 +18,13 @@ help: ## list the targets
 run: $(INSTALLED) ## a controller and its topology database on this machine, with the demo networks, until Ctrl-C
 	$(SUDO) $(VENV)/bin/python -m scripts.run
 
+lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this machine, to play with until Ctrl-C
+	$(SUDO) $(VENV)/bin/python -m scripts.lab
+
+# The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
 test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --ignore tests/e2e
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider tests/e2e
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(VENV)/bin/ruff check .

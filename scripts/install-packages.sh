@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: Open vSwitch, and what makes virtual environments for PYTHON.
+# Installs the Debian packages that are missing: Open vSwitch, what makes virtual environments for PYTHON, and what makes
+# the network namespaces of the lab.
 #
 # usage: install-packages.sh PYTHON
 #
@@ -11,6 +12,11 @@ missing=""
 for command in ovs-vswitchd ovsdb-server ovsdb-tool ovs-vsctl ovs-ofctl; do
     if ! command -v "$command" >/dev/null; then
         missing="openvswitch-switch"
+    fi
+done
+for pair in ip=iproute2 ping=iputils-ping ethtool=ethtool setpriv=util-linux; do
+    if ! command -v "${pair%=*}" >/dev/null; then
+        missing="$missing ${pair#*=}"
     fi
 done
 # Debian's python3 has venv but not ensurepip, without which an environment comes without pip.

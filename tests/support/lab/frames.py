@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -184,17 +184,20 @@ class Capture:
         return sum(not tagged or other.tags == frame.tags for other in found)
 
 
-def quiet(captures: Sequence[Capture], seconds: float = 0.15, wanted: Callable[[Captured], bool] = lambda _: True) -> None:
-    """Wait until nothing that is wanted has been seen anywhere for a while.
+def quiet(captures: Sequence[Capture], seconds: float = 0.15, timeout: float = 5.0) -> None:
+    """Wait until nothing has been seen anywhere for a while: what was sent has arrived where it ever will.
 
     :param seconds: the while; frames take less than one hundredth of it through the lab
-    :param wanted: what to wait for the end of; by default any frame
+    :param timeout: seconds
+    :raises AssertionError: the frames do not end: a loop
     """
-    before, since = -1, time.monotonic()
+    start = since = time.monotonic()
+    count = -1
     while time.monotonic() - since < seconds:
-        count = sum(wanted(captured) for capture in captures for captured in capture.seen())
-        if count != before:
-            before, since = count, time.monotonic()
+        now = sum(len(capture.seen()) for capture in captures)
+        if now != count:
+            count, since = now, time.monotonic()
+        assert since - start < timeout, f"still frames after {timeout} s, {count} so far: is there a loop?"
         time.sleep(0.01)
 
 

@@ -1,8 +1,8 @@
 """Network namespaces: the machines and the cables of the lab.
 
 A namespace is a property of a thread, and what a thread makes in one stays there: a socket that is opened inside sends
-and receives there for ever, a process that is started inside lives there. So one context manager, :meth:`Namespace.inside`,
-gives the whole lab its sockets and its processes, without a helper process in each namespace.
+and receives there for ever, a process that is started inside lives there. So one context manager,
+:meth:`Namespace.inside`, gives the whole lab its sockets and its processes, without a helper process in each namespace.
 """
 
 from __future__ import annotations

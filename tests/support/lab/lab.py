@@ -1,0 +1,248 @@
+"""The lab as a whole: makes it, and takes all of it away again, however it ends.
+
+with Lab() as lab:
+    h1, h2 = lab.add_host("h1"), lab.add_host("h2")
+    net = lab.add_network("net", "gre", 7)
+    a, b = lab.add_vm("a", net, "10.0.0.1/24"), lab.add_vm("b", net, "10.0.0.2/24")
+    lab.start_controllers()
+    lab.apply()
+    a.plug(h1)
+    b.plug(h2)
+    a.wait_reaches(b)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TypeVar
+
+import yaml
+
+from scripts.processes import ChildProcess, ProcessError
+from tests.support.lab import remains
+from tests.support.lab.frames import Capture
+from tests.support.lab.grizzly import GrizzlyHost
+from tests.support.lab.host import HostController, LabHost
+from tests.support.lab.netns import Namespace, run
+from tests.support.lab.networks import LabNetwork, Nic, topology_document
+from tests.support.lab.vm import MTU, Vm
+from tests.support.tunbridge import ROOT
+from tests.support.waiting import wait_until
+
+UNDERLAY_MTU = 9100
+"""Bytes: room for jumbo frames of 9000 and any encapsulation."""
+
+_START_TIMEOUT = 20.0  # seconds
+_H = TypeVar("_H", bound=LabHost)
+
+
+class Lab:
+    """One lab: the fabric between the hosts, the hosts, the VMs, the topology database and the controllers.
+
+    :param ip_version: of the tunnels; hosts have addresses of both
+    :param hub: OSKEN_HUB_TYPE of the controllers; None: as in the environment
+    :raises ProcessError: on entering it: without root, or where a command fails; nothing is left behind then
+    """
+
+    def __init__(self, *, ip_version: int = 4, hub: str | None = None) -> None:
+        self.ip_version = ip_version
+        self.hosts: dict[str, LabHost] = {}
+        self.vms: dict[str, Vm] = {}
+        self.networks: list[LabNetwork] = []
+        self.controllers: dict[str, HostController] = {}
+        self._hub = hub
+        self._stack = ExitStack()
+        self._running: dict[str, ExitStack] = {}
+        self._topology_server: ChildProcess | None = None
+        self._hosts_made = 0
+
+    def __enter__(self) -> Lab:
+        if os.geteuid() != 0:
+            raise ProcessError("the lab makes network namespaces and opens packet sockets: run it as root")
+        try:
+            self._stack.enter_context(_terminated_as_interrupted())
+            self.directory, lock = remains.claim()
+            self._stack.enter_context(lock)
+            self._stack.callback(remains.remove, self.directory)
+            self.fabric = self._namespace("fabric")
+            self.fabric.create()
+            for bridge in ("underlay", "trunk"):
+                self.fabric.ip(
+                    f"link add {bridge} mtu {UNDERLAY_MTU} type bridge stp_state 0 mcast_snooping 0",
+                    f"link set {bridge} up",
+                )
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def _namespace(self, name: str) -> Namespace:
+        return Namespace(f"{self.directory.name}-{name}")
+
+    # Hosts
+
+    def add_host(self, name: str) -> LabHost:
+        """A host with a running Open vSwitch, which has br-phy and br-ex.
+
+        :param name: at most 12 characters
+        """
+        return self._add_host(LabHost, name)
+
+    def add_grizzly_host(self, name: str) -> GrizzlyHost:
+        """A host that no controller manages: it is set up by the commands of the Grizzly agent."""
+        return self._add_host(GrizzlyHost, name)
+
+    def _add_host(self, make: type[_H], name: str) -> _H:
+        self._hosts_made += 1
+        number = self._hosts_made
+        addresses = {4: f"192.0.2.{number}/24", 6: f"2001:db8::{number}/64"}
+        host = make(name, self._namespace(name), self.directory / name, addresses)
+        self._running[name] = stack = self._stack.enter_context(ExitStack())
+        stack.callback(host.ovs.stop)
+        host.create(self.fabric, f"u-{name}", f"t-{name}", UNDERLAY_MTU)
+        self.fabric.ip(f"link set u-{name} master underlay", f"link set t-{name} master trunk")
+        self._meet(host)
+        self.hosts[name] = host
+        return host
+
+    def _meet(self, host: LabHost) -> None:
+        """Let the new host and the others know each other's hardware addresses.
+
+        Open vSwitch drops the packet for whose tunnel it has to ask; what is asked here is not asked by a test.
+        """
+        for other in self.hosts.values():
+            for version in (4, 6):
+                host.namespace.run("ping", "-n", "-q", "-c", "1", "-W", "2", other.tunnel_ip(version))
+
+    def remove_host(self, host: LabHost) -> None:
+        """Take a host away as a power failure does, once its VMs are unplugged."""
+        plugged = [vm.name for vm in self.vms.values() if vm.host is host]
+        assert not plugged, f"{host} has {plugged} plugged in"
+        self._running.pop(host.name).close()
+        self.controllers.pop(host.name, None)
+        del self.hosts[host.name]
+        host.namespace.delete()
+
+    # Tenants
+
+    def add_network(self, name: str, network_type: str, segmentation_id: int | None = None) -> LabNetwork:
+        """A network; the controllers know of it after :meth:`apply`."""
+        network = LabNetwork(name, network_type, segmentation_id)
+        self.networks.append(network)
+        return network
+
+    def add_vm(self, name: str, network: LabNetwork, *addresses: str, mtu: int = MTU) -> Vm:
+        """A VM that is not plugged in; the controllers know of its port after :meth:`apply`.
+
+        :param name: at most 12 characters
+        :param addresses: with prefix lengths
+        """
+        mac = f"fa:16:3e:00:00:{len(self.vms) + 1:02x}"
+        vm = Vm(name, self._namespace(name), Nic(network, mac, addresses))
+        vm.create(mtu)
+        self.vms[name] = vm
+        return vm
+
+    def apply(self) -> None:
+        """Make the topology database hold the networks and ports of the lab.
+
+        :raises ProcessError: it was refused
+        """
+        document = self.directory / "topology.yaml"
+        document.write_text(yaml.safe_dump(topology_document(self.networks, [vm.nic for vm in self.vms.values()])))
+        run(sys.executable, "-m", "controller.cli", "apply", str(document), "--topology", self.topology)
+
+    # Processes
+
+    @property
+    def topology(self) -> str:
+        """OVSDB connection method of the topology database; a unix socket, which every namespace reaches."""
+        return f"unix:{self.directory / 'topology' / 'topology.sock'}"
+
+    def start_topology(self) -> None:
+        """Start the topology database, with what it held before, and wait until it answers.
+
+        :raises ProcessError: it ended
+        """
+        run_path = self.directory / "topology"
+        run_path.mkdir(exist_ok=True)
+        config = run_path / "tunbridge.conf"
+        config.write_text(f"[DEFAULT]\nstate_path = {run_path}\nrun_path = {run_path}\n")
+        argv = [sys.executable, "-m", "controller.cli", "topology", "serve", "--config-file", str(config)]
+        log = run_path / "topology.log"
+        with self.fabric.inside():
+            server = ChildProcess(argv, name="topology serve", log=log, cwd=ROOT, orphaned=signal.SIGTERM)
+        self._topology_server = server
+        self._stack.callback(server.stop)
+
+        def answers() -> bool:
+            server.require_running()
+            return (run_path / "topology.sock").exists()
+
+        wait_until(answers, _START_TIMEOUT, lambda: f"the topology database answers\n{server.log_tail()}")
+
+    def stop_topology(self) -> None:
+        """Stop the topology database."""
+        assert self._topology_server is not None, "the topology database does not run"
+        self._topology_server.stop()
+        self._topology_server = None
+
+    def start_controller(
+        self, host: LabHost, *, options: Mapping[str, Mapping[str, object]] | None = None, check: bool = True
+    ) -> HostController:
+        """Start the controller of a host, and the topology database where it does not run; returns when it is up.
+
+        :param options: group → option → value, beside those that the host needs
+        :param check: at the end, complain of a controller that died or logged a traceback
+        """
+        if self._topology_server is None:
+            self.start_topology()
+        local_ip = host.tunnel_ip(self.ip_version)
+        controller = HostController(host, self.topology, local_ip, hub=self._hub, options=options, check=check)
+        self._running[host.name].enter_context(controller)
+        self.controllers[host.name] = controller
+        return controller
+
+    def logs(self) -> list[Path]:
+        """The files that all processes write to."""
+        switches = [log for host in self.hosts.values() for log in host.ovs.logs]
+        return [*(controller.log for controller in self.controllers.values()), *switches]
+
+    # Captures
+
+    def capture_underlay(self, host: LabHost) -> Capture:
+        """What a host sends to the other hosts."""
+        return Capture(self.fabric, f"u-{host.name}")
+
+    def capture_trunk(self, host: LabHost) -> Capture:
+        """What a host sends on the physical network."""
+        return Capture(self.fabric, f"t-{host.name}")
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, where it would have killed us: with a chance to clean up."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

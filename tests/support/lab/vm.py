@@ -1,0 +1,153 @@
+"""A VM of the lab: a network namespace with one NIC, whose cable is plugged into one host after another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scripts.processes import ProcessError
+from tests.support.lab.frames import Capture, Frame, gratuitous_arp, send, unique
+from tests.support.lab.netns import Namespace, veth
+from tests.support.lab.networks import LabNetwork, Nic
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.support.lab.host import LabHost
+
+DEVICE = "eth0"
+"""The NIC, as the VM sees it."""
+
+MTU = 1400
+"""Bytes: what every encapsulation leaves of an Ethernet's 1500."""
+
+_REACH_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Ping:
+    """What ping(8) counted.
+
+    :param output: all that it wrote
+    """
+
+    sent: int
+    received: int
+    duplicates: int
+    output: str
+
+    @property
+    def complete(self) -> bool:
+        """Every request was answered exactly once."""
+        return self.received == self.sent and not self.duplicates
+
+
+class Vm:
+    """One VM. Its namespace lasts as long as the lab; the cable is in nobody's switch until :meth:`plug`.
+
+    :param name: of the VM
+    :param namespace: one of its own, not made yet
+    """
+
+    def __init__(self, name: str, namespace: Namespace, nic: Nic) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.nic = nic
+        self.host: LabHost | None = None
+
+    @property
+    def network(self) -> LabNetwork:
+        """The network that it is on."""
+        return self.nic.network
+
+    def create(self, mtu: int = MTU) -> None:
+        """Make the namespace and the NIC.
+
+        :param mtu: bytes of the NIC
+        """
+        self.namespace.create()
+        veth(self.namespace, DEVICE, self.namespace, self.nic.device, mtu)
+        self.namespace.ip(f"link set {DEVICE} address {self.nic.mac}")
+        for address in self.nic.addresses:
+            self.namespace.add_address(DEVICE, address)
+        for family in ("ipv4", "ipv6"):  # a lost ARP or ND request is asked again after 100 ms, not after a second
+            self.namespace.sysctl(f"net/{family}/neigh/{DEVICE}/retrans_time_ms", 100)
+
+    # The cable
+
+    def plug(self, host: LabHost, **columns: object) -> None:
+        """Put the cable into br-int of a host, as a hypervisor does; returns when the port is made.
+
+        :param columns: of the Port row, e.g. ``tag=4095``
+        """
+        assert self.host is None, f"{self.name} is plugged into {self.host} already"
+        device = self.nic.device
+        self.namespace.ip(f"link set {device} netns {host.namespace.name}")
+        host.namespace.ip(f"link set {device} up")
+        port = [f"{name}={value}" for name, value in columns.items()]
+        ids = [f"external_ids:iface-id={self.nic.port_id}", f'external_ids:attached-mac="{self.nic.mac}"']
+        host.ovs.vsctl(
+            *("--", "add-port", "br-int", device, *port),
+            *("--", "set", "Interface", device, *ids, "external_ids:iface-status=active"),
+        )
+        self.host = host
+
+    def unplug(self) -> None:
+        """Take the cable out of the host's br-int; returns when the port is gone."""
+        assert self.host is not None, f"{self.name} is not plugged in"
+        host, self.host = self.host, None
+        host.ovs.unplug(self.nic.device)
+        host.namespace.ip(f"link set {self.nic.device} netns {self.namespace.name}")
+
+    def move(self, host: LabHost) -> None:
+        """Plug it into another host."""
+        self.unplug()
+        self.plug(host)
+
+    # Traffic
+
+    def ping(self, target: Vm | str, count: int = 3, *, version: int = 4, size: int = 56, timeout: float = 1.0) -> Ping:
+        """Ping another VM or an address.
+
+        :param size: bytes after the ICMP header; the don't-fragment bit is set
+        :param timeout: seconds to wait for the last answer
+        """
+        address = target if isinstance(target, str) else target.nic.address(version)
+        options = ["-n", "-c", str(count), "-i", "0.02", "-s", str(size), "-M", "do", "-W", str(timeout)]
+        # ping's own status says less than what it prints, and 1 is: there were no answers.
+        output = self.namespace.run("sh", "-c", 'ping "$@" 2>&1 || true', "ping", *options, address)
+        counted = re.search(r"(\d+) packets transmitted, (\d+) received(?:, \+(\d+) duplicates)?", output)
+        if counted is None:
+            raise ProcessError(f"{self.name}: ping {address}: {output.strip()}")
+        return Ping(int(counted[1]), int(counted[2]), int(counted[3] or 0), output)
+
+    def wait_reaches(self, target: Vm, *, version: int = 4, timeout: float = _REACH_TIMEOUT) -> None:
+        """Wait until a ping is answered.
+
+        :raises AssertionError: none was in time
+        """
+
+        def answered() -> int:
+            return self.ping(target, 1, version=version, timeout=0.2).received
+
+        wait_until(answered, timeout, f"{self.name} reaches {target.name} at {target.nic.address(version)}")
+
+    def capture(self) -> Capture:
+        """All frames that arrive at the VM, and that it sends."""
+        return Capture(self.namespace, DEVICE)
+
+    def send(self, *frames: Frame) -> None:
+        """Send frames, whatever they claim."""
+        send(self.namespace, DEVICE, *frames)
+
+    def frame(self, destination: Vm | str, size: int = 60) -> Frame:
+        """A frame that no other is like, from this VM.
+
+        :param destination: another VM or a MAC address
+        :param size: bytes
+        """
+        return unique(destination if isinstance(destination, str) else destination.nic.mac, self.nic.mac, size)
+
+    def announce(self) -> None:
+        """Say where it is now, by a gratuitous ARP."""
+        self.send(gratuitous_arp(self.nic.mac, self.nic.address()))
