@@ -28,7 +28,7 @@ SERVICE_VLAN = 0x88A8
 """The outer tag of IEEE 802.1ad (QinQ)."""
 
 _ARP = 0x0806
-_BUFFER = 16 * 1024 * 1024  # bytes; some thousand frames of any size
+_ROOM = 16 * 1024 * 1024  # bytes; some thousand frames of any size
 _LONGEST = 65600  # bytes
 _ETH_P_ALL = 0x0003  # <linux/if_ether.h>; the constants below are of <linux/if_packet.h> and <asm/socket.h>
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA = 263, 6, 8
@@ -119,15 +119,16 @@ class Capture:
     """All frames on one device, from its making on. A context manager; it closes the socket.
 
     :param device: name of a device in ``namespace``
+    :param room: bytes that the kernel keeps until they are read
     """
 
-    def __init__(self, namespace: Namespace, device: str) -> None:
+    def __init__(self, namespace: Namespace, device: str, room: int = _ROOM) -> None:
         self.where = f"{device} in {namespace.name}"
         self._seen: list[Captured] = []
         with namespace.inside():
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, room)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             self._socket.bind((device, _ETH_P_ALL))

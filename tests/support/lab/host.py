@@ -72,7 +72,7 @@ class LabHost:
         self._addresses = addresses
 
     def __repr__(self) -> str:
-        return f"host {self.name}"
+        return self.name
 
     def tunnel_ip(self, version: int = 4) -> str:
         """Its address on the underlay."""

@@ -104,6 +104,12 @@ class Lab:
         """A host that no controller manages: it is set up by the commands of the Grizzly agent."""
         return self._add_host(GrizzlyHost, name)
 
+    def grizzly(self, name: str) -> GrizzlyHost:
+        """One of the hosts that :meth:`add_grizzly_host` made."""
+        host = self.hosts[name]
+        assert isinstance(host, GrizzlyHost), f"{name} is no Grizzly host"
+        return host
+
     def _add_host(self, make: type[_H], name: str) -> _H:
         self._hosts_made += 1
         number = self._hosts_made
@@ -199,21 +205,35 @@ class Lab:
         self._topology_server.stop()
         self._topology_server = None
 
-    def start_controller(
-        self, host: LabHost, *, options: Mapping[str, Mapping[str, object]] | None = None, check: bool = True
-    ) -> HostController:
-        """Start the controller of a host, and the topology database where it does not run; returns when it is up.
+    def start_controllers(
+        self, *hosts: LabHost, options: Mapping[str, Mapping[str, object]] | None = None, check: bool = True
+    ) -> None:
+        """Start the controllers of hosts, and the topology database where it does not run; returns when they are up.
 
-        :param options: group → option → value, beside those that the host needs
+        :param hosts: none: all that no controller manages yet, but for Grizzly hosts
+        :param options: group → option → value, beside those that a host needs
         :param check: at the end, complain of a controller that died or logged a traceback
         """
         if self._topology_server is None:
             self.start_topology()
-        local_ip = host.tunnel_ip(self.ip_version)
-        controller = HostController(host, self.topology, local_ip, hub=self._hub, options=options, check=check)
-        self._running[host.name].enter_context(controller)
-        self.controllers[host.name] = controller
-        return controller
+        known = [host for host in self.hosts.values() if not isinstance(host, GrizzlyHost)]
+        made = []
+        for host in hosts or [host for host in known if host.name not in self.controllers]:
+            local_ip = host.tunnel_ip(self.ip_version)
+            controller = HostController(host, self.topology, local_ip, hub=self._hub, options=options, check=check)
+            self.controllers[host.name] = self._running[host.name].push(controller)
+            controller.start()  # they start at the same time, and are waited for afterwards
+            made.append(controller)
+        for controller in made:
+            controller.wait_ready()
+
+    def wait_wired(self, timeout: float = 20.0) -> None:
+        """Wait until every controller has done what there is to do, and all VMs plugged into its host are ACTIVE."""
+        for controller in self.controllers.values():
+            controller.wait_in_sync(timeout)
+            for vm in self.vms.values():
+                if vm.host is controller.host:
+                    controller.wait_device(vm.nic.device, timeout, status="ACTIVE")
 
     def logs(self) -> list[Path]:
         """The files that all processes write to."""

@@ -132,6 +132,13 @@ class Vm:
 
         wait_until(answered, timeout, f"{self.name} reaches {target.name} at {target.nic.address(version)}")
 
+    def neighbour(self, address: str) -> str | None:
+        """The MAC address that the VM has learned for an IP address."""
+        learned = re.search(
+            r"lladdr (\S+)", self.namespace.run("ip", "neighbour", "show", "to", address, "dev", DEVICE)
+        )
+        return learned[1] if learned else None
+
     def capture(self) -> Capture:
         """All frames that arrive at the VM, and that it sends."""
         return Capture(self.namespace, DEVICE)
