@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -224,21 +225,67 @@ class Port:
         object.__setattr__(self, "status", PortStatus(self.status))
 
 
+def canonical_tunnel_ip(value: str, attribute: str) -> str:
+    """Return the address of a tunnel's end in its canonical text form.
+
+    :raises ValueError: it is not an IP address, or one that no host can have (0.0.0.0, ::, multicast, broadcast)
+    """
+    text = canonical_ip(value, attribute)
+    address = ipaddress.ip_address(text)
+    if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
+        raise ValueError(f"{attribute}: {text} is not the address of a host")
+    return text
+
+
+def canonical_tunnel_types(values: Iterable[str], attribute: str) -> tuple[str, ...]:
+    """Return encapsulations without repetition, in the order of :class:`NetworkType`.
+
+    :raises ValueError: one is no tunnel type
+    """
+    known = [kind.value for kind in NetworkType if kind.is_tunnel]
+    wanted = set(values)
+    unknown = sorted(wanted.difference(known))
+    if unknown:
+        raise ValueError(f"{attribute}: {unknown[0]!r} is none of {', '.join(known)}")
+    return tuple(kind for kind in known if kind in wanted)
+
+
 @dataclass(frozen=True)
 class Host:
     """A machine whose Open vSwitch a controller manages.
 
+    Two that say the same are equal: whatever order the values were given in, they are kept sorted and once each.
+
     :param tunnel_ips: underlay addresses (``[ovs] local_ip``); empty for a host without tunnels
-    :param tunnel_types: values of :class:`NetworkType` that it can encapsulate, preferred first
+    :param tunnel_types: the tunnel types of :class:`NetworkType` that it can encapsulate
     :param bridge_mappings: physical network → bridge
+    :param instance: UUID of the installation that claims the name; empty where an operator has written the row by hand
+    :param version: of that installation, for people
     """
 
     name: str
     tunnel_ips: tuple[str, ...] = ()
     tunnel_types: tuple[str, ...] = ()
     bridge_mappings: tuple[tuple[str, str], ...] = ()
+    instance: str = ""
+    version: str = ""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("name: a host needs one")
-        object.__setattr__(self, "tunnel_ips", tuple(canonical_ip(ip, "tunnel_ips") for ip in self.tunnel_ips))
+        addresses = {canonical_tunnel_ip(ip, "tunnel_ips") for ip in self.tunnel_ips}
+        object.__setattr__(self, "tunnel_ips", tuple(sorted(addresses)))
+        object.__setattr__(self, "tunnel_types", canonical_tunnel_types(self.tunnel_types, "tunnel_types"))
+        object.__setattr__(self, "bridge_mappings", _canonical_mappings(self.bridge_mappings))
+        if self.instance:
+            object.__setattr__(self, "instance", canonical_uuid(self.instance, "instance"))
+
+
+def _canonical_mappings(mappings: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    pairs = sorted(set(mappings))
+    for network, bridge in pairs:
+        if not network or not bridge:
+            raise ValueError(f"bridge_mappings: {network}:{bridge} is not a physical network and its bridge")
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("bridge_mappings: a physical network has more than one bridge")
+    return tuple(pairs)

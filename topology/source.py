@@ -94,5 +94,34 @@ class TopologySource(Protocol):
         :raises TopologyUnavailable: the database does not answer; nothing was written
         """
 
+    def register(self, host: Host) -> bool:
+        """Enter a host into the registry in one transaction, or bring what it says there up to date.
+
+        The host must have an ``instance``. Its name is that instance's from then on, until the host is deleted; a name
+        whose row has no instance belongs to the first that asks.
+
+        :returns: whether anything was written
+        :raises ConflictError: another installation has the name, or another host one of the tunnel addresses; the text
+            says which, when it was last seen and what to do; nothing was written
+        :raises TopologyUnavailable: the database does not answer; nothing was written
+        """
+
+    def heartbeat(self, name: str) -> None:
+        """Say that a host lives, without waking those that follow the topology.
+
+        Nothing happens when the host is not registered, so that one that was deleted stays so.
+
+        :raises TopologyUnavailable: the database does not answer; nothing was written
+        """
+
+    def delete_host(self, name: str) -> bool:
+        """Remove a host for good: everyone's tunnels to it go, and ports that it had bound are DOWN and bound nowhere.
+
+        A host whose controller still runs comes back when that is started again.
+
+        :returns: False when there was no such host
+        :raises TopologyUnavailable: the database does not answer; nothing was written
+        """
+
     def stop(self) -> None:
         """End the connection and its threads."""

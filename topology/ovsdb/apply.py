@@ -7,7 +7,6 @@ the database refuses the transaction when those have changed or an index would b
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import Any
 
 from topology.allocation import AllocationPolicy, SegmentKey
 from topology.documents import Document
-from topology.errors import ConflictError, TopologyUnavailable
+from topology.errors import ConflictError
 from topology.model import NetworkType
 from topology.ovsdb.assembler import Assembler
-from topology.ovsdb.database import DATABASE, SCHEMA, TABLES
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.one_shot import opened
 from topology.ovsdb.plan_writer import PlanWriter
 from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.planning import Change, Maker, Plan, TopologyState, make_plan
 from topology.source import TopologyBatch
 
@@ -59,7 +59,6 @@ def apply_document(
     :raises TopologyUnavailable: the database does not answer
     """
     assembler = Assembler()
-    ready = threading.Event()
     replica: Replica[TopologyBatch] = Replica(
         connection,
         DATABASE,
@@ -69,7 +68,6 @@ def apply_document(
         errors=ErrorTypes(conflict=_Refused),
         timeout=timeout,
     )
-    replica.start(lambda batch: ready.set())
 
     def change(edit: Edit) -> Plan:
         plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune)
@@ -77,9 +75,7 @@ def apply_document(
             PlanWriter(edit, assembler).write(plan)
         return plan
 
-    try:
-        if not ready.wait(timeout):
-            raise TopologyUnavailable(f"topology database at {connection} does not answer within {timeout:g} s")
+    with opened(replica, timeout):
         deadline = time.monotonic() + timeout
         for _ in range(_ATTEMPTS):
             try:
@@ -89,8 +85,6 @@ def apply_document(
             if time.monotonic() > deadline:
                 break
         raise ConflictError(str(last))
-    finally:
-        replica.stop()
 
 
 def _state(assembler: Assembler, edit: Edit) -> TopologyState:

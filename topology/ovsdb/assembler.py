@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
-from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip
+from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
 from topology.ovsdb.following_idl import RowChanges
 from topology.planning.values import BrokenRow, Kind, TopologyState
 from topology.source import RowProblem, TopologyBatch
@@ -223,13 +223,16 @@ class Assembler:
 
     def _host(self, key: _Key, row: Any) -> Host:
         self._own(key, row.tunnel_endpoints)
-        types = [kind.value for kind in NetworkType]
-        return Host(
+        host = Host(
             name=row.name,
-            tunnel_ips=tuple(sorted(self._valid(key, row.tunnel_endpoints, _address))),
-            tunnel_types=tuple(sorted(row.tunnel_types, key=types.index)),
-            bridge_mappings=tuple(sorted(row.bridge_mappings.items())),
+            tunnel_ips=tuple(self._valid(key, row.tunnel_endpoints, _tunnel_ip)),
+            tunnel_types=tuple(row.tunnel_types),
+            bridge_mappings=tuple(row.bridge_mappings.items()),
+            instance=row.instance,
+            version=row.version,
         )
+        _require_canonical("instance", row.instance, host.instance)
+        return host
 
     def _batch(self, complete: bool, before: dict[_Key, _Object | None]) -> TopologyBatch | None:
         found: dict[str, dict[str, Any]] = {table: {} for table in _ROOTS}
@@ -277,5 +280,11 @@ def _subnet(row: Any) -> Subnet:
 
 def _address(row: Any) -> str:
     address = canonical_ip(row.ip_address, "ip_address")
+    _require_canonical("ip_address", row.ip_address, address)
+    return address
+
+
+def _tunnel_ip(row: Any) -> str:
+    address = canonical_tunnel_ip(row.ip_address, "ip_address")
     _require_canonical("ip_address", row.ip_address, address)
     return address

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from functools import partial
 
+from topology.errors import ConflictError, TopologyUnavailable
+from topology.liveness import HostInfo
+from topology.model import Host
+from topology.ovsdb import registry
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.hosts import read_hosts
 from topology.ovsdb.replica import Replica
+from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.source import PortReport, TopologyBatch
 
-DATABASE = "Tunbridge_Topology"
-"""Name of the database on its server."""
+__all__ = ["DATABASE", "SCHEMA", "TABLES", "TopologyDatabase"]
 
-SCHEMA = Path(__file__).with_name("topology.ovsschema")
-"""The schema, which is part of the package; its columns are described in docs/topology.md."""
-
-TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
-"""All tables of the schema."""
+_ATTEMPTS = 10
+"""Registrations that the server may refuse before its refusal is final; each means that another writer has won."""
 
 
 class TopologyDatabase:
@@ -70,6 +73,51 @@ class TopologyDatabase:
         """
         given = tuple(reports)
         return self._replica.transact(lambda edit: sum(self._write(edit, report) for report in given))
+
+    def register(self, host: Host) -> bool:
+        """Enter this host into the registry; see :meth:`topology.source.TopologySource.register`.
+
+        :returns: whether anything was written
+        :raises ConflictError: the name or a tunnel address belongs to another installation
+        :raises TopologyUnavailable: as of :meth:`report`
+        :raises ValueError: the host does not say of which installation it is
+        """
+        if not host.instance:
+            raise ValueError(f"instance: host {host.name} needs one to be registered")
+        refusal = ConflictError("")
+        for _ in range(_ATTEMPTS):
+            try:
+                done = self._replica.transact(partial(registry.enter, host=host, now=time.time()))
+            except ConflictError as error:  # another host was faster; its rows now say which
+                refusal = error
+                continue
+            if isinstance(done, registry.Claim):
+                raise ConflictError(done.refusal(self._info(done.holder), time.time()))
+            return done
+        raise refusal
+
+    def heartbeat(self, name: str) -> None:
+        """Say that a host lives; see :meth:`topology.source.TopologySource.heartbeat`.
+
+        :raises TopologyUnavailable: as of :meth:`report`
+        """
+        self._replica.transact(partial(registry.mark_alive, name=name, now=time.time()))
+
+    def delete_host(self, name: str) -> bool:
+        """Remove a host; see :meth:`topology.source.TopologySource.delete_host`.
+
+        :returns: whether there was anything of it
+        :raises TopologyUnavailable: as of :meth:`report`
+        """
+        return self._replica.transact(partial(registry.remove, name=name))
+
+    def _info(self, name: str) -> HostInfo | None:
+        """Of another host, from a connection of its own: what it takes to know is not followed here."""
+        try:
+            hosts = read_hosts(self.connection).hosts
+        except TopologyUnavailable:
+            return None
+        return next((info for info in hosts if info.host.name == name), None)
 
     def _write(self, edit: Edit, report: PortReport) -> bool:
         row_uuid = self._assembler.row_of("Port", report.port_id)

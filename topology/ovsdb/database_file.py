@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from topology.errors import TopologyError
-from topology.ovsdb.database import DATABASE, SCHEMA
+from topology.ovsdb.tables import DATABASE, SCHEMA
 from topology.ovsdb.tools import ovsdb_tool
 
 LOG = logging.getLogger(__name__)

@@ -90,6 +90,20 @@ class Edit:
             }
         )
 
+    def delete_where(self, table: str, where: Sequence[Sequence[Any]]) -> None:
+        """Delete rows of a root table that is not followed; done after all other changes.
+
+        :param where: conditions in OVSDB's JSON notation (RFC 7047 §5.1, "<condition>")
+        """
+        self.txn.add_op({"op": "delete", "table": table, "where": list(where)})
+
+    def insert_unfollowed(self, table: str, row: Mapping[str, Any]) -> None:
+        """Insert a row into a table that is not followed; done after all other changes.
+
+        :param row: columns in OVSDB's JSON notation (RFC 7047 §5.1, "<row>")
+        """
+        self.txn.add_op({"op": "insert", "table": table, "row": dict(row)})
+
     def _datum(self, row: Any, column: str, value: Any) -> Any:
         table = row._table
         try:

@@ -1,0 +1,17 @@
+"""What the topology database and its tables are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATABASE = "Tunbridge_Topology"
+"""Name of the database on its server."""
+
+SCHEMA = Path(__file__).with_name("topology.ovsschema")
+"""The schema, which is part of the package; its columns are described in docs/topology.md."""
+
+TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
+"""The tables that are followed: all but :data:`HOST_STATE`."""
+
+HOST_STATE = "HostState"
+"""When each host was last seen: followed by no controller, so that a heartbeat wakes none of them."""
