@@ -130,13 +130,15 @@ class Replica(Generic[B]):
 
     def stop(self) -> None:
         """Close the connection and end the thread; transactions under way fail as unavailable."""
-        if self._thread is None:
-            return
-        self._stopping = True
         with self._submitting:
-            self._requests.alert_notify()
-        self._thread.join()
+            if not self._stopping:
+                self._stopping = True
+                self._requests.alert_notify()
+        if self._thread is not None:
+            self._thread.join()
         self._refuse_pending("is being closed")
+        with self._submitting:
+            self._requests.close()
 
     def transact(self, apply: Callable[[Edit], T], *, timeout: float | None = None) -> T:
         """Change the database in one transaction and wait until it is committed.
@@ -152,10 +154,10 @@ class Replica(Generic[B]):
             text says so, and the snapshot after the re-connection tells.
         """
         seconds = self._timeout if timeout is None else timeout
-        if self._thread is None or self._stopping:
-            raise self._unavailable("is not being followed")
         request = Request(apply, deadline=time.monotonic() + seconds)
         with self._submitting:
+            if self._thread is None or self._stopping:
+                raise self._unavailable("is not being followed")
             self._requests.put(request)
         # The thread gives up at the deadline. It is late only while it converts a large snapshot or while a listener
         # breaks its promise; then the request expires unsent.
