@@ -51,6 +51,9 @@ def set_up(edit: Edit, layout: BridgeLayout, tunnels: Mapping[str, TunnelPort] |
     root = next(iter(edit.rows("Open_vSwitch").values()), None)
     if root is None:
         raise VSwitchError("the local OVSDB has no Open_vSwitch row: initialise it with `ovs-vsctl --no-wait init`")
+    # Looked at before anything is inserted: a row that is new in this transaction has only the columns given to it.
+    tunnel_bridge = _find(edit, "Bridge", names.tunnel_bridge)
+    present = {port.name: port for port in tunnel_bridge.ports} if tunnel_bridge is not None else {}
     done: list[str] = []
     for name in (names.integration_bridge, names.tunnel_bridge):
         bridge = _find(edit, "Bridge", name)
@@ -68,7 +71,7 @@ def set_up(edit: Edit, layout: BridgeLayout, tunnels: Mapping[str, TunnelPort] |
             done += _patch(edit, names.integration_bridge, physical.int_port, physical.phy_port)
             done += _patch(edit, physical.bridge, physical.phy_port, physical.int_port)
     if tunnels is not None:
-        done += _tunnels(edit, names.tunnel_bridge, tunnels)
+        done += _tunnels(edit, names.tunnel_bridge, tunnels, present)
     return done
 
 
@@ -127,11 +130,10 @@ def _patch(edit: Edit, bridge_name: str, name: str, peer: str) -> list[str]:
     return done
 
 
-def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort]) -> list[str]:
+def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any]) -> list[str]:
     done = []
     bridge = _find(edit, "Bridge", bridge_name)
     assert bridge is not None
-    present = {port.name: port for port in bridge.ports}
     for name, tunnel in wanted.items():
         port = present.get(name) or _find(edit, "Port", name)
         if port is None:
