@@ -218,6 +218,48 @@ def apply(
     return 0
 
 
+@cli.group(cls=_ExamplesGroup)
+def host() -> None:
+    """The hosts of the topology."""
+
+
+@host.command("list", epilog="tunbridge host list --json | jq '.hosts[] | select(.alive | not) | .name'")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_config_file
+@_topology
+@click.pass_context
+def host_list(ctx: click.Context, as_json: bool, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Show all hosts, and which of them live.
+
+    A host is alive when its controller was heard of within [agent] agent_down_time.
+    """
+    config = _load(ctx, config_files, topology)
+    from controller import cli_hosts, logs
+
+    logs.silence()
+    click.echo(cli_hosts.list_hosts(config, as_json=as_json), nl=False)
+    return 0
+
+
+@host.command("delete", epilog="tunbridge host delete h3 --topology tcp:192.0.2.10:6642")
+@click.argument("name", metavar="NAME")
+@_config_file
+@_topology
+@click.pass_context
+def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Remove host NAME, which is gone for good.
+
+    All other hosts remove their tunnels to it; ports that it had bound are DOWN, and any host may bind them. A host
+    whose controller still runs comes back when that is started again.
+    """
+    config = _load(ctx, config_files, topology)
+    from controller import cli_hosts, logs
+
+    logs.silence()
+    click.echo(cli_hosts.delete_host(config, name), nl=False)
+    return 0
+
+
 @cli.command(epilog="tunbridge status --json | jq .ports")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_config_file
