@@ -89,14 +89,11 @@ def test_a_ping_that_nobody_answers_says_so(vms: tuple[Vm, Vm, Vm]) -> None:
 
 def test_a_vm_moves_with_its_cable(lab: Lab, vms: tuple[Vm, Vm, Vm]) -> None:
     first, second, _ = vms
-    first.move(lab.hosts["g3"])
-    lab.grizzly("g3").wire(first)
-    first.announce()
-    try:
-        second.wait_reaches(first)
-    finally:
-        first.move(lab.hosts["g1"])
-        lab.grizzly("g1").wire(first)
+    assert first.ping(second).complete
+    for host in (lab.grizzly("g3"), lab.grizzly("g1")):
+        first.move(host)
+        host.wire(first)
+        first.wait_found(second)
 
 
 @pytest.mark.parametrize(("tags", "tpid"), [((), 0x8100), ((7,), 0x8100), ((7, 9), 0x8100), ((7, 9), SERVICE_VLAN)])

@@ -27,7 +27,6 @@ VLAN = 0x8100
 SERVICE_VLAN = 0x88A8
 """The outer tag of IEEE 802.1ad (QinQ)."""
 
-_ARP = 0x0806
 _ROOM = 16 * 1024 * 1024  # bytes; some thousand frames of any size
 _LONGEST = 65600  # bytes
 _ETH_P_ALL = 0x0003  # <linux/if_ether.h>; the constants below are of <linux/if_packet.h> and <asm/socket.h>
@@ -84,13 +83,6 @@ def unique(destination: str, source: str, size: int = 60, *, tags: Sequence[int]
     """
     token = os.urandom(16)
     return Frame(destination, source, token.ljust(size - 14, b"."), tags=tuple(tags), outer_tpid=outer_tpid)
-
-
-def gratuitous_arp(mac: str, address: str) -> Frame:
-    """What a machine says when it has got an IPv4 address, or has come to another place with it (RFC 5227 §3)."""
-    own = _mac_bytes(mac) + socket.inet_aton(address)
-    asked = bytes(6) + socket.inet_aton(address)
-    return Frame(BROADCAST, mac, struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + own + asked, ethertype=_ARP)
 
 
 def send(namespace: Namespace, device: str, *frames: Frame) -> None:

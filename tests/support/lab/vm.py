@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.processes import ProcessError
-from tests.support.lab.frames import Capture, Frame, gratuitous_arp, send, unique
+from tests.support.lab.frames import Capture, Frame, send, unique
 from tests.support.lab.netns import Namespace, veth
 from tests.support.lab.networks import LabNetwork, Nic
 from tests.support.waiting import wait_until
@@ -132,6 +132,21 @@ class Vm:
 
         wait_until(answered, timeout, f"{self.name} reaches {target.name} at {target.nic.address(version)}")
 
+    def wait_found(self, other: Vm, timeout: float = 3.0) -> None:
+        """Talk to another VM, one way, until that one's pings come here: it has learned where this one is now.
+
+        A frame or two are not enough: for up to a second Open vSwitch still accounts for frames that came from the old
+        place, and learns that place anew from them. Broadcasts are not enough either: br-tun learns from unicast only.
+
+        :raises AssertionError: no ping was answered in time
+        """
+
+        def found() -> int:
+            self.send(self.frame(other))
+            return other.ping(self, 1, timeout=0.2).received
+
+        wait_until(found, timeout, f"{other.name} finds {self.name} on {self.host}")
+
     def neighbour(self, address: str) -> str | None:
         """The MAC address that the VM has learned for an IP address."""
         learned = re.search(
@@ -154,7 +169,3 @@ class Vm:
         :param size: bytes
         """
         return unique(destination if isinstance(destination, str) else destination.nic.mac, self.nic.mac, size)
-
-    def announce(self) -> None:
-        """Say where it is now, by a gratuitous ARP."""
-        self.send(gratuitous_arp(self.nic.mac, self.nic.address()))
