@@ -85,13 +85,16 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
     def _describe(self, bridge: str) -> Any:
         return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
 
-    def start(self) -> None:
-        """Start to serve; returns at once.
+    def claim(self) -> None:
+        """Become the controller of this host: take its lock and its addresses, and touch nothing else.
 
         :raises ConfigError: another controller runs on this host, or an address cannot be had
         """
         self._control.start()  # first: it holds the lock against a second controller
         self._server.listen()
+
+    def start(self) -> None:
+        """Start to serve, after :meth:`claim`; returns at once."""
         self._workers.spawn("openflow server", self._server.serve)
         for name, sender in self._senders.items():
             self._workers.spawn(f"sender of {name}", sender.run)
