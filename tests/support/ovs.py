@@ -120,6 +120,13 @@ class OvsHost(PrivateOvs):
         listing = json.loads(self.vsctl("--format=json", "--columns=name,tag", "list", "Port"))
         return {name: plain(tag) for name, tag in listing["data"]}
 
+    def port_versions(self) -> dict[str, object]:
+        """Name of a Port → ``_version``, which ovsdb-server changes with every write to the row."""
+        select = {"op": "select", "table": "Port", "where": [], "columns": ["name", "_version"]}
+        transaction = json.dumps(["Open_vSwitch", select])
+        (result,) = json.loads(self._command("ovsdb-client", "--timeout=10", "transact", self.db, transaction))
+        return {row["name"]: plain(row["_version"]) for row in result["rows"]}
+
     def row(self, table: str, record: str) -> dict[str, object]:
         """All columns of one row; maps as dictionaries, sets of at most one value as that value or None."""
         listing = json.loads(self.vsctl("--format=json", "list", table, record))
