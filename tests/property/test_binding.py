@@ -92,9 +92,29 @@ def _facts(*, rivals: bool) -> st.SearchStrategy[Fact]:
     )
 
 
+def _running_host() -> list[Fact]:
+    """A host on which every port is bound."""
+    facts = []
+    for number, network_id in enumerate(NETWORK_IDS):
+        facts.append(Fact("network", network_id, Network(network_id, NetworkType.GRE, 1 + number)))
+    for number, port_id in enumerate(PORT_IDS):
+        name, network_id = f"tap{number}", NETWORK_IDS[number % len(NETWORK_IDS)]
+        facts.append(Fact("port", port_id, Port(port_id, network_id, MACS[number % len(MACS)])))
+        facts.append(Fact("device", name, Device(name, name, port_id)))
+        facts.append(Fact("ofport", name, 1 + number))
+    return facts
+
+
 def _histories(*, rivals: bool) -> st.SearchStrategy[list[list[Fact]]]:
-    """Facts in the batches in which they come in."""
-    return st.lists(st.lists(_facts(rivals=rivals), max_size=12), max_size=8)
+    """Facts in the batches in which they come in: first those of a running host but for a few, then any."""
+    first = st.sets(st.sampled_from(range(len(_running_host()))), max_size=8).map(
+        lambda missing: [fact for number, fact in enumerate(_running_host()) if number not in missing]
+    )
+    return st.builds(
+        lambda first, later: [first, *later],
+        first,
+        st.lists(st.lists(_facts(rivals=rivals), max_size=8), max_size=8),
+    )
 
 
 class _Host:
