@@ -92,8 +92,8 @@ class HostController:
         self.outcomes = Outcomes(self.table, self.wiring, self.compiler, bridges)
         self.sessions: dict[str, Session] = {}
         """Bridge → its connection."""
-        self.problems: dict[str, RowProblem] = {}
-        """Where → rows of the topology that cannot be used."""
+        self.problems: tuple[RowProblem, ...] = ()
+        """Rows of the topology that cannot be used."""
         self._inbox = inbox
         self._effects = effects
         self._strangers: dict[Session, None] = {}
@@ -180,7 +180,6 @@ class HostController:
     def _topology(self, batch: TopologyBatch) -> None:
         if batch.complete:
             self._has_topology = True
-            self.problems.clear()
             for network_id in self.table.networks.keys() - batch.networks.keys():
                 self.table.set_network(network_id, None)
             for port_id in self.table.ports.keys() - batch.ports.keys():
@@ -191,8 +190,9 @@ class HostController:
             self.table.set_port(port_id, port)
         self.outcomes.recheck(batch.ports)
         for problem in batch.problems:
-            self.problems[problem.where] = problem
-            LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
+            if problem not in self.problems:
+                LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
+        self.problems = batch.problems
 
     def _bridge_of(self, session: Session) -> str | None:
         return next((name for name, current in self.sessions.items() if current is session), None)

@@ -32,6 +32,8 @@ _P = TypeVar("_P")
 _NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
 """The column that names a row towards people; rows of other tables are named by their address."""
 
+_MAX_TEXT = 300  # characters
+
 _ROOTS = ("Network", "Port", "Host")
 """The tables that hold objects."""
 
@@ -82,6 +84,7 @@ class Assembler:
         self._dependents: defaultdict[uuid.UUID, set[_Key]] = defaultdict(set)
         self._owner: dict[uuid.UUID, _Key] = {}
         self._problems: defaultdict[_Key, list[RowProblem]] = defaultdict(list)
+        self._told_problems: tuple[RowProblem, ...] = ()
 
     def _roots_touched(self, changes: RowChanges) -> set[_Key]:
         touched: set[_Key] = set()
@@ -162,7 +165,7 @@ class Assembler:
     def _note(self, key: _Key, row: Any, error: ValueError) -> None:
         table = row._table.name
         object_id = str(getattr(row, _NAMED_BY[table])) if table in _NAMED_BY else ""
-        self._problems[key].append(RowProblem(_name(row), object_id, str(error)))
+        self._problems[key].append(RowProblem(_brief(_name(row)), object_id, _brief(str(error))))
 
     def _network(self, key: _Key, row: Any) -> Network:
         self._own(key, [*row.segments, *row.subnets])
@@ -241,14 +244,21 @@ class Assembler:
             new = self._objects.get(key)
             if new is not None and new != old:
                 found[key.table][_id(new)] = new
-        problems = tuple(problem for key in sorted(before) for problem in self._problems.get(key, ()))
-        if not complete and not problems and not any(found.values()):
+        problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
+        if not complete and problems == self._told_problems and not any(found.values()):
             return None
+        self._told_problems = problems
         return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems)
 
 
 def _id(thing: _Object) -> str:
     return thing.name if isinstance(thing, Host) else thing.id
+
+
+def _brief(text: str) -> str:
+    """What a log and a terminal bear of a text that may hold whatever somebody wrote into a row."""
+    half = _MAX_TEXT // 2
+    return text if len(text) <= _MAX_TEXT else f"{text[:half]} ... {text[-half:]}"
 
 
 def _name(row: Any) -> str:
