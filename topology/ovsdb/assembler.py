@@ -9,6 +9,7 @@ What the schema cannot say is checked here, because rows can be written by hand:
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -51,6 +52,7 @@ class Assembler:
         """
         if changes.complete:
             self._reset()
+        self._subnets: dict[uuid.UUID, Subnet | None] = {}
         waiting = self._roots_touched(changes)
         before: dict[_Key, _Object | None] = {}
         while waiting:
@@ -102,6 +104,7 @@ class Assembler:
 
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
+        time.sleep(0)  # a snapshot takes seconds, and green threads run only when this one lets them
         owned = self._forget_parts(key)
         self._problems.pop(key, None)
         old = self._objects.pop(key, None)
@@ -115,7 +118,7 @@ class Assembler:
                 self._row_of[key.table, _id(made)] = key.row
             except ValueError as error:
                 self._note(key, row, error)
-        given_up = owned - self._owner.keys()
+        given_up = [part for part in owned if part not in self._owner]
         return {other for part in given_up for other in self._dependents.get(part, set())}
 
     def _make(self, key: _Key, row: Any) -> _Object:
@@ -215,14 +218,22 @@ class Assembler:
         """The address; None when its subnet is treated as absent, which is noted with the network."""
         if row.subnet not in network.subnets:
             raise ValueError(f"subnet: {row.subnet.id} is not of network {network.id}")
-        try:
-            subnet = _subnet(row.subnet)
-        except ValueError:
+        subnet = self._subnet_of(row.subnet)
+        if subnet is None:
             return None
         fixed_ip = FixedIp(ip_address=_address(row), subnet_id=subnet.id)
         if not subnet.contains(fixed_ip.ip_address):
             raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
         return fixed_ip
+
+    def _subnet_of(self, row: Any) -> Subnet | None:
+        """The subnet, or None when it is wrong; made once for all the addresses in it that change together."""
+        if row.uuid not in self._subnets:
+            try:
+                self._subnets[row.uuid] = _subnet(row)
+            except ValueError:
+                self._subnets[row.uuid] = None
+        return self._subnets[row.uuid]
 
     def _host(self, key: _Key, row: Any) -> Host:
         self._own(key, row.tunnel_endpoints)
