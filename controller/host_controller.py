@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.compile import Compiler
+from apps.compile import Compiler, UnitKind
 from apps.pipeline import BridgeRole
 from controller.binding import BindingTable, Verdict
 from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Stop
@@ -305,7 +305,8 @@ class HostController:
         was = dict(self.compiler.problems)
         changes = self.compiler.update(self.wiring.view(self._patch_int))
         self._generation += 1
-        self.outcomes.touch(touched, self._generation)
+        swapped = {unit.id for unit in was.keys() ^ self.compiler.problems.keys() if unit.kind is UnitKind.PORT}
+        self.outcomes.touch({*touched, *swapped}, self._generation)
         for name, sender in self._effects.senders.items():
             if name in self._started:
                 sender.want(changes[name].flows if name in changes else {}, self._generation)
