@@ -88,6 +88,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             tag=self._tags.put,
             report=self._reports.put,
             set_up=self._setup_wanted.put,
+            register=lambda: self._registration.again(),
             accepted=lambda session: self._server.accepted(session),
         )
         self._controller = HostController(names, tunnels, inbox, effects)
@@ -109,13 +110,16 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
     def _describe(self, bridge: str) -> Any:
         return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
 
-    def start(self) -> None:
-        """Start to serve; returns at once.
+    def claim(self) -> None:
+        """Become the controller of this host: take its lock and its addresses, and touch nothing else.
 
         :raises ConfigError: another controller runs on this host, or an address cannot be had
         """
         self._control.start()  # first: it holds the lock against a second controller
         self._server.listen()
+
+    def start(self) -> None:
+        """Start to serve, after :meth:`claim`; returns at once."""
         self._workers.spawn("openflow server", self._server.serve)
         for name, sender in self._senders.items():
             self._workers.spawn(f"sender of {name}", sender.run)
@@ -132,6 +136,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._control.stop()
         self._server.stop()
         self._inbox.post("stop", Stop())
+        self._registration.stop()
         self._setup_wanted.put(_STOP)
         self._tags.stop()
         self._reports.stop()

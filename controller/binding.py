@@ -224,9 +224,12 @@ class BindingTable:
         return (not is_bound, not device.was_wired, self._ofport(device) or 0)
 
     def _ofport(self, device: Device) -> int | None:
-        """The number that the switch gave; of a device whose name OpenFlow cuts off, the one in the Interface row."""
-        if len(device.name) > PORT_NAME_MAX and device.ofport is not None:
-            return device.ofport if device.ofport > 0 else None
+        """The number that the switch gave.
+
+        A name as long as OpenFlow tells may be another device's, cut off: there the Interface row's number counts.
+        """
+        if len(device.name) >= PORT_NAME_MAX:
+            return device.ofport if device.ofport is not None and device.ofport > 0 else None
         return self.ofports.get(device.name)
 
     def _refusal(self, port_id: str, device: Device) -> str | None:

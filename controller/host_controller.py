@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.compile import Compiler
+from apps.compile import Compiler, UnitKind
 from controller.binding import BindingTable, Verdict
 from controller.datapaths import Datapaths
 from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Registered, SetUpFailed, Stop
@@ -21,7 +21,7 @@ from controller.openflow.sender import Synced
 from controller.openflow.session import Session
 from controller.openflow.wire_messages import PortDesc
 from controller.outcome import Outcomes
-from controller.tagging import Tagging
+from controller.tagging import DEAD, Tagging
 from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
 from controller.wiring import Wiring
@@ -51,6 +51,7 @@ class Effects:
     :param report: has port states written to the topology
     :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be; None in place of
         the tunnel ports while they are not known
+    :param register: has this host registered again
     :param accepted: is told of sessions that turned out to be a bridge of this host
     """
 
@@ -58,7 +59,24 @@ class Effects:
     tag: Callable[[Mapping[str, Tagging]], None]
     report: Callable[[Mapping[str, PortReport]], None]
     set_up: Callable[[Mapping[str, TunnelPort] | None], None]
+    register: Callable[[], None]
     accepted: Callable[[Session], None]
+
+
+def unwirable(
+    network: Network, physical: Collection[str] = (), tunnel_types: Collection[str] | None = None
+) -> str | None:
+    """Why this host cannot carry a network, None when it can.
+
+    :param physical: the physical networks that it reaches
+    :param tunnel_types: its encapsulations; None where it has no tunnels, so that every tunnelled network is local
+    """
+    kind = network.network_type
+    if kind.is_physical and network.physical_network not in physical:
+        return f"physical network {network.physical_network} is not in [ovs] bridge_mappings of this host"
+    if kind.is_tunnel and tunnel_types is not None and kind.value not in tunnel_types:
+        return f"{kind.value} is not in [agent] tunnel_types of this host"
+    return None
 
 
 class HostController:
@@ -66,7 +84,8 @@ class HostController:
 
     def __init__(self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects) -> None:
         self.names = names
-        self.table = BindingTable(names.host, self._unwirable)
+        types = tunnels.types if tunnels.local_ip is not None else None
+        self.table = BindingTable(names.host, lambda network: unwirable(network, names.physical, types))
         self.wiring = Wiring(self.table, roles(names))
         self.compiler = Compiler()
         self.outcomes = Outcomes(self.table, self.wiring, self.compiler, self._carriers)
@@ -75,8 +94,8 @@ class HostController:
         """Name → the hosts of the topology, this one included."""
         self.tunnels: dict[str, TunnelPort] = {}
         """The tunnel ports that br-tun should have."""
-        self.problems: dict[str, RowProblem] = {}
-        """Where → rows of the topology that cannot be used."""
+        self.problems: tuple[RowProblem, ...] = ()
+        """Rows of the topology that cannot be used."""
         self._tunnel_options = tunnels
         self._inbox = inbox
         self._effects = effects
@@ -92,15 +111,6 @@ class HostController:
         self._said: dict[str, tuple[str | None, str | None]] = {}
 
     # -- what this host can carry --------------------------------------------------------------------------------------
-
-    def _unwirable(self, network: Network) -> str | None:
-        """Why a network cannot be carried on this host, None when it can."""
-        options, kind = self._tunnel_options, network.network_type
-        if kind.is_physical and network.physical_network not in self.names.physical:
-            return f"physical network {network.physical_network} is not in [ovs] bridge_mappings of this host"
-        if kind.is_tunnel and options.local_ip is not None and kind.value not in options.types:
-            return f"{kind.value} is not in [agent] tunnel_types of this host"
-        return None
 
     def _carriers(self, network: Network) -> list[str]:
         """The bridges that have to confirm before a port of a network is up."""
@@ -188,11 +198,13 @@ class HostController:
         self.table.set_device(name, device, fresh=fresh)
         if device is None and old is not None:
             self._tag_sent.pop(old.port_name, None)
+        if device is not None and device.iface_id is None and device.was_wired:
+            LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
+            self._effects.tag({device.port_name: DEAD})
 
     def _topology(self, batch: TopologyBatch) -> None:
         if batch.complete:
             self._has_topology = True
-            self.problems.clear()
             self.hosts.clear()
             for network_id in self.table.networks.keys() - batch.networks.keys():
                 self.table.set_network(network_id, None)
@@ -204,10 +216,14 @@ class HostController:
             self.table.set_port(port_id, port)
         for name, host in batch.hosts.items():
             self._set_host(name, host)
+        if batch.complete and self._is_registered and self.names.host not in self.hosts:
+            LOG.warning("the topology has lost this host, as a database restored from a backup does")
+            self._effects.register()
         self.outcomes.recheck(batch.ports)
         for problem in batch.problems:
-            self.problems[problem.where] = problem
-            LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
+            if problem not in self.problems:
+                LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
+        self.problems = batch.problems
 
     def _set_host(self, name: str, host: Host | None) -> None:
         if host is not None:
@@ -281,7 +297,8 @@ class HostController:
         was = dict(self.compiler.problems)
         changes = self.compiler.update(self.wiring.view(joints.patch_int, joints.physical))
         self._generation += 1
-        self.outcomes.touch(touched, self._generation)
+        swapped = {unit.id for unit in was.keys() ^ self.compiler.problems.keys() if unit.kind is UnitKind.PORT}
+        self.outcomes.touch({*touched, *swapped}, self._generation)
         for name, sender in self._effects.senders.items():
             if name in self._started:
                 sender.want(changes[name].flows if name in changes else {}, self._generation)

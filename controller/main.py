@@ -61,9 +61,10 @@ def run(config: Config, *, embedded: bool) -> int:
     )
     server = _embedded_server(config) if embedded else None
     try:
-        app.start()
-        if server is not None:  # only after app.start() has made sure that no other controller runs here
+        app.claim()
+        if server is not None:  # after the claim, since it may be another controller's; before anything asks for it
             server.start()
+        app.start()
         LOG.info("serving host %s: OpenFlow at %s:%d, topology %s", config.host, config.ovs.of_listen_address,
                  config.ovs.of_listen_port, config.topology_connection)  # fmt: skip
         alive = workers.wait()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
+
+from os_ken.lib import hub
 
 from controller.workers import Workers
 from controller.writers import RETRY
@@ -32,19 +35,29 @@ class Registration:
         self._interval = interval
         self._workers = workers
         self._registered = registered
+        self._wake: hub.Queue = hub.Queue()
+
+    def again(self) -> None:
+        """Register once more: the topology has lost this host."""
+        self._wake.put(True)
+
+    def stop(self) -> None:
+        """Let :meth:`run` return."""
+        self._wake.put(False)
 
     def run(self) -> None:
-        """Register, then send heartbeats until the process ends."""
-        if not self._register():
-            self._workers.sleep(float("inf"))
-            return
-        self._registered()
+        """Register, then send heartbeats, until :meth:`stop`."""
+        wanted = True
         while not self._workers.stopping:
+            if wanted and self._register():
+                self._registered()
+            wanted = False
             try:
                 self._topology.heartbeat(self._host.name)
             except TopologyError as error:
                 LOG.debug("no heartbeat: %s", error)
-            self._workers.sleep(self._interval)
+            with contextlib.suppress(hub.QueueEmpty):
+                wanted = self._wake.get(timeout=self._interval)
 
     def _register(self) -> bool:
         while not self._workers.stopping:

@@ -104,7 +104,7 @@ def _state(controller: HostController) -> dict[str, Any]:
                     "reason": reason,
                 }
             )
-    problems = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems.values()]
+    problems = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems]
     problems += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
     problems += [
         f"bridge {name} refused a flow: {reason}: {render(flow)}"

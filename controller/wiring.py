@@ -50,16 +50,18 @@ class Wiring:
         for network_id in self._deal() | self._renewed():
             touched |= self._members.get(network_id, set())
         self._networks = {network_id: self._local(network_id, vlan) for network_id, vlan in self.vlans.items()}
+        for port_id in touched:  # all before the first is wired anew: a device may have passed from one to another
+            self._unwire(port_id)
         for port_id in touched:
             self._wire(port_id)
         return touched
 
-    def view(self, patch_int: int | None, physical: Mapping[str, PhysicalNetwork]) -> HostView:
+    def view(self, patch_int: int | None, physical: Mapping[str, PhysicalNetwork] | None = None) -> HostView:
         """The view to compile; see :class:`apps.host_view.HostView`."""
         return HostView(
             bridges=self._bridges,
             patch_int=patch_int,
-            physical=dict(physical),
+            physical=dict(physical or {}),
             networks=dict(self._networks),
             ports=dict(self._ports),
             dead=dict(self._dead),
@@ -128,11 +130,13 @@ class Wiring:
                     claims.append((not trusted, device.name, Claim(network_id, verdict.device.tag, device.name)))
         return [claim for _, _, claim in sorted(claims, key=lambda ranked: ranked[:2])]
 
-    def _wire(self, port_id: str) -> None:
+    def _unwire(self, port_id: str) -> None:
         for verdict in self._devices_of.pop(port_id, ()):
             self._dead.pop(verdict.device.name, None)
             self.tags.pop(verdict.device.port_name, None)
         self._ports.pop(port_id, None)
+
+    def _wire(self, port_id: str) -> None:
         verdicts = self._table.verdicts.get(port_id, ())
         if verdicts:
             self._devices_of[port_id] = verdicts

@@ -33,6 +33,7 @@ class TopologyBatch:
     In the maps, None stands for an object that is gone.
 
     :param complete: the batch is a whole snapshot and replaces all that was known before
+    :param problems: every row that cannot be used now, whether or not it is in this batch that it became so
     """
 
     complete: bool
@@ -50,7 +51,7 @@ class TopologyBatch:
             {**self.networks, **newer.networks},
             {**self.ports, **newer.ports},
             {**self.hosts, **newer.hosts},
-            self.problems + newer.problems,
+            newer.problems,
         )
 
 

@@ -75,6 +75,36 @@ def test_any_order_binds(host: Host, network: Network, order: tuple[str, ...]) -
     host.assert_bound(port)
 
 
+def test_a_device_sends_nothing_before_its_tag_is_committed(host: Host, network: Network) -> None:
+    """While ovsdb-server does not take the tag, the drop flow stays and the port is not ACTIVE."""
+    port = new_port(network)
+    host.ovs.plug_many([port.device()])
+    host.assert_dead(port.id, port.name, NO_SUCH_PORT)
+    ofport = host.ovs.ofport(port.name)
+    with host.ovs.frozen_ovsdb_server():
+        host.add_ports(port)
+        host.wait_flows("br-tun", port.mac, 1)
+        host.tunbridge.wait_device(port.name, status="BUILD")
+        assert host.wait_flows("br-int", f"in_port={ofport} ", 1) == [f"priority=2,in_port={ofport} actions=drop"]
+        assert host.tunbridge.topology_ports()[port.id]["status"] == "DOWN"
+    host.assert_bound(port)
+
+
+def test_a_port_is_not_active_before_its_flows_are_confirmed(host: Host, network: Network) -> None:
+    """While ovs-vswitchd does not answer, the tag is written and the port is not ACTIVE; nor is it given up."""
+    port = new_port(network)
+    host.wire(neighbour := new_port(network))
+    vlan = host.tunbridge.device(neighbour.name)["vlan"]
+    host.ovs.plug_many([port.device()])
+    host.assert_dead(port.id, port.name, NO_SUCH_PORT)
+    with host.ovs.frozen_vswitchd():
+        host.add_ports(port)
+        host.wait_tag(port.name, vlan)
+        for _ in range(10):  # a report would have come by now: each look is a round trip to the same database
+            assert host.tunbridge.topology_ports()[port.id]["status"] == "DOWN"
+    host.assert_bound(port)
+
+
 def test_a_device_that_cannot_be_made(host: Host, network: Network) -> None:
     """ofport -1: it says what Open vSwitch says, delays nobody, and binds as soon as it can be made."""
     port = new_port(network)
@@ -209,6 +239,19 @@ def test_another_hosts_claim_is_taken_over_by_a_device_that_is_plugged(host: Hos
     port = new_port(network)
     host.add_ports(port, host="host2", status="ACTIVE")
     host.ovs.plug_many([port.device()])
+    host.assert_bound(port)
+
+
+def test_another_hosts_claim_stands_against_a_device_found_at_start(host: Host, network: Network) -> None:
+    """A controller that comes back to a device cannot tell where the port has moved to: the claim decides."""
+    port = new_port(network)
+    host.add_ports(port, host="host2", status="ACTIVE")
+    host.tunbridge.stop()
+    host.ovs.plug_many([port.device()])
+    host.tunbridge.start()
+    host.assert_dead(port.id, port.name, "host host2 has bound it")
+    host.wait_row(port, "host2", "ACTIVE")
+    host.update_port(port, host=["set", []], status="DOWN")
     host.assert_bound(port)
 
 

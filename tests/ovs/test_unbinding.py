@@ -163,6 +163,9 @@ def test_another_tunnel_id_of_a_network(host: Host, network: Network, pair: tupl
 
 def test_the_last_port_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
     """With it go the network's flows, with the one before it they do not; the next network gets the free VLAN."""
+    above = new_network()
+    host.add_networks(above)
+    host.wire(new_port(above))  # so that the VLAN that becomes free is not the highest
     vlan = vlan_of(host, pair[0])
     used = {port["vlan"] for port in host.tunbridge.quick_status()["ports"]} - {None}
     host.ovs.unplug(pair[0].name)

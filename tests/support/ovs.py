@@ -120,6 +120,13 @@ class OvsHost(PrivateOvs):
         listing = json.loads(self.vsctl("--format=json", "--columns=name,tag", "list", "Port"))
         return {name: plain(tag) for name, tag in listing["data"]}
 
+    def port_versions(self) -> dict[str, object]:
+        """Name of a Port → ``_version``, which ovsdb-server changes with every write to the row."""
+        select = {"op": "select", "table": "Port", "where": [], "columns": ["name", "_version"]}
+        transaction = json.dumps(["Open_vSwitch", select])
+        (result,) = json.loads(self._command("ovsdb-client", "--timeout=10", "transact", self.db, transaction))
+        return {row["name"]: plain(row["_version"]) for row in result["rows"]}
+
     def row(self, table: str, record: str) -> dict[str, object]:
         """All columns of one row; maps as dictionaries, sets of at most one value as that value or None."""
         listing = json.loads(self.vsctl("--format=json", "list", table, record))
@@ -148,11 +155,15 @@ class OvsHost(PrivateOvs):
     def frozen_vswitchd(self) -> Iterator[None]:
         """ovs-vswitchd hangs for the length of the block: its sockets stay open, and nobody answers on them."""
         assert self._vswitchd is not None, "ovs-vswitchd does not run"
-        os.kill(self._vswitchd.pid, signal.SIGSTOP)
-        try:
+        with _frozen(self._vswitchd.pid):
             yield
-        finally:
-            os.kill(self._vswitchd.pid, signal.SIGCONT)
+
+    @contextmanager
+    def frozen_ovsdb_server(self) -> Iterator[None]:
+        """ovsdb-server hangs for the length of the block; OpenFlow goes on."""
+        assert self._server is not None, "ovsdb-server does not run"
+        with _frozen(self._server.pid):
+            yield
 
     def restart_vswitchd(self, signum: signal.Signals = signal.SIGTERM) -> None:
         """Stop ovs-vswitchd and start it again; flows are gone, ports keep their ofports."""
@@ -163,6 +174,15 @@ class OvsHost(PrivateOvs):
         """Stop ovsdb-server and start it again on the same database; ovs-vswitchd goes on meanwhile."""
         self.stop_ovsdb_server(signum)
         self.start_ovsdb_server()
+
+
+@contextmanager
+def _frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _flow_order(line: str) -> tuple[int, int, str]:

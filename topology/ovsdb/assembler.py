@@ -9,6 +9,7 @@ What the schema cannot say is checked here, because rows can be written by hand:
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -32,6 +33,8 @@ _P = TypeVar("_P")
 _NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
 """The column that names a row towards people; rows of other tables are named by their address."""
 
+_MAX_TEXT = 300  # characters
+
 _ROOTS = ("Network", "Port", "Host")
 """The tables that hold objects."""
 
@@ -49,6 +52,7 @@ class Assembler:
         """
         if changes.complete:
             self._reset()
+        self._subnets: dict[uuid.UUID, Subnet | None] = {}
         waiting = self._roots_touched(changes)
         before: dict[_Key, _Object | None] = {}
         while waiting:
@@ -82,6 +86,7 @@ class Assembler:
         self._dependents: defaultdict[uuid.UUID, set[_Key]] = defaultdict(set)
         self._owner: dict[uuid.UUID, _Key] = {}
         self._problems: defaultdict[_Key, list[RowProblem]] = defaultdict(list)
+        self._told_problems: tuple[RowProblem, ...] = ()
 
     def _roots_touched(self, changes: RowChanges) -> set[_Key]:
         touched: set[_Key] = set()
@@ -99,6 +104,7 @@ class Assembler:
 
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
+        time.sleep(0)  # a snapshot takes seconds, and green threads run only when this one lets them
         owned = self._forget_parts(key)
         self._problems.pop(key, None)
         old = self._objects.pop(key, None)
@@ -112,7 +118,7 @@ class Assembler:
                 self._row_of[key.table, _id(made)] = key.row
             except ValueError as error:
                 self._note(key, row, error)
-        given_up = owned - self._owner.keys()
+        given_up = [part for part in owned if part not in self._owner]
         return {other for part in given_up for other in self._dependents.get(part, set())}
 
     def _make(self, key: _Key, row: Any) -> _Object:
@@ -162,7 +168,7 @@ class Assembler:
     def _note(self, key: _Key, row: Any, error: ValueError) -> None:
         table = row._table.name
         object_id = str(getattr(row, _NAMED_BY[table])) if table in _NAMED_BY else ""
-        self._problems[key].append(RowProblem(_name(row), object_id, str(error)))
+        self._problems[key].append(RowProblem(_brief(_name(row)), object_id, _brief(str(error))))
 
     def _network(self, key: _Key, row: Any) -> Network:
         self._own(key, [*row.segments, *row.subnets])
@@ -212,14 +218,22 @@ class Assembler:
         """The address; None when its subnet is treated as absent, which is noted with the network."""
         if row.subnet not in network.subnets:
             raise ValueError(f"subnet: {row.subnet.id} is not of network {network.id}")
-        try:
-            subnet = _subnet(row.subnet)
-        except ValueError:
+        subnet = self._subnet_of(row.subnet)
+        if subnet is None:
             return None
         fixed_ip = FixedIp(ip_address=_address(row), subnet_id=subnet.id)
         if not subnet.contains(fixed_ip.ip_address):
             raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
         return fixed_ip
+
+    def _subnet_of(self, row: Any) -> Subnet | None:
+        """The subnet, or None when it is wrong; made once for all the addresses in it that change together."""
+        if row.uuid not in self._subnets:
+            try:
+                self._subnets[row.uuid] = _subnet(row)
+            except ValueError:
+                self._subnets[row.uuid] = None
+        return self._subnets[row.uuid]
 
     def _host(self, key: _Key, row: Any) -> Host:
         self._own(key, row.tunnel_endpoints)
@@ -244,14 +258,21 @@ class Assembler:
             new = self._objects.get(key)
             if new is not None and new != old:
                 found[key.table][_id(new)] = new
-        problems = tuple(problem for key in sorted(before) for problem in self._problems.get(key, ()))
-        if not complete and not problems and not any(found.values()):
+        problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
+        if not complete and problems == self._told_problems and not any(found.values()):
             return None
+        self._told_problems = problems
         return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems)
 
 
 def _id(thing: _Object) -> str:
     return thing.name if isinstance(thing, Host) else thing.id
+
+
+def _brief(text: str) -> str:
+    """What a log and a terminal bear of a text that may hold whatever somebody wrote into a row."""
+    half = _MAX_TEXT // 2
+    return text if len(text) <= _MAX_TEXT else f"{text[:half]} ... {text[-half:]}"
 
 
 def _name(row: Any) -> str:

@@ -14,6 +14,8 @@ from ovs.db.idl import SchemaHelper
 from ovs.poller import Poller
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
+from topology.ovsdb.json_stream import speed_up
+
 LOG = logging.getLogger(__name__)
 
 _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
@@ -47,6 +49,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
         self._session.reconnect.set_backoff(*_BACKOFF_MS)
+        speed_up(self._session)
         self._deliver = deliver
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}

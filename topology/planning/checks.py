@@ -82,9 +82,7 @@ def _check_within(port: Port, subnet_id: str, ip_address: str, network: Network,
     where = f"{ip_address} is in none of the subnets that network {network.name or network.id} has then"
     if ("port", port.id) in paths:
         raise DocumentError(f"{paths['port', port.id]}.fixed_ips", f"{where}: name its subnet, or give other fixed_ips")
-    raise ConflictError(
-        f"{paths['network', network.id]}.subnets: port {port.id} would keep an address that fits none: {where}"
-    )
+    raise ConflictError(f"{paths['network', network.id]}.subnets: port {port.id} is not named: {where}")
 
 
 def _span(subnet: Subnet) -> tuple[int, int, int]:

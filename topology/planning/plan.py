@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, allocate_mac
 from topology.documents import Document, NetworkSpec
-from topology.errors import ConflictError
+from topology.errors import ConflictError, DocumentError
 from topology.model import Network, Port, Subnet
 from topology.planning.changes import network_changes, network_deletions, port_changes, port_deletion
 from topology.planning.checks import check_overlaps, check_ports, check_segments
@@ -112,9 +112,7 @@ class _Planner:
             if match is None:
                 self._refuse_foreign_subnet(here, subnet.id)
             if subnet.id in made:
-                raise ConflictError(
-                    f"{here}.cidr: subnet {subnet.id} is meant by {self._paths['subnet', subnet.id]} already"
-                )
+                raise DocumentError(here, f"means subnet {subnet.id}, as {self._paths['subnet', subnet.id]} does")
             self._paths["subnet", subnet.id] = here
             made[subnet.id] = subnet
         for subnet in current.values():

@@ -56,7 +56,8 @@ def complete(encapsulated: Encapsulation, pool: SegmentPool, path: str) -> Encap
         key = pool.allocate(encapsulated.network_type, encapsulated.physical_network)
     except ConflictError as error:
         raise ConflictError(f"{path}.provider:segmentation_id: {error}") from None
-    return Encapsulation(key.network_type, key.physical_network or None, key.segmentation_id, open=False)
+    physical_network = key.physical_network or encapsulated.physical_network
+    return Encapsulation(key.network_type, physical_network, key.segmentation_id, open=False)
 
 
 def target_network(
