@@ -90,9 +90,10 @@ def test_a_ping_that_nobody_answers_says_so(vms: tuple[Vm, Vm, Vm]) -> None:
 def test_a_vm_moves_with_its_cable(lab: Lab, vms: tuple[Vm, Vm, Vm]) -> None:
     first, second, _ = vms
     assert first.ping(second).complete
-    for host in (lab.grizzly("g3"), lab.grizzly("g1")):
-        first.move(host)
-        host.wire(first)
+    for old, new in (("g1", "g3"), ("g3", "g1")):
+        lab.grizzly(old).unwire(first)
+        first.move(lab.grizzly(new))
+        lab.grizzly(new).wire(first)
         first.wait_found(second)
 
 

@@ -64,5 +64,14 @@ class GrizzlyHost(LabHost):
         self.ovs.vsctl("set", "Port", vm.nic.device, f"tag={vlan}")
         self.ovs.run("ovs-ofctl", "del-flows", "br-int", f"in_port={self.ovs.ofport(vm.nic.device)}")
 
+    def unwire(self, vm: Vm) -> None:
+        """What a port needs that is about to be unplugged.
+
+        A flow that stays would send on what other hosts still send here for the VM, and they would learn that its
+        peers are here: no frame would find its way again.
+        """
+        known = f"dl_dst={vm.nic.mac},tun_id={vm.network.segmentation_id}"
+        self.ovs.run("ovs-ofctl", "del-flows", "br-tun", known)
+
     def _add_flow(self, bridge: str, flow: str) -> None:
         self.ovs.run("ovs-ofctl", "add-flow", bridge, f"hard_timeout=0,idle_timeout=0,{flow}")

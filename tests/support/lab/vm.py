@@ -133,10 +133,9 @@ class Vm:
         wait_until(answered, timeout, f"{self.name} reaches {target.name} at {target.nic.address(version)}")
 
     def wait_found(self, other: Vm, timeout: float = 3.0) -> None:
-        """Talk to another VM, one way, until that one's pings come here: it has learned where this one is now.
+        """Send frames to another VM until that one's pings come here: its host has learned where this one is now.
 
-        A frame or two are not enough: for up to a second Open vSwitch still accounts for frames that came from the old
-        place, and learns that place anew from them. Broadcasts are not enough either: br-tun learns from unicast only.
+        They are unicast frames: br-tun does not learn from others.
 
         :raises AssertionError: no ping was answered in time
         """
