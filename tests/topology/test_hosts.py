@@ -1,4 +1,4 @@
-"""The registry of hosts: who has a name or an address keeps it, heartbeats wake nobody, who is deleted leaves nothing."""
+"""The registry of hosts: who has a name or address keeps it, heartbeats wake nobody, who is deleted leaves nothing."""
 
 from __future__ import annotations
 
