@@ -121,14 +121,14 @@ class HostController(Tunbridge):
         options: Mapping[str, Mapping[str, object]] | None = None,
         check: bool = True,
     ) -> None:
-        own: dict[str, dict[str, object]] = {
+        self._options: dict[str, dict[str, object]] = {
             "DEFAULT": {"host": host.name},
             "ovs": {"local_ip": local_ip, "bridge_mappings": f"{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}"},
             "topology": {"connection": topology},
         }
         for group, values in (options or {}).items():
-            own.setdefault(group, {}).update(values)
-        super().__init__(host.ovs, hub=hub, options=own, check=check)
+            self._options.setdefault(group, {}).update(values)
+        super().__init__(host.ovs, hub=hub, options=self._options, check=check)
         self.host = host
         # Whoever removes the lab's directory removes this one with it, also when we were killed.
         (host.directory / self.directory.name).symlink_to(self.directory)
@@ -137,3 +137,9 @@ class HostController(Tunbridge):
         """Start the process, on its host; it need not answer yet."""
         with self.host.namespace.inside():
             super().start()
+
+    def restart_with(self, group: str, **options: object) -> None:
+        """Restart it with other values of some options, and wait until it answers."""
+        self._options.setdefault(group, {}).update(options)
+        self._write_config(self._options)
+        self.restart()

@@ -13,7 +13,9 @@ with Lab() as lab:
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -140,6 +142,7 @@ class Lab:
         self.controllers.pop(host.name, None)
         del self.hosts[host.name]
         host.namespace.delete()
+        shutil.rmtree(host.directory)
 
     # Tenants
 
@@ -168,7 +171,26 @@ class Lab:
         """
         document = self.directory / "topology.yaml"
         document.write_text(yaml.safe_dump(topology_document(self.networks, [vm.nic for vm in self.vms.values()])))
-        run(sys.executable, "-m", "controller.cli", "apply", str(document), "--topology", self.topology)
+        self.tunbridge("apply", str(document))
+
+    def register(self, host: LabHost, *tunnel_types: str) -> None:
+        """Make the topology database know a host that has no controller to do so."""
+        endpoint: dict[str, object] = {"op": "insert", "table": "TunnelEndpoint", "uuid-name": "endpoint"}
+        endpoint["row"] = {"ip_address": host.tunnel_ip(self.ip_version)}
+        columns = {"name": host.name, "tunnel_types": ["set", list(tunnel_types)]}
+        row = {**columns, "tunnel_endpoints": ["named-uuid", "endpoint"]}
+        operations = [endpoint, {"op": "insert", "table": "Host", "row": row}]
+        answer = json.loads(
+            run("ovsdb-client", "transact", self.topology, json.dumps(["Tunbridge_Topology", *operations]))
+        )
+        assert not any("error" in result for result in answer), answer
+
+    def tunbridge(self, *args: str) -> str:
+        """``tunbridge ARGS`` with the topology database of the lab: its output.
+
+        :raises ProcessError: it failed
+        """
+        return run(sys.executable, "-m", "controller.cli", *args, "--topology", self.topology, cwd=ROOT)
 
     # Processes
 

@@ -158,13 +158,13 @@ def end_processes(names: Iterable[str]) -> None:
         time.sleep(0.02)
 
 
-def run(*argv: str, stdin: str = "") -> str:
+def run(*argv: str, stdin: str = "", cwd: Path | None = None) -> str:
     """Run a command; its output.
 
     :raises ProcessError: it is missing, failed, or did not end in time
     """
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT)
+        done = subprocess.run(argv, input=stdin, cwd=cwd, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT)
     except FileNotFoundError:
         raise ProcessError(f"{argv[0]}: no such command; `make` installs what the lab needs") from None
     except subprocess.TimeoutExpired:

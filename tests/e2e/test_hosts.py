@@ -1,0 +1,188 @@
+"""Hosts come, go, change their address and lose the topology database, and VMs move between them: traffic follows."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from scripts.processes import ProcessError
+from tests.support.lab.host import LabHost
+from tests.support.lab.lab import Lab
+from tests.support.lab.vm import Vm
+from tests.support.waiting import wait_until
+
+OWN_PORT = "gre-of-mine"
+"""A tunnel that an operator made."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Two controlled hosts with a VM each, a VM that is not plugged in, and a tunnel port of the operator's on h1.
+
+    On h1 a tunnel port is left of an earlier run, to a host that is no more.
+    """
+    with Lab() as lab:
+        net = lab.add_network("net", "gre", 7)
+        for number in (1, 2, 3):
+            lab.add_vm(f"vm{number}", net, f"10.0.0.{number}/24", f"fd00::{number}/64")
+        h1, h2 = lab.add_host("h1"), lab.add_host("h2")
+        h1.ovs.vsctl("add-br", "br-tun", "--", "set", "Bridge", "br-tun", "datapath_type=netdev", "fail_mode=secure")
+        for port, remote_ip in ((OWN_PORT, "198.51.100.1"), ("gre-c00002fe", "192.0.2.254")):
+            options = ("options:in_key=flow", "options:out_key=flow", f"options:remote_ip={remote_ip}")
+            h1.ovs.vsctl("add-port", "br-tun", port, "--", "set", "Interface", port, "type=gre", *options)
+        lab.start_topology()
+        lab.apply()
+        lab.start_controllers()
+        lab.vms["vm1"].plug(h1)
+        lab.vms["vm2"].plug(h2)
+        lab.wait_wired()
+        lab.vms["vm1"].wait_reaches(lab.vms["vm2"])
+        yield lab
+
+
+@pytest.fixture
+def vm1(lab: Lab) -> Vm:
+    return lab.vms["vm1"]
+
+
+@pytest.fixture
+def vm2(lab: Lab) -> Vm:
+    return lab.vms["vm2"]
+
+
+def tunnels(host: LabHost) -> set[str]:
+    """Addresses of the hosts that the tunnel ports of a host lead to, those of the operator left out."""
+    ports = set(host.ovs.vsctl("list-ports", "br-tun").split()) - {"patch-int", OWN_PORT}
+    return {host.ovs.vsctl("get", "Interface", port, "options:remote_ip").strip().strip('"') for port in ports}
+
+
+def wait_tunnels(host: LabHost, *addresses: str, timeout: float = 5.0) -> None:
+    wait_until(lambda: tunnels(host) == set(addresses), timeout, lambda: f"{host} has {tunnels(host)}")
+
+
+@contextmanager
+def no_ping_lost(sender: Vm, receiver: Vm) -> Iterator[None]:
+    """100 pings a second for the length of the block, each of which is answered."""
+    address = receiver.nic.address()
+    with sender.namespace.inside():
+        ping = subprocess.Popen(["ping", "-n", "-q", "-i", "0.01", address], stdout=subprocess.PIPE, text=True)
+    try:
+        yield
+    finally:
+        ping.send_signal(signal.SIGINT)
+        output = ping.communicate(timeout=5)[0]
+    sent, received = (int(word.split()[0]) for word in output.splitlines()[-2].split(", ")[:2])
+    assert sent > 20 and received >= sent - 1, output  # one may have been on its way
+
+
+def test_tunnel_ports_of_earlier_runs_go_and_those_of_the_operator_stay(lab: Lab) -> None:
+    h1 = lab.hosts["h1"]
+    wait_tunnels(h1, "192.0.2.2")
+    assert OWN_PORT in h1.ovs.vsctl("list-ports", "br-tun").split()
+    assert h1.ovs.row("Interface", OWN_PORT)["options"] == {
+        "in_key": "flow",
+        "out_key": "flow",
+        "remote_ip": "198.51.100.1",
+    }
+
+
+def test_a_host_joins_and_leaves(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    """It reaches all within a second of its start; while it is silent it keeps its place, deleted it has none."""
+    vm3, h3 = lab.vms["vm3"], lab.add_host("h3")
+    h3.ovs.add_bridge("br-int")
+    vm3.plug(h3)
+    lab.start_controllers(h3)
+    vm3.wait_reaches(vm1, timeout=1)
+    vm3.wait_reaches(vm2, timeout=1)
+    assert vm1.ping(vm3).complete
+
+    lab.controllers["h3"].stop()
+    assert vm1.ping(vm3).complete, "its flows stay"
+    assert {"192.0.2.3"} < tunnels(lab.hosts["h1"])
+    lab.controllers["h3"].start()
+    lab.controllers["h3"].wait_ready()
+
+    vm3.unplug()
+    lab.remove_host(h3)
+    assert {"192.0.2.3"} < tunnels(lab.hosts["h1"]), "it may come back"
+    lab.tunbridge("host", "delete", "h3")
+    wait_tunnels(lab.hosts["h1"], "192.0.2.2")
+    wait_tunnels(lab.hosts["h2"], "192.0.2.1")
+    assert vm1.ping(vm2).complete
+
+
+def test_a_host_changes_its_address(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    lab.hosts["h2"].add_address("192.0.2.102/24")
+    lab.controllers["h2"].restart_with("ovs", local_ip="192.0.2.102")
+    wait_tunnels(lab.hosts["h1"], "192.0.2.102")
+    vm1.wait_reaches(vm2, timeout=5)
+    with lab.capture_underlay(lab.hosts["h2"]) as underlay:
+        assert vm1.ping(vm2).complete
+        # Bytes 26 to 29 are the source of an IPv4 packet that has no VLAN tag, byte 23 is its protocol: GRE.
+        sources = {seen.data[26:30] for seen in underlay.seen() if seen.data[23] == 47 and not seen.outgoing}
+    assert sources == {bytes([192, 0, 2, 102])}
+    lab.controllers["h2"].restart_with("ovs", local_ip="192.0.2.2")
+    wait_tunnels(lab.hosts["h1"], "192.0.2.2")
+    vm1.wait_reaches(vm2, timeout=5)
+
+
+def test_the_topology_database_stops_and_nothing_changes(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    def data_plane() -> list[object]:
+        hosts = lab.hosts.values()
+        flows = [host.ovs.dump(bridge, cookies=True) for host in hosts for bridge in ("br-int", "br-tun", "br-ex")]
+        return [*flows, *(tunnels(host) for host in hosts), *(vm.host.ovs.tag(vm.nic.device) for vm in (vm1, vm2))]
+
+    before = data_plane()
+    with no_ping_lost(vm1, vm2):
+        lab.stop_topology()
+        for controller in lab.controllers.values():
+            wait_until(lambda c=controller: c.quick_status()["topology"]["connected"] is False, 10, "it is noticed")
+        assert data_plane() == before
+        lab.start_topology()
+        for controller in lab.controllers.values():
+            controller.wait_in_sync()
+    assert data_plane() == before
+
+
+def test_controllers_restart_and_nothing_is_lost(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    with no_ping_lost(vm1, vm2):
+        for controller in lab.controllers.values():
+            controller.restart()
+            controller.wait_in_sync()
+
+
+def test_a_vm_moves_to_another_host(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    """Who talked to it before finds it again after its first frames, without waiting for what was learned to age."""
+    assert vm1.ping(vm2).complete
+    h1, h2 = lab.hosts["h1"], lab.hosts["h2"]
+    vm2.move(h1)
+    lab.wait_wired()
+    vm2.wait_found(vm1, timeout=2)
+    vm2.move(h2)
+    lab.wait_wired()
+    vm2.wait_found(vm1, timeout=2)
+    assert vm1.ping(vm2).complete
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"DEFAULT": {"host": "h1"}}, "h1"), ({"ovs": {"local_ip": "192.0.2.1"}}, "192.0.2.1")],
+    ids=["name", "address"],
+)
+def test_what_another_host_has_is_refused(
+    lab: Lab, vm1: Vm, vm2: Vm, options: dict[str, dict[str, str]], message: str
+) -> None:
+    """The later one says so and does not touch its Open vSwitch; the earlier one goes on."""
+    late = lab.add_host("late")
+    try:
+        with pytest.raises(ProcessError, match=message):
+            lab.start_controllers(late, options=options, check=False)
+            wait_until(lambda: not lab.controllers["late"].quick_status(), 10, "it has ended")
+        assert late.ovs.vsctl("list-br").split() == ["br-ex", "br-phy"]
+        assert vm1.ping(vm2).complete
+    finally:
+        lab.remove_host(late)
