@@ -249,8 +249,8 @@ def host_list(ctx: click.Context, as_json: bool, config_files: tuple[str, ...], 
 def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], topology: str | None) -> int:
     """Remove host NAME, which is gone for good.
 
-    All other hosts remove their tunnels to it; ports that it had bound are DOWN, and any host may bind them. A host
-    whose controller still runs comes back when that is started again.
+    All other hosts remove their tunnels to it; ports that it had bound are DOWN, and any host may bind them. Stop its
+    controller first: one that still runs enters the host again when it is restarted or connects anew.
     """
     config = _load(ctx, config_files, topology)
     from controller import cli_hosts, logs

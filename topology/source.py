@@ -118,7 +118,8 @@ class TopologySource(Protocol):
     def delete_host(self, name: str) -> bool:
         """Remove a host for good: everyone's tunnels to it go, and ports that it had bound are DOWN and bound nowhere.
 
-        A host whose controller still runs comes back when that is started again.
+        A host whose controller still runs comes back when that is started again, or sees the topology anew without
+        it after the connection was lost.
 
         :returns: False when there was no such host
         :raises TopologyUnavailable: the database does not answer; nothing was written
