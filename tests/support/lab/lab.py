@@ -64,6 +64,7 @@ class Lab:
         self._running: dict[str, ExitStack] = {}
         self._topology_server: ChildProcess | None = None
         self._hosts_made = 0
+        self._vms_made = 0
 
     def __enter__(self) -> Lab:
         if os.geteuid() != 0:
@@ -158,7 +159,8 @@ class Lab:
         :param name: at most 12 characters
         :param addresses: with prefix lengths
         """
-        mac = f"fa:16:3e:00:00:{len(self.vms) + 1:02x}"
+        self._vms_made += 1
+        mac = f"fa:16:3e:00:00:{self._vms_made:02x}"
         vm = Vm(name, self._namespace(name), Nic(network, mac, addresses))
         vm.create(mtu)
         self.vms[name] = vm
@@ -169,9 +171,13 @@ class Lab:
 
         :raises ProcessError: it was refused
         """
-        document = self.directory / "topology.yaml"
-        document.write_text(yaml.safe_dump(topology_document(self.networks, [vm.nic for vm in self.vms.values()])))
-        self.tunbridge("apply", str(document))
+        self.tunbridge("apply", str(self.write_document()))
+
+    def write_document(self) -> Path:
+        """Write the topology document of the networks and ports of the lab; its file."""
+        path = self.directory / "topology.yaml"
+        path.write_text(yaml.safe_dump(topology_document(self.networks, [vm.nic for vm in self.vms.values()])))
+        return path
 
     def register(self, host: LabHost, *tunnel_types: str) -> None:
         """Make the topology database know a host that has no controller to do so."""
