@@ -6,6 +6,7 @@ other machines. Who gets one is looked up at every VM, in the tunnels and on the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -20,6 +21,8 @@ NETWORKS = {"red": ("gre", 101), "blue": ("gre", 102), "green": ("vlan", 103), "
 DEAD_VLAN = 4095
 VLANS = (1, 2, 3, 4, 5, 101, 102, 103, DEAD_VLAN - 1, DEAD_VLAN)
 """All that a controller deals to four networks, and one more; all segmentation ids; the ends of the range."""
+
+_numbers = itertools.count(66)  # each hostile VM is another, with an address of its own
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +47,10 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def hostile(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Vm]:
+def hostile(lab: Lab) -> Iterator[Vm]:
     """A VM of the red network whose port the topology does not know, not plugged in."""
-    vm = lab.add_vm(f"x{len(lab.vms)}", next(net for net in lab.networks if net.name == "red"), "10.0.0.66/24")
+    number = next(_numbers)
+    vm = lab.add_vm(f"hostile{number}", lab.vms["red1"].network, f"10.0.0.{number}/24")
     yield vm
     if vm.host is not None:
         vm.unplug()

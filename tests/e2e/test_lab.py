@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -187,3 +188,25 @@ def test_a_capture_that_lost_frames_fails(lab: Lab, vms: tuple[Vm, Vm, Vm]) -> N
         time.sleep(0.3)
         with pytest.raises(AssertionError, match="frames were lost"):
             capture.seen()
+
+
+def test_make_lab_shows_what_works_and_leaves_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = ChildProcess([sys.executable, "-m", "scripts.lab"], name="make lab", log=log, cwd=ROOT)
+    try:
+
+        def is_up() -> bool:
+            process.require_running()
+            return "Ctrl-C takes all of it away" in log.read_text()
+
+        wait_until(is_up, 60, log.read_text)
+        shown = log.read_text()
+        assert "All as it should be." in shown
+        assert shown.count(": in sync") == 3
+        directories = {Path("/run") / name for name in re.findall(r"tunlab-\d+-\d+", shown)}
+        assert all(remains_of(directory) for directory in directories)
+        assert process.stop(signal.SIGINT, timeout=30) == 0
+        assert [remains_of(directory) for directory in directories] == [[]]
+    finally:
+        process.stop(signal.SIGKILL)
+        remains.remove_dead()
