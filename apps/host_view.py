@@ -75,15 +75,15 @@ class HostView:
 
     :param bridges: bridge name → role
     :param patch_int: ofport on the tunnel bridge of the patch to the integration bridge; None while there is none
-    :param physical: by name of the physical network; each one's bridge is in ``bridges``
     :param networks: by network id
     :param ports: by port id; each one's network is in ``networks``
     :param dead: by device name
+    :param physical: by name of the physical network; each one's bridge is in ``bridges``
     """
 
     bridges: Mapping[str, BridgeRole] = field(default_factory=lambda: _EMPTY)
     patch_int: int | None = None
-    physical: Mapping[str, PhysicalNetwork] = field(default_factory=lambda: _EMPTY)
     networks: Mapping[str, LocalNetwork] = field(default_factory=lambda: _EMPTY)
     ports: Mapping[str, LocalPort] = field(default_factory=lambda: _EMPTY)
     dead: Mapping[str, DeadPort] = field(default_factory=lambda: _EMPTY)
+    physical: Mapping[str, PhysicalNetwork] = field(default_factory=lambda: _EMPTY)

@@ -25,7 +25,7 @@ def provider_flows(physical: PhysicalNetwork) -> Iterator[Flow]:
     """
     if physical.int_port is not None:
         yield Flow(
-            Band.INT_PROVIDER_DROP.spec.priority,
+            Band.INT_DROP.spec.priority,
             match(in_port=physical.int_port),
             (),
             cookie(App.INTEGRATION_BRIDGE, physical.name),
@@ -61,7 +61,7 @@ def dead_port_flows(dead: DeadPort) -> Iterator[Flow]:
     ``priority=2,in_port=7 actions=drop``
     """
     yield Flow(
-        Band.INT_DEAD_PORT.spec.priority,
+        Band.INT_DROP.spec.priority,
         match(in_port=dead.ofport),
         (),
         cookie(App.INTEGRATION_BRIDGE, dead.device),

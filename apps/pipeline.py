@@ -47,20 +47,14 @@ class Band(Enum):
         frozenset({Normal}),
         "Everything is switched by MAC learning within its local VLAN (the port's tag).",
     )
-    INT_DEAD_PORT = BandSpec(
+    INT_DROP = BandSpec(
         BridgeRole.INTEGRATION,
         2,
         frozenset({Field.IN_PORT}),
         frozenset(),
         "A device that is not bound sends nothing: no such port, administratively down, on another host, "
-        "or its tag is not committed yet.",
-    )
-    INT_PROVIDER_DROP = BandSpec(
-        BridgeRole.INTEGRATION,
-        2,
-        frozenset({Field.IN_PORT}),
-        frozenset(),
-        "From a physical bridge: what is of no network that has ports here is dropped.",
+        "or its tag is not committed yet. From a physical bridge, what is of no network that has ports here is "
+        "dropped.",
     )
     INT_PROVIDER_INBOUND = BandSpec(
         BridgeRole.INTEGRATION,
@@ -121,21 +115,14 @@ class Band(Enum):
         return self.value
 
 
-_BY_PLACE: dict[tuple[BridgeRole, int], list[Band]] = {}
-for _band in Band:
-    _BY_PLACE.setdefault((_band.spec.role, _band.spec.priority), []).append(_band)
+_BY_PLACE = {(band.spec.role, band.spec.priority): band for band in Band}
 
 
 def violation(role: BridgeRole, flow: Flow) -> str | None:
     """What is wrong with a flow on a bridge of this role, or None when the pipeline allows it."""
-    bands = _BY_PLACE.get((role, flow.priority), []) if flow.table == 0 else []
-    if not bands:
+    band = _BY_PLACE.get((role, flow.priority)) if flow.table == 0 else None
+    if band is None:
         return f"the {role.value} has no band at table {flow.table}, priority {flow.priority}"
-    reasons = [_band_violation(band, flow) for band in bands]
-    return None if None in reasons else reasons[0]
-
-
-def _band_violation(band: Band, flow: Flow) -> str | None:
     fields = {term.field for term in flow.match.terms} - band.spec.fields
     if fields:
         return f"{band.name} does not match on {', '.join(sorted(field.label for field in fields))}"

@@ -47,9 +47,6 @@ _UNIT_NAMES = {
     UnitKind.PORT: "bound port of a tunnelled network",
 }
 
-_UNIT_OF_BAND = {Band.INT_DEAD_PORT: UnitKind.DEAD_PORT, Band.INT_PROVIDER_DROP: UnitKind.PHYSICAL_NETWORK}
-"""What tells bands apart that share a priority."""
-
 _HEAD = """\
 <!-- Written by `python -m apps.pipeline_page` out of apps/pipeline.py and the apps' own flows. Do not edit. -->
 
@@ -95,7 +92,7 @@ physical bridge, and back on br-int. A flat network has no tag on the wire.
 
 | frame | where | why |
 | --- | --- | --- |
-| from a device that is not bound | br-int, priority 2 | see band INT_DEAD_PORT |
+| from a device that is not bound | br-int, priority 2 | see band INT_DROP |
 | to a device that is not bound | br-int, `NORMAL` | its tag is {DEAD_VLAN}, a VLAN in which nothing can be sent |
 | to a device of another network | br-int, `NORMAL` | it is in another local VLAN |
 | from br-int, of a network that is not tunnelled, or without a tag | br-tun, priority 1 | no flow for its VLAN |
@@ -162,25 +159,20 @@ def page() -> str:
 
 def _bridge_section(role: BridgeRole, name: str, compiler: Compiler) -> str:
     flows = compiler.flows(name)
-    owners = {key: compiler.owner(name, key) for key in flows}
-    bands = {band: _flows_of(band, flows, owners) for band in Band if band.spec.role is role}
+    bands = {band: _flows_of(band, flows) for band in Band if band.spec.role is role}
     lines = [f"## {name}, the {role.value}", "", _ABOUT[role], ""]
     lines += ["| priority | band | one flow for each | matches on | actions |", "| --- | --- | --- | --- | --- |"]
     for band in reversed(bands):
-        lines.append(_band_row(band, {owner for flow in bands[band] if (owner := owners[flow.key]) is not None}))
+        owners = {compiler.owner(name, flow.key) for flow in bands[band]}
+        lines.append(_band_row(band, {owner for owner in owners if owner is not None}))
     for band in reversed(bands):
         lines += ["", f"### {band.spec.priority}: {band.name}", "", band.spec.meaning, "", "```"]
         lines += [*render_table(bands[band]).splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _flows_of(band: Band, flows: Mapping[FlowKey, Flow], owners: Mapping[FlowKey, Unit | None]) -> list[Flow]:
-    kind = _UNIT_OF_BAND.get(band)
-    found = [
-        flow
-        for flow in flows.values()
-        if flow.priority == band.spec.priority and (kind is None or getattr(owners[flow.key], "kind", None) is kind)
-    ]
+def _flows_of(band: Band, flows: Mapping[FlowKey, Flow]) -> list[Flow]:
+    found = [flow for flow in flows.values() if flow.priority == band.spec.priority]
     if not found:
         raise LookupError(f"{band.name}: the example of the pipeline page has no flow of this band")
     return found

@@ -145,17 +145,17 @@ def test_strangers_wait_and_the_newer_connection_counts(host: DecidingHost) -> N
     early = host.session(0x11)
     stranger = host.session(0x99)
     host.step(Identified(early), Identified(stranger))
-    assert host.controller.sessions == {}
+    assert host.controller.datapaths.sessions == {}
     host.step(devices(complete=True))
-    assert host.controller.sessions == {"br-int": early}
+    assert host.controller.datapaths.sessions == {"br-int": early}
     newer = host.session(0x11)
     host.step(Identified(newer))
-    assert host.controller.sessions == {"br-int": newer}
+    assert host.controller.datapaths.sessions == {"br-int": newer}
     host.step(Closed(early))
-    assert host.controller.sessions == {"br-int": newer}
+    assert host.controller.datapaths.sessions == {"br-int": newer}
     host.step(PortsListed(newer, ()))
     host.step(Closed(newer))
-    assert host.controller.sessions == {}
+    assert host.controller.datapaths.sessions == {}
     assert host.bridges["br-int"].sessions == []
 
 

@@ -80,7 +80,7 @@ def _rival(network_id: str) -> TopologyBatch:
 def _plug(host: DecidingHost, rival: TopologyBatch) -> str:
     (port_id,) = rival.ports
     host.step(rival, devices(device(name="tap2", port_name="tap2", iface_id=port_id)))
-    session = host.controller.sessions["br-int"]
+    session = host.controller.datapaths.sessions["br-int"]
     host.seen(session, "tap2", 8)
     host.confirm()
     tagging = [tags["tap2"] for tags in host.tags if "tap2" in tags][-1]

@@ -23,7 +23,7 @@ ALLOWED: list[tuple[BridgeRole, int, Match, tuple[Action, ...]]] = [
 
 REFUSED: list[tuple[BridgeRole, int, Match, tuple[Action, ...], str]] = [
     (INTEGRATION, 1, match(in_port=7), (Normal(),), "INT_NORMAL does not match on in_port"),
-    (INTEGRATION, 2, match(in_port=7), (Normal(),), "INT_DEAD_PORT does not do Normal"),
+    (INTEGRATION, 2, match(in_port=7), (Normal(),), "INT_DROP does not do Normal"),
     (INTEGRATION, 4, match(), (), "the integration bridge has no band at table 0, priority 4"),
     (TUNNEL, 1, match(), (Normal(),), "TUN_DROP does not do Normal"),
     (TUNNEL, 2, match(), (), "the tunnel bridge has no band at table 0, priority 2"),
