@@ -10,7 +10,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run test lint clean packages
+.PHONY: help run test bench lint clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ run: $(INSTALLED) ## a controller and its topology database on this machine, wit
 
 test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
 	$(VENV)/bin/pytest
+
+bench: $(INSTALLED) ## how long it takes to bind ports, on a private Open vSwitch; see docs/performance.md
+	$(VENV)/bin/python bench/binding.py
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(VENV)/bin/ruff check .
