@@ -19,7 +19,7 @@ run: $(INSTALLED) ## a controller and its topology database on this machine, wit
 	$(SUDO) $(VENV)/bin/python -m scripts.run
 
 test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses 2 --dist worksteal
 
 bench: $(INSTALLED) ## how long it takes to bind ports, on a private Open vSwitch; see docs/performance.md
 	$(VENV)/bin/python bench/binding.py
