@@ -10,7 +10,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run lab test lint clean packages
+.PHONY: help run lab test bench lint clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -23,8 +23,11 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 
 # The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
 test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
-	$(VENV)/bin/pytest --ignore tests/e2e
+	$(VENV)/bin/pytest --numprocesses 2 --dist worksteal --ignore tests/e2e
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider tests/e2e
+
+bench: $(INSTALLED) ## how long it takes to bind ports, on a private Open vSwitch; see docs/performance.md
+	$(VENV)/bin/python bench/binding.py
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -144,6 +144,7 @@ class Session:
                 for message in self._framer.feed(data):
                     validate(message)
                     self._dispatch(message)
+                hub.sleep(0)  # a green thread whose socket always has bytes would never let another run
         except OpenFlowError as error:
             reason = str(error)
         except OSError as error:

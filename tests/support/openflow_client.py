@@ -27,6 +27,8 @@ class OpenFlowPeer:
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=20.0)
+        self._reader = self._socket.dup()  # a socket with a timeout waits for bytes, whatever the flags of recv() say
+        self._reader.setblocking(False)
         address = cast(tuple[str, int], self._socket.getsockname())
         self.name = f"{address[0]}:{address[1]}"
         """What the controller's log calls it."""
@@ -37,6 +39,7 @@ class OpenFlowPeer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._reader.close()
         self._socket.close()
 
     def send(self, data: bytes) -> bool:
@@ -50,7 +53,7 @@ class OpenFlowPeer:
     def drain(self) -> bool:
         """Take all that the controller has sent so far; False when it has closed the connection."""
         try:
-            while data := self._socket.recv(65536, socket.MSG_DONTWAIT):
+            while data := self._reader.recv(65536):
                 del data
         except BlockingIOError:
             return True

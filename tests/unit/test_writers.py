@@ -26,11 +26,13 @@ class Database:
         self.batches: list[dict[str, int]] = []
         self.outage: TunbridgeError | None = None
         self.attempts = 0
+        self.meanwhile: Callable[[], object] = lambda: None
         self._bad = bad
 
     def write(self, values: Mapping[str, int]) -> None:
         self.attempts += 1
         if self.outage is not None:
+            self.meanwhile()
             raise self.outage
         if self._bad in values:
             raise TopologyError(f"{self._bad} is refused")
@@ -75,12 +77,13 @@ def test_an_outage_loses_nothing(outage: TunbridgeError, caplog: pytest.LogCaptu
     database = Database()
     database.outage = outage
     writer = BatchWriter("tag", database.write)
+    database.meanwhile = lambda: writer.put({"b": 2})  # newer than what is just being written in vain
     with running(writer):
         writer.put({"a": 1, "b": 1})
         until(lambda: database.attempts >= 3, "it was tried again")
-        writer.put({"b": 2})
+        writer.put({"c": 3})
         database.outage = None
-        until(lambda: database.rows == {"a": 1, "b": 2}, "all values were written")
+        until(lambda: database.rows == {"a": 1, "b": 2, "c": 3}, "all values were written")
     assert [record.getMessage() for record in caplog.records] == ["tag (2) wait: no answer"]
 
 

@@ -28,6 +28,9 @@ from topology.source import TopologyBatch
 _ATTEMPTS = 30
 """Plans that may lose a race before the server's refusal is final; each loss means that another writer has won."""
 
+_PER_PORT = 0.01
+"""Seconds more that a change may take for each port of the document; it takes some 1 ms."""
+
 _MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
 
 
@@ -53,7 +56,7 @@ def apply_document(
     :param connection: OVSDB connection method of the topology database
     :param prune: networks, subnets and ports that the document does not name are deleted
     :param dry_run: only find out what would change
-    :param timeout: seconds to wait for a connection, and again for the change to be taken
+    :param timeout: seconds to wait for a connection, and again for the change to be taken; large ones get more
     :raises DocumentError: the document contradicts itself
     :raises ConflictError: the document contradicts what is there, or nothing is left to allocate
     :raises TopologyUnavailable: the database does not answer
@@ -76,10 +79,11 @@ def apply_document(
         return plan
 
     with opened(replica, timeout):
-        deadline = time.monotonic() + timeout
+        patience = timeout + _PER_PORT * sum(len(network.ports) for network in document.networks)
+        deadline = time.monotonic() + patience
         for _ in range(_ATTEMPTS):
             try:
-                return ApplyResult(replica.transact(change).changes)
+                return ApplyResult(replica.transact(change, timeout=patience).changes)
             except _Refused as refusal:
                 last = refusal
             if time.monotonic() > deadline:

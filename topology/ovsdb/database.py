@@ -47,6 +47,11 @@ class TopologyDatabase:
         return self._replica.connected
 
     @property
+    def reached(self) -> bool:
+        """True while the server is connected, also when its rows have not all come yet."""
+        return self._replica.reached
+
+    @property
     def transactions(self) -> int:
         """Transactions committed that changed something."""
         return self._replica.transactions

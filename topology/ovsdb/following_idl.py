@@ -58,6 +58,11 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._not_before = 0.0
 
     @property
+    def reached(self) -> bool:
+        """True while the connection stands, also before the copy is whole."""
+        return bool(self._session.is_connected())
+
+    @property
     def linked(self) -> bool:
         """True while the connection stands and the server keeps the copy current."""
         session = self._session

@@ -114,6 +114,12 @@ class Replica(Generic[B]):
         idl = self._idl
         return idl is not None and idl.current
 
+    @property
+    def reached(self) -> bool:
+        """True while the server is connected, also before the copy is whole: a large one takes seconds."""
+        idl = self._idl
+        return idl is not None and idl.reached
+
     def start(self, listener: Callable[[B], None]) -> None:
         """Begin to follow the database, for ever; returns at once, also when the server is down.
 
