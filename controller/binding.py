@@ -57,6 +57,7 @@ class Verdict:
     :param reason: why it does not, None when it does
     :param network_id: of the port, where it is bound
     :param mac_address: of the port, where it is bound
+    :param waiting: nothing but the OpenFlow port is missing, which Open vSwitch is about to give
     """
 
     device: Device
@@ -66,6 +67,7 @@ class Verdict:
     reason: str | None = None
     network_id: str | None = None
     mac_address: str | None = None
+    waiting: bool = False
 
 
 def port_id_of(iface_id: str) -> tuple[str, bool]:
@@ -209,13 +211,16 @@ class BindingTable:
                 device, port_id, ofport, bound=True, network_id=port.network_id, mac_address=port.mac_address
             )
         reason = self._refusal(port_id, device)
+        waiting = False
         if reason is None and ofport is None:
             reason = "Open vSwitch has not given the device an OpenFlow port"
+            waiting = chosen is None
             if device.ofport == -1 or device.error:
                 reason = f"Open vSwitch could not make the device: {device.error or 'ofport is -1'}"
+                waiting = False
         if reason is None and chosen is not None:
             reason = f"device {chosen.name} has the same iface-id and is bound already"
-        return Verdict(device, port_id, ofport, bound=False, reason=reason)
+        return Verdict(device, port_id, ofport, bound=False, reason=reason, waiting=waiting)
 
     def _preference(self, port_id: str, device: Device) -> tuple[bool, bool, int]:
         """What is bound stays; what was wired before a restart comes next; then the lowest ofport."""

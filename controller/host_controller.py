@@ -314,7 +314,9 @@ class HostController:
         for port_id in touched:
             for verdict in self.table.verdicts.get(port_id, ()):
                 device = verdict.device
-                tagging = self.wiring.tags[device.port_name]
+                tagging = self.wiring.tags.get(device.port_name)
+                if tagging is None:
+                    continue
                 if tagging.agrees(device.tag, device.other_config):
                     self._tag_sent.pop(device.port_name, None)
                 elif self._tag_sent.get(device.port_name) != tagging:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from controller.bridge_setup import BridgeLayout, set_up
 from controller.tagging import WIRING_KEYS, Tagging
@@ -23,13 +24,13 @@ class VSwitch:
     """
 
     def __init__(self, connection: str, layout: BridgeLayout) -> None:
-        tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
+        self._tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
         self._layout = layout
         self._replica: Replica[VSwitchBatch] = Replica(
             connection,
             "Open_vSwitch",
             tables=TABLES,
-            convert=tracker.convert,
+            convert=self._tracker.convert,
             errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
         )
 
@@ -70,13 +71,17 @@ class VSwitch:
         :param wanted: name of a Port → what it should say
         :raises VSwitchError: the database refused, or does not answer; nothing was written
         """
-        self._replica.transact(lambda edit: _write_tags(edit, wanted))
+        self._replica.transact(lambda edit: self._write_tags(edit, wanted))
+
+    def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
+        rows = edit.rows("Port")
+        for name, tagging in wanted.items():
+            identity = self._tracker.port_ids.get(name)
+            if identity is not None and identity in rows:
+                _write_tag(edit, rows[identity], tagging)
 
 
-def _write_tags(edit: Edit, wanted: Mapping[str, Tagging]) -> None:
-    for row in edit.rows("Port").values():
-        tagging = wanted.get(row.name)
-        if tagging is None or tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
-            continue
+def _write_tag(edit: Edit, row: Any, tagging: Tagging) -> None:
+    if not tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
         others = {key: value for key, value in row.other_config.items() if key not in WIRING_KEYS}
         edit.set(row, tag=[tagging.tag], other_config={**others, **dict(tagging.wiring)})

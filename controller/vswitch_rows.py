@@ -73,6 +73,9 @@ class RowTracker:
 
     def _reset(self) -> None:
         self._bridge_ports: frozenset[uuid.UUID] = frozenset()
+        self.port_ids: dict[str, uuid.UUID] = {}
+        """Name of a Port → its row; only for the replica's thread."""
+        self._port_names: dict[uuid.UUID, str] = {}
         self._port_rows: dict[uuid.UUID, Any] = {}
         self._interface_rows: dict[uuid.UUID, Any] = {}
         self._port_of: dict[uuid.UUID, uuid.UUID] = {}
@@ -111,9 +114,12 @@ class RowTracker:
             touched.update(self._interfaces_of.pop(identity, ()))
             if row is None:
                 self._port_rows.pop(identity, None)
+                self._forget_port(identity)
                 self._patch_rows.discard(identity)
                 continue
             self._port_rows[identity] = row
+            self._port_names[identity] = row.name
+            self.port_ids[row.name] = identity
             if row.name in self._patch_ports:
                 self._patch_rows.add(identity)
             interfaces = tuple(interface.uuid for interface in row.interfaces)
@@ -121,6 +127,11 @@ class RowTracker:
             self._port_of.update(dict.fromkeys(interfaces, identity))
             touched.update(interfaces)
         return touched
+
+    def _forget_port(self, identity: uuid.UUID) -> None:
+        name = self._port_names.pop(identity, "")
+        if self.port_ids.get(name) == identity:  # else another row has the name by now
+            del self.port_ids[name]
 
     def _take_bridges(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
         touched: set[uuid.UUID] = set()

@@ -26,7 +26,7 @@ class Wiring:
         self.vlans: dict[str, int] = {}
         """Network id → local VLAN."""
         self.tags: dict[str, Tagging] = {}
-        """Name of a Port → what it should say, for every device with an ``iface-id``."""
+        """Name of a Port → what it should say, for every device with an ``iface-id`` whose place is decided."""
         self.conflicts: tuple[Conflict, ...] = ()
         """Tags of running ports that could not be kept, found by the last :meth:`update`."""
         self._table = table
@@ -147,7 +147,7 @@ class Wiring:
                 port = self._table.ports[port_id]
                 self._ports[port_id] = LocalPort(port_id, port.network_id, port.mac_address, device.name, ofport)
                 self.tags[device.port_name] = wired(local.network, local.vlan)
-            else:
+            elif not verdict.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
                 self.tags[device.port_name] = DEAD
             if ofport is not None and (local is None or device.tag != local.vlan):
                 self._dead[device.name] = DeadPort(device.name, ofport)

@@ -193,12 +193,12 @@ def test_local_vlans(history: list[list[Fact]]) -> None:
 @given(_histories(rivals=True))
 def test_a_port_is_bound_once_and_every_device_is_accounted_for(history: list[list[Fact]]) -> None:
     """One device at most carries a port's traffic; each device with an iface-id is either that or silent, tagged as
-    dead and named with the reason; a device without an iface-id is left alone."""
+    dead and named with the reason, or about to be put on the bridge; a device without an iface-id is left alone."""
     host = _Host()
     for batch in history:
         host.tell(batch)
     view = host.wiring.view(1)
-    seen = set()
+    seen, waiting = set(), set()
     for port_id, verdicts in host.verdicts.items():
         assert sum(verdict.bound for verdict in verdicts) <= 1
         for verdict in verdicts:
@@ -211,10 +211,11 @@ def test_a_port_is_bound_once_and_every_device_is_accounted_for(history: list[li
                 assert (name in view.dead) == (verdict.device.tag != local.vlan)
             else:
                 assert verdict.reason
-                assert host.wiring.tags[name] == DEAD
+                waiting |= {name} if verdict.waiting else set()
+                assert verdict.waiting or host.wiring.tags[name] == DEAD
                 assert (name in view.dead) == (verdict.ofport is not None)
     wanted = {name for name, device in host.table.devices.items() if device.iface_id is not None}
-    assert seen == wanted == host.wiring.tags.keys()
+    assert seen == wanted == host.wiring.tags.keys() | waiting
     assert view.dead.keys() <= wanted
     assert view.bridges == {"br-int": BridgeRole.INTEGRATION, "br-tun": BridgeRole.TUNNEL}
 
