@@ -135,16 +135,20 @@ def test_a_host_changes_its_address(lab: Lab, vm1: Vm, vm2: Vm) -> None:
 
 
 def test_the_topology_database_stops_and_nothing_changes(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    h1, h2 = hosts = lab.hosts["h1"], lab.hosts["h2"]
+
     def data_plane() -> list[object]:
-        hosts = lab.hosts.values()
         flows = [host.ovs.dump(bridge, cookies=True) for host in hosts for bridge in ("br-int", "br-tun", "br-ex")]
-        return [*flows, *(tunnels(host) for host in hosts), *(vm.host.ovs.tag(vm.nic.device) for vm in (vm1, vm2))]
+        return [*flows, *(tunnels(host) for host in hosts), h1.ovs.tag(vm1.nic.device), h2.ovs.tag(vm2.nic.device)]
+
+    def all_without_topology() -> bool:
+        statuses = [controller.quick_status() for controller in lab.controllers.values()]
+        return all(status and not status["topology"]["connected"] for status in statuses)
 
     before = data_plane()
     with no_ping_lost(vm1, vm2):
         lab.stop_topology()
-        for controller in lab.controllers.values():
-            wait_until(lambda c=controller: c.quick_status()["topology"]["connected"] is False, 10, "it is noticed")
+        wait_until(all_without_topology, 10, "the controllers notice")
         assert data_plane() == before
         lab.start_topology()
         for controller in lab.controllers.values():

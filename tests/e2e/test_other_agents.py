@@ -38,20 +38,23 @@ def lab() -> Iterator[Lab]:
         lab.apply()
         lab.start_controllers()
         for name, vlans in LOCAL_VLANS.items():
-            host = lab.grizzly(name)
-            host.initialise()
-            host.add_tunnels(other.tunnel_ip() for other in lab.hosts.values() if other is not host)
+            other_agents = lab.grizzly(name)
+            other_agents.initialise()
+            other_agents.add_tunnels(peer.tunnel_ip() for peer in lab.hosts.values() if peer is not other_agents)
             for network in networks:
-                host.add_gre_network(network, vlans[network.name], untagged=name == "neutron")
-            lab.register(host, "gre")
+                other_agents.add_gre_network(network, vlans[network.name], untagged=name == "neutron")
+            lab.register(other_agents, "gre")
         for vm in lab.vms.values():
             host_name = vm.name.partition(".")[2]
             vm.plug(lab.hosts[host_name])
             if host_name in LOCAL_VLANS:
                 lab.grizzly(host_name).wire(vm)
         lab.wait_wired()
-        for controller in lab.controllers.values():
-            wait_until(lambda c=controller: len(c.quick_status()["tunnels"]) == 3, 10, "tunnels to all others")
+
+        def tunnels() -> list[int]:
+            return [len(controller.quick_status().get("tunnels", ())) for controller in lab.controllers.values()]
+
+        wait_until(lambda: tunnels() == [3, 3], 10, lambda: f"each controlled host has three tunnels: {tunnels()}")
         yield lab
 
 

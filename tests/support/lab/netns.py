@@ -2,7 +2,7 @@
 
 A namespace is a property of a thread, and what a thread makes in one stays there: a socket that is opened inside sends
 and receives there for ever, a process that is started inside lives there. So one context manager,
-:meth:`Namespace.inside`, gives the whole lab its sockets and its processes, without a helper process in each namespace.
+:meth:`Namespace.inside`, gives the whole lab its sockets and its processes, without one more process in each.
 """
 
 from __future__ import annotations
