@@ -13,6 +13,7 @@ from apps.flow import Flow, FlowKey
 from apps.host_view import HostView
 from apps.pipeline import violation
 from tests.support.views import BRIDGES, Edit, edited, edits, views
+from topology.model import NetworkType
 
 _STEPS = st.lists(st.lists(edits(), min_size=1, max_size=6), max_size=8)
 
@@ -78,7 +79,8 @@ def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
 def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
     compiler = _compiled(view)
-    again = HostView(dict(view.bridges), view.patch_int, dict(view.networks), dict(view.ports), dict(view.dead))
+    mappings = (dict(mapping) for mapping in (view.networks, view.ports, view.dead, view.physical))
+    again = HostView(dict(view.bridges), view.patch_int, *mappings)
     assert compiler.update(again) == {}
 
 
@@ -91,7 +93,7 @@ def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Rando
         shuffler.shuffle(keys)
         return {key: mapping[key] for key in keys}
 
-    mappings = (shuffled(mapping) for mapping in (view.networks, view.ports, view.dead))
+    mappings = (shuffled(mapping) for mapping in (view.networks, view.ports, view.dead, view.physical))
     other = HostView(shuffled(view.bridges), view.patch_int, *mappings)
     one, two = _compiled(view), _compiled(other)
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
@@ -137,14 +139,14 @@ def test_a_unit_is_served_whole_or_refused_with_a_reason(view: HostView) -> None
 
 
 def _contradictions(view: HostView) -> int:
-    """How many units at most have to step back: all but one of each tunnel id, MAC of a tunnel and ofport."""
-    tunnels: dict[int, list[str]] = {}
+    """How many units at most have to step back: all but one of each segment, MAC of a tunnel and ofport."""
+    segments: dict[tuple[str | None, int | None], list[str]] = {}
     for network_id, local in view.networks.items():
-        if local.network.segmentation_id is not None:
-            tunnels.setdefault(local.network.segmentation_id, []).append(network_id)
-    rivals = sum(len(ids) - 1 for ids in tunnels.values())
-    losers = {network_id for ids in tunnels.values() if len(ids) > 1 for network_id in sorted(ids)[1:]}
+        network = local.network
+        if network.network_type is not NetworkType.LOCAL:
+            segments.setdefault((network.physical_network, network.segmentation_id), []).append(network_id)
+    losers = {network_id for ids in segments.values() for network_id in sorted(ids)[1:]}
     stranded = sum(port.network_id in losers for port in view.ports.values())
     macs = [(port.network_id, port.mac_address) for port in view.ports.values() if port.network_id not in losers]
     ofports = [dead.ofport for dead in view.dead.values()]
-    return rivals + stranded + len(macs) - len(set(macs)) + len(ofports) - len(set(ofports))
+    return len(losers) + stranded + len(macs) - len(set(macs)) + len(ofports) - len(set(ofports))

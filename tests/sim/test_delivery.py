@@ -28,7 +28,12 @@ def _compiled(view: HostView) -> tuple[Compiler, list[Flow], list[Flow]]:
 def _owner_of_tunnel(view: HostView, tunnel_id: int) -> str | None:
     """The network that a tunnel id means on this host: of several that claim it, the first by id."""
     return min(
-        (key for key, local in view.networks.items() if local.network.segmentation_id == tunnel_id), default=None
+        (
+            key
+            for key, local in view.networks.items()
+            if local.network.network_type.is_tunnel and local.network.segmentation_id == tunnel_id
+        ),
+        default=None,
     )
 
 
@@ -44,11 +49,11 @@ def test_outbound(view: HostView, dl_dst: int) -> None:
         return
     for vlan in {local.vlan for local in view.networks.values()} | {None, 4094, 4095}:
         local = next((local for local in view.networks.values() if local.vlan == vlan), None)
-        tunnel_id = local.network.segmentation_id if local is not None else None
-        carried = local is not None and tunnel_id is not None
-        if carried and _owner_of_tunnel(view, tunnel_id or 0) != local.network.id:
-            carried = False
-        expected = [Sent(None, vlan, tunnel_id or 0)] if carried else []
+        expected = []
+        if local is not None and local.network.network_type.is_tunnel:
+            tunnel_id = local.network.segmentation_id or 0
+            if _owner_of_tunnel(view, tunnel_id) == local.network.id:
+                expected = [Sent(None, vlan, tunnel_id)]
         assert sent(tunnel_bridge, Frame(view.patch_int, dl_dst, vlan)) == expected
 
 

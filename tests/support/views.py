@@ -1,8 +1,8 @@
 """Views of a host that nobody would draw by hand: strategies, and changes from one view to the next.
 
 The pools are small on purpose, so that objects meet: a MAC twice in a network, networks of different types with one
-tunnel id, devices that are dead and alive. Local VLANs are the one thing that never collides, because
-:mod:`apps.local_vlans` deals them.
+tunnel id, two networks on one VLAN of the wire, devices that are dead and alive. Local VLANs are the one thing that
+never collides, because :mod:`apps.local_vlans` deals them.
 """
 
 from __future__ import annotations
@@ -13,30 +13,55 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from apps.host_view import DeadPort, HostView, LocalNetwork, LocalPort
+from apps.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
 from apps.pipeline import BridgeRole
 from topology.model import Network, NetworkType
 
-BRIDGES = {"br-int": BridgeRole.INTEGRATION, "br-tun": BridgeRole.TUNNEL}
+PHYSICAL_BRIDGES = {"physnet1": "br-ex", "physnet2": "br-dc"}
+"""Physical network → its bridge."""
+BRIDGES = {
+    "br-int": BridgeRole.INTEGRATION,
+    "br-tun": BridgeRole.TUNNEL,
+    **dict.fromkeys(PHYSICAL_BRIDGES.values(), BridgeRole.PHYSICAL),
+}
 
 NETWORK_IDS = tuple(f"00000000-0000-4000-8000-00000000000{number}" for number in range(5))
 PORT_IDS = tuple(f"10000000-0000-4000-8000-00000000000{number}" for number in range(9))
 MACS = tuple(f"fa:16:3e:00:00:0{number}" for number in range(1, 6))
 TUNNEL_IDS = (1, 2, 3)
+SEGMENTS = (1, 2, 103)
+"""VLANs on the wire; local VLANs of other networks among them."""
 PATCH_INT = 60
+INT_PORTS = {"physnet1": (70, 71, None), "physnet2": (80, 81, None)}
+"""Physical network → ofports that the patch to its bridge has on br-int, now and after it was made anew, or has not."""
+PHY_PORTS = (90, 91, None)
+"""The same of the other end, on the physical bridge."""
 
 Edit = Callable[[HostView], HostView]
 """From one view to the next."""
 
 
 def networks(network_id: str) -> st.SearchStrategy[Network]:
-    """A network with this id, of a type that needs no physical network."""
+    """A network with this id, of any type."""
     tunnelled = st.builds(
         lambda kind, tunnel_id: Network(network_id, kind, tunnel_id),
         st.sampled_from([NetworkType.GRE, NetworkType.VXLAN, NetworkType.GENEVE]),
         st.sampled_from(TUNNEL_IDS),
     )
-    return tunnelled | st.just(Network(network_id, NetworkType.LOCAL))
+    physical_network = st.sampled_from(sorted(PHYSICAL_BRIDGES))
+    vlan = st.builds(
+        lambda segment, name: Network(network_id, NetworkType.VLAN, segment, name),
+        st.sampled_from(SEGMENTS),
+        physical_network,
+    )
+    flat = physical_network.map(lambda name: Network(network_id, NetworkType.FLAT, physical_network=name))
+    return tunnelled | vlan | flat | st.just(Network(network_id, NetworkType.LOCAL))
+
+
+def joints(name: str) -> st.SearchStrategy[PhysicalNetwork]:
+    """A physical network whose bridge is joined to br-int by a patch, or by half of one, or not."""
+    ends = (st.sampled_from(INT_PORTS[name]), st.sampled_from(PHY_PORTS))
+    return st.builds(PhysicalNetwork, st.just(name), st.just(PHYSICAL_BRIDGES[name]), *ends)
 
 
 def local_networks(network_id: str) -> st.SearchStrategy[LocalNetwork]:
@@ -89,6 +114,14 @@ def _patch(patch_int: int | None) -> Edit:
     return lambda view: replace(view, patch_int=patch_int)
 
 
+def _join(physical: PhysicalNetwork) -> Edit:
+    return lambda view: replace(view, physical={**view.physical, physical.name: physical})
+
+
+def _unmap(name: str) -> Edit:
+    return lambda view: replace(view, physical={key: its for key, its in view.physical.items() if key != name})
+
+
 def edits() -> st.SearchStrategy[Edit]:
     """One change of a host: something appears, changes or goes."""
     number = st.integers(0, len(PORT_IDS) - 1)
@@ -101,6 +134,8 @@ def edits() -> st.SearchStrategy[Edit]:
         st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
         st.builds(_revive, number),
         st.builds(_patch, st.sampled_from([None, PATCH_INT, PATCH_INT + 1])),
+        st.sampled_from(sorted(PHYSICAL_BRIDGES)).flatmap(joints).map(_join),
+        st.builds(_unmap, st.sampled_from(sorted(PHYSICAL_BRIDGES))),
     )
 
 
@@ -114,6 +149,7 @@ def edited(view: HostView, changes: Iterable[Edit]) -> HostView:
 def views() -> st.SearchStrategy[HostView]:
     """A host on which about half of what can be there is, contradictions included."""
     things: list[st.SearchStrategy[Edit | None]] = [st.sampled_from([PATCH_INT, PATCH_INT, None]).map(_patch)]
+    things += [st.none() | joints(name).map(_join) for name in PHYSICAL_BRIDGES]
     things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
     which_network = st.integers(0, len(NETWORK_IDS) - 1)
     things += [
