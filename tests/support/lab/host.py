@@ -95,13 +95,6 @@ class LabHost:
         for address in self._addresses.values():
             self.namespace.add_address(UNDERLAY_BRIDGE, address)
 
-    def bring_up_bridges(self) -> None:
-        """Set the devices of all bridges up, which the kernel's datapath does not ask for.
-
-        The userspace datapath can lose a flooded frame for the other ports when a bridge's own device is down.
-        """
-        self.namespace.ip(*(f"link set {bridge} up" for bridge in self.ovs.vsctl("list-br").split()))
-
     def add_address(self, address: str) -> None:
         """Give it one more address on the underlay.
 

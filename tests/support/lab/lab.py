@@ -259,7 +259,6 @@ class Lab:
         """Wait until every controller has done what there is to do, and all VMs plugged into its host are ACTIVE."""
         for controller in self.controllers.values():
             controller.wait_in_sync(timeout)
-            controller.host.bring_up_bridges()
             for vm in self.vms.values():
                 if vm.host is controller.host:
                     controller.wait_device(vm.nic.device, timeout, status="ACTIVE")

@@ -90,7 +90,6 @@ class Vm:
             *("--", "add-port", "br-int", device, *port),
             *("--", "set", "Interface", device, *ids, "external_ids:iface-status=active"),
         )
-        host.bring_up_bridges()
         self.host = host
 
     def unplug(self) -> None:
