@@ -249,10 +249,9 @@ class HostController:
         return is_told and self.names.integration_bridge in self.datapaths.ports
 
     def _settle(self) -> None:
-        if self._has_topology and self._is_registered:
-            self._plan_tunnels()
         if self.is_informed:
             self._decide()
+            self._plan_tunnels()  # only now that local VLANs are dealt, or recovered: tunnels can be their trunks
         # Only now, because port numbers may have changed while the bridge was away: what its sender compares the
         # bridge with must be made of the new ones.
         for name, session in self._connected:
