@@ -143,7 +143,7 @@ def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], pre
         _must_be_on(edit, port, bridge_name)
         if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
             done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} changed")
-        edit.set(port, trunks=list(tunnel.trunks))
+        edit.set(port, tag=[], trunks=list(tunnel.trunks))
     for name, port in present.items():
         if name not in wanted and any(
             is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces

@@ -192,8 +192,9 @@ class RowTracker:
         if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"}:
             return True
         interfaces, ports = changes.rows.get("Interface", {}).values(), changes.rows.get("Port", {}).values()
+        members = (interface for row in ports if row is not None for interface in row.interfaces)
         return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
-            row is not None and row.type in TUNNEL_TYPES for row in interfaces
+            row is not None and row.type in TUNNEL_TYPES for row in (*interfaces, *members)
         )
 
 
