@@ -180,6 +180,7 @@ class HostController:
             raise TypeError(f"{event!r} is no event of the host controller")
 
     def _vswitch(self, batch: VSwitchBatch) -> None:
+        is_first = not self._has_vswitch
         if batch.complete:
             self._has_vswitch = True
             self._tag_sent.clear()
@@ -187,11 +188,22 @@ class HostController:
                 self._set_device(name, None, fresh=False)
         for name, device in batch.devices.items():
             self._set_device(name, device, fresh=not batch.complete)
-        for name in sorted(set(self.names.bridges) & (self.datapaths.ids.keys() ^ batch.datapaths.keys())):
-            LOG.info("bridge %s %s", name, "is there" if name in batch.datapaths else "is gone")
+        self._say_bridges(batch.datapaths.keys(), first=is_first)
         self.datapaths.set_ids(batch.datapaths)
         if batch.layout:
             self._set_up()
+
+    def _say_bridges(self, present: Collection[str], *, first: bool) -> None:
+        physical = {its.bridge: network for network, its in self.names.physical.items()}
+        for name in self.names.bridges:
+            was, is_there = name in self.datapaths.ids, name in present
+            if is_there and not was:
+                LOG.info("bridge %s is there", name)
+            elif name in physical and not is_there and (was or first):
+                text = "bridge %s does not exist: nothing of physical network %s leaves or enters until it is made"
+                LOG.warning(text, name, physical[name])
+            elif was and not is_there:
+                LOG.info("bridge %s is gone", name)
 
     def _set_device(self, name: str, device: Any, *, fresh: bool) -> None:
         old = self.table.devices.get(name)
