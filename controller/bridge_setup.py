@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.names import Names
+from controller.names import Names, patch_peer
 from controller.tunnels import TunnelPort, is_tunnel_of_ours
 from topology.errors import VSwitchError
 from topology.ovsdb.edit import Edit
@@ -54,7 +54,7 @@ def set_up(edit: Edit, layout: BridgeLayout, tunnels: Mapping[str, TunnelPort] |
     # Looked at before anything is inserted: a row that is new in this transaction has only the columns given to it.
     tunnel_bridge = _find(edit, "Bridge", names.tunnel_bridge)
     present = {port.name: port for port in tunnel_bridge.ports} if tunnel_bridge is not None else {}
-    done: list[str] = []
+    done = _without_old_patches(edit, names)
     for name in (names.integration_bridge, names.tunnel_bridge):
         bridge = _find(edit, "Bridge", name)
         if bridge is None:
@@ -128,6 +128,30 @@ def _patch(edit: Edit, bridge_name: str, name: str, peer: str) -> list[str]:
     if edit.set(port, tag=[]):
         done.append(f"bridge {bridge_name}: tag taken off patch port {name}")
     return done
+
+
+def _without_old_patches(edit: Edit, names: Names) -> list[str]:
+    """Remove patches to physical bridges that are not in ``[ovs] bridge_mappings`` any more, ours or Neutron's agent's.
+
+    No flow is made for them, so br-int would switch whatever came in by them by the tag that it happens to have.
+    """
+    done = []
+    bridges = {bridge.name: bridge for bridge in edit.rows("Bridge").values()}
+    integration = bridges.get(names.integration_bridge)
+    for port in list(integration.ports) if integration is not None else []:
+        peer = patch_peer(port.name)
+        if port.name in names.patch_ports or peer is None or not _is_patch(port, peer):
+            continue
+        for bridge in bridges.values():
+            ends = [end for end in bridge.ports if end == port or (end.name == peer and _is_patch(end, port.name))]
+            for end in ends:
+                bridge.delvalue("ports", end)
+                done.append(f"bridge {bridge.name}: patch port {end.name} removed: not of [ovs] bridge_mappings")
+    return done
+
+
+def _is_patch(port: Any, peer: str) -> bool:
+    return all(interface.type == "patch" and interface.options.get("peer") == peer for interface in port.interfaces)
 
 
 def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any]) -> list[str]:

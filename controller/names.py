@@ -11,6 +11,9 @@ _LENGTH = 15
 
 _DIGEST = 6
 
+_INT, _PHY = "int-", "phy-"
+"""How the two ends of a patch to a physical bridge begin."""
+
 
 def patch_name(prefix: str, bridge: str) -> str:
     """Name of a patch port, e.g. ``int-br-ex``; unique and at most 15 characters whatever the bridge is called.
@@ -21,6 +24,14 @@ def patch_name(prefix: str, bridge: str) -> str:
         return prefix + bridge
     digest = hashlib.sha1(bridge.encode(), usedforsecurity=False).hexdigest()[:_DIGEST]
     return prefix + bridge[: _LENGTH - len(prefix) - _DIGEST] + digest
+
+
+def patch_peer(int_port: str) -> str | None:
+    """The port of a physical bridge that goes with a port of the integration bridge, e.g. ``phy-br-ex``.
+
+    :returns: None for a port whose name is not that of a patch to a physical bridge
+    """
+    return _PHY + int_port[len(_INT) :] if int_port.startswith(_INT) else None
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class PhysicalNames:
 def physical_names(bridge_mappings: Mapping[str, str]) -> dict[str, PhysicalNames]:
     """The names for each physical network of ``[ovs] bridge_mappings``."""
     return {
-        network: PhysicalNames(bridge, patch_name("int-", bridge), patch_name("phy-", bridge))
+        network: PhysicalNames(bridge, patch_name(_INT, bridge), patch_name(_PHY, bridge))
         for network, bridge in bridge_mappings.items()
     }
 
