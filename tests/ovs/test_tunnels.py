@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.support.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
+Options = Mapping[str, Mapping[str, object]]
 LOCAL_IP = "192.0.2.1"
 GRE_NETWORK = {
     "id": "c4d8b48b-6ff7-43b6-a203-8f1192a16f07",
@@ -103,9 +103,7 @@ def add_host(server: OvsdbServer, name: str, addresses: Iterable[str], types: It
     )  # fmt: skip
 
 
-def controller_on(
-    ovs: OvsHost, server: OvsdbServer, hub: str, options: Mapping[str, Mapping[str, object]]
-) -> Tunbridge:
+def controller_on(ovs: OvsHost, server: OvsdbServer, hub: str, options: Options) -> Tunbridge:
     """A controller that uses the server's topology."""
     return Tunbridge(ovs, hub=hub, options={"topology": {"connection": server.connection}, **options})
 
@@ -114,7 +112,8 @@ def controller_on(
 def host(hub: str) -> Iterator[Mesh]:
     """A host with GRE alone and one bound port."""
     with OvsdbServer() as server, OvsHost() as ovs:
-        options = {"ovs": {"local_ip": LOCAL_IP}, "agent": {"tunnel_types": "gre", "tunnel_csum": True}}
+        agent = {"tunnel_types": "gre", "tunnel_csum": True}
+        options: Options = {"ovs": {"local_ip": LOCAL_IP}, "agent": agent}
         with controller_on(ovs, server.start(), hub, options) as tunbridge:
             tunbridge.apply({"networks": [GRE_NETWORK]})
             tunbridge.wait_in_sync()
@@ -267,7 +266,7 @@ def test_without_the_topology_database_nothing_changes(mesh: Mesh) -> None:
 def test_several_encapsulations_over_ipv6(ovs: OvsHost, hub: str, report_logs: list[Path]) -> None:
     """Each type that both hosts have gets its port, which carries the local VLANs of its own networks and no others;
     a restart writes nothing."""
-    options = {
+    options: Options = {
         "ovs": {"local_ip": "2001:db8::1"},
         "agent": {"tunnel_types": "gre,vxlan,geneve", "vxlan_udp_port": 8472, "dont_fragment": False},
     }
