@@ -103,6 +103,7 @@ class HostController:
         self._has_topology = False
         self._is_registered = False
         self._has_tunnels = False
+        self._is_set_up = False
         self._started: set[str] = set()
         self._generation = 0
         self._joints: Joints | None = None
@@ -255,12 +256,22 @@ class HostController:
     # -- decisions -----------------------------------------------------------------------------------------------------
 
     @property
+    def is_told(self) -> bool:
+        """True once both databases are known and the host is registered; before that nothing is touched.
+
+        Not even bridges: Open vSwitch removes the flows of one that gets its first controller, so a host that may not
+        serve, or does not know what to serve yet, would lose what another agent has installed.
+        """
+        return self._has_vswitch and self._has_topology and self._is_registered
+
+    @property
     def is_informed(self) -> bool:
-        """True once all is known that flows are compiled from; before that nothing is touched."""
-        is_told = self._has_vswitch and self._has_topology and self._is_registered
-        return is_told and self.names.integration_bridge in self.datapaths.ports
+        """True once all is known that flows are compiled from."""
+        return self.is_told and self.names.integration_bridge in self.datapaths.ports
 
     def _settle(self) -> None:
+        if self.is_told and not self._is_set_up:
+            self._set_up()
         if self.is_informed:
             self._decide()
             self._plan_tunnels()  # only now that local VLANs are dealt, or recovered: tunnels can be their trunks
@@ -284,6 +295,9 @@ class HostController:
             self._set_up()
 
     def _set_up(self) -> None:
+        if not self.is_told:
+            return
+        self._is_set_up = True
         self._effects.set_up(self.tunnels if self._has_tunnels else None)
 
     def _decide(self) -> None:

@@ -160,8 +160,12 @@ def test_strangers_wait_and_the_newer_connection_counts(host: DecidingHost) -> N
 
 
 def test_bridges_are_checked_when_their_rows_change(host: DecidingHost) -> None:
-    """A change of the layout has the bridges checked, a plugged device has not."""
+    """A change of the layout has the bridges checked, a plugged device has not; before both databases are known they
+    are not touched at all."""
     host.step(devices(complete=True))
+    host.step(VSwitchBatch(False, {}, DATAPATHS, layout=True))
+    assert host.checks == 0
+    host.step(TOPOLOGY)
     assert host.checks == 1
     host.step(devices(device()))
     assert host.checks == 1
