@@ -215,11 +215,8 @@ def test_a_restart_changes_nothing(host: Host) -> None:
     status = host.tunbridge.quick_status()
     assert [bridge["flows"]["drift"] for bridge in status["bridges"].values()] == [0] * 5
     assert set(status["counters"].values()) == {0}
-    host.tunbridge.stop()  # writes that wait are made before it ends
     assert host.ovs.port_versions() == versions
     assert [host.ovs.dump(bridge, cookies=True) for bridge in bridges] == flows
-    host.tunbridge.start()
-    host.tunbridge.wait_ready()
 
 
 def test_bridges_that_come_and_go(ovs: OvsHost, hub: str, report_logs: list[Path]) -> None:

@@ -308,8 +308,6 @@ def test_several_encapsulations_over_ipv6(ovs: OvsHost, hub: str, report_logs: l
         tunbridge.stop()  # writes that wait are made before it ends
         assert ovs.port_versions() == versions
         assert mesh.tunnels() == right
-        tunbridge.start()
-        tunbridge.wait_ready()
 
 
 def test_leftovers(ovs: OvsHost, hub: str, report_logs: list[Path]) -> None:
