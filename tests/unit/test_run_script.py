@@ -85,28 +85,58 @@ def _program(path: Path, script: str) -> Path:
     return path
 
 
+PROGRAMS = {
+    "ovs-vswitchd": "openvswitch-switch",
+    "ovsdb-server": "openvswitch-switch",
+    "ovsdb-tool": "openvswitch-switch",
+    "ovs-vsctl": "openvswitch-switch",
+    "ovs-ofctl": "openvswitch-switch",
+    "ip": "iproute2",
+    "ping": "iputils-ping",
+    "ethtool": "ethtool",
+    "setpriv": "util-linux",
+}
+"""What is used, and Debian's package that has it."""
+
+PACKAGES = " ".join(dict.fromkeys(PROGRAMS.values()))
+
+
 def test_packages_that_cannot_be_installed_are_named(tmp_path: Path) -> None:
-    """On a machine with neither Open vSwitch nor apt-get."""
+    """On a machine with none of the programs and no apt-get."""
     python = _program(tmp_path / "python", "exit 1")
     status, _, errors = _install_packages(str(tmp_path), python)
     assert status == 1
-    assert errors.startswith("missing: openvswitch-switch python3-venv (Debian's names), and there is no apt-get")
+    assert errors.startswith(f"missing: {PACKAGES} python3-venv (Debian's names), and there is no apt-get")
 
 
 def test_packages_that_are_missing_are_installed_by_root_or_sudo(tmp_path: Path) -> None:
-    """On one without Open vSwitch; what would install it says how it was called."""
+    """On one with none of the programs; what would install them says how it was called."""
     python = _program(tmp_path / "python", "exit 0")
     _program(tmp_path / "apt-get", 'echo "apt-get $*"')
     _program(tmp_path / "env", 'shift; "$@"')
     _program(tmp_path / "id", "echo 1000")
     _program(tmp_path / "sudo", 'echo "sudo:"; "$@"')
     status, output, _ = _install_packages(str(tmp_path), python)
-    install = "apt-get install --quiet --yes --no-install-recommends openvswitch-switch"
-    expected = ["installing: openvswitch-switch", "sudo:", "apt-get update --quiet", "sudo:", install]
+    install = f"apt-get install --quiet --yes --no-install-recommends {PACKAGES}"
+    expected = [f"installing: {PACKAGES}", "sudo:", "apt-get update --quiet", "sudo:", install]
     assert (status, output.splitlines()) == (0, expected)
     _program(tmp_path / "id", "echo 0")
     status, output, _ = _install_packages(str(tmp_path), python)
     assert (status, output.splitlines()) == (0, [line for line in expected if line != "sudo:"])
+
+
+@pytest.mark.parametrize("missing", PROGRAMS)
+def test_a_package_is_installed_where_one_program_is_missing(tmp_path: Path, missing: str) -> None:
+    """That of the program, and no other."""
+    for program in PROGRAMS.keys() - {missing}:
+        _program(tmp_path / program, "exit 1")
+    python = _program(tmp_path / "python", "exit 0")
+    _program(tmp_path / "apt-get", 'echo "apt-get $*"')
+    _program(tmp_path / "env", 'shift; "$@"')
+    _program(tmp_path / "id", "echo 0")
+    status, output, _ = _install_packages(str(tmp_path), python)
+    assert status == 0
+    assert output.splitlines()[-1].split("--no-install-recommends ")[1] == PROGRAMS[missing]
 
 
 def test_nothing_is_installed_where_nothing_is_missing(tmp_path: Path) -> None:
