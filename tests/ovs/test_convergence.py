@@ -139,6 +139,7 @@ def test_from_the_leftovers_of_another_agent(
 def test_local_vlans_are_recovered(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
     """What Neutron's agent has wired keeps its local VLAN; its Port rows are not even written."""
     controller = tunbridge()
+    controller.wait_in_sync()
     host = Host(ovs, controller)
     red, green, blue = new_network(), new_network(), new_network()
     host.add_networks(red, green, blue)

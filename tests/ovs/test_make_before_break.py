@@ -76,7 +76,8 @@ def test_flows_stay_while_the_topology_cannot_be_reached(
     tags = ovs.tags()
     with watch(ovs, "br-int") as on_int, watch(ovs, "br-tun") as on_tun:
         nowhere = f"unix:{ovs.directory / 'no-topology.sock'}"
-        blind = tunbridge(options={"topology": {"connection": nowhere}}, ready=False)
+        port = {"of_listen_port": wired.of_port}  # where the bridges look for their controller
+        blind = tunbridge(options={"topology": {"connection": nowhere}, "ovs": port}, ready=False)
         for bridge in BRIDGES:
             blind.wait_log(f"bridge {bridge} connected")
         blind.wait_log(f"Tunbridge_Topology at {nowhere}: no answer")

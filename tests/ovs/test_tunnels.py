@@ -273,6 +273,7 @@ def test_several_encapsulations_over_ipv6(ovs: OvsHost, hub: str, report_logs: l
     with OvsdbServer() as server, controller_on(ovs, server.start(), hub, options) as tunbridge:
         report_logs.append(tunbridge.log)
         mesh = Mesh(ovs, tunbridge, server)
+        tunbridge.wait_in_sync()
         mesh.add("h2", ["2001:db8::2", "192.0.2.2"], ["gre", "vxlan", "geneve"])
         mesh.add("only-ipv4", ["192.0.2.3"], ["gre", "vxlan", "geneve"])
         made = gre_to("2001:db8::2", local_ip="2001:db8::1", df_default="false")
