@@ -72,6 +72,9 @@ def set_up(edit: Edit, layout: BridgeLayout, tunnels: Mapping[str, TunnelPort] |
             done += _patch(edit, physical.bridge, physical.phy_port, physical.int_port)
     if tunnels is not None:
         done += _tunnels(edit, names.tunnel_bridge, tunnels, present)
+    if done:
+        # As ovs-vsctl does. Open vSwitch 3.1 does not act on new trunks alone until something else happens.
+        edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]])
     return done
 
 
@@ -167,7 +170,9 @@ def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], pre
         _must_be_on(edit, port, bridge_name)
         if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
             done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} changed")
-        edit.set(port, tag=[], trunks=list(tunnel.trunks))
+        if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
+            carried = ",".join(str(vlan) for vlan in tunnel.trunks) or "all"
+            done.append(f"bridge {bridge_name}: tunnel {name} carries local VLANs {carried}")
     for name, port in present.items():
         if name not in wanted and any(
             is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces

@@ -104,6 +104,10 @@ class Edit:
         """
         self.txn.add_op({"op": "insert", "table": table, "row": dict(row)})
 
+    def mutate(self, table: str, where: Sequence[Sequence[Any]], mutations: Sequence[Sequence[Any]]) -> None:
+        """Change rows as they are when the transaction is executed, followed or not (RFC 7047 §5.2.4)."""
+        self.txn.add_op({"op": "mutate", "table": table, "where": list(where), "mutations": list(mutations)})
+
     def _datum(self, row: Any, column: str, value: Any) -> Any:
         table = row._table
         try:
