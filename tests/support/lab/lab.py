@@ -254,6 +254,11 @@ class Lab:
             made.append(controller)
         for controller in made:
             controller.wait_ready()
+            wait_until(
+                lambda ovs=controller.host.ovs: "br-int" in ovs.vsctl("list-br").split(),  # type: ignore[misc]
+                20.0,
+                f"the controller of {controller.host.name} has made br-int",
+            )
 
     def wait_wired(self, timeout: float = 20.0) -> None:
         """Wait until every controller has done what there is to do, and all VMs plugged into its host are ACTIVE."""
