@@ -95,6 +95,8 @@ class BindingTable:
         self.devices: dict[str, Device] = {}
         self.ofports: dict[str, int] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
+        self.silenced: set[str] = set()
+        """Devices without an ``iface-id`` that have the dead VLAN: somebody wants them to be kept quiet."""
         self._unwirable = unwirable
         self._by_port: dict[str, set[str]] = {}
         self._by_network: dict[str, set[str]] = {}
@@ -114,8 +116,11 @@ class BindingTable:
             self._forget(name, port_id_of(old.iface_id)[0])
         if device is None or (old is not None and old.iface_id != device.iface_id):
             self._fresh.discard(name)
+        self.silenced.discard(name)
         if device is None:
             return
+        if device.iface_id is None and device.tag == DEAD_VLAN:
+            self.silenced.add(name)
         self.devices[name] = device
         if device.iface_id is not None:
             port_id = port_id_of(device.iface_id)[0]

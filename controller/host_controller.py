@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from apps.compile import Compiler, UnitKind
+from apps.host_view import DeadPort
 from controller.binding import BindingTable, Verdict
 from controller.datapaths import Datapaths
 from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Registered, SetUpFailed, Stop
@@ -107,6 +108,7 @@ class HostController:
         self._started: set[str] = set()
         self._generation = 0
         self._joints: Joints | None = None
+        self._silenced: dict[str, DeadPort] = {}
         self._connected: list[tuple[str, Session]] = []
         self._tag_sent: dict[str, Tagging] = {}
         self._said: dict[str, tuple[str | None, str | None]] = {}
@@ -305,8 +307,9 @@ class HostController:
         touched = self.wiring.update(changed)
         joints = joints_of(self.names, self.datapaths)
         ready = self.datapaths.ports.keys() & self._effects.senders.keys()
-        if touched or joints != self._joints or not ready <= self._started:
-            self._joints = joints
+        silenced = self.wiring.silenced()
+        if touched or (joints, silenced) != (self._joints, self._silenced) or not ready <= self._started:
+            self._joints, self._silenced = joints, silenced
             self._compile(touched, joints, ready)
         self._tag(touched)
         self._say(changed)

@@ -64,8 +64,13 @@ class Wiring:
             physical=dict(physical or {}),
             networks=dict(self._networks),
             ports=dict(self._ports),
-            dead=dict(self._dead),
+            dead={**self.silenced(), **self._dead},
         )
+
+    def silenced(self) -> dict[str, DeadPort]:
+        """Devices that are kept from sending although they are none of ours, because they have the dead VLAN."""
+        devices, ofports = self._table.silenced, self._table.ofports
+        return {name: DeadPort(name, ofports[name]) for name in devices if name in ofports}
 
     def reason(self, verdict: Verdict) -> str | None:
         """Why a device does not carry its port's traffic, as far as binding and local VLANs go."""

@@ -47,7 +47,7 @@ class AllocationPolicy:
 
 @dataclass(frozen=True)
 class SegmentKey:
-    """What the schema's index on Segment holds unique.
+    """A segment.
 
     :param physical_network: empty for tunnels
     :param segmentation_id: 0 for flat
@@ -56,6 +56,11 @@ class SegmentKey:
     network_type: NetworkType
     physical_network: str
     segmentation_id: int
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What the schema's index on Segment holds unique: br-tun tells networks apart by the tunnel id alone."""
+        return self.physical_network, self.segmentation_id
 
     def __str__(self) -> str:
         where = f" on {self.physical_network}" if self.physical_network else ""

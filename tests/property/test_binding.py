@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.local_vlans import DEAD_VLAN
-from apps.pipeline import BridgeRole
 from controller.binding import BindingTable, Device, Verdict
 from controller.host_controller import unwirable
 from controller.tagging import DEAD
@@ -216,8 +215,8 @@ def test_a_port_is_bound_once_and_every_device_is_accounted_for(history: list[li
                 assert (name in view.dead) == (verdict.ofport is not None)
     wanted = {name for name, device in host.table.devices.items() if device.iface_id is not None}
     assert seen == wanted == host.wiring.tags.keys() | waiting
-    assert view.dead.keys() <= wanted
-    assert view.bridges == {"br-int": BridgeRole.INTEGRATION, "br-tun": BridgeRole.TUNNEL}
+    assert view.dead.keys() <= wanted | host.table.silenced
+    assert view.bridges == BRIDGES
 
 
 @given(_histories(rivals=True))

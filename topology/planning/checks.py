@@ -9,7 +9,6 @@ import ipaddress
 import itertools
 from collections.abc import Iterable, Mapping
 
-from topology.allocation import SegmentKey
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
 from topology.planning.targets import segment_of
@@ -33,18 +32,18 @@ def check_overlaps(path: str, network: Network, paths: Paths) -> None:
 
 
 def check_segments(networks: Iterable[Network], paths: Paths) -> None:
-    """No two networks may have one segment.
+    """No two networks may have one segment, nor two encapsulations one tunnel id.
 
     :param networks: all, those that the document does not name first
     :raises DocumentError: two elements have one
     :raises ConflictError: a network that the document does not name has it
     """
-    owners: dict[SegmentKey, Network] = {}
+    owners: dict[tuple[str, int], Network] = {}
     for network in networks:
         key = segment_of(network)
         if key is None:
             continue
-        owner = owners.setdefault(key, network)
+        owner = owners.setdefault(key.place, network)
         if owner is not network:
             attribute = "provider:segmentation_id" if key.segmentation_id else "provider:physical_network"
             raise _taken(

@@ -254,6 +254,8 @@ class Lab:
             made.append(controller)
         for controller in made:
             controller.wait_ready()
+            if not check:
+                continue
             wait_until(
                 lambda ovs=controller.host.ovs: "br-int" in ovs.vsctl("list-br").split(),  # type: ignore[misc]
                 20.0,
