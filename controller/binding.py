@@ -46,6 +46,11 @@ class Device:
         """True when this controller, or Neutron's agent, wired it and did not take that back."""
         return self.tag is not None and self.tag != DEAD_VLAN and "net_uuid" in self.other_config
 
+    @property
+    def was_detached(self) -> bool:
+        """True when it was wired, and was given the dead VLAN because its ``iface-id`` was taken away."""
+        return self.tag == DEAD_VLAN and "net_uuid" in self.other_config
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -96,7 +101,7 @@ class BindingTable:
         self.ofports: dict[str, int] = {}
         self.verdicts: dict[str, tuple[Verdict, ...]] = {}
         self.silenced: set[str] = set()
-        """Devices without an ``iface-id`` that have the dead VLAN: somebody wants them to be kept quiet."""
+        """Devices that were on a network and lost their ``iface-id``: they are kept quiet."""
         self._unwirable = unwirable
         self._by_port: dict[str, set[str]] = {}
         self._by_network: dict[str, set[str]] = {}
@@ -119,7 +124,7 @@ class BindingTable:
         self.silenced.discard(name)
         if device is None:
             return
-        if device.iface_id is None and device.tag == DEAD_VLAN:
+        if device.iface_id is None and device.was_detached:
             self.silenced.add(name)
         self.devices[name] = device
         if device.iface_id is not None:

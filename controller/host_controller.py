@@ -22,7 +22,7 @@ from controller.openflow.sender import Synced
 from controller.openflow.session import Session
 from controller.openflow.wire_messages import PortDesc
 from controller.outcome import Outcomes
-from controller.tagging import DEAD, Tagging
+from controller.tagging import Tagging, detached
 from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
 from controller.wiring import Wiring
@@ -213,9 +213,10 @@ class HostController:
         self.table.set_device(name, device, fresh=fresh)
         if device is None and old is not None:
             self._tag_sent.pop(old.port_name, None)
-        if device is not None and device.iface_id is None and device.was_wired:
+        lost = old is not None and old.iface_id is not None and device is not None and device.iface_id is None
+        if lost and device.was_wired:
             LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
-            self._effects.tag({device.port_name: DEAD})
+            self._effects.tag({device.port_name: detached(device.other_config)})
 
     def _topology(self, batch: TopologyBatch) -> None:
         if batch.complete:

@@ -33,6 +33,14 @@ DEAD = Tagging(DEAD_VLAN)
 """A device that is not bound."""
 
 
+def detached(other_config: Mapping[str, str]) -> Tagging:
+    """What the Port of a device says whose ``iface-id`` was taken away: dead, and still whose it was.
+
+    That is what tells it from a device that an operator put into the dead VLAN, which is none of our business.
+    """
+    return Tagging(DEAD_VLAN, tuple((key, other_config[key]) for key in WIRING_KEYS if key in other_config))
+
+
 def wired(network: Network, vlan: int) -> Tagging:
     """What the Port of a device bound to a network says, with the keys and spellings of Neutron's agent."""
     values = {

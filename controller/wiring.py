@@ -68,7 +68,7 @@ class Wiring:
         )
 
     def silenced(self) -> dict[str, DeadPort]:
-        """Devices that are kept from sending although they are none of ours, because they have the dead VLAN."""
+        """Devices that are kept from sending because they were taken off their network."""
         devices, ofports = self._table.silenced, self._table.ofports
         return {name: DeadPort(name, ofports[name]) for name in devices if name in ofports}
 

@@ -318,7 +318,10 @@ def test_a_deleted_host_leaves_nothing_and_its_ports_are_free(
     h2 = Host("h2", ("192.0.2.2",), ("gre",), instance=I2)
     me.database.register(H1)
     me.database.register(h2)
-    assert other.next().merge(other.next()).hosts == {"h1": H1, "h2": h2}
+    batch = other.next()
+    while len(batch.hosts) < 2:  # one batch or two, as the server happened to tell
+        batch = batch.merge(other.next())
+    assert batch.hosts == {"h1": H1, "h2": h2}
 
     assert other.database.delete_host("h1")
     batch = me.next()
