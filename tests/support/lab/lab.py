@@ -142,6 +142,8 @@ class Lab:
         self._running.pop(host.name).close()
         self.controllers.pop(host.name, None)
         del self.hosts[host.name]
+        # The kernel takes the ends of a namespace's links away some time after the namespace; their names are free now.
+        self.fabric.ip(f"link del u-{host.name}", f"link del t-{host.name}")
         host.namespace.delete()
         shutil.rmtree(host.directory)
 
