@@ -305,21 +305,12 @@ def test_output_that_cannot_be_written() -> None:
     assert (done.returncode, done.stderr) == (1, "tunbridge: No space left on device\n")
 
 
-def _hear_ctrl_c() -> None:
-    """What runs in the background of a shell, as a test run may, is born deaf to it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_is_clean(host: Host) -> None:
     host.start(STATE)
-    command = [sys.executable, "-m", "controller.cli", "--config-file", host.config_file, "flows", "br-slow"]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=_hear_ctrl_c,
-    ) as process:
+    # What runs in the background of a shell, as a test run may, is born deaf to it.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "controller.cli"]
+    command += ["--config-file", host.config_file, "flows", "br-slow"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         time.sleep(1.5)  # until it waits for the answer
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
