@@ -7,7 +7,7 @@ and does no I/O, so that every order of events can be tried by a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from apps.local_vlans import DEAD_VLAN
@@ -175,10 +175,6 @@ class BindingTable:
             self.ports[port_id] = port
             self._by_network.setdefault(port.network_id, set()).add(port_id)
         self._dirty.add(port_id)
-
-    def recheck(self, port_ids: Iterable[str]) -> None:
-        """Decide these ports anew, because something changed that the table does not see."""
-        self._dirty.update(port_ids)
 
     # -- what follows --------------------------------------------------------------------------------------------------
 
