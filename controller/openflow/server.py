@@ -66,6 +66,7 @@ class Server:
         while not self._stopping:
             try:
                 sock, address = self._sock.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except TimeoutError:
                 continue
             except OSError as error:

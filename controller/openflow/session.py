@@ -133,7 +133,6 @@ class Session:
         """Serve the connection until it ends; returns when it has."""
         reason = "closed by the peer"
         try:
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._send(wire_messages.hello(self._xid()))
             while not self._closed:
                 data = self._receive()
