@@ -82,6 +82,16 @@ class PrivateOvs:
         """The files that ovsdb-server and ovs-vswitchd write to."""
         return self.directory / "ovsdb-server.log", self.directory / "ovs-vswitchd.log"
 
+    @property
+    def vswitchd_pid(self) -> int:
+        """Process id of ovs-vswitchd.
+
+        :raises ProcessError: it does not run
+        """
+        if self._vswitchd is None:
+            raise ProcessError(f"ovs-vswitchd of {self.directory} does not run")
+        return self._vswitchd.pid
+
     def start(self) -> None:
         """Start both daemons; returns when both answer.
 

@@ -1,4 +1,6 @@
-"""What the tests with real packets share: reports of failures that show the logs of all processes of the lab."""
+"""What the tests with real packets share: reports of failures that show the logs of all processes of the lab, and a
+table of what faults cost.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,28 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.lab import Lab
 
 _LINES = 25  # of each log
+_FAULTS = pytest.StashKey[FaultReport]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FAULTS] = FaultReport()
+
+
+@pytest.fixture(scope="session")
+def fault_report(pytestconfig: pytest.Config) -> FaultReport:
+    """Takes what a fault cost; it is printed at the end of the run."""
+    return pytestconfig.stash[_FAULTS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash[_FAULTS].lines():
+        terminalreporter.section("what faults cost")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)
