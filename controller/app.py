@@ -97,8 +97,9 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         address = f"[{ovs.of_listen_address}]" if ":" in ovs.of_listen_address else ovs.of_listen_address
         layout = BridgeLayout(names, f"tcp:{address}:{ovs.of_listen_port}", ovs.datapath_type)
         self._vswitch = VSwitch(ovs.ovsdb_connection, layout)
-        host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology)
-        self._control = ControlServer(config.control_socket, host.handlers())
+        self.host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology)
+        """What can be told of this host."""
+        self._control = ControlServer(config.control_socket, self.host.handlers())
         self._registration = Registration(
             topology,
             this_host(config),

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import sys
+from functools import partial
+from io import TextIOWrapper
+from typing import cast
 
 from topology.errors import ConfigError
 
@@ -45,13 +49,24 @@ class LineFormatter(logging.Formatter):
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """A file that logrotate may move away; a record that cannot be written never fails its caller."""
+    """A file that logrotate may move away; a record that cannot be written never fails its caller.
+
+    It names guests and networks: whatever the umask, it is made for its owner and the group that reads logs alone.
+    """
+
+    def _open(self) -> TextIOWrapper:
+        opened = partial(open, self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors)
+        return cast(TextIOWrapper, opened(opener=_for_owner_and_group))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             super().emit(record)
         except OSError:
             self.handleError(record)
+
+
+def _for_owner_and_group(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
 
 
 def configure(debug: bool, log_file: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -9,13 +10,19 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from controller.config import Config
+from topology.errors import TunbridgeError
 
 if TYPE_CHECKING:
     from topology.ovsdb.server import EmbeddedServer
 
 LOG = logging.getLogger(__name__)
 
-EXIT_OK, EXIT_DIED = 0, 1
+EXIT_OK, EXIT_REFUSED, EXIT_DIED = 0, 1, 70
+"""Stopped by a signal; an error that a restart does not mend; a defect (EX_SOFTWARE of sysexits.h), which it does.
+
+The second is what every command ends with after its one line of error, so the crash has the number of its own: Python's
+own status after an exception that nobody caught is 1 too, which is why none gets that far.
+"""
 
 
 def _choose_hub() -> None:
@@ -36,18 +43,34 @@ def run(config: Config, *, embedded: bool) -> int:
     """Serve this host until SIGTERM or SIGINT.
 
     :param embedded: run the topology database too
-    :returns: exit status: 0 after a signal, 1 when a worker died
+    :returns: exit status: :data:`EXIT_OK` after a signal, :data:`EXIT_REFUSED` when another installation has this
+        host's name or address, :data:`EXIT_DIED` when a part of it died
     :raises TunbridgeError: it could not be started
+    :raises OSError: the machine did not let it start
     """
+    faulthandler.enable()  # a supervisor whose watchdog was not fed sends SIGABRT: all stacks are on stderr then
     _choose_hub()
+    from controller import logs
+
+    logs.configure(config.debug, config.log_file)
+    try:
+        return _serve(config, embedded=embedded)
+    except (TunbridgeError, OSError):
+        raise
+    except Exception:
+        LOG.exception("the controller died")
+        return EXIT_DIED
+
+
+def _serve(config: Config, *, embedded: bool) -> int:
     from os_ken.base.app_manager import AppManager
 
-    from controller import logs
     from controller.app import Tunbridge
+    from controller.supervision import READY, STOPPING, Notifier, Supervision
     from controller.workers import Workers
     from topology.ovsdb.database import TopologyDatabase
 
-    logs.configure(config.debug, config.log_file)
+    notifier = Notifier.from_environment()
     workers = Workers()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -67,11 +90,17 @@ def run(config: Config, *, embedded: bool) -> int:
         app.start()
         LOG.info("serving host %s: OpenFlow at %s:%d, topology %s", config.host, config.ovs.of_listen_address,
                  config.ovs.of_listen_port, config.topology_connection)  # fmt: skip
+        notifier.send(READY)
+        if notifier.wanted:
+            workers.spawn("supervision", Supervision(notifier, app.host, workers).run)
         alive = workers.wait()
     finally:
+        notifier.send(STOPPING)
         workers.stop()
         manager.uninstantiate(app.name)
         if server is not None:
             server.stop()
     LOG.info("host %s is left as it is: flows stay", config.host)
-    return EXIT_OK if alive else EXIT_DIED
+    if alive:
+        return EXIT_OK
+    return EXIT_REFUSED if workers.refused else EXIT_DIED

@@ -27,6 +27,8 @@ class Workers:
     """
 
     def __init__(self) -> None:
+        self.refused = False
+        """True when :meth:`fail` has ended the process, not the death of a worker."""
         self._deaths: hub.Queue = hub.Queue()
         self._stopping = False
 
@@ -59,6 +61,7 @@ class Workers:
     def fail(self, reason: str) -> None:
         """End the process because of something that no restart mends."""
         LOG.critical("%s", reason)
+        self.refused = True
         self._deaths.put(reason)
 
     def stop(self) -> None:
@@ -68,7 +71,7 @@ class Workers:
     def wait(self) -> bool:
         """Block until :meth:`stop` is called or a worker dies.
 
-        :returns: False when a worker died
+        :returns: False when a worker died, or :meth:`fail` was called
         """
         while not self._stopping:
             try:

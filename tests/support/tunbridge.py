@@ -48,7 +48,12 @@ class Tunbridge:
     :param check: on exit, fail where the process died by itself, ended with another status than 0, logged a traceback
         or left a process behind. A test that provokes one of these says False.
     :param ready: as a context manager, wait until it answers and has reached its topology database
+    :param environment: variables beside those that we have
+    :param program: module to start; its arguments are those of :mod:`controller.cli`
     """
+
+    prefix: tuple[str, ...] = ()
+    """Put before each command."""
 
     def __init__(
         self,
@@ -58,8 +63,11 @@ class Tunbridge:
         options: Mapping[str, Mapping[str, object]] | None = None,
         check: bool = True,
         ready: bool = True,
+        environment: Mapping[str, str] | None = None,
+        program: str = "controller.cli",
     ) -> None:
         self.ovs = ovs
+        self.program = program
         self.check = check
         self.ready = ready
         self.directory = Path(tempfile.mkdtemp(prefix="tun-", dir="/tmp"))  # unix sockets have short paths only
@@ -67,7 +75,7 @@ class Tunbridge:
         self.config_file = self.directory / "tunbridge.conf"
         self.log = self.directory / "tunbridge.log"
         self.of_port = free_tcp_port()
-        self._env = dict(os.environ) | ({"OSKEN_HUB_TYPE": hub} if hub else {})
+        self._env = dict(os.environ) | ({"OSKEN_HUB_TYPE": hub} if hub else {}) | dict(environment or {})
         self._process: ChildProcess | None = None
         self._killed = False  # and so without a chance to end its own children
         self._write_config(options or {})
@@ -127,7 +135,7 @@ class Tunbridge:
         assert self._process is None, "tunbridge runs already"
         self._killed = False
         self._process = ChildProcess(
-            [sys.executable, "-m", "controller.cli", "run", "--config-file", str(self.config_file)],
+            [*self.prefix, sys.executable, "-m", self.program, "run", "--config-file", str(self.config_file)],
             name="tunbridge",
             log=self.log,
             env=self._env | {"PYTHONFAULTHANDLER": "1"},
@@ -141,6 +149,12 @@ class Tunbridge:
         process, self._process = self._process, None
         self._killed = signum == signal.SIGKILL
         return process.stop(signum)
+
+    def wait_ended(self, timeout: float = 20.0) -> int:
+        """Wait until the process ends by itself; its exit status."""
+        assert self._process is not None, "tunbridge does not run"
+        process, self._process = self._process, None
+        return process.wait(timeout)
 
     def kill9(self) -> None:
         """End the process without a chance to clean up; its topology database server outlives it."""
@@ -185,7 +199,7 @@ class Tunbridge:
         :param statuses: exit statuses that are as expected
         """
         done = subprocess.run(
-            [sys.executable, "-m", "controller.cli", "--config-file", str(self.config_file), *args],
+            [*self.prefix, sys.executable, "-m", "controller.cli", "--config-file", str(self.config_file), *args],
             cwd=ROOT,
             env=self._env,
             capture_output=True,

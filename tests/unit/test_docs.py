@@ -144,7 +144,7 @@ def test_the_page_of_commands_has_all_options(path: str) -> None:
 
 def test_exit_statuses_are_those_of_the_program() -> None:
     """docs/commands.md has each exit status once."""
-    statuses = {main.EXIT_OK, main.EXIT_DIED}
+    statuses = {main.EXIT_OK, main.EXIT_REFUSED, main.EXIT_DIED}
     statuses |= {cli.EXIT_ERROR, cli.EXIT_USAGE, cli.EXIT_OUT_OF_SYNC, cli.EXIT_INTERRUPTED}
     described = re.findall(r"^\| (\d+) \|", _sections(COMMANDS)["Exit status"], re.MULTILINE)
     assert [int(status) for status in described] == sorted(statuses)
@@ -178,12 +178,16 @@ def test_configuration_files_shown_are_read(page: Path, tmp_path: Path) -> None:
         config.load([str(tmp_path / "shown.conf")])
 
 
-def test_the_systemd_unit_shown_is_the_example() -> None:
-    """The unit in docs/operations.md is the one in examples/, which can be copied."""
+def test_the_systemd_units_shown_are_those_to_be_copied() -> None:
+    """The units in docs/operations.md are those in packaging/."""
     shown = re.findall(
-        r"^```ini\n(\[Unit\].*?)^```", (ROOT / "docs/operations.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```ini\n(\[Unit\].*?|# For /etc/systemd.*?)^```",
+        (ROOT / "docs/operations.md").read_text(),
+        re.MULTILINE | re.DOTALL,
     )
-    assert shown == [(ROOT / "examples" / "tunbridge.service").read_text()]
+    assert shown == [
+        (ROOT / "packaging" / "systemd" / name).read_text() for name in ("tunbridge.service", "openvswitch.conf")
+    ]
 
 
 # Reasons

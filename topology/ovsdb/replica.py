@@ -28,6 +28,7 @@ from ovsdbapp.backend.ovs_idl.connection import TransactionQueue
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable, TunbridgeError
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges
+from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict
 from topology.ovsdb.transaction import Request
 
@@ -274,5 +275,6 @@ class Replica(Generic[B]):
             LOG.warning("%s at %s: connection lost, trying again until it answers", self.database, self.connection)
             self._said_connected = False
         elif self._said_connected is None and time.monotonic() - self._down_since >= _GRACE_BEFORE_COMPLAINT:
-            LOG.warning("%s at %s: no answer, trying again until there is one", self.database, self.connection)
+            why = obstacle(self.connection)
+            LOG.warning("%s at %s: no answer, trying again until there is one%s", self.database, self.connection, why)
             self._said_connected = False
