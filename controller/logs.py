@@ -11,7 +11,6 @@ import os
 import sys
 from functools import partial
 from io import TextIOWrapper
-from typing import cast
 
 from topology.errors import ConfigError
 
@@ -56,7 +55,7 @@ class _LogFile(logging.handlers.WatchedFileHandler):
 
     def _open(self) -> TextIOWrapper:
         opened = partial(open, self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors)
-        return cast(TextIOWrapper, opened(opener=_for_owner_and_group))
+        return opened(opener=_for_owner_and_group)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
