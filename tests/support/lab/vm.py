@@ -54,6 +54,7 @@ class Vm:
         self.namespace = namespace
         self.nic = nic
         self.host: LabHost | None = None
+        self._cabled: LabHost | None = None
 
     @property
     def network(self) -> LabNetwork:
@@ -75,15 +76,28 @@ class Vm:
 
     # The cable
 
+    def cable(self, host: LabHost) -> None:
+        """Lay the cable to a host and leave it there: from now on it is plugged into that host's switch and no other.
+
+        No network device of the host changes then when it is plugged in or unplugged. For each change of one, an
+        Open vSwitch with the userspace datapath learns its routes anew, and loses tunnel packets for some milliseconds.
+        """
+        assert self.host is None, f"{self.name} is plugged into {self.host}"
+        self._cabled = host
+        self.namespace.ip(f"link set {self.nic.device} netns {host.namespace.name}")
+        host.namespace.ip(f"link set {self.nic.device} promisc on up")
+
     def plug(self, host: LabHost, **columns: object) -> None:
         """Put the cable into br-int of a host, as a hypervisor does; returns when the port is made.
 
         :param columns: of the Port row, e.g. ``tag=4095``
         """
         assert self.host is None, f"{self.name} is plugged into {self.host} already"
+        assert self._cabled in (None, host), f"{self.name} has its cable at {self._cabled}"
         device = self.nic.device
-        self.namespace.ip(f"link set {device} netns {host.namespace.name}")
-        host.namespace.ip(f"link set {device} up")
+        if self._cabled is None:
+            self.namespace.ip(f"link set {device} netns {host.namespace.name}")
+            host.namespace.ip(f"link set {device} up")
         port = [f"{name}={value}" for name, value in columns.items()]
         ids = [f"external_ids:iface-id={self.nic.port_id}", f'external_ids:attached-mac="{self.nic.mac}"']
         host.ovs.vsctl(
@@ -97,7 +111,8 @@ class Vm:
         assert self.host is not None, f"{self.name} is not plugged in"
         host, self.host = self.host, None
         host.ovs.unplug(self.nic.device)
-        host.namespace.ip(f"link set {self.nic.device} netns {self.namespace.name}")
+        if self._cabled is None:
+            host.namespace.ip(f"link set {self.nic.device} netns {self.namespace.name}")
 
     def move(self, host: LabHost) -> None:
         """Plug it into another host."""
