@@ -1,23 +1,23 @@
 """Listens for OpenFlow connections and keeps a bound on how many may be there.
 
 Connections that have not shown a datapath id of ours are cheap to make and worth nothing: when there are too many of
-them the oldest goes, so that the bridges of this host, which need some milliseconds, always get in.
+them the oldest goes, so that the bridges of this host, which need some milliseconds, always get in. None goes before it
+had that time: when they come faster than that, they wait.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import time
 
 from os_ken.lib import hub
 
+from controller.openflow.limits import GRACE, MAX_STRANGERS
 from controller.openflow.session import Listener, Session, Timeouts
 from topology.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
-
-MAX_STRANGERS = 64
-"""Connections without an accepted datapath that may be open at once."""
 
 _BACKLOG = 256
 _PAUSE_AFTER_ERROR = 0.2
@@ -75,6 +75,7 @@ class Server:
                     hub.sleep(_PAUSE_AFTER_ERROR)
                 continue
             self._take(sock, f"{address[0]}:{address[1]}")
+            hub.sleep(0)  # while connections wait, accept() of a green socket lets nobody else run
         self._sock.close()
 
     def stop(self) -> None:
@@ -84,13 +85,22 @@ class Server:
             session.close()
 
     def _take(self, sock: socket.socket, peer: str) -> None:
+        self._make_room()
         session = Session(sock, peer, self._timeouts, self._listener)
-        while len(self._strangers) >= MAX_STRANGERS:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
-            oldest.close(f"{MAX_STRANGERS} connections have not shown a datapath id of this host; this one was first")
         self._strangers[session] = None
         hub.spawn(self._run, session)
+
+    def _make_room(self) -> None:
+        while len(self._strangers) >= MAX_STRANGERS and not self._stopping:
+            oldest = min(list(self._strangers), key=lambda session: session.connected_at, default=None)
+            if oldest is None:
+                return
+            left = oldest.connected_at + GRACE - time.monotonic()
+            if left > 0:
+                hub.sleep(left)
+                continue
+            self._strangers.pop(oldest, None)
+            oldest.close(f"{MAX_STRANGERS} connections have not shown a datapath id of this host; this one was first")
 
     def accepted(self, session: Session) -> None:
         """A session turned out to be a bridge of this host."""

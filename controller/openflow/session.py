@@ -1,8 +1,8 @@
 """One OpenFlow connection: the handshake, liveness, requests and their answers.
 
 No byte reaches a decoder before its framing and every inner length are checked. What a peer can make us hold is one
-message and the answer to one request; everything else is passed on at once or dropped. Nothing here knows what bridges
-or flows are for.
+message and the answer to one request; everything else is passed on at once or dropped, at a pace that leaves the
+processor to others (:mod:`controller.openflow.limits`). Nothing here knows what bridges or flows are for.
 """
 
 from __future__ import annotations
@@ -12,19 +12,31 @@ import itertools
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from os_ken.lib import hub
 
 from controller.openflow import wire_bundles, wire_flows, wire_messages
 from controller.openflow.framing import Framer, validate
+from controller.openflow.limits import (
+    CHUNK,
+    MAX_PORTS,
+    MAX_UNASKED_ERRORS,
+    RECEIVE_BUFFER,
+    STRANGER_BYTES,
+    STRANGER_CHUNK,
+    STRANGERS_LOG,
+    Pace,
+)
+from controller.openflow.request import Outcome, Request
 from controller.openflow.wire_constants import (
     MAX_XID,
     OFP_VERSION,
     OFPMP_FLOW,
     OFPMPF_REPLY_MORE,
+    BundleControlType,
     MessageType,
     PortReason,
 )
@@ -38,12 +50,8 @@ LOG = logging.getLogger(__name__)
 PROBE_INTERVAL = 5.0
 """Seconds of silence after which a peer is asked whether it lives; as long again without a word, and it is dead."""
 
-_CHUNK = 65536
-_MAX_PORTS = 65536
-"""Ports that Open vSwitch can have on a bridge."""
-
-_MAX_ANSWER = 256 * 1024 * 1024
-"""Bytes of one multipart answer: some million flows."""
+_SOON = 0.001
+"""Seconds to wait for bytes when the time is over already: what has come by now still counts."""
 
 
 @dataclass(frozen=True)
@@ -74,33 +82,6 @@ class Listener(Protocol):
         """The connection is over; follows ``identified`` exactly once."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a bundle.
-
-    :param applied: the switch committed it
-    :param refused: position of a flow-mod in the bundle → the switch's error; None → an error that names none of them
-    """
-
-    applied: bool
-    refused: Mapping[int | None, str]
-
-
-@dataclass
-class _Request:
-    """A request that waits for its answer."""
-
-    first_xid: int
-    last_xid: int
-    done: hub.Queue = field(default_factory=lambda: hub.Queue())
-    answers: list[bytes] = field(default_factory=list)
-    size: int = 0
-    errors: list[ErrorMessage] = field(default_factory=list)
-
-    def concerns(self, xid: int) -> bool:
-        return (xid - self.first_xid & MAX_XID) <= (self.last_xid - self.first_xid & MAX_XID)
-
-
 class Session:
     """A connection from a switch.
 
@@ -117,15 +98,21 @@ class Session:
         self._listener = listener
         self._framer = Framer()
         self._xids = itertools.count(1)
+        self._pace = Pace()
         self._sending = hub.Semaphore(1)
         self._requesting = hub.Semaphore(1)
-        self._request: _Request | None = None
+        self._request: Request | None = None
         self._ports_xid: int | None = None
+        self._ports_due = 0.0  # when the list of ports has to be there that ``_ports_xid`` asked for
         self._ports: list[PortDesc] = []
+        self._unread = STRANGER_BYTES
+        self._unasked_errors = 0
         self._greeted = False
+        self._silence_ends = 0.0  # when an accepted peer has been silent for too long
         self._probed = False
         self._accepted = False
         self._closed = False
+        self._readable: hub.Queue = hub.Queue()  # gets something when a peer of whom enough was read may be read on
 
     # -- the connection's own thread -----------------------------------------------------------------------------------
 
@@ -133,17 +120,14 @@ class Session:
         """Serve the connection until it ends; returns when it has."""
         reason = "closed by the peer"
         try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             self._send(wire_messages.hello(self._xid()))
             while not self._closed:
                 data = self._receive()
-                if data is None:
-                    continue
-                if not data:
+                if data == b"":
                     break
-                for message in self._framer.feed(data):
-                    validate(message)
-                    self._dispatch(message)
-                hub.sleep(0)  # a green thread whose socket always has bytes would never let another run
+                self._take(data or b"")
+                self._check_time()
         except OpenFlowError as error:
             reason = str(error)
         except OSError as error:
@@ -153,8 +137,7 @@ class Session:
 
     def _end(self, reason: str) -> None:
         if not self._closed:  # else whoever closed it has said why
-            level = logging.INFO if self._accepted else logging.WARNING
-            LOG.log(level, "OpenFlow connection of %s ended: %s", self.name, reason)
+            self._log("OpenFlow connection of %s ended: %s", self.name, reason)
         self.close()
         self._sock.close()
         request = self._request
@@ -163,27 +146,71 @@ class Session:
         if self.datapath_id is not None:
             self._listener.closed(self)
 
-    def _receive(self) -> bytes | None:
-        """Bytes, or None when the peer was silent and may go on being so."""
+    def _log(self, text: str, *args: object) -> None:
         if self._accepted:
-            self._sock.settimeout(PROBE_INTERVAL)
+            LOG.info(text, *args)
         else:
-            left = self.connected_at + self._timeouts.connect - time.monotonic()
-            if left <= 0:
-                raise RequestTimeout(self._handshake_failure())
-            self._sock.settimeout(left)
-        try:
-            data = self._sock.recv(_CHUNK)
-        except TimeoutError:
-            if not self._accepted:
-                raise RequestTimeout(self._handshake_failure()) from None
-            if self._probed:
-                raise RequestTimeout(f"no answer to an echo request within {PROBE_INTERVAL:g} s") from None
-            self._probed = True
-            self._send(wire_messages.echo_request(self._xid()))
+            STRANGERS_LOG.warning(text, *args)
+
+    def _receive(self) -> bytes | None:
+        """Bytes, or None when none came for as long as there is nothing else to do."""
+        if not self._accepted and self._unread <= 0:
+            with contextlib.suppress(hub.QueueEmpty):
+                self._readable.get(timeout=self._wait())
             return None
-        self._probed = False
+        self._sock.settimeout(self._wait())
+        try:
+            data = self._sock.recv(CHUNK if self._accepted else min(STRANGER_CHUNK, self._unread))
+        except TimeoutError:
+            return None
+        if not self._accepted:
+            self._unread -= len(data)
         return data
+
+    def _take(self, data: bytes) -> None:
+        self._pace.begin()
+        for message in self._framer.feed(data):
+            validate(message)
+            self._silence_ends, self._probed = time.monotonic() + PROBE_INTERVAL, False
+            self._dispatch(message)
+            if self._closed:
+                return
+            self._pace.message(asked=self._asks)
+        self._pace.end(asked=self._asks)
+
+    @property
+    def _asks(self) -> bool:
+        """True while an answer of any size may be on its way."""
+        return self._request is not None or self._ports_xid is not None
+
+    def _wait(self) -> float:
+        """Seconds until :meth:`_check_time` has something to do."""
+        if not self._accepted:
+            due = self.connected_at + self._timeouts.connect
+        elif self._ports_xid is not None:
+            due = min(self._silence_ends, self._ports_due)
+        else:
+            due = self._silence_ends
+        return max(due - time.monotonic(), _SOON)
+
+    def _check_time(self) -> None:
+        """Give up a peer that takes too long; called when all that it has sent is read, or enough of it.
+
+        :raises RequestTimeout: it has taken too long
+        """
+        now = time.monotonic()
+        if not self._accepted:
+            if now >= self.connected_at + self._timeouts.connect:
+                raise RequestTimeout(self._handshake_failure())
+            return
+        if self._ports_xid is not None and now >= self._ports_due:
+            raise RequestTimeout(f"no list of ports within {self._timeouts.request:g} s ([ovs] of_request_timeout)")
+        if now < self._silence_ends:
+            return
+        if self._probed:
+            raise RequestTimeout(f"no answer to an echo request within {PROBE_INTERVAL:g} s")
+        self._silence_ends, self._probed = now + PROBE_INTERVAL, True
+        self._send(wire_messages.echo_request(self._xid()))
 
     def _handshake_failure(self) -> str:
         seconds = f"within {self._timeouts.connect:g} s ([ovs] of_connect_timeout)"
@@ -237,12 +264,12 @@ class Session:
         if wire_messages.multipart_type(message) == OFPMP_FLOW:
             self._answer(message, more=bool(int.from_bytes(message[10:12], "big") & OFPMPF_REPLY_MORE))
             return
-        reply = wire_messages.decode_port_desc_reply(message)
-        if reply.xid != self._ports_xid:
+        if self._ports_xid is None or wire_messages.decode_header(message).xid != self._ports_xid:
             return
+        reply = wire_messages.decode_port_desc_reply(message)
         self._ports += reply.ports
-        if len(self._ports) > _MAX_PORTS:
-            raise OpenFlowError(f"a bridge with more than {_MAX_PORTS} ports cannot be")
+        if len(self._ports) > MAX_PORTS:
+            raise OpenFlowError(f"a bridge with more than {MAX_PORTS} ports cannot be")
         if not reply.more:
             self._ports_xid = None
             self._listener.ports(self, tuple(self._ports))
@@ -250,24 +277,20 @@ class Session:
 
     def _error(self, error: ErrorMessage) -> None:
         request = self._request
-        if request is None or not request.concerns(error.xid):
-            LOG.warning("%s refused message %#x: %s", self.name, error.xid, describe_error(error))
+        if request is not None and request.concerns(error.xid):
+            request.take_error(error)
             return
-        request.errors.append(error)
-        if error.xid == request.last_xid:
-            request.done.put(None)
+        if not self._accepted:
+            raise OpenFlowError(f"it refused message {error.xid:#x}: {describe_error(error)}")
+        LOG.warning("%s refused message %#x: %s", self.name, error.xid, describe_error(error))
+        self._unasked_errors += 1
+        if self._unasked_errors >= MAX_UNASKED_ERRORS:
+            raise OpenFlowError(f"{MAX_UNASKED_ERRORS} errors were about nothing that was asked")
 
     def _answer(self, message: bytes, *, more: bool) -> None:
         request = self._request
-        xid = wire_messages.decode_header(message).xid
-        if request is None or not request.concerns(xid):
-            return
-        request.size += len(message)
-        if request.size > _MAX_ANSWER:
-            raise OpenFlowError(f"an answer is larger than {_MAX_ANSWER} bytes")
-        request.answers.append(message)
-        if xid == request.last_xid and not more:
-            request.done.put(None)
+        if request is not None and request.concerns(wire_messages.decode_header(message).xid):
+            request.take_answer(message, more=more)
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -278,15 +301,21 @@ class Session:
         :raises OpenFlowError: the connection ended
         """
         self.name = f"{name} (datapath {self.datapath_id or 0:016x} at {self.peer})"
+        xid, now = self._xid(), time.monotonic()
+        self._silence_ends = now + PROBE_INTERVAL
+        self._ports_due = now + self._timeouts.request
+        self._ports_xid = xid
         self._accepted = True
-        self._ports_xid = self._xid()
-        self._send(wire_messages.port_desc_request(self._ports_xid))
+        self._readable.put(None)
+        self._send(wire_messages.port_desc_request(xid))
 
     def close(self, reason: str | None = None) -> None:
         """End the connection; its thread then says :meth:`Listener.closed`. May be called more than once."""
         if reason is not None and not self._closed:
-            LOG.warning("closing the OpenFlow connection of %s: %s", self.name, reason)
+            log = LOG if self._accepted else STRANGERS_LOG
+            log.warning("closing the OpenFlow connection of %s: %s", self.name, reason)
         self._closed = True
+        self._readable.put(None)
         with contextlib.suppress(OSError):  # the peer may have been faster
             self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -297,10 +326,15 @@ class Session:
         """
         with self._requesting:
             xid = self._xid()
-            request = self._exchange(wire_flows.flow_stats_request(xid), xid, xid)
+            request = Request(xid, xid, MessageType.OFPT_MULTIPART_REPLY)
+            self._exchange(wire_flows.flow_stats_request(xid), request)
         if request.errors:
             raise OpenFlowError(f"{self.name} refused to list its flows: {describe_error(request.errors[0])}")
-        return [flow for answer in request.answers for flow in wire_flows.decode_flow_stats_reply(answer).flows]
+        flows: list[InstalledFlow] = []
+        for answer in request.answers:
+            flows += wire_flows.decode_flow_stats_reply(answer).flows
+            hub.sleep(0)  # an answer has some hundred flows, and there can be thousands of answers
+        return flows
 
     def commit(self, flow_mods: Iterable[Callable[[int], bytes]]) -> Outcome:
         """Apply flow-mods in one atomic bundle (ONF EXT-230), and wait until the switch has done so.
@@ -314,18 +348,20 @@ class Session:
             messages = [make(self._xid()) for make in flow_mods]
             last = self._xid()
             bundle = wire_bundles.bundle(first, messages, open_xid=first, commit_xid=last)
-            request = self._exchange(bundle, first, last)
+            request = Request(first, last, MessageType.OFPT_EXPERIMENTER)
+            self._exchange(bundle, request)
         refused = {}
         for error in request.errors:
             position = (error.xid - first & MAX_XID) - 1
             refused[position if 0 <= position < len(messages) else None] = describe_error(error)
-        committed = any(wire_messages.decode_header(answer).xid == last for answer in request.answers)
+        replies = [wire_bundles.decode_bundle_control(answer) for answer in request.answers]
+        committed = any((reply.xid, reply.type) == (last, BundleControlType.COMMIT_REPLY) for reply in replies)
         return Outcome(committed, refused)
 
-    def _exchange(self, message: bytes, first_xid: int, last_xid: int) -> _Request:
+    def _exchange(self, message: bytes, request: Request) -> None:
         if self._closed:
             raise OpenFlowError(f"the connection of {self.name} is closed")
-        request = self._request = _Request(first_xid, last_xid)
+        self._request = request
         try:
             self._send(message)
             error = request.done.get(timeout=self._timeouts.request)
@@ -338,13 +374,21 @@ class Session:
             self._request = None
         if error is not None:
             raise error
-        return request
 
     def _send(self, message: bytes) -> None:
+        deadline = time.monotonic() + self._timeouts.request
+        rest = memoryview(message)
         with self._sending:
-            self._sock.settimeout(self._timeouts.request)
             try:
-                self._sock.sendall(message)
+                # Not sendall(): that of a green socket waits anew for each part, so that a peer which takes a byte now
+                # and then would hold us for ever.
+                while rest:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError("timed out")
+                    self._sock.settimeout(left)
+                    with contextlib.suppress(TimeoutError):  # the receiving thread may have set its own, shorter time
+                        rest = rest[self._sock.send(rest) :]
             except OSError as error:
                 self.close(f"sending failed: {error}")
                 raise OpenFlowError(f"sending to {self.name} failed: {error}") from None
