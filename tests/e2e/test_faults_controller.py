@@ -10,10 +10,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.support.lab.fault_lab import Churn, FaultLab
 from tests.support.lab.fault_report import FaultReport
+from tests.support.lab.host import LabHost
+from tests.support.lab.networks import Nic, topology_document
 from tests.support.lab.probe import Probe, Result
+from tests.support.ovs import Device
+from tests.support.waiting import wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -83,3 +88,99 @@ def test_kills_during_churn(lab: FaultLab, fault_report: FaultReport, kills: int
     assert lab.rows(host) == rows
     assert churn.changes > kills
     fault_report.add(f"{kills} kills at random, {churn.changes} devices plugged and unplugged", result, slowest)
+
+
+# At chosen moments
+
+
+def apply_ports(lab: FaultLab, nics: list[Nic]) -> None:
+    """Make the topology have ports of the red network beside those that it has."""
+    path = lab.directory / "more.yaml"
+    path.write_text(yaml.safe_dump(topology_document([nics[0].network], nics)))
+    lab.tunbridge("apply", str(path))
+
+
+def red_nics(lab: FaultLab, numbers: range) -> list[Nic]:
+    """What makes devices ports of the red network; the topology does not know of them yet."""
+    network = lab.staying["red"][0].network
+    return [Nic(network, f"fa:16:3e:01:00:{number:02x}", ()) for number in numbers]
+
+
+def unsent(host: LabHost, port: int) -> int:
+    """Bytes that wait in a host's OpenFlow connections until its switch reads."""
+    lines = host.namespace.run("ss", "-Htn", "state", "established", "sport", "=", f":{port}").splitlines()
+    return sum(int(line.split()[1]) for line in lines)
+
+
+@pytest.fixture
+def short_buffers(lab: FaultLab) -> Iterator[None]:
+    """The OpenFlow connections of h1 hold some KiB: what remains of a longer bundle waits in the controller."""
+    namespace, keys = lab.controller.host.namespace, ("net/ipv4/tcp_rmem", "net/ipv4/tcp_wmem")
+    usual = {key: namespace.run("cat", f"/proc/sys/{key}") for key in keys}
+    for key in keys:
+        namespace.sysctl(key, "4096 4096 4096")
+    lab.controller.restart()
+    lab.settle(lab.controller)
+    yield
+    for key, value in usual.items():
+        namespace.sysctl(key, value)
+
+
+def test_kill_in_the_middle_of_a_bundle(lab: FaultLab, fault_report: FaultReport, short_buffers: None) -> None:
+    """With all tags committed and half of the flows sent: none of them is in place, and after the start all are."""
+    controller, host = lab.controller, lab.controller.host
+    nics = red_nics(lab, range(100))
+    apply_ports(lab, nics)
+    host.ovs.plug_many([Device(nic.device) for nic in nics])  # nobody's yet
+    lab.settle(controller)
+    tables, rows = lab.tables(host), lab.rows(host)
+    vlan = rows[lab.staying["red"][0].nic.device][0]
+    ids = [("--", "set", "Interface", nic.device, f"external_ids:iface-id={nic.port_id}") for nic in nics]
+    with Probe(lab, lab.streams()) as probe:
+        with host.ovs.frozen_vswitchd():
+            host.ovs.vsctl("--no-wait", *(word for command in ids for word in command))
+            wait_until(lambda: unsent(host, controller.of_port) > 2000, 10, "a bundle is under way")
+            wait_until(lambda: all(host.ovs.tags()[nic.device] == vlan for nic in nics), 10, "the tags are committed")
+            controller.kill9()
+        wait_until(lambda: not unsent(host, controller.of_port), 10, "the switch has read what was sent")
+        assert lab.tables(host)["br-tun"] == tables["br-tun"]
+        began = time.monotonic()
+        controller.start()
+        full_sync = lab.settle(controller) - began
+        result = probe.stop()
+    nothing_happened(result)
+    assert all(controller.device(nic.device)["status"] == "ACTIVE" for nic in nics)
+    assert lab.rows(host) == rows
+    fault_report.add("kill −9 in the middle of a bundle, with the switch frozen", result, full_sync)
+    host.ovs.unplug(*(nic.device for nic in nics))
+    lab.settle(controller)
+    assert lab.tables(host) == tables
+
+
+def test_kill_between_flows_and_tag(lab: FaultLab, fault_report: FaultReport) -> None:
+    """The switch has a port's flows and the local database does not have its tag: the device is quiet until it has."""
+    controller, host = lab.controller, lab.controller.host
+    tables, rows = lab.tables(host), lab.rows(host)
+    (nic,) = red_nics(lab, range(100, 101))
+    host.ovs.plug_many([Device(nic.device, nic.port_id)])
+    controller.wait_device(nic.device, status="DOWN")
+    lab.settle(controller)
+    quiet = f"in_port={host.ovs.ofport(nic.device)} actions=drop"
+    with Probe(lab, lab.streams()) as probe:
+        with host.ovs.frozen_ovsdb_server():
+            apply_ports(lab, [nic])
+            wait_until(lambda: nic.mac in str(lab.tables(host)["br-tun"]), 10, "its flow is in place")
+            controller.kill9()
+        assert quiet in str(lab.tables(host)["br-int"])
+        began = time.monotonic()
+        controller.start()
+        full_sync = lab.settle(controller) - began
+        result = probe.stop()
+    nothing_happened(result)
+    controller.wait_device(nic.device, status="ACTIVE")
+    assert quiet not in str(lab.tables(host)["br-int"])
+    assert lab.rows(host) == rows
+    fault_report.add("kill −9 between a port's flows and its tag", result, full_sync)
+    host.ovs.unplug(nic.device)
+    lab.settle(controller)
+    assert lab.tables(host) == tables
