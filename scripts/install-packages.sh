@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that are missing: Open vSwitch, what makes virtual environments for PYTHON, and what makes
-# the network namespaces of the lab.
+# Installs the Debian packages that are missing: Open vSwitch, what makes virtual environments for PYTHON, and what the
+# lab makes its network namespaces and its traffic with.
 #
 # usage: install-packages.sh PYTHON
 #
@@ -14,7 +14,7 @@ for command in ovs-vswitchd ovsdb-server ovsdb-tool ovs-vsctl ovs-ofctl; do
         missing="openvswitch-switch"
     fi
 done
-for pair in ip=iproute2 ping=iputils-ping ethtool=ethtool setpriv=util-linux; do
+for pair in ip=iproute2 ping=iputils-ping ethtool=ethtool iperf3=iperf3 setpriv=util-linux; do
     if ! command -v "${pair%=*}" >/dev/null; then
         missing="$missing ${pair#*=}"
     fi

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.lab.frames import BROADCAST, MULTICAST, Capture, Frame, quiet
 from tests.support.lab.lab import Lab
-from tests.support.lab.traffic import transfer
+from tests.support.lab.traffic import iperf, transfer
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
 
@@ -135,6 +135,15 @@ def test_tcp_both_ways(lab: Lab, name: str, version: int) -> None:
     first, second, *_ = members(lab, name)
     transfer(first, second, 2, version)
     transfer(second, first, 2, version)
+
+
+@pytest.mark.parametrize("name", [*TUNNELS, "vlan", "flat"])
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("reverse", [False, True], ids=["there", "back"])
+def test_iperf3(lab: Lab, name: str, version: int, reverse: bool) -> None:
+    """What is in the sender's buffer when iperf3 has sent all is not counted, hence the half."""
+    first, second, *_ = members(lab, name)
+    assert iperf(first, second, 16, version, reverse=reverse) > 8 * 1024 * 1024
 
 
 # On the wire

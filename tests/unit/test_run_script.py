@@ -94,6 +94,7 @@ PROGRAMS = {
     "ip": "iproute2",
     "ping": "iputils-ping",
     "ethtool": "ethtool",
+    "iperf3": "iperf3",
     "setpriv": "util-linux",
 }
 """What is used, and Debian's package that has it."""

@@ -1,16 +1,50 @@
-"""TCP between two VMs, through the kernels of both."""
+"""TCP between two VMs, through the kernels of both: what arrives, and how a program that people know fares."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
+import subprocess
 import threading
 
 from tests.support.lab.vm import Vm
+from tests.support.waiting import wait_until
 
 _TIMEOUT = 30.0  # seconds
 _CHUNK = 64 * 1024  # bytes
+
+
+def iperf(client: Vm, server: Vm, mebibytes: int, version: int = 4, *, reverse: bool = False) -> int:
+    """Run iperf3(1) between two VMs.
+
+    :param mebibytes: to be sent
+    :param version: of IP
+    :param reverse: from the server to the client
+    :returns: bytes that arrived
+    :raises AssertionError: iperf3 says that it failed
+    """
+    address = server.nic.address(version)
+    listen = ["iperf3", "--server", "--one-off", "--bind", address, "--forceflush"]
+    with server.namespace.inside():
+        serving = subprocess.Popen(listen, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: _listens(server), _TIMEOUT, f"iperf3 listens on {server.name}")
+        with client.namespace.inside():
+            command = ["iperf3", "--client", address, "--bytes", f"{mebibytes}M", "--json"]
+            command += ["--reverse"] if reverse else []
+            result = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
+        report = json.loads(result.stdout)
+        assert result.returncode == 0 and "error" not in report, f"{client.name} to {server.name}: {result.stdout!r}"
+        return int(report["end"]["sum_received"]["bytes"])
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=_TIMEOUT)
+
+
+def _listens(vm: Vm) -> bool:
+    return ":5201 " in vm.namespace.run("ss", "--tcp", "--listening", "--numeric", "--no-header")
 
 
 def transfer(source: Vm, sink: Vm, mebibytes: int, version: int = 4) -> None:
