@@ -25,6 +25,7 @@ from controller.openflow.server import Server
 from controller.openflow.session import Timeouts
 from controller.registration import Registration
 from controller.tagging import Tagging
+from controller.teaching import Teacher
 from controller.tunnels import TunnelOptions
 from controller.version import installed_version
 from controller.vswitch import VSwitch
@@ -37,7 +38,7 @@ from topology.source import PortReport, TopologySource
 LOG = logging.getLogger(__name__)
 
 _STOP = object()
-"""Ends the worker that sets bridges up."""
+"""Ends a worker."""
 
 
 class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
@@ -81,6 +82,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             )
             for name, role in roles(names).items()
         }
+        self._teacher = Teacher(lambda: self._senders[names.tunnel_bridge].session)
         self._tags: BatchWriter[Tagging] = BatchWriter("tag", self._write_tags)
         self._reports: BatchWriter[PortReport] = BatchWriter("state of port", self._write_reports)
         effects = Effects(
@@ -90,6 +92,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             set_up=self._setup_wanted.put,
             register=lambda: self._registration.again(),
             accepted=lambda session: self._server.accepted(session),
+            teach=self._teacher.teach,
         )
         self._controller = HostController(names, tunnels, inbox, effects)
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
@@ -127,6 +130,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._workers.spawn("tags", self._tags.run)
         self._workers.spawn("port states", self._reports.run)
         self._workers.spawn("bridge set-up", self._set_up)
+        self._workers.spawn("teacher", self._teacher.run)
         self._workers.spawn("registration", self._registration.run)
         self._workers.spawn("host controller", self._controller.run)
         self._vswitch.start(lambda batch: self._inbox.post("vswitch", batch))
@@ -139,6 +143,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._inbox.post("stop", Stop())
         self._registration.stop()
         self._setup_wanted.put(_STOP)
+        self._teacher.stop()
         self._tags.stop()
         self._reports.stop()
         for sender in self._senders.values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from apps.compile import Compiler, UnitKind
@@ -17,6 +18,7 @@ from controller.binding import BindingTable, Verdict
 from controller.datapaths import Datapaths
 from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Registered, SetUpFailed, Stop
 from controller.joints import Joints, joints_of, roles
+from controller.moves import Lesson, Moves
 from controller.names import Names
 from controller.openflow.sender import Synced
 from controller.openflow.session import Session
@@ -54,6 +56,7 @@ class Effects:
         the tunnel ports while they are not known
     :param register: has this host registered again
     :param accepted: is told of sessions that turned out to be a bridge of this host
+    :param teach: has br-tun learn where ports are that have moved
     """
 
     senders: Mapping[str, FlowSink]
@@ -62,6 +65,7 @@ class Effects:
     set_up: Callable[[Mapping[str, TunnelPort] | None], None]
     register: Callable[[], None]
     accepted: Callable[[Session], None]
+    teach: Callable[[Lesson], None]
 
 
 def unwirable(
@@ -98,6 +102,7 @@ class HostController:
         self.problems: tuple[RowProblem, ...] = ()
         """Rows of the topology that cannot be used."""
         self._tunnel_options = tunnels
+        self._moves = Moves()
         self._inbox = inbox
         self._effects = effects
         self._has_vswitch = False
@@ -230,6 +235,7 @@ class HostController:
             self.table.set_network(network_id, network)
         for port_id, port in batch.ports.items():
             self.table.set_port(port_id, port)
+        self._moves.follow(batch)
         for name, host in batch.hosts.items():
             self._set_host(name, host)
         if batch.complete and self._is_registered and self.names.host not in self.hosts:
@@ -284,6 +290,9 @@ class HostController:
             if self.datapaths.sessions.get(name) is session:
                 self._effects.senders[name].attach(session)
         self._connected.clear()
+        ofports = partial(self.datapaths.ofport, self.names.tunnel_bridge)
+        for lesson in self._moves.lessons(self.tunnels.values(), self.table.networks, self.wiring.vlans, ofports):
+            self._effects.teach(lesson)
 
     def _plan_tunnels(self) -> None:
         vlans: dict[str, list[int]] = {}

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from os_ken.lib import hub
 
-from controller.openflow import wire_bundles, wire_flows, wire_messages
+from controller.openflow import wire_bundles, wire_flows, wire_messages, wire_packets
 from controller.openflow.framing import Framer, validate
 from controller.openflow.limits import (
     CHUNK,
@@ -357,6 +357,14 @@ class Session:
         replies = [wire_bundles.decode_bundle_control(answer) for answer in request.answers]
         committed = any((reply.xid, reply.type) == (last, BundleControlType.COMMIT_REPLY) for reply in replies)
         return Outcome(committed, refused)
+
+    def pass_in(self, in_port: int, frame: bytes) -> None:
+        """Have the switch handle a frame by ``NORMAL`` as if it had come in by a port; there is no answer.
+
+        :param in_port: ofport
+        :raises OpenFlowError: the connection ended
+        """
+        self._send(wire_packets.packet_out_normal(in_port, frame, self._xid()))
 
     def _exchange(self, message: bytes, request: Request) -> None:
         if self._closed:

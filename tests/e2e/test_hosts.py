@@ -19,6 +19,7 @@ from tests.support.lab.vm import Vm
 from tests.support.ovs import plain
 from tests.support.waiting import wait_until
 
+BROADCAST = "ff:ff:ff:ff:ff:ff"
 OWN_PORT = "gre-of-mine"
 """A tunnel that an operator made."""
 
@@ -181,6 +182,23 @@ def test_a_vm_moves_to_another_host(lab: Lab, vm1: Vm, vm2: Vm) -> None:
     lab.wait_wired()
     vm2.wait_found(vm1, timeout=2)
     assert vm1.ping(vm2).complete
+
+
+def test_a_vm_moves_between_other_hosts(lab: Lab, vm1: Vm, vm2: Vm) -> None:
+    """Who talked to it finds it at once, though all that it sends from its new host is a broadcast."""
+    h4 = lab.add_host("h4")
+    lab.start_controllers(h4)
+    assert vm1.ping(vm2).complete
+    vm2.move(h4)
+    lab.wait_wired()
+    vm2.send(vm2.frame(BROADCAST))
+    vm1.wait_reaches(vm2, timeout=5)
+    vm2.move(lab.hosts["h2"])
+    lab.wait_wired()
+    vm2.send(vm2.frame(BROADCAST))
+    vm1.wait_reaches(vm2, timeout=5)
+    lab.remove_host(h4)
+    lab.tunbridge("host", "delete", "h4")
 
 
 @pytest.mark.parametrize(

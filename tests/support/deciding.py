@@ -11,6 +11,7 @@ from apps.render import render
 from controller.binding import Device
 from controller.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
 from controller.host_controller import Effects, HostController
+from controller.moves import Lesson
 from controller.names import Names
 from controller.openflow.sender import Synced
 from controller.openflow.session import Session, Timeouts
@@ -66,6 +67,7 @@ class DecidingHost:
         self.bridges = {"br-int": Bridge(), "br-tun": Bridge()}
         self.tags: list[dict[str, Tagging]] = []
         self.reports: list[dict[str, PortReport]] = []
+        self.lessons: list[Lesson] = []
         self.checks = 0
         self.inbox: Inbox[Any] = Inbox()
         self.sockets: list[socket.socket] = []
@@ -76,6 +78,7 @@ class DecidingHost:
             set_up=self._set_up,
             register=lambda: None,
             accepted=lambda session: None,
+            teach=self.lessons.append,
         )
         self.controller = HostController(
             Names("host1", "br-int", "br-tun", "patch-tun", "patch-int"), TunnelOptions(None), self.inbox, effects

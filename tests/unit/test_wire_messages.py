@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 
 import pytest
+from os_ken.lib.packet import ethernet, packet, vlan
 from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from controller.openflow import wire
 from controller.openflow.framing import validate
+from controller.openflow.wire_packets import frame_to_itself, packet_out_normal
 from tests.support.openflow import Datapath, message_bytes, osken_parsed, serialized
 
 XID = 0x01020304
@@ -34,11 +36,24 @@ def osken(message: object) -> bytes:
             wire.flow_stats_request(XID),
             parser.OFPFlowStatsRequest(Datapath, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, 0, 0, parser.OFPMatch()),
         ),
+        (
+            packet_out_normal(7, b"frame", XID),
+            parser.OFPPacketOut(
+                Datapath, ofp.OFP_NO_BUFFER, 7, [parser.OFPActionOutput(ofp.OFPP_NORMAL, 0)], data=b"frame"
+            ),
+        ),
     ],
-    ids=["echo-request", "echo-reply", "features", "set-config", "barrier", "port-desc", "flow-stats"],
+    ids=["echo-request", "echo-reply", "features", "set-config", "barrier", "port-desc", "flow-stats", "packet-out"],
 )
 def test_requests_are_what_osken_sends(ours: bytes, theirs: object) -> None:
     assert ours == osken(theirs)
+
+
+def test_a_frame_to_itself_as_osken_reads_it() -> None:
+    frame = packet.Packet(frame_to_itself("fa:16:3e:02:dd:79", 5))
+    outer, tag = frame.get_protocol(ethernet.ethernet), frame.get_protocol(vlan.vlan)
+    assert (outer.src, outer.dst, tag.vid) == ("fa:16:3e:02:dd:79", "fa:16:3e:02:dd:79", 5)
+    assert len(frame.data) == 60
 
 
 def test_hello_offers_openflow_13_alone() -> None:
