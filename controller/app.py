@@ -11,28 +11,22 @@ from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3
 
 from apps.pipeline import BridgeRole
-from controller import report
-from controller.bridge_setup import BridgeLayout
+from controller import assembly, report
 from controller.config import Config
 from controller.control import ControlServer
 from controller.events import Registered, SetUpFailed, Stop
 from controller.host_controller import Effects, HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
-from controller.names import Names, physical_names
 from controller.openflow.sender import Sender
 from controller.openflow.server import Server
 from controller.openflow.session import Timeouts
 from controller.registration import Registration
 from controller.tagging import Tagging
 from controller.teaching import Teacher
-from controller.tunnels import TunnelOptions
-from controller.version import installed_version
-from controller.vswitch import VSwitch
 from controller.workers import Inbox, Workers
 from controller.writers import RETRY, BatchWriter
 from topology.errors import VSwitchError
-from topology.model import Host
 from topology.source import PortReport, TopologySource
 
 LOG = logging.getLogger(__name__)
@@ -55,21 +49,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._workers = workers
         self._topology = topology
         ovs = config.ovs
-        names = Names(
-            config.host,
-            ovs.integration_bridge,
-            ovs.tunnel_bridge,
-            ovs.int_peer_patch_port,
-            ovs.tun_peer_patch_port,
-            physical_names(ovs.bridge_mappings),
-        )
-        tunnels = TunnelOptions(
-            ovs.local_ip,
-            config.agent.tunnel_types,
-            config.agent.vxlan_udp_port,
-            config.agent.dont_fragment,
-            config.agent.tunnel_csum,
-        )
+        names = assembly.names(config)
         inbox: Inbox[Any] = Inbox()
         self._inbox = inbox
         self._setup_wanted: hub.Queue = hub.Queue()
@@ -94,18 +74,16 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             accepted=lambda session: self._server.accepted(session),
             teach=self._teacher.teach,
         )
-        self._controller = HostController(names, tunnels, inbox, effects)
+        self._controller = HostController(names, assembly.tunnel_options(config), inbox, effects)
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
         self._server = Server(ovs.of_listen_address, ovs.of_listen_port, timeouts, self._controller)
-        address = f"[{ovs.of_listen_address}]" if ":" in ovs.of_listen_address else ovs.of_listen_address
-        layout = BridgeLayout(names, f"tcp:{address}:{ovs.of_listen_port}", ovs.datapath_type)
-        self._vswitch = VSwitch(ovs.ovsdb_connection, layout)
+        self._vswitch = assembly.vswitch(config)
         self.host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology)
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self.host.handlers())
         self._registration = Registration(
             topology,
-            this_host(config),
+            assembly.this_host(config, installation_id(config.state_path)),
             config.agent.report_interval,
             workers,
             lambda: inbox.post("registered", Registered()),
@@ -176,18 +154,3 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
                     LOG.error("bridges are not set up: %s", error)
                 complaint = str(error)
                 hub.spawn_after(RETRY, self._inbox.post, "set up again", SetUpFailed())
-
-
-def this_host(config: Config) -> Host:
-    """This host, as other hosts shall see it.
-
-    :raises ConfigError: the file that says which installation this is cannot be read or made
-    """
-    return Host(
-        config.host,
-        tunnel_ips=(config.ovs.local_ip,) if config.ovs.local_ip is not None else (),
-        tunnel_types=config.agent.tunnel_types if config.ovs.local_ip is not None else (),
-        bridge_mappings=tuple(sorted(config.ovs.bridge_mappings.items())),
-        instance=installation_id(config.state_path),
-        version=installed_version() or "",
-    )

@@ -12,11 +12,11 @@ from typing import Any
 
 from os_ken.lib import hub
 
-from apps.flow import by_key
 from apps.render import render, render_table
 from controller.binding import PORT_NAME_MAX
 from controller.control import Handler
 from controller.events import Question
+from controller.flow_diff import flow_diff
 from controller.host_controller import HostController
 from controller.openflow.reconcile import diff
 from controller.openflow.sender import Sender, split
@@ -177,12 +177,6 @@ def flows(host: Host, parameters: Mapping[str, Any]) -> dict[str, Any]:
         unknown = sorted(describe_foreign(installed) for installed in dumped if installed.flow is None)
         return {"lines": render_table(known).splitlines() + unknown}
     if which == "diff":
-        ours, foreign = split(dumped)
-        delta = diff(sender.desired, ours)
-        # A foreign flow in the place of one of ours is shown too: it is what the + line replaces.
-        unwanted = [flow for flow in foreign if flow.key in sender.desired or not sender.keeps_foreign]
-        replaced = [ours[flow.key] for flow in delta.adds if flow.key in ours]
-        removes = render_table(by_key([*delta.removes, *replaced]).values(), cookie=True).splitlines()
-        lines = [f"- {line}" for line in removes + sorted(describe_foreign(flow) for flow in unwanted)]
-        return {"lines": lines + [f"+ {line}" for line in render_table(delta.adds, cookie=True).splitlines()]}
+        removes, adds = flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign)
+        return {"lines": [f"- {line}" for line in removes] + [f"+ {line}" for line in adds]}
     raise TunbridgeError(f"which: {which!r} is none of desired, installed and diff")

@@ -1,0 +1,58 @@
+"""What a controller is made of, as its configuration says: the same for one that serves and for a dry run."""
+
+from __future__ import annotations
+
+from controller.bridge_setup import BridgeLayout
+from controller.config import Config
+from controller.names import Names, physical_names
+from controller.tunnels import TunnelOptions
+from controller.version import installed_version
+from controller.vswitch import VSwitch
+from topology.model import Host
+
+
+def names(config: Config) -> Names:
+    """Names of this host's parts."""
+    ovs = config.ovs
+    return Names(
+        config.host,
+        ovs.integration_bridge,
+        ovs.tunnel_bridge,
+        ovs.int_peer_patch_port,
+        ovs.tun_peer_patch_port,
+        physical_names(ovs.bridge_mappings),
+    )
+
+
+def tunnel_options(config: Config) -> TunnelOptions:
+    """How this host makes tunnels."""
+    return TunnelOptions(
+        config.ovs.local_ip,
+        config.agent.tunnel_types,
+        config.agent.vxlan_udp_port,
+        config.agent.dont_fragment,
+        config.agent.tunnel_csum,
+    )
+
+
+def vswitch(config: Config) -> VSwitch:
+    """The local OVSDB."""
+    ovs = config.ovs
+    address = f"[{ovs.of_listen_address}]" if ":" in ovs.of_listen_address else ovs.of_listen_address
+    layout = BridgeLayout(names(config), f"tcp:{address}:{ovs.of_listen_port}", ovs.datapath_type)
+    return VSwitch(ovs.ovsdb_connection, layout)
+
+
+def this_host(config: Config, instance: str) -> Host:
+    """This host, as other hosts shall see it.
+
+    :param instance: of which installation it is
+    """
+    return Host(
+        config.host,
+        tunnel_ips=(config.ovs.local_ip,) if config.ovs.local_ip is not None else (),
+        tunnel_types=config.agent.tunnel_types if config.ovs.local_ip is not None else (),
+        bridge_mappings=tuple(sorted(config.ovs.bridge_mappings.items())),
+        instance=instance,
+        version=installed_version() or "",
+    )
