@@ -59,6 +59,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
                 self._describe(name),
                 lambda synced: inbox.post(("synced", synced.bridge), synced),
                 keep_foreign=role is BridgeRole.PHYSICAL,
+                audit_interval=config.agent.audit_interval,
             )
             for name, role in roles(names).items()
         }

@@ -66,6 +66,11 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
         f"Topology {topology['connection']}: {_reach(topology)}",
         f"Open vSwitch: {_reach(state['ovsdb'])}",
         *(f"Problem: {problem}" for problem in state["problems"]),
+        *(
+            _drift(name, bridge["drift"])
+            for name, bridge in sorted(state["bridges"].items())
+            if bridge["drift"]["times"]
+        ),
     ]
     for line in head:
         console.print(Text(printable(line)), soft_wrap=True)
@@ -75,6 +80,15 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
     written = console.file
     assert isinstance(written, io.StringIO)
     return "".join(line.rstrip() + "\n" for line in written.getvalue().splitlines())
+
+
+def _drift(bridge: str, drift: Mapping[str, Any]) -> str:
+    """What others have changed on a bridge."""
+    repaired = f"last repaired {drift['repaired_at']}" if drift["repaired_at"] else "not repaired yet"
+    return (
+        f"Drift of {bridge}: {drift['last_flows']} flows found {drift['found_at']}, {repaired}; "
+        f"since start {drift['flows']} flows, found {drift['times']} times"
+    )
 
 
 def _reach(end: Mapping[str, Any]) -> str:

@@ -56,6 +56,7 @@ class AgentConfig:
     tunnel_csum: bool
     report_interval: float
     agent_down_time: float
+    audit_interval: float
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ _AGENT = (
     _option("tunnel_csum", "false", kinds.boolean, "boolean", "Set the checksum of tunnel headers."),
     _option("report_interval", "30", kinds.seconds(0.1, 86400), "seconds", "Time between reports that the host lives."),
     _option("agent_down_time", "75", kinds.seconds(0.2, 604800), "seconds", "Silence after which a host is down."),
+    _option("audit_interval", "60", kinds.seconds_or_never(1, 86400), "seconds", "Time between checks of all flows."),
 )
 
 _TOPOLOGY = (

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from apps.cookie import is_ours
 from apps.flow import Flow, FlowKey, by_key
 from apps.render import render_table
-from controller.openflow.reconcile import diff
-from controller.openflow.sender import split
+from controller.openflow.reconcile import diff, split
 from controller.openflow.wire_flows import InstalledFlow
 from controller.openflow.wire_foreign import describe_foreign
 

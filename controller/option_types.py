@@ -100,6 +100,19 @@ def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
+def seconds_or_never(minimum: float, maximum: float) -> Callable[[str], float]:
+    """A duration between two limits, both included, or 0 for never."""
+    check = seconds(minimum, maximum)
+
+    def parse(value: str) -> float:
+        try:
+            return 0.0 if value.strip() == "0" else check(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or 0 for never") from None
+
+    return parse
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of a few words."""
 

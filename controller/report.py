@@ -12,14 +12,15 @@ from typing import Any
 
 from os_ken.lib import hub
 
-from apps.render import render, render_table
+from apps.render import render_table
 from controller.binding import PORT_NAME_MAX
 from controller.control import Handler
+from controller.drift_report import drift_state, flow_problems
 from controller.events import Question
 from controller.flow_diff import flow_diff
 from controller.host_controller import HostController
-from controller.openflow.reconcile import diff
-from controller.openflow.sender import Sender, split
+from controller.openflow.reconcile import diff, split
+from controller.openflow.sender import Sender
 from controller.openflow.wire_foreign import describe_foreign
 from controller.vswitch import VSwitch
 from controller.workers import Inbox
@@ -58,12 +59,13 @@ def _ask(host: Host, ask: Callable[[], Any]) -> Any:
 def status(host: Host) -> dict[str, Any]:
     """The state of this host, as ``tunbridge status --json`` prints it."""
     state: dict[str, Any] = _ask(host, lambda: _state(host.controller))
+    problems = sorted(state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)])
     bridges = {name: _bridge(host, name, state["datapaths"].get(name)) for name in host.senders}
     in_sync = (
         state["informed"]
         and host.vswitch.connected
         and host.topology.connected
-        and not state["problems"]
+        and not problems
         and all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
         and all(port["status"] != PortStatus.BUILD.value for port in state["ports"])
     )
@@ -75,12 +77,14 @@ def status(host: Host) -> dict[str, Any]:
         "bridges": bridges,
         "ports": state["ports"],
         "tunnels": state["tunnels"],
-        "problems": state["problems"],
+        "problems": problems,
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
             "bundles": sum(sender.bundles for sender in host.senders.values()),
             "ovsdb_transactions": host.vswitch.transactions,
             "ovsdb_rows_written": host.vswitch.rows_written,
+            "drifts": sum(sender.drift.times for sender in host.senders.values()),
+            "drifted_flows": sum(sender.drift.flows for sender in host.senders.values()),
         },
     }
 
@@ -107,12 +111,6 @@ def _state(controller: HostController) -> dict[str, Any]:
     problems = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems]
     problems += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
     problems += [
-        f"bridge {name} refused a flow: {reason}: {render(flow)}"
-        for name, refused in controller.outcomes.refused.items()
-        for key, reason in refused.items()
-        if (flow := controller.compiler.flows(name).get(key)) is not None
-    ]
-    problems += [
         f"physical network {network}: bridge {its.bridge} does not exist"
         for network, its in controller.names.physical.items()
         if its.bridge not in controller.datapaths.ids
@@ -132,7 +130,7 @@ def _state(controller: HostController) -> dict[str, Any]:
         "tunnels": sorted(tunnels, key=lambda tunnel: str(tunnel["device"])),
         "datapaths": controller.datapaths.ids,
         "ports": sorted(ports, key=lambda port: (str(port["id"]), str(port["device"]))),
-        "problems": sorted(problems),
+        "problems": problems,
     }
 
 
@@ -153,6 +151,7 @@ def _bridge(host: Host, name: str, datapath_id: int | None) -> dict[str, Any]:
         "datapath_id": f"{datapath_id:016x}" if datapath_id is not None else None,
         "connected": connected,
         "flows": {"desired": len(desired), "installed": installed, "drift": drift},
+        "drift": drift_state(sender),
     }
 
 

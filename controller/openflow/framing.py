@@ -12,6 +12,7 @@ from struct import Struct
 from controller.openflow.framing_elements import (
     Malformed,
     check_flow_entries,
+    check_flow_updates,
     check_hello_elements,
     check_match,
     check_properties,
@@ -21,11 +22,15 @@ from controller.openflow.wire_constants import (
     OFP_VERSION,
     OFPET_EXPERIMENTER,
     OFPET_HELLO_FAILED,
+    OFPMP_EXPERIMENTER,
     OFPMP_FLOW,
     OFPMP_PORT_DESC,
     ONF_EXPERIMENTER,
     ONFT_BUNDLE_ADD_MESSAGE,
     ONFT_BUNDLE_CONTROL,
+    ONFT_FLOW_MONITOR,
+    ONFT_FLOW_MONITOR_PAUSED,
+    ONFT_FLOW_MONITOR_RESUMED,
     BundleControlType,
     MessageType,
     PortReason,
@@ -40,6 +45,8 @@ _MULTIPART = Struct("!HH")
 _EXPERIMENTER = Struct("!II")
 _BUNDLE_CONTROL = Struct("!IHH")
 _PORT_DESC_SIZE = 64
+_MONITOR_STATES = (ONFT_FLOW_MONITOR_PAUSED, ONFT_FLOW_MONITOR_RESUMED)
+_EXPERIMENTER_TYPES = (ONFT_BUNDLE_CONTROL, ONFT_BUNDLE_ADD_MESSAGE, *_MONITOR_STATES)
 
 _MINIMUM_LENGTHS = {
     MessageType.OFPT_HELLO: 8,
@@ -164,8 +171,12 @@ def _error(message: bytes) -> None:
 
 def _experimenter(message: bytes) -> None:
     experimenter, kind = _EXPERIMENTER.unpack_from(message, _HEADER_SIZE)
-    if experimenter != ONF_EXPERIMENTER or kind not in (ONFT_BUNDLE_CONTROL, ONFT_BUNDLE_ADD_MESSAGE):
+    if experimenter != ONF_EXPERIMENTER or kind not in _EXPERIMENTER_TYPES:
         raise Malformed(_HEADER_SIZE, f"experimenter {experimenter:#010x}, type {kind} is nothing that was asked for")
+    if kind in _MONITOR_STATES:
+        if len(message) != 16:
+            raise Malformed(_HEADER_SIZE, f"a flow monitor's pause or resumption has length {len(message)}, not 16")
+        return
     if kind == ONFT_BUNDLE_ADD_MESSAGE:
         raise Malformed(_HEADER_SIZE, "ONFT_BUNDLE_ADD_MESSAGE is a request, a switch never sends it")
     if len(message) < 24:
@@ -201,8 +212,21 @@ def _multipart_reply(message: bytes) -> None:
         rest = (len(message) - 16) % _PORT_DESC_SIZE
         if rest:
             raise Malformed(len(message) - rest, f"{rest} bytes are too few for a port of {_PORT_DESC_SIZE}")
+    elif kind == OFPMP_EXPERIMENTER:
+        _flow_monitor_reply(message)
     else:
         raise Malformed(_HEADER_SIZE, f"multipart type {kind} is nothing that was asked for")
+
+
+def _flow_monitor_reply(message: bytes) -> None:
+    if len(message) < 24:
+        raise Malformed(16, f"{len(message) - 16} bytes are too few for the header of an experimenter multipart")
+    experimenter, kind = _EXPERIMENTER.unpack_from(message, 16)
+    if experimenter != ONF_EXPERIMENTER or kind != ONFT_FLOW_MONITOR:
+        raise Malformed(
+            16, f"multipart of experimenter {experimenter:#010x}, type {kind} is nothing that was asked for"
+        )
+    check_flow_updates(message, 24, len(message))
 
 
 _CHECKS: dict[int, Callable[[bytes], None]] = {

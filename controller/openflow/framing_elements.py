@@ -42,6 +42,7 @@ from controller.openflow.wire_constants import (
     OFPIT_WRITE_METADATA,
     OFPMT_OXM,
     OFPXMC_EXPERIMENTER,
+    FlowUpdateEvent,
 )
 
 MAX_NESTING = 16
@@ -72,6 +73,9 @@ _INSTRUCTION_LENGTHS = {OFPIT_GOTO_TABLE: 8, OFPIT_WRITE_METADATA: 24, OFPIT_CLE
 
 _NESTED_ACTIONS = {NXAST_CT: 24, NXAST_CLONE: 16}
 """Nicira actions that hold actions, and where these begin."""
+
+_UPDATE_FULL, _UPDATE_ABBREV = 24, 8
+"""Bytes of an entry of the flow monitor, without its match and instructions."""
 
 _CONTROLLER2_PROPERTIES = 16
 """Where the properties of NXAST_CONTROLLER2 begin."""
@@ -242,6 +246,29 @@ def check_flow_entries(buf: bytes, start: int, end: int) -> None:
             _known_good_instructions(buf[instructions : pos + length])
         except Malformed as error:
             raise Malformed(instructions + error.offset, error.reason) from None
+        pos += length
+
+
+def check_flow_updates(buf: bytes, start: int, end: int) -> None:
+    """Body of a reply of the flow monitor: onf_flow_update_full and onf_flow_update_abbrev entries."""
+    pos = start
+    while pos < end:
+        # The length is the first field, where other elements have their type.
+        if end - pos < _UPDATE_ABBREV:
+            raise Malformed(pos, f"{end - pos} bytes are too few for a flow update")
+        length, event = _TYPE_LENGTH.unpack_from(buf, pos)
+        if event >= len(FlowUpdateEvent):
+            raise Malformed(pos, f"flow update event {event} is none of added, deleted, modified and abbreviated")
+        if event == FlowUpdateEvent.ABBREV:
+            _exactly(pos, "an abbreviated flow update", length, _UPDATE_ABBREV)
+        elif length < _UPDATE_FULL or length % 8 or length > end - pos:
+            raise Malformed(
+                pos,
+                f"a flow update has length {length}, "
+                f"not a multiple of 8 from {_UPDATE_FULL} to the {end - pos} bytes left",
+            )
+        else:
+            check_instructions(buf, check_match(buf, pos + _UPDATE_FULL, pos + length), pos + length)
         pos += length
 
 

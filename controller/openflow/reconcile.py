@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from apps.cookie import is_ours
 from apps.flow import Flow, FlowKey
+from controller.openflow.wire_flows import InstalledFlow
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,18 @@ def diff(
         elif wanted is None and present is not None:
             removes.append(present)
     return Delta(tuple(adds), tuple(removes))
+
+
+def split(dumped: Iterable[InstalledFlow]) -> tuple[dict[FlowKey, Flow], list[InstalledFlow]]:
+    """Tell our flows in a dump from foreign ones.
+
+    A flow that carries our mark but is of no shape of ours is foreign too: something has changed it.
+    """
+    ours: dict[FlowKey, Flow] = {}
+    foreign: list[InstalledFlow] = []
+    for installed in dumped:
+        if installed.flow is not None and is_ours(installed.cookie):
+            ours[installed.flow.key] = installed.flow
+        else:
+            foreign.append(installed)
+    return ours, foreign

@@ -1,36 +1,39 @@
 """The only place that writes flows to a bridge.
 
 One worker a bridge: it keeps what the bridge should have and what it is known to have, and sends the difference. Start,
-reconnection and a single new port are the same comparison with different sizes. Wishes that arrive while a bundle is
-under way are collected and go out together as the next one.
+reconnection, drift and a single new port are the same comparison with different sizes. Wishes that arrive while a
+bundle is under way are collected and go out together as the next one.
 
 Nothing is deleted blind: on a new connection the bridge's flows are dumped first, what is missing or wrong is put in
-place by one atomic bundle, and only when the switch has confirmed that are foreign flows removed.
+place by one atomic bundle, and only when the switch has confirmed that are foreign flows removed. The same is done when
+the switch tells of a change that somebody else has made, and every so often in case that it has not.
 """
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from os_ken.lib import hub
 
 from apps.cookie import is_ours
 from apps.flow import Flow, FlowKey
-from apps.render import render
-from controller.openflow.reconcile import Delta, diff
+from controller.openflow.commit import FlowMod, apply
+from controller.openflow.comparisons import QUARREL, Cause, Comparisons, DriftRecord
+from controller.openflow.drift import Drift, find_drift
+from controller.openflow.flow_log import FlowLog
+from controller.openflow.reconcile import Delta, diff, split
+from controller.openflow.refusals import Refusal, Refusals, reasons
 from controller.openflow.session import Session
 from controller.openflow.wire_constants import FlowModCommand
 from controller.openflow.wire_flows import InstalledFlow, delete_strict, flow_mod
-from controller.openflow.wire_foreign import describe_foreign
+from controller.openflow.wire_monitor import FlowUpdate
 from topology.errors import OpenFlowError
 
-LOG = logging.getLogger(__name__)
-
-FlowMod = Callable[[int], bytes]
-"""Makes a flow-mod message for an xid."""
+_SHORTEST_WAIT = 0.001
+"""Seconds; clocks and timers do not agree to the last digit."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Sender:
     :param describe: names the owner of a flow, for the log
     :param synced: is told after each bundle that the switch confirmed; called in the worker, must only enqueue
     :param keep_foreign: leave flows of others on the bridge alone
+    :param audit_interval: seconds between two comparisons of all flows without any other cause; 0: never
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Sender:
         synced: Callable[[Synced], None],
         *,
         keep_foreign: bool = False,
+        audit_interval: float = 0.0,
     ) -> None:
         self.bridge = bridge
         self.flow_mods = 0
@@ -69,8 +74,14 @@ class Sender:
         self.bundles = 0
         """Bundles sent since start."""
         self.keeps_foreign = keep_foreign
-        self._describe = describe
+        self.is_monitored = False
+        """True while the switch tells of changes that others make."""
+        self.drift = DriftRecord()
+        """What others have changed since start."""
+        self.comparisons = Comparisons(audit_interval)
+        self._log = FlowLog(bridge, describe)
         self._synced = synced
+        self._audit_interval = audit_interval
         self._lock = hub.Semaphore(1)
         self._wake: hub.Queue = hub.Queue()
         self._session: Session | None = None
@@ -79,7 +90,8 @@ class Sender:
         self._changed: set[FlowKey] = set()
         self._known_session: Session | None = None
         self._installed: dict[FlowKey, Flow] = {}
-        self._refused: dict[FlowKey, tuple[Flow, str]] = {}
+        self._refusals = Refusals()
+        self._told: Synced | None = None
         self._stopping = False
 
     # -- for other threads ---------------------------------------------------------------------------------------------
@@ -98,7 +110,12 @@ class Sender:
     @property
     def refused(self) -> Mapping[FlowKey, str]:
         """Flows that the switch refused, with its reason."""
-        return {key: reason for key, (_, reason) in list(self._refused.items())}
+        return reasons(self.refusals)
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """All that is known of flows that the switch refused; times are of :func:`time.monotonic`."""
+        return self._refusals.listed()
 
     def removable(self, foreign: Iterable[InstalledFlow], desired: Mapping[FlowKey, Flow]) -> list[InstalledFlow]:
         """The foreign flows that may not stay: those that no desired flow replaces.
@@ -140,14 +157,28 @@ class Sender:
         self._stopping = True
         self._wake.put(None)
 
+    def flows_changed(self, updates: Iterable[FlowUpdate] | None) -> None:
+        """Others have changed flows of the bridge: they are compared soon.
+
+        :param updates: what the switch tells; None: it could not tell all
+        """
+        if self.comparisons.suspected:
+            return  # as it will be looked at anyway, nothing need be decoded
+        if (updates is None or any(map(self._concerns_us, updates))) and self.comparisons.suspect():
+            self._wake.put(None)
+
+    def _concerns_us(self, update: FlowUpdate) -> bool:
+        if not self.keeps_foreign or is_ours(update.cookie):
+            return True
+        with self._lock:
+            return update.key in self._desired
+
     # -- the worker ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Send what is wanted, until :meth:`stop`."""
         while True:
-            self._wake.get()
-            while not self._wake.empty():  # one step serves all that has been asked for
-                self._wake.get()
+            self._rest()
             if self._stopping:
                 return
             session = self._session
@@ -160,108 +191,147 @@ class Sender:
                 if not self._stopping:
                     session.close(f"bridge {self.bridge} is out of step, starting over: {error}")
 
+    def _rest(self) -> None:
+        """Wait until something is asked for, or due."""
+        try:
+            self._wake.get(timeout=self._patience())
+        except hub.QueueEmpty:
+            return
+        while not self._wake.empty():  # one step serves all that has been asked for
+            self._wake.get()
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due, None: nothing is."""
+        if self._session is None or self._session is not self._known_session:
+            return None
+        now = time.monotonic()
+        times = [at for at in (self.comparisons.next_at(now), self._refusals.next_at) if at is not None]
+        return max(_SHORTEST_WAIT, min(times) - now) if times else None
+
     def _step(self, session: Session) -> None:
-        resync = session is not self._known_session
+        is_new = session is not self._known_session
+        cause = None if is_new else self.comparisons.due(time.monotonic())
         foreign: list[InstalledFlow] = []
-        if resync:
-            self._refused.clear()
-            foreign = self._dump(session)
+        drift = Drift()
+        if is_new:
+            self._refusals.clear()
+            self._monitor(session)  # before the dump, so that no change falls between the two
+        if is_new or cause is not None:
+            self.comparisons.begin()
+            foreign, drift = self._dump(session)
         with self._lock:
-            keys = None if resync else self._changed
+            keys = None if is_new or cause is not None else self._changed
             self._changed = set()
             generation = self._generation
             delta = diff(self._desired, self._installed, keys)
             # a refusal ends with the wish, also when the wish is again what the bridge has
-            self._refused = {key: known for key, known in self._refused.items() if self._desired.get(key) == known[0]}
+            self._refusals.forget_others(self._desired)
             done = self._session is not session
         if done or generation is None:
             return
-        delta = Delta(tuple(flow for flow in delta.adds if self._is_new(flow)), delta.removes)
+        if cause is not None and drift:
+            self._log.drift(drift, cause)
+            self.drift = self.drift.found(len(drift), time.time())
+        # what was refused is asked for again when its time has come, by itself: others do not wait for the answer
+        delta = Delta(tuple(flow for flow in delta.adds if not self._refusals.stands(flow)), delta.removes)
         self._apply(session, delta)
-        if foreign:
-            self._remove_foreign(session, foreign)
-        if resync:
-            LOG.info(
-                "bridge %s in sync: %d flows, %d written, %d removed, %d foreign removed",
-                self.bridge, len(self._installed), len(delta.adds), len(delta.removes), len(foreign),
-            )  # fmt: skip
-        self._known_session = session
-        self._synced(Synced(self.bridge, generation, self.refused))
+        deletes = (partial(delete_strict, flow.table, flow.priority, flow.raw_match) for flow in foreign)
+        self._commit(session, list(map(FlowMod, deletes)))
+        if is_new:
+            self._log.in_sync(len(self._installed), len(delta.adds), len(delta.removes), foreign)
+            self._known_session = session
+            self._told = None
+        if is_new or cause is not None:
+            self._end_comparison(cause, drift)
+        self._tell(generation)
+        self._retry(session, generation)
 
-    def _is_new(self, flow: Flow) -> bool:
-        """False for a flow that the switch has refused already: asking again gives the same answer."""
-        refused = self._refused.get(flow.key)
-        return refused is None or refused[0] != flow
+    def _tell(self, generation: int) -> None:
+        synced = Synced(self.bridge, generation, self.refused)
+        if synced != self._told:
+            self._told = synced
+            self._synced(synced)
 
-    def _dump(self, session: Session) -> list[InstalledFlow]:
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def _monitor(self, session: Session) -> None:
+        """Have the switch tell of changes."""
+        was = self.is_monitored
+        refusal = session.monitor(self.flows_changed)
+        self.is_monitored = refusal is None
+        if refusal is not None and (was or self._told is None):
+            self._log.unmonitored(refusal, self._audit_interval)
+
+    def _dump(self, session: Session) -> tuple[list[InstalledFlow], Drift]:
         """Learn what the bridge has.
 
-        :returns: foreign flows to remove: those that no flow of ours will replace
+        :returns: foreign flows to remove: those that no flow of ours will replace; and what has changed since it was
+            last known
         """
+        before = self._installed
         self._installed, foreign = split(session.flows())
         with self._lock:
-            return self.removable(foreign, self._desired)
+            removable = self.removable(foreign, self._desired)
+        return removable, find_drift(before, self._installed, foreign, removable)
+
+    def _end_comparison(self, cause: Cause | None, drift: Drift) -> None:
+        now = time.monotonic()
+        self.comparisons.end(now, cause, found=bool(drift))
+        if cause is None or not drift:
+            return
+        self.drift = replace(self.drift, repaired_at=time.time())
+        self._log.repaired(len(self._installed))
+        if self.comparisons.in_a_row(now) == QUARREL:
+            self._log.quarrel()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
 
     def _apply(self, session: Session, delta: Delta) -> None:
-        adds = [(flow, partial(flow_mod, FlowModCommand.OFPFC_ADD, flow)) for flow in delta.adds]
-        removes = [(flow, partial(flow_mod, FlowModCommand.OFPFC_DELETE_STRICT, flow)) for flow in delta.removes]
-        refused = self._commit(session, [mod for _, mod in adds + removes])
-        for position, (flow, _) in enumerate(adds):
+        mods = [
+            FlowMod(
+                partial(flow_mod, FlowModCommand.OFPFC_ADD, flow),
+                new_in=None if flow.key in self._installed else flow.table,
+            )
+            for flow in delta.adds
+        ]
+        mods += [FlowMod(partial(flow_mod, FlowModCommand.OFPFC_DELETE_STRICT, flow)) for flow in delta.removes]
+        refused = self._commit(session, mods)
+        taken, complaints = [], []
+        now = time.monotonic()
+        for position, flow in enumerate(delta.adds):
             if position in refused:
-                self._refused[flow.key] = (flow, refused[position])
-                LOG.error(
-                    "bridge %s refused a flow of %s: %s: %s",
-                    self.bridge, self._describe(flow.key), refused[position], render(flow),
-                )  # fmt: skip
-            else:
-                self._refused.pop(flow.key, None)
-                self._installed[flow.key] = flow
-        for position, (flow, _) in enumerate(removes, start=len(adds)):
-            self._refused.pop(flow.key, None)
+                before = self._refusals.note(flow, refused[position], now)
+                if before is None or before.reason != refused[position]:
+                    complaints.append((flow, refused[position]))
+                continue
+            self._installed[flow.key] = flow
+            known = self._refusals.forget(flow.key)
+            if known is not None and known.flow == flow:
+                taken.append(known)
+        for position, flow in enumerate(delta.removes, start=len(delta.adds)):
+            self._refusals.forget(flow.key)
             if position not in refused:
                 self._installed.pop(flow.key, None)
+        if delta.removes:
+            self._refusals.hurry(now)  # there may be room in the table now
+        self._log.refused(complaints)
+        self._log.taken(taken)
 
-    def _remove_foreign(self, session: Session, foreign: Sequence[InstalledFlow]) -> None:
-        for flow in foreign:
-            LOG.info("bridge %s: removing a foreign flow: %s", self.bridge, describe_foreign(flow))
-        self._commit(session, [partial(delete_strict, flow.table, flow.priority, flow.raw_match) for flow in foreign])
+    def _retry(self, session: Session, generation: int) -> None:
+        """Ask again for flows that were refused, those whose time has come."""
+        due = self._refusals.due(time.monotonic())
+        if not due:
+            return
+        self._apply(session, Delta(tuple(due)))
+        keys = {flow.key for flow in due}
+        still = [known for known in self.refusals if known.flow.key in keys]
+        if still:
+            self._log.still_refused(len(due), still, time.monotonic())
+        self._tell(generation)
 
     def _commit(self, session: Session, mods: Sequence[FlowMod]) -> dict[int, str]:
-        """Apply flow-mods; those that the switch refuses are left out, all others are applied.
-
-        :returns: position of a refused flow-mod → the switch's error
-        """
-        refused: dict[int, str] = {}
-        waiting = [list(range(len(mods)))] if mods else []
-        while waiting:
-            positions = waiting.pop()
-            outcome = session.commit(mods[position] for position in positions)
-            self.bundles += 1
-            self.flow_mods += len(positions)
-            named = {positions[index]: error for index, error in outcome.refused.items() if index is not None}
-            refused.update(named)
-            if outcome.applied:
-                continue
-            rest = [position for position in positions if position not in named]
-            if named:
-                waiting += [rest] if rest else []
-            elif len(rest) == 1:
-                refused[rest[0]] = outcome.refused.get(None, "refused without a reason")
-            else:  # the switch does not say which one: halve until it is alone
-                waiting += [rest[len(rest) // 2 :], rest[: len(rest) // 2]]
-        return refused
-
-
-def split(dumped: Iterable[InstalledFlow]) -> tuple[dict[FlowKey, Flow], list[InstalledFlow]]:
-    """Tell our flows in a dump from foreign ones.
-
-    A flow that carries our mark but is of no shape of ours is foreign too: something has changed it.
-    """
-    ours: dict[FlowKey, Flow] = {}
-    foreign: list[InstalledFlow] = []
-    for installed in dumped:
-        if installed.flow is not None and is_ours(installed.cookie):
-            ours[installed.flow.key] = installed.flow
-        else:
-            foreign.append(installed)
-    return ours, foreign
+        """Apply flow-mods; position of a refused one → the switch's error. All others are applied."""
+        done = apply(session.commit, mods)
+        self.bundles += done.bundles
+        self.flow_mods += done.sent
+        return done.refused

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from os_ken.lib import hub
 
-from controller.openflow import wire_bundles, wire_flows, wire_messages, wire_packets
+from controller.openflow import wire_bundles, wire_flows, wire_messages, wire_monitor, wire_packets
 from controller.openflow.framing import Framer, validate
 from controller.openflow.limits import (
     CHUNK,
@@ -34,6 +34,7 @@ from controller.openflow.request import Outcome, Request
 from controller.openflow.wire_constants import (
     MAX_XID,
     OFP_VERSION,
+    OFPMP_EXPERIMENTER,
     OFPMP_FLOW,
     OFPMPF_REPLY_MORE,
     BundleControlType,
@@ -43,6 +44,7 @@ from controller.openflow.wire_constants import (
 from controller.openflow.wire_errors import describe_error
 from controller.openflow.wire_flows import InstalledFlow
 from controller.openflow.wire_messages import ErrorMessage, PortDesc
+from controller.openflow.wire_monitor import FlowUpdate
 from topology.errors import OpenFlowError, RequestTimeout
 
 LOG = logging.getLogger(__name__)
@@ -82,6 +84,10 @@ class Listener(Protocol):
         """The connection is over; follows ``identified`` exactly once."""
 
 
+FlowListener = Callable[[Iterable[FlowUpdate] | None], None]
+"""Is told of changes of flows that others make, None: of some that the switch could not tell; must only enqueue."""
+
+
 class Session:
     """A connection from a switch.
 
@@ -105,6 +111,8 @@ class Session:
         self._ports_xid: int | None = None
         self._ports_due = 0.0  # when the list of ports has to be there that ``_ports_xid`` asked for
         self._ports: list[PortDesc] = []
+        self._flow_listener: FlowListener | None = None
+        self._monitor_xid: int | None = None
         self._unread = STRANGER_BYTES
         self._unasked_errors = 0
         self._greeted = False
@@ -237,6 +245,8 @@ class Session:
             self._listener.port(self, status.port, status.reason is not PortReason.OFPPR_DELETE)
         elif kind is MessageType.OFPT_MULTIPART_REPLY:
             self._multipart(message)
+        elif kind is MessageType.OFPT_EXPERIMENTER and wire_monitor.monitor_state(message) is not None:
+            self._flows_changed(None)
         elif kind in (MessageType.OFPT_BARRIER_REPLY, MessageType.OFPT_EXPERIMENTER):
             self._answer(message, more=False)
 
@@ -264,6 +274,12 @@ class Session:
         if wire_messages.multipart_type(message) == OFPMP_FLOW:
             self._answer(message, more=bool(int.from_bytes(message[10:12], "big") & OFPMPF_REPLY_MORE))
             return
+        if wire_messages.multipart_type(message) == OFPMP_EXPERIMENTER:
+            if wire_messages.decode_header(message).xid == self._monitor_xid:
+                self._answer(message, more=False)
+            else:
+                self._flows_changed(wire_monitor.decode_flow_updates(message))
+            return
         if self._ports_xid is None or wire_messages.decode_header(message).xid != self._ports_xid:
             return
         reply = wire_messages.decode_port_desc_reply(message)
@@ -274,6 +290,10 @@ class Session:
             self._ports_xid = None
             self._listener.ports(self, tuple(self._ports))
             self._ports.clear()
+
+    def _flows_changed(self, updates: Iterable[FlowUpdate] | None) -> None:
+        if self._flow_listener is not None:
+            self._flow_listener(updates)
 
     def _error(self, error: ErrorMessage) -> None:
         request = self._request
@@ -335,6 +355,19 @@ class Session:
             flows += wire_flows.decode_flow_stats_reply(answer).flows
             hub.sleep(0)  # an answer has some hundred flows, and there can be thousands of answers
         return flows
+
+    def monitor(self, listener: FlowListener) -> str | None:
+        """Have the switch tell of all changes of flows that are made on other connections than this.
+
+        :returns: the switch's error where it cannot do that, else None
+        :raises OpenFlowError: the connection ended
+        """
+        self._flow_listener = listener
+        with self._requesting:
+            xid = self._monitor_xid = self._xid()
+            request = Request(xid, xid, MessageType.OFPT_MULTIPART_REPLY)
+            self._exchange(wire_monitor.flow_monitor_request(xid), request)
+        return describe_error(request.errors[0]) if request.errors else None
 
     def commit(self, flow_mods: Iterable[Callable[[int], bytes]]) -> Outcome:
         """Apply flow-mods in one atomic bundle (ONF EXT-230), and wait until the switch has done so.

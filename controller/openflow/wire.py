@@ -18,6 +18,7 @@ from controller.openflow.wire_bundles import (
 )
 from controller.openflow.wire_constants import (
     OFP_VERSION,
+    OFPMP_EXPERIMENTER,
     OFPMP_FLOW,
     OFPMP_PORT_DESC,
     OFPP_ALL,
@@ -34,6 +35,7 @@ from controller.openflow.wire_constants import (
     OFPPS_LIVE,
     BundleControlType,
     FlowModCommand,
+    FlowUpdateEvent,
     MessageType,
     PortReason,
 )
@@ -70,9 +72,17 @@ from controller.openflow.wire_messages import (
     port_desc_request,
     set_config,
 )
+from controller.openflow.wire_monitor import (
+    FlowUpdate,
+    MonitorState,
+    decode_flow_updates,
+    flow_monitor_request,
+    monitor_state,
+)
 
 __all__ = [
     "ATOMIC_ORDERED",
+    "OFPMP_EXPERIMENTER",
     "OFPMP_FLOW",
     "OFPMP_PORT_DESC",
     "OFPPC_PORT_DOWN",
@@ -94,10 +104,13 @@ __all__ = [
     "FeaturesReply",
     "FlowModCommand",
     "FlowStatsReply",
+    "FlowUpdate",
+    "FlowUpdateEvent",
     "Header",
     "Hello",
     "InstalledFlow",
     "MessageType",
+    "MonitorState",
     "PortDesc",
     "PortDescReply",
     "PortReason",
@@ -112,6 +125,7 @@ __all__ = [
     "decode_error",
     "decode_features_reply",
     "decode_flow_stats_reply",
+    "decode_flow_updates",
     "decode_header",
     "decode_hello",
     "decode_port_desc_reply",
@@ -124,8 +138,10 @@ __all__ = [
     "error_name",
     "features_request",
     "flow_mod",
+    "flow_monitor_request",
     "flow_stats_request",
     "hello",
+    "monitor_state",
     "multipart_type",
     "port_desc_request",
     "set_config",

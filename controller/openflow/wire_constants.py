@@ -84,6 +84,15 @@ class BundleControlType(IntEnum):
     DISCARD_REPLY = 7
 
 
+class FlowUpdateEvent(IntEnum):
+    """enum onf_flow_update_event (openflow-1.3.h of Open vSwitch)."""
+
+    ADDED = 0
+    DELETED = 1
+    MODIFIED = 2
+    ABBREV = 3
+
+
 # enum ofp_port_no (§7.2.1)
 OFPP_MAX: Final = 0xFFFFFF00
 OFPP_IN_PORT: Final = 0xFFFFFFF8
@@ -109,6 +118,7 @@ OFP_NO_BUFFER: Final = 0xFFFFFFFF
 # enum ofp_multipart_type and its flags (§7.3.5)
 OFPMP_FLOW: Final = 1
 OFPMP_PORT_DESC: Final = 13
+OFPMP_EXPERIMENTER: Final = 0xFFFF
 OFPMPF_REPLY_MORE: Final = 1 << 0
 
 # enum ofp_hello_elem_type (§7.5.1)
@@ -165,3 +175,12 @@ ONFT_BUNDLE_CONTROL: Final = 2300
 ONFT_BUNDLE_ADD_MESSAGE: Final = 2301
 ONF_BF_ATOMIC: Final = 1 << 0
 ONF_BF_ORDERED: Final = 1 << 1
+
+# ONF extension for flow monitoring (enum onf_flow_monitor_msg_type and onf_flow_monitor_flags in openflow-1.3.h of
+# Open vSwitch): the first number is that of the multipart messages and of the request to cancel.
+ONFT_FLOW_MONITOR: Final = 1870
+ONFT_FLOW_MONITOR_PAUSED: Final = 1871
+ONFT_FLOW_MONITOR_RESUMED: Final = 1872
+ONFFMF_ADD: Final = 1 << 1
+ONFFMF_DELETE: Final = 1 << 2
+ONFFMF_MODIFY: Final = 1 << 3

@@ -7,6 +7,9 @@ from functools import cache
 from controller.openflow.wire_constants import OFPET_HELLO_FAILED, ONF_EXPERIMENTER
 from controller.openflow.wire_messages import ErrorMessage
 
+TABLE_FULL = "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL"
+"""What :func:`error_name` calls the refusal of a flow for which its table has no room."""
+
 _CODE_PREFIXES = {
     0: "OFPHFC_",
     1: "OFPBRC_",

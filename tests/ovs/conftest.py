@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.ovs import OvsHost
+from tests.support.sender_process import BRIDGE, SenderProcess, Settings, StartSender
 from tests.support.tunbridge import HUBS, Tunbridge
 
 
@@ -39,3 +40,24 @@ def tunbridge(ovs: OvsHost, hub: str, report_logs: list[Path]) -> Iterator[Calla
             return stack.enter_context(controller)
 
         yield start
+
+
+@pytest.fixture
+def start_sender(ovs: OvsHost, hub: str) -> Iterator[StartSender]:
+    """Starts a sender and connects a bridge to it; its arguments are those of :class:`Settings`.
+
+    ``through``: makes a TCP port that leads to that of the sender, for the bridge to connect to.
+    """
+    with ExitStack() as stack:
+
+        def started(through: Callable[[int], int] = lambda port: port, **settings: float) -> SenderProcess:
+            sender = stack.enter_context(SenderProcess(hub, ovs.directory, Settings(**settings)))
+            ovs.vsctl(
+                *("add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "fail_mode=secure", "protocols=OpenFlow13"),
+                *("--", "set-controller", BRIDGE, f"tcp:127.0.0.1:{through(sender.port)}"),
+                *("--", "set", "controller", BRIDGE, "connection_mode=out-of-band", "max_backoff=1000"),
+                "inactivity_probe=60000",
+            )
+            return sender
+
+        yield started

@@ -25,7 +25,9 @@ DECODERS: dict[int, Callable[[bytes], object]] = {
     wire.MessageType.OFPT_HELLO: wire.decode_hello,
     wire.MessageType.OFPT_ERROR: lambda message: wire.describe_error(wire.decode_error(message)),
     wire.MessageType.OFPT_ECHO_REQUEST: wire.echo_reply,
-    wire.MessageType.OFPT_EXPERIMENTER: wire.decode_bundle_control,
+    wire.MessageType.OFPT_EXPERIMENTER: lambda message: (
+        wire.monitor_state(message) or wire.decode_bundle_control(message)
+    ),
     wire.MessageType.OFPT_FEATURES_REPLY: wire.decode_features_reply,
     wire.MessageType.OFPT_PORT_STATUS: wire.decode_port_status,
 }
@@ -38,6 +40,8 @@ def decode(message: bytes) -> None:
     if message[1] == wire.MessageType.OFPT_MULTIPART_REPLY:
         if wire.multipart_type(message) == wire.OFPMP_PORT_DESC:
             wire.decode_port_desc_reply(message)
+        elif wire.multipart_type(message) == wire.OFPMP_EXPERIMENTER:
+            assert all(isinstance(hash(update.key), int) for update in wire.decode_flow_updates(message))
         else:
             for installed in wire.decode_flow_stats_reply(message).flows:
                 assert "\n" not in wire.describe_foreign(installed)
@@ -95,6 +99,18 @@ def entry(match: bytes, instructions: bytes) -> bytes:
     return struct.pack("!H", 2 + len(body)) + body
 
 
+def updates(entries: list[bytes]) -> bytes:
+    """A reply of the flow monitor."""
+    header = struct.pack("!HH4xII", 0xFFFF, 0, 0x4F4E4600, 1870)
+    return message_bytes(19, header + b"".join(entries))
+
+
+def update(event: int, match: bytes, instructions: bytes, wrong: int | None) -> bytes:
+    """onf_flow_update_full, most with its own length."""
+    body = struct.pack("!H", event) + bytes(20) + match + instructions
+    return struct.pack("!H", 2 + len(body) if wrong is None else wrong) + body
+
+
 def apply(actions: bytes) -> bytes:
     return struct.pack("!HH4x", 4, 8 + len(actions)) + actions
 
@@ -131,7 +147,20 @@ def oxm_fields(draw: st.DrawFn) -> bytes:
 MATCHES = (oxm_fields() | st.binary(max_size=40)).map(
     lambda fields: struct.pack("!HH", 1, 4 + len(fields)) + fields + bytes(-(4 + len(fields)) % 8)
 )
+UPDATES = st.lists(
+    st.builds(
+        update,
+        st.integers(0, 4),
+        MATCHES,
+        elements(1, 4) | ACTIONS.map(apply),
+        st.sampled_from([None] * 8 + [0, 8, 24, 32, 255]),
+    )
+    | st.just(struct.pack("!HHI", 8, 3, 1)),
+    max_size=3,
+).map(updates)
 SHAPED = st.one_of(
+    UPDATES,
+    st.sampled_from([1870, 1871, 1872]).map(lambda kind: message_bytes(4, struct.pack("!II", 0x4F4E4600, kind))),
     st.builds(message_bytes, st.sampled_from(ACCEPTED), st.binary(max_size=120), version=st.sampled_from([4, 4, 1, 6])),
     elements(1).map(lambda body: message_bytes(0, body)),
     elements(1).map(lambda body: message_bytes(4, struct.pack("!IIIHH", 0x4F4E4600, 2300, 1, 1, 3) + body)),

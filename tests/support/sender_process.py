@@ -10,7 +10,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,9 @@ from typing import Any, cast
 
 from apps.cookie import App, cookie
 from apps.flow import Flow, FlowKey, Output, match
+from apps.render import render_table
 from scripts.processes import ChildProcess
+from tests.support.waiting import wait_until
 
 BRIDGE = "br0"
 _ROOT = Path(__file__).parents[2]
@@ -33,6 +36,11 @@ def numbered_flow(number: int, port: int = 1) -> Flow:
     return Flow(number, match(in_port=number), (Output(port),), cookie(App.INTEGRATION_BRIDGE, ""))
 
 
+def numbered_table(*numbers: int, port: int = 1) -> list[str]:
+    """What ``OvsHost.dump`` gives when these flows are there."""
+    return render_table(numbered_flow(number, port) for number in numbers).splitlines()
+
+
 @dataclass(frozen=True)
 class SenderState:
     """What is seen of a sender from outside.
@@ -41,6 +49,10 @@ class SenderState:
     :param synced: what it reported, oldest first: generation, and what was refused then
     :param connections: datapaths let in since start
     :param closed: connections of those that are over
+    :param attempts: number of a refused flow → how often it was refused
+    :param drift: of :class:`controller.openflow.comparisons.DriftRecord`: times, and flows
+    :param pause: seconds between two comparisons that the switch's notifications cause
+    :param is_monitored: the switch tells of changes
     """
 
     flow_mods: int
@@ -49,6 +61,10 @@ class SenderState:
     synced: list[tuple[int, dict[str, str]]]
     connections: int
     closed: int
+    attempts: dict[str, int]
+    drift: tuple[int, int]
+    pause: float
+    is_monitored: bool
 
 
 @dataclass(frozen=True)
@@ -57,10 +73,16 @@ class Settings:
 
     :param request: longest wait for an answer
     :param probe: silence after which a peer is asked whether it lives
+    :param audit: between two comparisons; 0: never
+    :param retry: before a refused flow is asked for again, at first
+    :param keep_foreign: leave flows of others alone, 1 or 0
     """
 
     request: float = 10.0
     probe: float = 5.0
+    audit: float = 0.0
+    retry: float = 300.0
+    keep_foreign: int = 0
 
 
 @dataclass
@@ -86,7 +108,7 @@ class SenderProcess:
             listener.bind(str(path))
             listener.listen(1)
             listener.settimeout(_TIMEOUT)
-            words = [str(path), str(self.settings.request), str(self.settings.probe)]
+            words = [str(path), json.dumps(asdict(self.settings))]
             self._process = ChildProcess(
                 [sys.executable, "-m", "tests.support.sender_process", *words],
                 log=self.log,
@@ -119,7 +141,23 @@ class SenderProcess:
 
     def state(self) -> SenderState:
         """What it has done so far."""
-        return SenderState(**self._ask({}))
+        state = self._ask({})
+        return SenderState(**{**state, "drift": tuple(state["drift"])})
+
+    def await_generation(self, generation: int) -> SenderState:
+        """Wait until the sender reports these wishes as done; everything that is seen of it then."""
+
+        def done() -> SenderState | None:
+            state = self.state()
+            return state if any(number >= generation for number, _ in state.synced) else None
+
+        state = wait_until(done, _TIMEOUT, lambda: f"generation {generation} in place\n{self.log_text()}")
+        assert state is not None
+        return state
+
+    def wait_log(self, text: str) -> None:
+        """Wait until it has logged a text."""
+        wait_until(lambda: text in self.log_text(), _TIMEOUT, lambda: f"the log says {text!r}\n{self.log_text()}")
 
     def log_text(self) -> str:
         """All that it has logged."""
@@ -136,11 +174,15 @@ class SenderProcess:
         return json.loads(line)
 
 
+StartSender = Callable[..., SenderProcess]
+"""Starts a sender and connects the bridge to it; its arguments are those of :class:`Settings`."""
+
+
 def _by_number(refused: Mapping[FlowKey, str]) -> dict[str, str]:
     return {str(key.priority): reason for key, reason in refused.items()}
 
 
-def main(path: str, request_timeout: float, probe: float) -> None:
+def main(path: str, settings: Settings) -> None:
     """The program: serve one sender until the other side closes the unix socket ``path``."""
     if os.environ["OSKEN_HUB_TYPE"] == "eventlet":
         import eventlet
@@ -149,16 +191,23 @@ def main(path: str, request_timeout: float, probe: float) -> None:
     from os_ken.lib import hub
 
     from controller import logs
-    from controller.openflow import session
+    from controller.openflow import refusals, session
     from controller.openflow.sender import Sender, Synced
     from controller.openflow.server import Server
 
     logs.configure(debug=False, log_file=None)
-    session.PROBE_INTERVAL = probe
+    session.PROBE_INTERVAL = settings.probe
+    refusals.RETRY_FIRST = settings.retry
     synced: list[Synced] = []
     connections: list[session.Session] = []
     closed: list[session.Session] = []
-    sender = Sender(BRIDGE, lambda key: f"the owner of priority {key.priority}", synced.append)
+    sender = Sender(
+        BRIDGE,
+        lambda key: f"the owner of priority {key.priority}",
+        synced.append,
+        keep_foreign=bool(settings.keep_foreign),
+        audit_interval=settings.audit,
+    )
 
     class Listener:
         """Lets every datapath in."""
@@ -194,9 +243,13 @@ def main(path: str, request_timeout: float, probe: float) -> None:
             [(event.generation, _by_number(event.refused)) for event in synced],
             len(connections),
             len(closed),
+            {str(refusal.flow.priority): refusal.attempts for refusal in sender.refusals},
+            (sender.drift.times, sender.drift.flows),
+            sender.comparisons.pause(time.monotonic()),
+            sender.is_monitored,
         )
 
-    server = Server("127.0.0.1", 0, session.Timeouts(5.0, request_timeout), Listener())
+    server = Server("127.0.0.1", 0, session.Timeouts(5.0, settings.request), Listener())
     port = server.listen()
     hub.spawn(server.serve)
     hub.spawn(sender.run)
@@ -217,4 +270,4 @@ def main(path: str, request_timeout: float, probe: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], Settings(**json.loads(sys.argv[2])))

@@ -16,6 +16,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+CALM = {"times": 0, "flows": 0, "last_flows": 0, "found_at": None, "repaired_at": None, "pause": 0.0}
+DRIFT = {
+    **CALM,
+    "times": 2,
+    "flows": 9,
+    "last_flows": 3,
+    "found_at": "2026-01-02T03:04:05Z",
+    "repaired_at": "2026-01-02T03:04:06Z",
+}
 STATE: dict[str, Any] = {
     "host": "h1",
     "in_sync": True,
@@ -23,8 +32,18 @@ STATE: dict[str, Any] = {
     "ovsdb": {"connected": True},
     "problems": ["bridge br-tun refused a flow: table full"],
     "bridges": {
-        "br-tun": {"datapath_id": "0000a1", "connected": True, "flows": {"desired": 6, "installed": 6, "drift": 0}},
-        "br-int": {"datapath_id": None, "connected": False, "flows": {"desired": 1, "installed": 0, "drift": 1}},
+        "br-tun": {
+            "datapath_id": "0000a1",
+            "connected": True,
+            "flows": {"desired": 6, "installed": 6, "drift": 0},
+            "drift": DRIFT,
+        },
+        "br-int": {
+            "datapath_id": None,
+            "connected": False,
+            "flows": {"desired": 1, "installed": 0, "drift": 1},
+            "drift": CALM,
+        },
     },
     "ports": [
         {
@@ -253,6 +272,8 @@ def test_status_for_people(host: Host) -> None:
         "Topology unix:/run/tunbridge/topology.sock: connected",
         "Open vSwitch: connected",
         "Problem: bridge br-tun refused a flow: table full",
+        "Drift of br-tun: 3 flows found 2026-01-02T03:04:05Z, last repaired 2026-01-02T03:04:06Z; "
+        "since start 9 flows, found 2 times",
         "",
         "Bridges",
         "Bridge Datapath Connected Desired flows Installed Drift",

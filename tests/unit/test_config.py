@@ -70,10 +70,15 @@ def test_defaults_serve_a_single_host() -> None:
     assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("gre",), 4789)
     assert (loaded.agent.l2_population, loaded.agent.arp_responder) == (True, True)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
-    assert (loaded.agent.report_interval, loaded.agent.agent_down_time) == (30, 75)
+    assert (loaded.agent.report_interval, loaded.agent.agent_down_time, loaded.agent.audit_interval) == (30, 75, 60)
     assert loaded.network == config.NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00")
     assert loaded.topology_connection == "unix:/run/tunbridge/topology.sock"
     assert loaded.control_socket == "/run/tunbridge/control.sock"
+
+
+def test_no_audit(tmp_path: Path) -> None:
+    """0 is a value of its own where the next smallest is larger."""
+    assert config.load([write(tmp_path / "tunbridge.conf", "[agent]\naudit_interval = 0\n")]).agent.audit_interval == 0
 
 
 def test_neutrons_file_is_read_as_it_is(tmp_path: Path) -> None:

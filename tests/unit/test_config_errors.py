@@ -67,6 +67,7 @@ BAD_VALUES = [
     ("agent", "l2_population", "2", "expected true or false"),
     ("agent", "report_interval", "0", "expected a number of seconds from 0.1 to 86400"),
     ("agent", "agent_down_time", "59", "expected at least twice report_interval, which is 30"),
+    ("agent", "audit_interval", "0.5", "expected a number of seconds from 1 to 86400, or 0 for never"),
     ("topology", "connection", "unix:/a.sock,nonsense", METHODS),
     (
         "topology",

@@ -69,6 +69,21 @@ def control(kind: int = 1, properties: bytes = b"", exp_type: int = 2300, experi
     return message_bytes(EXPERIMENTER, struct.pack("!IIIHH", experimenter, exp_type, 1, kind, 3) + properties)
 
 
+def update(event: int = 0, match: bytes | None = None, instructions: bytes = b"", length: int | None = None) -> bytes:
+    """onf_flow_update_full."""
+    body = struct.pack("!H", event) + bytes(20) + (matched() if match is None else match) + instructions
+    return struct.pack("!H", 2 + len(body) if length is None else length) + body
+
+
+def updates(*entries: bytes, experimenter: int = 0x4F4E4600, exp_type: int = 1870) -> bytes:
+    header = struct.pack("!HH4xII", 0xFFFF, 0, experimenter, exp_type)
+    return message_bytes(MULTIPART_REPLY, header + b"".join(entries))
+
+
+def paused(kind: int = 1871, tail: bytes = b"") -> bytes:
+    return message_bytes(EXPERIMENTER, struct.pack("!II", 0x4F4E4600, kind) + tail)
+
+
 def with_length(message: bytes, length: int) -> bytes:
     return message[:2] + struct.pack("!H", length) + message[4:]
 
@@ -77,6 +92,7 @@ OUTPUT = element(0, bytes(12))
 SET_TUNNEL = element(25, oxm(38, bytes(8)))
 IN_PORT = oxm(0, bytes(4))
 CT = bytes(14)
+ABBREVIATED = struct.pack("!HHI", 8, 3, 7)
 ERROR_TEXT = struct.pack("!HH", 0, 0) + b"no common version"
 
 GOOD = {
@@ -105,6 +121,10 @@ GOOD = {
     "ports": ports(bytes(128)),
     "no flows": flows(),
     "flow that drops": flows(flow()),
+    "monitor begun": updates(),
+    "flow updates": updates(update(0, matched(IN_PORT)), ABBREVIATED, update(1), update(2, instructions=apply(OUTPUT))),
+    "monitor paused": paused(),
+    "monitor resumed": paused(1872),
     "flows": flows(flow(matched(IN_PORT), apply(OUTPUT + SET_TUNNEL)), flow(), flow(matched(), element(1, bytes(4)))),
     "flow with fields of others": flows(
         flow(matched(oxm(3, bytes(12), mask=True) + oxm(1, struct.pack("!IH", 0x2320, 1), oxm_class=0xFFFF)))
@@ -233,6 +253,22 @@ ENTRIES = {
     "second flow entry of length 0": Bad(flows(flow(), flow(length=0)), "offset 72: a flow entry has length 0"),
     "flow entry cut off": Bad(flows(flow(), bytes(8)), "8 bytes are too few"),
 }
+UPDATES = {
+    "flow update of length 0": Bad(updates(update(length=0)), "flow update has length 0"),
+    "flow update of length 16": Bad(updates(update(length=16)), "flow update has length 16"),
+    "flow update of odd length": Bad(updates(update(instructions=bytes(1))), "flow update has length 33"),
+    "flow update too long": Bad(updates(update(length=40)), "flow update has length 40"),
+    "flow update without match": Bad(updates(update(match=b"")), "too few for the match"),
+    "flow update cut off": Bad(updates(update(), b"\0\x20\0\0"), "4 bytes are too few for a flow update"),
+    "second flow update of length 0": Bad(updates(update(), update(length=0)), "offset 56: a flow update has length 0"),
+    "abbreviated flow update of length 0": Bad(updates(struct.pack("!HHI", 0, 3, 7)), "has length 0, not 8"),
+    "abbreviated flow update too long": Bad(updates(struct.pack("!HHI8x", 16, 3, 7)), "has length 16, not 8"),
+    "flow update of unknown event": Bad(updates(update(4)), "flow update event 4"),
+    "monitor of another experimenter": Bad(updates(experimenter=0x2320), "nothing that was asked for"),
+    "another multipart of ONF": Bad(updates(exp_type=1871), "nothing that was asked for"),
+    "experimenter multipart cut off": Bad(updates()[:2] + b"\0\x14" + updates()[4:20], "4 bytes are too few"),
+    "monitor paused and more": Bad(paused(tail=bytes(8)), "length 24, not 16"),
+}
 
 
 def nested(depth: int) -> bytes:
@@ -247,11 +283,19 @@ BAD = {
     **dict(broken_headers()),
     **ELEMENTS,
     **ENTRIES,
+    **UPDATES,
     **{name: Bad(flows(flow(case.message)), case.words) for name, case in MATCHES.items()},
+    **{
+        f"{name}, in a flow update": Bad(updates(update(1, case.message)), case.words) for name, case in MATCHES.items()
+    },
     **{f"{name}, in packet-in": Bad(packet_in(case.message), case.words) for name, case in MATCHES.items()},
     **{f"{name}, in flow removed": Bad(removed(case.message), case.words) for name, case in MATCHES.items()},
     **{name: Bad(flows(flow(instructions=case.message)), case.words) for name, case in INSTRUCTIONS.items()},
     **{name: Bad(flows(flow(instructions=apply(case.message))), case.words) for name, case in ACTIONS.items()},
+    **{
+        f"{name}, in a flow update": Bad(updates(update(instructions=case.message)), case.words)
+        for name, case in INSTRUCTIONS.items()
+    },
     "actions nested too deep": Bad(flows(flow(instructions=apply(nested(1000)))), "more than 16 deep"),
 }
 

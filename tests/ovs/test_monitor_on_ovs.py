@@ -1,0 +1,125 @@
+"""A real Open vSwitch tells of every change that others make, in messages that we take, and says when it cannot."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from apps.flow import Flow, FlowKey, Normal, match
+from apps.render import render
+from controller.openflow import wire
+from controller.openflow.framing import Framer, validate
+from tests.support.ovs import OvsHost
+from tests.support.waiting import wait_until
+
+FLOWS = [
+    Flow(1, match(), (), 5),
+    Flow(3, match(tun_id=2, dl_dst="fa:16:3e:02:dd:79"), (Normal(),), 0x7B1D << 48),
+    Flow(4, match(in_port=1, dl_vlan=4094), (Normal(),), 2**64 - 1, table=3),
+    Flow(65535, match(in_port=wire.OFPP_LOCAL, untagged=True), (), 0, table=253),
+]
+BUFFER = 4096  # bytes; the kernel gives twice as much
+
+
+class Watcher:
+    """A connection that a bridge has made and on which it is monitored."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self._socket = accepted
+        self._socket.settimeout(20)
+        self._framer = Framer()
+        self.send(wire.hello(1) + wire.flow_monitor_request(7))
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def messages(self) -> Iterator[bytes]:
+        """All that the switch says, but echo requests, to the end of the connection."""
+        while data := self._socket.recv(65536):
+            for message in self._framer.feed(data):
+                validate(message)
+                if message[1] == wire.MessageType.OFPT_ECHO_REQUEST:
+                    self.send(wire.echo_reply(message))
+                else:
+                    yield message
+
+
+@pytest.fixture
+def watcher(ovs: OvsHost) -> Iterator[Watcher]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
+        ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{server.getsockname()[1]}")
+        accepted, _ = server.accept()
+        with accepted:
+            yield Watcher(accepted)
+
+
+def begun(messages: Iterator[bytes]) -> None:
+    """Take all to the reply to the request."""
+    first = next(message for message in messages if message[1] != wire.MessageType.OFPT_HELLO)
+    assert (first[1], wire.decode_header(first).xid) == (wire.MessageType.OFPT_MULTIPART_REPLY, 7)
+    assert list(wire.decode_flow_updates(first)) == []
+
+
+def test_the_request_says_what_it_means(ovs: OvsHost) -> None:
+    """Open vSwitch reads it as: all tables, any match, all kinds of change, neither actions nor our own in full."""
+    printed = ovs.ofctl("ofp-print", wire.flow_monitor_request(7, monitor_id=3).hex()).split()
+    assert printed == ["ONFST_FLOW_MONITOR", "request", "(OF1.3)", "(xid=0x7):", "id=3", "flags=add,delete,modify"]
+
+
+def test_every_change_by_others_is_told(ovs: OvsHost, watcher: Watcher) -> None:
+    """Each flow that ovs-ofctl adds, changes and deletes is told with its key and cookie, in this order."""
+    messages = watcher.messages()
+    begun(messages)
+    expected: list[tuple[str, FlowKey, int]] = []
+    for flow in FLOWS:
+        where = render(flow, cookie=False).rsplit(" actions=", 1)[0]
+        ovs.ofctl("add-flow", "br0", f"cookie={flow.cookie},{where},actions=drop")
+        ovs.ofctl("--strict", "mod-flows", "br0", f"{where},actions=normal,flood")
+        ovs.ofctl("--strict", "del-flows", "br0", where)
+        expected += [(event, flow.key, flow.cookie) for event in ("ADDED", "MODIFIED", "DELETED")]
+    told: list[tuple[str, FlowKey | None, int]] = []
+    while len(told) < len(expected):
+        told += [(one.event.name, one.key, one.cookie) for one in wire.decode_flow_updates(next(messages))]
+    assert told == expected
+
+
+def test_our_own_changes_are_told_without_detail(watcher: Watcher) -> None:
+    """A bundle of many flow-mods comes back as one short entry with the xid of the first."""
+    messages = watcher.messages()
+    begun(messages)
+    flows = [Flow(1, match(in_port=number), (Normal(),), 1) for number in range(1, 301)]
+    mods = [wire.flow_mod(wire.FlowModCommand.OFPFC_ADD, flow, 100 + n) for n, flow in enumerate(flows)]
+    watcher.send(wire.bundle(5, mods, open_xid=2, commit_xid=3) + wire.barrier_request(4))
+    told = []
+    while (message := next(messages))[1] != wire.MessageType.OFPT_BARRIER_REPLY:
+        if message[1] == wire.MessageType.OFPT_MULTIPART_REPLY:
+            told.append(message)
+    (only,) = told
+    assert only[24:] == bytes.fromhex("0008000300000064")
+    assert list(wire.decode_flow_updates(only)) == []
+
+
+def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Watcher) -> None:
+    """While nobody reads, events are dropped: the switch says that it pauses, and then that it goes on."""
+    messages = watcher.messages()
+    begun(messages)
+    file = ovs.directory / "flows.txt"
+    file.write_text("".join(f"priority={n},arp,arp_tpa=192.0.2.1,actions=drop\n" for n in range(1, 20001)))
+
+    def paused() -> bool:
+        ovs.ofctl("--bundle", "add-flows", "br0", str(file))
+        ovs.ofctl("del-flows", "br0")
+        return int(ovs.appctl("coverage/read-counter", "ofmonitor_pause")) > 0
+
+    wait_until(paused, 60, "the monitor pauses")
+    states = []
+    while not states or states[-1] is not wire.MonitorState.RESUMED:
+        message = next(messages)
+        if message[1] == wire.MessageType.OFPT_EXPERIMENTER:
+            states.append(wire.monitor_state(message))
+    assert states[:2] == [wire.MonitorState.PAUSED, wire.MonitorState.RESUMED]

@@ -1,0 +1,191 @@
+"""What others do to the flows of a real switch is noticed and undone by the sender, whichever way it can be noticed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+
+import pytest
+
+from tests.support.ovs import OvsHost
+from tests.support.sender_process import BRIDGE, SenderProcess, StartSender, numbered_table
+from tests.support.waiting import wait_until
+
+TIMEOUT = 30.0  # seconds
+FLOWS = dict.fromkeys(range(1, 6), 1)
+TABLE = numbered_table(*FLOWS)
+MONITOR_TYPE, UNKNOWN_TYPE = bytes.fromhex("4f4e46000000074e"), bytes.fromhex("4f4e460000000fff")
+
+
+def repaired(ovs: OvsHost, sender: SenderProcess, times: int) -> None:
+    """Wait until drift was found so often and nothing of it is left."""
+
+    def done() -> bool:
+        return sender.state().drift[0] >= times and ovs.dump(BRIDGE) == TABLE
+
+    wait_until(done, TIMEOUT, lambda: f"repaired\n{ovs.dump(BRIDGE)}\n{sender.log_text()}")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("del-flows", BRIDGE), "5 deleted, 0 changed, 0 added"),
+        (("del-flows", BRIDGE, "in_port=3"), "1 deleted, 0 changed, 0 added"),
+        (("mod-flows", BRIDGE, "in_port=2,actions=drop"), "0 deleted, 1 changed, 0 added"),
+        (("add-flow", BRIDGE, "priority=2,in_port=2,actions=NORMAL"), "0 deleted, 1 changed, 0 added"),
+        (("add-flow", BRIDGE, "priority=500,in_port=2,actions=drop"), "0 deleted, 0 changed, 1 added"),
+        (("add-flow", BRIDGE, "priority=500,arp,arp_tpa=192.0.2.1,actions=drop"), "0 deleted, 0 changed, 1 added"),
+    ],
+)
+def test_what_others_do_is_undone_when_the_switch_tells(
+    ovs: OvsHost, start_sender: StartSender, command: tuple[str, ...], said: str
+) -> None:
+    """Flows deleted, changed, replaced and added by hand are as they were, without an audit, and the log says what."""
+    sender = start_sender()
+    sender.want(FLOWS, 1)
+    assert sender.await_generation(1).is_monitored
+    ovs.ofctl(*command)
+    repaired(ovs, sender, 1)
+    sender.wait_log("bridge br0 repaired: it has its 5 flows")
+    assert f"bridge br0: others have changed its flows (the switch told of it): {said}" in sender.log_text()
+    assert sender.state().drift == (1, sum(int(word) for word in said.split() if word.isdigit()))
+
+
+def test_drift_is_said_in_the_syntax_of_ovs_ofctl(ovs: OvsHost, start_sender: StartSender) -> None:
+    """Each flow is named with what it was and what stood in its place; of very many, some are."""
+    sender = start_sender()
+    sender.want(FLOWS, 1)
+    sender.await_generation(1)
+    ovs.ofctl("add-flow", BRIDGE, "priority=2,in_port=2,cookie=7,actions=NORMAL")
+    repaired(ovs, sender, 1)
+    log = sender.log_text()
+    mark = "cookie=0x7b1d010000000000, "
+    assert f": changed: {mark}priority=2,in_port=2 actions=output:1, now cookie=0x7, priority=2,in_port=2" in log
+
+    ovs.ofctl("--bundle", "add-flows", BRIDGE, _file(ovs, (f"priority=9,in_port={n},actions=drop" for n in range(50))))
+    repaired(ovs, sender, 2)
+    log = sender.log_text()
+    assert log.count(": added: priority=9,in_port=") == 20
+    assert "bridge br0: and 30 more" in log
+
+
+def _file(ovs: OvsHost, lines: Iterator[str]) -> str:
+    path = ovs.directory / "flows.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_our_own_changes_are_no_drift(ovs: OvsHost, start_sender: StartSender) -> None:
+    """Adding, replacing and deleting by ourselves is neither drift nor a reason to look for it."""
+    sender = start_sender()
+    sender.want(dict.fromkeys(range(1, 300), 1), 1)
+    sender.await_generation(1)
+    sender.want(dict.fromkeys(range(1, 300), 2), 2)
+    sender.await_generation(2)
+    sender.want(dict.fromkeys(range(6, 300)) | FLOWS, 3)
+    sender.await_generation(3)
+    ovs.ofctl("dump-flows", BRIDGE)  # what the switch had to tell before, it has told by now
+    state = sender.state()
+    assert (state.drift, state.pause) == ((0, 0), 0.0)  # there was no comparison to make a pause after
+    assert ovs.dump(BRIDGE) == TABLE
+
+
+def test_flows_of_others_stay_where_they_are_kept(ovs: OvsHost, start_sender: StartSender) -> None:
+    """Where foreign flows stay, they do not even cause a look; a flow of ours is restored all the same."""
+    sender = start_sender(keep_foreign=1)
+    sender.want(FLOWS, 1)
+    sender.await_generation(1)
+    ovs.ofctl("add-flow", BRIDGE, "priority=500,in_port=2,actions=drop")
+    ovs.ofctl("add-flow", BRIDGE, "priority=501,arp,actions=drop")
+    ovs.ofctl("del-flows", BRIDGE, "arp")
+    assert sender.state().pause == 0.0
+    ovs.ofctl("del-flows", BRIDGE, "cookie=0x7b1d010000000000/-1,in_port=3")
+    wait_until(lambda: len(ovs.dump(BRIDGE)) == 6, TIMEOUT, lambda: f"repaired\n{sender.log_text()}")
+    assert [line for line in ovs.dump(BRIDGE) if line not in TABLE] == ["priority=500,in_port=2 actions=drop"]
+    assert sender.state().drift == (1, 1)
+
+
+def test_a_quarrel_costs_less_and_less(ovs: OvsHost, start_sender: StartSender) -> None:
+    """Who undoes each repair waits longer and longer for the next; when that ends, all is repaired."""
+    sender = start_sender()
+    sender.want(FLOWS, 1)
+    sender.await_generation(1)
+
+    def undo() -> bool:
+        ovs.ofctl("del-flows", BRIDGE)
+        return sender.state().pause >= 2.0
+
+    wait_until(undo, TIMEOUT, lambda: f"a pause\n{sender.log_text()}", interval=0)
+    sender.wait_log("others change its flows again and again: repairs wait longer and longer, up to 60 s")
+    times, bundles = sender.state().drift[0], sender.state().bundles
+    for _ in range(10):
+        ovs.ofctl("del-flows", BRIDGE)
+        ovs.ofctl("add-flow", BRIDGE, "priority=7,actions=drop")
+    state = sender.state()
+    assert state.drift[0] <= times + 1
+    assert state.bundles <= bundles + 2  # one that adds and one that removes
+    repaired(ovs, sender, times + 1)
+
+
+def test_a_switch_without_a_monitor_is_audited(ovs: OvsHost, start_sender: StartSender) -> None:
+    """Where the switch refuses the monitor, that is said once, and drift is found by the audit."""
+    with closing(Relay()) as relay:
+        sender = start_sender(relay.to, audit=0.5)
+        sender.want(FLOWS, 1)
+        assert not sender.await_generation(1).is_monitored
+        ovs.ofctl("del-flows", BRIDGE)
+        repaired(ovs, sender, 1)
+        sender.wait_log("bridge br0: others have changed its flows (the audit found it): 5 deleted")
+        ovs.appctl("bridge/reconnect", BRIDGE)
+        wait_until(lambda: sender.state().connections == 2, TIMEOUT, "connected again")
+        sender.wait_log("in sync: 5 flows, 0 written")
+        line = "bridge br0 cannot tell when others change its flows (OFPET_BAD_REQUEST/"
+        assert sender.log_text().count(line) == 1
+        assert "it is compared every 0.5 s ([agent] audit_interval)" in sender.log_text()
+
+
+class Relay:
+    """Leads connections of the switch on, and makes the request for a flow monitor one that it does not know."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = [self._listener]
+        self._threads: list[threading.Thread] = []
+
+    def to(self, port: int) -> int:
+        """The TCP port that leads to another."""
+        self._spawn(self._accept, port)
+        return int(self._listener.getsockname()[1])
+
+    def _spawn(self, work: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, port: int) -> None:
+        with suppress(OSError):
+            while True:
+                switch, _ = self._listener.accept()
+                controller = socket.create_connection(("127.0.0.1", port))
+                self._sockets += [switch, controller]
+                self._spawn(self._copy, switch, controller, b"", b"")
+                self._spawn(self._copy, controller, switch, MONITOR_TYPE, UNKNOWN_TYPE)
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket, old: bytes, new: bytes) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data.replace(old, new) if old else data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for one in self._sockets:
+            one.close()
