@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from apps.compile import Compiler, UnitKind
 from apps.host_view import DeadPort
 from controller.binding import BindingTable, Verdict
+from controller.blind import strangers
 from controller.datapaths import Datapaths
 from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Registered, SetUpFailed, Stop
 from controller.joints import Joints, joints_of, roles
@@ -284,6 +285,11 @@ class HostController:
         if self.is_informed:
             self._decide()
             self._plan_tunnels()  # only now that local VLANs are dealt, or recovered: tunnels can be their trunks
+        elif self.names.integration_bridge in self.datapaths.ports and (
+            dead := strangers(self.table.devices.values(), self._tag_sent)
+        ):
+            self._tag_sent.update(dead)
+            self._effects.tag(dead)
         # Only now, because port numbers may have changed while the bridge was away: what its sender compares the
         # bridge with must be made of the new ones.
         for name, session in self._connected:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.support.lab.fault_lab import Churn, FaultLab
+from tests.support.lab.fault_lab import Churn, FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.host import LabHost
 from tests.support.lab.networks import Nic, topology_document
-from tests.support.lab.probe import Probe, Result
+from tests.support.lab.probe import Probe
 from tests.support.ovs import Device
 from tests.support.waiting import wait_until
 
@@ -28,14 +28,6 @@ def lab() -> Iterator[FaultLab]:
     with FaultLab() as lab:
         lab.build()
         yield lab
-
-
-def nothing_happened(result: Result) -> None:
-    """Each frame arrived once.
-
-    :raises AssertionError: it did not
-    """
-    assert (result.lost, result.duplicated, result.machine) == (0, 0, {}), result.table()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL], ids=lambda signum: signum.name)
@@ -52,7 +44,7 @@ def test_restart(lab: FaultLab, fault_report: FaultReport, signum: signal.Signal
         full_sync = lab.settle(lab.controller) - began
         probe.wait_sent(200)
         result = probe.stop()
-    nothing_happened(result)
+    undisturbed(result)
     assert lab.tables(host) == tables
     assert lab.rows(host) == rows
     fault_report.add(f"controller {signum.name} and start", result, full_sync)
@@ -83,7 +75,7 @@ def test_kills_during_churn(lab: FaultLab, fault_report: FaultReport, kills: int
                 LOG.info("kill %d of %d after %.2f s, %d changes", number, kills, moment, churn.changes)
         lab.settle(controller)
         result = probe.stop()
-    nothing_happened(result)
+    undisturbed(result)
     assert lab.tables(host) == tables
     assert lab.rows(host) == rows
     assert churn.changes > kills
@@ -148,7 +140,7 @@ def test_kill_in_the_middle_of_a_bundle(lab: FaultLab, fault_report: FaultReport
         controller.start()
         full_sync = lab.settle(controller) - began
         result = probe.stop()
-    nothing_happened(result)
+    undisturbed(result)
     assert all(controller.device(nic.device)["status"] == "ACTIVE" for nic in nics)
     assert lab.rows(host) == rows
     fault_report.add("kill −9 in the middle of a bundle, with the switch frozen", result, full_sync)
@@ -176,7 +168,7 @@ def test_kill_between_flows_and_tag(lab: FaultLab, fault_report: FaultReport) ->
         controller.start()
         full_sync = lab.settle(controller) - began
         result = probe.stop()
-    nothing_happened(result)
+    undisturbed(result)
     controller.wait_device(nic.device, status="ACTIVE")
     assert quiet not in str(lab.tables(host)["br-int"])
     assert lab.rows(host) == rows

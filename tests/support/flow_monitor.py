@@ -33,6 +33,7 @@ class FlowMonitor:
 
     def __init__(self, ovs: OvsHost, bridge: str) -> None:
         self._log = ovs.directory / f"monitor-{bridge}.log"
+        self._log.unlink(missing_ok=True)  # of an earlier one
         self._control = ovs.directory / f"monitor-{bridge}.ctl"
         target = f"unix:{ovs.rundir / bridge}.mgmt"
         options = ("--protocols=OpenFlow13", f"--unixctl={self._control}")

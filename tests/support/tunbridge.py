@@ -70,6 +70,8 @@ class Tunbridge:
         self.program = program
         self.check = check
         self.ready = ready
+        self.root = ROOT
+        """Where the packages of the process are; another release of them has another place."""
         self.directory = Path(tempfile.mkdtemp(prefix="tun-", dir="/tmp"))  # unix sockets have short paths only
         self.run_path = self.directory / "run"
         self.config_file = self.directory / "tunbridge.conf"
@@ -139,7 +141,7 @@ class Tunbridge:
             name="tunbridge",
             log=self.log,
             env=self._env | {"PYTHONFAULTHANDLER": "1"},
-            cwd=ROOT,
+            cwd=self.root,
             orphaned=signal.SIGTERM,  # it has a child of its own to end
         )
 

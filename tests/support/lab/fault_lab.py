@@ -13,8 +13,10 @@ from types import TracebackType
 from controller.control_client import call
 from tests.support.lab.host import HostController, LabHost
 from tests.support.lab.lab import Lab
-from tests.support.lab.probe import Stream, full_mesh
+from tests.support.lab.netns import run
+from tests.support.lab.probe import Result, Stream, full_mesh
 from tests.support.lab.vm import Vm
+from tests.support.ovs import plain
 
 BRIDGES = ("br-int", "br-tun", "br-ex")
 _PLACES = {"red": ("h1", "h1", "h2"), "blue": ("h1", "h2")}
@@ -100,11 +102,26 @@ class FaultLab(Lab):
             assert not difference, f"{bridge} of {controller.host}: {json.dumps(difference, indent=1)}"
         return now
 
+    def port_states(self) -> dict[object, tuple[object, object]]:
+        """Id of a port → its status and its host, as the topology database has them."""
+        select = {"op": "select", "table": "Port", "where": [], "columns": ["id", "status", "host"]}
+        answer = run("ovsdb-client", "transact", self.topology, json.dumps(["Tunbridge_Topology", select]))
+        (result,) = json.loads(answer)
+        return {plain(row["id"]): (plain(row["status"]), plain(row["host"])) for row in result["rows"]}
+
     def unplug_movers(self) -> None:
         """Take all movers out."""
         for vm in self.movers:
             if vm.host is not None:
                 vm.unplug()
+
+
+def undisturbed(result: Result) -> None:
+    """Each frame of a probe arrived once.
+
+    :raises AssertionError: it did not
+    """
+    assert (result.lost, result.duplicated, result.machine) == (0, 0, {}), result.table()
 
 
 class Churn:

@@ -1,0 +1,122 @@
+"""The topology database is away: what runs goes on, what this host knows is acted on, and the rest is made up for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from apps.local_vlans import DEAD_VLAN
+from tests.support.lab.fault_lab import FaultLab, undisturbed
+from tests.support.lab.fault_report import FaultReport
+from tests.support.lab.frames import BROADCAST, unique
+from tests.support.lab.networks import Nic
+from tests.support.lab.probe import Probe
+from tests.support.lab.vm import Vm
+from tests.support.ovs import Device
+from tests.support.waiting import wait_until
+
+LOG = logging.getLogger(__name__)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[FaultLab]:
+    with FaultLab() as lab:
+        lab.build()
+        yield lab
+
+
+@pytest.fixture
+def movers(lab: FaultLab) -> Iterator[tuple[Vm, Vm]]:
+    """Two of the red network on h1: the first is not plugged in, the second is and is bound."""
+    first, second = (vm for vm in lab.movers if vm.network.name == "red")
+    second.plug(lab.hosts["h1"])
+    lab.settle(lab.controller)
+    yield first, second
+    lab.unplug_movers()
+    lab.settle(lab.controller)
+
+
+def wait_states(lab: FaultLab, **expected: tuple[str, str | None]) -> None:
+    """Wait until the topology says this of VMs: status, and host."""
+    ids = {vm.nic.port_id: expected[vm.name] for vm in lab.vms.values() if vm.name in expected}
+    wait_until(
+        lambda: ids.items() <= lab.port_states().items(), 20, lambda: f"{expected}, but {lab.port_states()} in {ids}"
+    )
+
+
+def test_start_without_topology(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm]) -> None:
+    """Nothing is touched until it answers; what was plugged and unplugged meanwhile is done then.
+
+    A new device is on no network until then.
+    """
+    new, old = movers
+    host = lab.controller.host
+    tables, rows = lab.tables(host), lab.rows(host)
+    with Probe(lab, lab.streams()) as probe:
+        lab.stop_topology()
+        for controller in lab.controllers.values():
+            controller.stop()
+            controller.start()
+        for controller in lab.controllers.values():
+            controller.wait_log(f"Tunbridge_Topology at {lab.topology}: no answer")
+            controller.wait_log("bridge br-int connected")
+        new.plug(host)
+        old.unplug()
+        wait_until(lambda: host.ovs.tag(new.nic.device) == DEAD_VLAN, 10, "the new device is in the dead VLAN")
+        vlan, neighbour = rows[lab.staying["red"][0].nic.device][0], lab.staying["red"][1]
+        tagged = unique(BROADCAST, new.nic.mac, tags=(vlan,))
+        with neighbour.capture() as capture:
+            new.send(tagged, new.frame(BROADCAST))
+            probe.wait_sent(500)
+            assert not [frame for frame in capture.received() if frame.source == new.nic.mac]
+        assert (lab.tables(host), lab.rows(host)) == (tables, rows)
+        assert not lab.controller.quick_status()["in_sync"]
+        began = time.monotonic()
+        lab.start_topology()
+        full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
+        result = probe.stop()
+    undisturbed(result)
+    wait_states(lab, mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
+    assert lab.rows(host) == rows
+    new.wait_reaches(lab.staying["red"][2])
+    fault_report.add("controllers start without their topology database", result, full_sync)
+
+
+@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
+def test_outage(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm], seconds: int) -> None:
+    """A known port is bound and an unplugged one is taken down meanwhile; both are reported when it is back."""
+    new, old = movers
+    controller, host = lab.controller, lab.controller.host
+    rows = lab.rows(host)
+    stranger = Nic(new.network, "fa:16:3e:02:00:01", ())
+    # Made before, because the switch loses tunnel packets for a moment when a device of the host appears.
+    host.ovs.plug_many([Device(stranger.device)])
+    with Probe(lab, lab.streams()) as probe:
+        began = time.monotonic()
+        lab.stop_topology()
+        wait_until(lambda: not controller.quick_status()["topology"]["connected"], 20, "the controller notices")
+        new.plug(host)
+        old.unplug()
+        host.ovs.vsctl("set", "Interface", stranger.device, f"external_ids:iface-id={stranger.port_id}")
+        controller.wait_device(new.nic.device, status="ACTIVE")
+        new.wait_reaches(lab.staying["red"][2])
+        controller.wait_device(stranger.device, status="DOWN", reason="the topology has no such port")
+        wait_until(lambda: old.nic.mac not in str(lab.tables(host)["br-tun"]), 10, "the unplugged port's flow is gone")
+        away = lab.tables(host)
+        while time.monotonic() - began < seconds:
+            LOG.info("topology database down for %.0f s", time.monotonic() - began)
+            probe.wait_sent(5000 if seconds > 10 else 500)
+        assert lab.tables(host) == away
+        began = time.monotonic()
+        lab.start_topology()
+        full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
+        result = probe.stop()
+    undisturbed(result)
+    wait_states(lab, mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
+    assert lab.rows(host) == rows
+    assert lab.tables(host) == away
+    fault_report.add(f"topology database down for {seconds} s", result, full_sync)
+    host.ovs.unplug(stranger.device)

@@ -1,0 +1,61 @@
+"""Other releases of the controller, as they might have been: copies of its packages with one thing changed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.tunbridge import ROOT
+
+_PACKAGES = ("apps", "controller", "topology")
+
+
+@dataclass(frozen=True)
+class Release:
+    """What differs from this release.
+
+    :param changes: file, regular expression and what stands there instead
+    """
+
+    name: str
+    changes: tuple[tuple[str, str, str], ...]
+
+    def make(self, directory: Path) -> Path:
+        """Make it in a directory that must not exist yet; that directory.
+
+        :raises AssertionError: a change changes nothing
+        """
+        for package in _PACKAGES:
+            shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
+        for file, pattern, replacement in self.changes:
+            path = directory / file
+            text, count = re.subn(pattern, replacement, path.read_text())
+            assert count, f"{file} has no {pattern}"
+            path.write_text(text)
+        return directory
+
+
+RELEASES = (
+    Release("another mark", (("apps/cookie.py", r"OWNER = 0x7B1D", "OWNER = 0x7B1C"),)),
+    Release("other priorities", (("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),)),
+    Release(
+        "other cookies",
+        (
+            ("apps/cookie.py", r"_BRIDGE = (\d)", r"_BRIDGE = 1\1"),
+            ("apps/cookie.py", r"object_id\.encode\(\)", 'b"other" + object_id.encode()'),
+        ),
+    ),
+    Release(
+        # 3 and 4 are changed for each other: flows with the match of one and the priority of another
+        "priorities of one another",
+        (
+            ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 5,"),
+            ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
+            ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
+        ),
+    ),
+    Release("fewer keys in rows", (("controller/tagging.py", r"WIRING_KEYS = \(.*\)", 'WIRING_KEYS = ("net_uuid",)'),)),
+)
+"""What may change from one release to the next; those that change most come first."""
