@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from os_ken.base import app_manager
@@ -14,10 +15,11 @@ from apps.pipeline import BridgeRole
 from controller import assembly, report
 from controller.config import Config
 from controller.control import ControlServer
-from controller.events import Registered, SetUpFailed, Stop
+from controller.events import Registered, SetUpFailed, Stop, WrittenBack
 from controller.host_controller import Effects, HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
+from controller.memory_file import FILE, MemoryFile, load
 from controller.openflow.sender import Sender
 from controller.openflow.server import Server
 from controller.openflow.session import Timeouts
@@ -25,6 +27,7 @@ from controller.registration import Registration
 from controller.tagging import Tagging
 from controller.teaching import Teacher
 from controller.workers import Inbox, Workers
+from controller.write_backs import WriteBacks
 from controller.writers import RETRY, BatchWriter
 from topology.errors import VSwitchError
 from topology.source import PortReport, TopologySource
@@ -66,20 +69,29 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._teacher = Teacher(lambda: self._senders[names.tunnel_bridge].session)
         self._tags: BatchWriter[Tagging] = BatchWriter("tag", self._write_tags)
         self._reports: BatchWriter[PortReport] = BatchWriter("state of port", self._write_reports)
+        remembered = Path(config.state_path) / FILE
+        self._memory = MemoryFile(remembered)
+        self._write_backs = WriteBacks(
+            topology, workers, lambda refused: inbox.post("written back", WrittenBack(refused))
+        )
         effects = Effects(
             senders=self._senders,
             tag=self._tags.put,
             report=self._reports.put,
             set_up=self._setup_wanted.put,
             register=lambda: self._registration.again(),
+            remember=self._memory.put,
+            write_back=self._write_backs.put,
             accepted=lambda session: self._server.accepted(session),
             teach=self._teacher.teach,
         )
-        self._controller = HostController(names, assembly.tunnel_options(config), inbox, effects)
+        self._controller = HostController(
+            names, assembly.tunnel_options(config), inbox, effects, load(remembered)
+        )
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
         self._server = Server(ovs.of_listen_address, ovs.of_listen_port, timeouts, self._controller)
         self._vswitch = assembly.vswitch(config)
-        self.host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology)
+        self.host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology, self._memory)
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self.host.handlers())
         self._registration = Registration(
@@ -108,6 +120,8 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             self._workers.spawn(f"sender of {name}", sender.run)
         self._workers.spawn("tags", self._tags.run)
         self._workers.spawn("port states", self._reports.run)
+        self._workers.spawn("memory", self._memory.run)
+        self._workers.spawn("write-backs", self._write_backs.run)
         self._workers.spawn("bridge set-up", self._set_up)
         self._workers.spawn("teacher", self._teacher.run)
         self._workers.spawn("registration", self._registration.run)
@@ -125,6 +139,8 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._teacher.stop()
         self._tags.stop()
         self._reports.stop()
+        self._write_backs.stop()
+        self._memory.stop()
         for sender in self._senders.values():
             sender.stop()
         for session in list(self._controller.datapaths.sessions.values()):

@@ -7,7 +7,7 @@ and does no I/O, so that every order of events can be tried by a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from apps.local_vlans import DEAD_VLAN
@@ -84,6 +84,22 @@ def port_id_of(iface_id: str) -> tuple[str, bool]:
         return canonical_uuid(iface_id, "iface-id"), True
     except ValueError:
         return iface_id[:64], False
+
+
+def unwirable(
+    network: Network, physical: Collection[str] = (), tunnel_types: Collection[str] | None = None
+) -> str | None:
+    """Why this host cannot carry a network, None when it can.
+
+    :param physical: the physical networks that it reaches
+    :param tunnel_types: its encapsulations; None where it has no tunnels, so that every tunnelled network is local
+    """
+    kind = network.network_type
+    if kind.is_physical and network.physical_network not in physical:
+        return f"physical network {network.physical_network} is not in [ovs] bridge_mappings of this host"
+    if kind.is_tunnel and tunnel_types is not None and kind.value not in tunnel_types:
+        return f"{kind.value} is not in [agent] tunnel_types of this host"
+    return None
 
 
 class BindingTable:
@@ -199,6 +215,13 @@ class BindingTable:
     def bound(self, port_id: str) -> Verdict | None:
         """The verdict on the device that carries a port's traffic, None while none does."""
         return next((verdict for verdict in self.verdicts.get(port_id, ()) if verdict.bound), None)
+
+    def bound_ports(self, port_ids: Iterable[str]) -> Iterator[tuple[Port, Network]]:
+        """Those of some ports that are bound here, each with its network."""
+        for port_id in port_ids:
+            if self.bound(port_id) is not None:
+                port = self.ports[port_id]
+                yield port, self.networks[port.network_id]
 
     def _decide_port(self, port_id: str) -> tuple[Verdict, ...]:
         names = self._by_port.get(port_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,16 @@ class PortSeen:
 @dataclass(frozen=True)
 class Registered:
     """The topology has this host under its name."""
+
+
+@dataclass(frozen=True)
+class WrittenBack:
+    """What an older copy of the topology lacked is written, but for what is refused.
+
+    :param refused: id → why
+    """
+
+    refused: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,20 @@ from typing import Any, Protocol
 
 from apps.compile import Compiler, UnitKind
 from apps.host_view import DeadPort
-from controller.binding import BindingTable, Verdict
+from controller.binding import BindingTable, Verdict, unwirable
 from controller.blind import strangers
 from controller.datapaths import Datapaths
-from controller.events import Closed, Identified, PortSeen, PortsListed, Question, Registered, SetUpFailed, Stop
+from controller.events import (
+    Closed,
+    Identified,
+    PortSeen,
+    PortsListed,
+    Question,
+    Registered,
+    SetUpFailed,
+    Stop,
+    WrittenBack,
+)
 from controller.joints import Joints, joints_of, roles
 from controller.moves import Lesson, Moves
 from controller.names import Names
@@ -25,13 +35,14 @@ from controller.openflow.sender import Synced
 from controller.openflow.session import Session
 from controller.openflow.wire_messages import PortDesc
 from controller.outcome import Outcomes
+from controller.remembered import Memory, Remembered
 from controller.tagging import Tagging, detached
 from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
 from controller.wiring import Wiring
 from controller.workers import Inbox
 from topology.model import Host, Network, canonical_mac
-from topology.source import PortReport, RowProblem, TopologyBatch
+from topology.source import PortReport, RowProblem, TopologyBatch, WriteBack
 
 LOG = logging.getLogger(__name__)
 
@@ -56,6 +67,8 @@ class Effects:
     :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be; None in place of
         the tunnel ports while they are not known
     :param register: has this host registered again
+    :param remember: has it remembered over a restart what runs here
+    :param write_back: has that written to the topology
     :param accepted: is told of sessions that turned out to be a bridge of this host
     :param teach: has br-tun learn where ports are that have moved
     """
@@ -65,31 +78,20 @@ class Effects:
     report: Callable[[Mapping[str, PortReport]], None]
     set_up: Callable[[Mapping[str, TunnelPort] | None], None]
     register: Callable[[], None]
+    remember: Callable[[Memory], None]
+    write_back: Callable[[WriteBack], None]
     accepted: Callable[[Session], None]
     teach: Callable[[Lesson], None]
-
-
-def unwirable(
-    network: Network, physical: Collection[str] = (), tunnel_types: Collection[str] | None = None
-) -> str | None:
-    """Why this host cannot carry a network, None when it can.
-
-    :param physical: the physical networks that it reaches
-    :param tunnel_types: its encapsulations; None where it has no tunnels, so that every tunnelled network is local
-    """
-    kind = network.network_type
-    if kind.is_physical and network.physical_network not in physical:
-        return f"physical network {network.physical_network} is not in [ovs] bridge_mappings of this host"
-    if kind.is_tunnel and tunnel_types is not None and kind.value not in tunnel_types:
-        return f"{kind.value} is not in [agent] tunnel_types of this host"
-    return None
 
 
 class HostController:
     """State and decisions of one host."""
 
-    def __init__(self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects) -> None:
+    def __init__(
+        self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects, memory: Memory
+    ) -> None:
         self.names = names
+        self.remembered = Remembered(names.host, memory)
         types = tunnels.types if tunnels.local_ip is not None else None
         self.table = BindingTable(names.host, lambda network: unwirable(network, names.physical, types))
         self.wiring = Wiring(self.table, roles(names))
@@ -181,6 +183,9 @@ class HostController:
                 self._effects.senders[bridge].detach(event.session)
         elif isinstance(event, Registered):
             self._is_registered = True
+            self._write_back()
+        elif isinstance(event, WrittenBack):
+            self.remembered.written(event.refused)
         elif isinstance(event, SetUpFailed):
             self._set_up()
         elif isinstance(event, Question):
@@ -225,6 +230,7 @@ class HostController:
             self._effects.tag({device.port_name: detached(device.other_config)})
 
     def _topology(self, batch: TopologyBatch) -> None:
+        batch = self.remembered.take(batch)
         if batch.complete:
             self._has_topology = True
             self.hosts.clear()
@@ -247,6 +253,12 @@ class HostController:
             if problem not in self.problems:
                 LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
         self.problems = batch.problems
+        self._write_back()
+
+    def _write_back(self) -> None:
+        wanted = self.remembered.wanted() if self._is_registered else None
+        if wanted is not None:
+            self._effects.write_back(wanted)
 
     def _set_host(self, name: str, host: Host | None) -> None:
         if host is not None:
@@ -284,6 +296,9 @@ class HostController:
             self._set_up()
         if self.is_informed:
             self._decide()
+            memory = self.remembered.changed()
+            if memory is not None:
+                self._effects.remember(memory)
             self._plan_tunnels()  # only now that local VLANs are dealt, or recovered: tunnels can be their trunks
         elif self.names.integration_bridge in self.datapaths.ports and (
             dead := strangers(self.table.devices.values(), self._tag_sent)
@@ -320,6 +335,7 @@ class HostController:
 
     def _decide(self) -> None:
         changed = self.table.decide()
+        self.remembered.bound(self.table.bound_ports(changed))
         touched = self.wiring.update(changed)
         joints = joints_of(self.names, self.datapaths)
         ready = self.datapaths.ports.keys() & self._effects.senders.keys()

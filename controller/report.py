@@ -19,6 +19,7 @@ from controller.drift_report import drift_state, flow_problems
 from controller.events import Question
 from controller.flow_diff import flow_diff
 from controller.host_controller import HostController
+from controller.memory_file import MemoryFile
 from controller.openflow.reconcile import diff, split
 from controller.openflow.sender import Sender
 from controller.openflow.wire_foreign import describe_foreign
@@ -41,6 +42,7 @@ class Host:
     senders: Mapping[str, Sender]
     vswitch: VSwitch
     topology: TopologySource
+    memory: MemoryFile
 
     def handlers(self) -> dict[str, Handler]:
         """The commands of the control socket."""
@@ -60,6 +62,8 @@ def status(host: Host) -> dict[str, Any]:
     """The state of this host, as ``tunbridge status --json`` prints it."""
     state: dict[str, Any] = _ask(host, lambda: _state(host.controller))
     problems = sorted(state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)])
+    if host.memory.problem is not None:
+        state["problems"].append(f"state_path: {host.memory.problem}")
     bridges = {name: _bridge(host, name, state["datapaths"].get(name)) for name in host.senders}
     in_sync = (
         state["informed"]
@@ -109,6 +113,7 @@ def _state(controller: HostController) -> dict[str, Any]:
                 }
             )
     problems = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems]
+    problems += controller.remembered.problems
     problems += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
     problems += [
         f"physical network {network}: bridge {its.bridge} does not exist"

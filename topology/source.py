@@ -27,6 +27,32 @@ class RowProblem:
 
 
 @dataclass(frozen=True)
+class TopologyVersion:
+    """Which state of which topology a host has seen; what tells a database that was restored from a backup.
+
+    :param database: UUID of the database's row of Topology; another one once a host has found the content to be older
+        than what it had seen
+    :param revision: changes made so far to what should exist
+    """
+
+    database: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class WriteBack:
+    """What a host has in force and an older copy of the topology lacks, or has in an older form.
+
+    :param renew: the database whose content was found to be older: it gets a new identity, so that hosts that see it
+        later find that out too, however many changes were made meanwhile; None: it has one already
+    """
+
+    networks: Mapping[str, Network]
+    ports: Mapping[str, Port]
+    renew: str | None = None
+
+
+@dataclass(frozen=True)
 class TopologyBatch:
     """Changes that became visible together.
 
@@ -34,6 +60,7 @@ class TopologyBatch:
 
     :param complete: the batch is a whole snapshot and replaces all that was known before
     :param problems: every row that cannot be used now, whether or not it is in this batch that it became so
+    :param version: of the topology; None: of a complete batch that it has none, otherwise that it has not changed
     """
 
     complete: bool
@@ -41,6 +68,7 @@ class TopologyBatch:
     ports: Mapping[str, Port | None] = field(default_factory=dict)
     hosts: Mapping[str, Host | None] = field(default_factory=dict)
     problems: tuple[RowProblem, ...] = ()
+    version: TopologyVersion | None = None
 
     def merge(self, newer: TopologyBatch) -> TopologyBatch:
         """This batch and a later one as one."""
@@ -52,6 +80,7 @@ class TopologyBatch:
             {**self.ports, **newer.ports},
             {**self.hosts, **newer.hosts},
             newer.problems,
+            newer.version or self.version,
         )
 
 
@@ -122,6 +151,15 @@ class TopologySource(Protocol):
         it after the connection was lost.
 
         :returns: False when there was no such host
+        :raises TopologyUnavailable: the database does not answer; nothing was written
+        """
+
+    def write_back(self, wanted: WriteBack) -> Mapping[str, str]:
+        """Write what runs on a host and an older copy of the topology lacks, all that can be in one transaction.
+
+        What the older content has given to others meanwhile, such as a segmentation id, stays theirs.
+
+        :returns: id → why it could not be written, and what to do
         :raises TopologyUnavailable: the database does not answer; nothing was written
         """
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.local_vlans import DEAD_VLAN
-from controller.binding import BindingTable, Device, Verdict
-from controller.host_controller import unwirable
+from controller.binding import BindingTable, Device, Verdict, unwirable
 from controller.tagging import DEAD
 from controller.wiring import Wiring
 from tests.support.views import BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks

@@ -16,12 +16,13 @@ from controller.names import Names
 from controller.openflow.sender import Synced
 from controller.openflow.session import Session, Timeouts
 from controller.openflow.wire_messages import PortDesc
+from controller.remembered import Memory
 from controller.tagging import Tagging, wired
 from controller.tunnels import TunnelOptions, TunnelPort
 from controller.vswitch_rows import VSwitchBatch
 from controller.workers import Inbox
 from topology.model import Network, NetworkType, Port, PortStatus
-from topology.source import PortReport, TopologyBatch
+from topology.source import PortReport, TopologyBatch, WriteBack
 
 NET = Network("c4d8b48b-6ff7-43b6-a203-8f1192a16f07", NetworkType.GRE, 2)
 PORT = Port("99f91280-a060-442e-90b0-d8324e50efc8", NET.id, "fa:16:3e:02:dd:79")
@@ -30,6 +31,9 @@ DATAPATHS = {"br-int": 0x11, "br-tun": 0x22}
 OFPP_LOCAL = 0xFFFFFFFE
 TOPOLOGY = TopologyBatch(True, networks={NET.id: NET}, ports={PORT.id: PORT})
 CLAIM = PortReport(PORT.id, "host1", True, PortStatus.ACTIVE)
+
+
+NOTHING = Memory()
 
 
 class Bridge:
@@ -61,14 +65,19 @@ class Bridge:
 
 
 class DecidingHost:
-    """A controller with nothing behind its effects but lists."""
+    """A controller with nothing behind its effects but lists.
 
-    def __init__(self) -> None:
+    :param memory: what it remembers of an earlier run
+    """
+
+    def __init__(self, memory: Memory = NOTHING) -> None:
         self.bridges = {"br-int": Bridge(), "br-tun": Bridge()}
         self.tags: list[dict[str, Tagging]] = []
         self.reports: list[dict[str, PortReport]] = []
         self.lessons: list[Lesson] = []
         self.checks = 0
+        self.memories: list[Memory] = []
+        self.write_backs: list[WriteBack] = []
         self.inbox: Inbox[Any] = Inbox()
         self.sockets: list[socket.socket] = []
         effects = Effects(
@@ -77,12 +86,13 @@ class DecidingHost:
             report=lambda reports: self.reports.append(dict(reports)),
             set_up=self._set_up,
             register=lambda: None,
+            remember=self.memories.append,
+            write_back=self.write_backs.append,
             accepted=lambda session: None,
             teach=self.lessons.append,
         )
-        self.controller = HostController(
-            Names("host1", "br-int", "br-tun", "patch-tun", "patch-int"), TunnelOptions(None), self.inbox, effects
-        )
+        names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
+        self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, memory)
         self.inbox.post("registered", Registered())
 
     def _set_up(self, tunnels: Mapping[str, TunnelPort] | None) -> None:

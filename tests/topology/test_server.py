@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from topology.ovsdb.database import DATABASE, SCHEMA
 from topology.ovsdb.database_file import finished_length
 from topology.ovsdb.server import EmbeddedServer, passive_method
 
+VERSION = json.dumps(json.loads(SCHEMA.read_text())["version"])
 ROOT = Path(__file__).parents[2]
 
 
@@ -273,21 +275,36 @@ def _create(directory: Path, schema: str) -> Path:
 
 
 def test_an_older_schema_is_converted(make: Callable[..., EmbeddedServer], directory: Path) -> None:
-    old = SCHEMA.read_text().replace('"1.0.0"', '"0.9.0"').replace('"device_owner": {"type": "string"},', "")
+    old = SCHEMA.read_text().replace(VERSION, '"0.9.0"').replace('"device_owner": {"type": "string"},', "")
     file = _create(directory, old)
+    before = file.read_bytes()
     server = make()
     server.start()
     server.stop()
     done = subprocess.run(["ovsdb-tool", "db-version", file], check=True, capture_output=True, text=True)
-    assert done.stdout == "1.0.0\n"
+    assert done.stdout == f"{json.loads(VERSION)}\n"
+    assert (directory / "state/topology.db.0.9.0").read_bytes() == before
+
+
+def test_a_file_of_the_first_version_keeps_its_rows(make: Callable[..., EmbeddedServer], directory: Path) -> None:
+    """Version 1.0.0 had no table Topology; the rows of a file that it wrote are all there after the conversion."""
+    schema = json.loads(SCHEMA.read_text())
+    del schema["tables"]["Topology"]
+    file = _create(directory, json.dumps({**schema, "version": "1.0.0"}))
+    operations = f'["{DATABASE}",{{"op":"insert","table":"Host","row":{{"name":"h1"}}}}]'
+    subprocess.run(["ovsdb-tool", "transact", file, operations], check=True, capture_output=True)
+    server = make()
+    server.start()
+    assert hosts(server.connection) == ["h1"]
+    assert "revision" in client("dump", server.connection, DATABASE, "Topology")
 
 
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
         (
-            SCHEMA.read_text().replace('"1.0.0"', '"1.10.0"'),
-            "has schema version 1.10.0, and this Tunbridge knows 1.0.0",
+            SCHEMA.read_text().replace(VERSION, '"1.10.0"'),
+            f"has schema version 1.10.0, and this Tunbridge knows {json.loads(VERSION)}",
         ),
         (SCHEMA.read_text().replace(DATABASE, "Another"), "holds the database Another"),
     ],

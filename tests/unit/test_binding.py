@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from apps.local_vlans import DEAD_VLAN
-from controller.binding import BindingTable, Device, port_id_of
-from controller.host_controller import unwirable
+from controller.binding import BindingTable, Device, port_id_of, unwirable
 from topology.model import Network, NetworkType, Port
 
 HOST = "host1"

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from apps import pipeline_page
-from controller import binding, cli, config, host_controller, main, outcome, wiring
+from controller import binding, cli, config, main, outcome, wiring
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -194,9 +194,8 @@ def test_the_systemd_units_shown_are_those_to_be_copied() -> None:
 
 
 DECIDERS = {
-    binding: {"_refusal", "_verdict"},
+    binding: {"unwirable", "_refusal", "_verdict"},
     wiring: set(),
-    host_controller: {"unwirable"},
     outcome: {"state", "failure"},
 }
 """Where the reasons come from that ``tunbridge status`` gives: module → functions."""

@@ -8,8 +8,7 @@ import pytest
 
 from apps.host_view import DeadPort, LocalNetwork, LocalPort
 from apps.local_vlans import DEAD_VLAN
-from controller.binding import BindingTable, Device
-from controller.host_controller import unwirable
+from controller.binding import BindingTable, Device, unwirable
 from controller.tagging import DEAD, wired
 from controller.wiring import NO_VLAN_LEFT, Wiring
 from tests.support.views import BRIDGES

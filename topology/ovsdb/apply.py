@@ -16,6 +16,7 @@ from topology.allocation import AllocationPolicy, SegmentKey
 from topology.documents import Document
 from topology.errors import ConflictError
 from topology.model import NetworkType
+from topology.ovsdb import revision
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened
@@ -76,6 +77,8 @@ def apply_document(
         plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune)
         if not dry_run:
             PlanWriter(edit, assembler).write(plan)
+            if plan.networks or plan.ports or plan.deleted_networks or plan.deleted_ports:
+                revision.advance(edit)
         return plan
 
     with opened(replica, timeout):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar, Union
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
 from topology.ovsdb.following_idl import RowChanges
 from topology.planning.values import BrokenRow, Kind, TopologyState
-from topology.source import RowProblem, TopologyBatch
+from topology.source import RowProblem, TopologyBatch, TopologyVersion
 
 
 class _Key(NamedTuple):
@@ -60,6 +60,7 @@ class Assembler:
                 before.setdefault(key, self._objects.get(key))
             # An object may have been refused a row that another one has now given up: it has another try.
             waiting = set().union(*[self._assemble(key) for key in sorted(waiting)])
+        self._versions.update(changes.rows.get("Topology", {}))
         return self._batch(changes.complete, before)
 
     def row_of(self, table: str, object_id: str) -> uuid.UUID | None:
@@ -87,6 +88,8 @@ class Assembler:
         self._owner: dict[uuid.UUID, _Key] = {}
         self._problems: defaultdict[_Key, list[RowProblem]] = defaultdict(list)
         self._told_problems: tuple[RowProblem, ...] = ()
+        self._versions: dict[uuid.UUID, Any | None] = {}
+        self._told_version: TopologyVersion | None = None
 
     def _roots_touched(self, changes: RowChanges) -> set[_Key]:
         touched: set[_Key] = set()
@@ -259,10 +262,18 @@ class Assembler:
             if new is not None and new != old:
                 found[key.table][_id(new)] = new
         problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
-        if not complete and problems == self._told_problems and not any(found.values()):
+        version = self._version()
+        told, now = (self._told_problems, self._told_version), (problems, version)
+        if not complete and told == now and not any(found.values()):
             return None
-        self._told_problems = problems
-        return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems)
+        self._told_problems, self._told_version = now
+        return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems, version)
+
+    def _version(self) -> TopologyVersion | None:
+        self._versions = {row_uuid: row for row_uuid, row in self._versions.items() if row is not None}
+        return next(
+            (TopologyVersion(str(row_uuid), row.revision) for row_uuid, row in self._versions.items() if row), None
+        )
 
 
 def _id(thing: _Object) -> str:

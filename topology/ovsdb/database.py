@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from topology.errors import ConflictError, TopologyUnavailable
@@ -15,7 +15,8 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.hosts import read_hosts
 from topology.ovsdb.replica import Replica
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
-from topology.source import PortReport, TopologyBatch
+from topology.ovsdb.write_back import write_back
+from topology.source import PortReport, TopologyBatch, WriteBack
 
 __all__ = ["DATABASE", "SCHEMA", "TABLES", "TopologyDatabase"]
 
@@ -115,6 +116,20 @@ class TopologyDatabase:
         :raises TopologyUnavailable: as of :meth:`report`
         """
         return self._replica.transact(partial(registry.remove, name=name))
+
+    def write_back(self, wanted: WriteBack) -> Mapping[str, str]:
+        """Write what runs on a host; see :meth:`topology.source.TopologySource.write_back`.
+
+        :raises TopologyUnavailable: as of :meth:`report`
+        :raises TopologyError: the server refuses the change
+        """
+        refusal = ConflictError("")
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._replica.transact(partial(write_back, assembler=self._assembler, wanted=wanted))
+            except ConflictError as error:  # another host was faster; its rows are there now
+                refusal = error
+        raise refusal
 
     def _info(self, name: str) -> HostInfo | None:
         """Of another host, from a connection of its own: what it takes to know is not followed here."""

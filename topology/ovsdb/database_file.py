@@ -28,6 +28,8 @@ _MAX_HEADER = 100  # bytes
 def prepare(file: Path) -> None:
     """Create the database file where it is missing; otherwise bring it to this version's schema and compact it.
 
+    A copy of a file that has to be converted is kept, for an older version that is to run on it again.
+
     A last record that was never finished, because the machine or the server died while writing it, is cut off; a copy
     of the file is kept.
 
@@ -65,8 +67,10 @@ def _bring_to_version(file: Path) -> None:
     if _order(version) > _order(ours):
         raise TopologyError(f"has schema version {version}, and this Tunbridge knows {ours}: use a newer one")
     if _order(version) < _order(ours):
-        LOG.info("converting the topology database %s from schema version %s to %s", file, version, ours)
+        copy = file.with_name(f"{file.name}.{version}")
+        shutil.copy2(file, copy)
         ovsdb_tool("convert", file, SCHEMA)
+        LOG.info("converted %s from schema version %s to %s; %s is a copy as it was", file, version, ours, copy)
 
 
 def _order(version: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from topology.liveness import HostInfo
 from topology.model import Host, PortStatus
+from topology.ovsdb import revision
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.tables import HOST_STATE
 
@@ -74,6 +75,7 @@ def enter(edit: Edit, host: Host, now: float) -> bool | Claim:
         "version": host.version,
     }
     if row is None:
+        revision.begin(edit)
         edit.insert("Host", name=host.name, **columns)
         _write_state(edit, host.name, now)
         return True
@@ -106,6 +108,7 @@ def remove(edit: Edit, name: str) -> bool:
     if row is None and not claimed:
         return False
     edit.delete_where(HOST_STATE, [["name", "==", name]])
+    revision.advance(edit)
     # A claim that the host makes at this moment must not outlive it.
     edit.expect("Port", [["host", "==", name]], ["id"], [])
     return True

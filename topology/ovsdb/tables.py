@@ -10,7 +10,7 @@ DATABASE = "Tunbridge_Topology"
 SCHEMA = Path(__file__).with_name("topology.ovsschema")
 """The schema, which is part of the package; its columns are described in docs/topology.md."""
 
-TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
+TABLES = ("Topology", "Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
 """The tables that are followed: all but :data:`HOST_STATE`."""
 
 HOST_STATE = "HostState"

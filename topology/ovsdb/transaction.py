@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _CONFLICTS = frozenset({"constraint violation", "referential integrity violation"})
 """Errors of RFC 7047 §4.1.3 that mean: contradicts rows that are there."""
 
+_TRANSIENT = frozenset({"I/O error", "resources exhausted"})
+"""Errors of RFC 7047 §4.1.3 that pass, such as a full disk: nothing was written, and it can be tried again."""
+
 _STOP_CHECK_MS = 500
 """How long a transaction may keep a replica from stopping."""
 
@@ -126,6 +129,9 @@ def _refusal(txn: Transaction, errors: ErrorTypes, where: str) -> TunbridgeError
     try:
         reply = json.loads(text)
         kind, details = reply.get("error", ""), reply.get("details", "")
+        if kind in _TRANSIENT:
+            details = ": ".join(part for part in (details, reply.get("io-error", "")) if part)
+            return errors.unavailable(f"database {where} cannot store anything now: {kind}: {details}")
     except (ValueError, AttributeError):
         kind, details = "", text
     refused = f"database {where} refused the change: {kind}: {details}" if details else f"database {where}: {text}"

@@ -1,0 +1,237 @@
+"""What this host has seen of the topology, and must not lose with a database that is restored from a backup.
+
+An older copy lacks networks and ports that run here. Taken at its word it would take them down, so each batch goes
+through :class:`Remembered` first: where the copy is older, what runs here is put in its place ("held") and handed out
+to be written back. A hold ends when the database says something else than the older copy did: because it was written
+back, or because somebody decided otherwise.
+
+Pure but for its state; it belongs to the host controller's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Union
+
+from topology.model import Network, Port, PortStatus
+from topology.planning.restoring import restored
+from topology.source import TopologyBatch, TopologyVersion, WriteBack
+
+LOG = logging.getLogger(__name__)
+
+_NAMED = 10
+"""Objects that the log names; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What outlives the controller.
+
+    :param version: of the topology as it was last seen
+    :param networks: those of the ports
+    :param ports: those that were last bound on this host
+    :param held: id → what the older copy has in the place of one of these; None: nothing
+    """
+
+    version: TopologyVersion | None = None
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    ports: Mapping[str, Port] = field(default_factory=dict)
+    held: Mapping[str, Network | Port | None] = field(default_factory=dict)
+
+
+class Remembered:
+    """Follows the topology and what is bound here.
+
+    :param host: name of this host
+    :param memory: of the controller that ran before
+    """
+
+    def __init__(self, host: str, memory: Memory) -> None:
+        self._host = host
+        self._version = memory.version
+        self._networks = dict(memory.networks)
+        self._ports = dict(memory.ports)
+        self._held = dict(memory.held)
+        self._refused: Mapping[str, str] = {}
+        self._renew: str | None = None
+        self._members: dict[str, set[str]] = {}
+        for port in self._ports.values():
+            self._members.setdefault(port.network_id, set()).add(port.id)
+        self._touched = False
+        self._said = memory
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What runs here and cannot be written back."""
+        return tuple(
+            f"{self._describe(id_)} is not in the topology, or otherwise, since its database was restored; it is kept "
+            f"as it runs here: {reason}"
+            for id_, reason in sorted(self._refused.items())
+            if id_ in self._held
+        )
+
+    def changed(self) -> Memory | None:
+        """What is to be remembered, None when that is what it was at the last call."""
+        touched, self._touched = self._touched, False
+        if not touched or Memory(self._version, self._networks, self._ports, self._held) == self._said:
+            return None
+        self._said = Memory(self._version, dict(self._networks), dict(self._ports), dict(self._held))
+        return self._said
+
+    def bound(self, ports: Iterable[tuple[Port, Network]]) -> None:
+        """Ports are bound here."""
+        for port, network in ports:
+            self._touched = True
+            self._keep(port, network)
+
+    def take(self, batch: TopologyBatch) -> TopologyBatch:
+        """Take in what the topology says.
+
+        :returns: what is to be believed of it
+        """
+        self._touched = True
+        if self._is_older(batch):
+            self._hold(batch)
+        networks, ports = dict(batch.networks), dict(batch.ports)
+        held = len(self._held)
+        for id_, running in list(self._networks.items()):
+            if batch.complete or id_ in batch.networks:
+                self._follow_network(running, networks)
+        for id_, running_port in list(self._ports.items()):
+            if batch.complete or id_ in batch.ports:
+                self._follow_port(running_port, ports)
+        if len(self._held) < held:
+            LOG.info("%d networks and ports are no more kept against the topology, %d are", held - len(self._held),
+                     len(self._held))  # fmt: skip
+        if batch.complete or batch.version is not None:
+            self._version = batch.version
+        return replace(batch, networks=networks, ports=ports)
+
+    def wanted(self) -> WriteBack | None:
+        """What is to be written back, None when that is nothing."""
+        networks = {id_: network for id_, network in self._networks.items() if id_ in self._held}
+        ports = {id_: replace(port, host=self._host) for id_, port in self._ports.items() if id_ in self._held}
+        if not networks and not ports and self._renew is None:
+            return None
+        return WriteBack(networks, ports, self._renew)
+
+    def written(self, refused: Mapping[str, str]) -> None:
+        """What was wanted is written, but for these: id → reason."""
+        self._renew = None
+        for id_, reason in sorted(refused.items()):
+            if id_ in self._held and self._refused.get(id_) != reason:
+                LOG.error("%s runs here and cannot be written back to the topology: %s", self._describe(id_), reason)
+        self._refused = dict(refused)
+
+    # -- the older copy ------------------------------------------------------------------------------------------------
+
+    def _is_older(self, batch: TopologyBatch) -> bool:
+        """Whether a backup has come in the place of what was seen: with a new connection, or under this one.
+
+        Under this one ``ovsdb-client restore`` does that. Then only the revision tells: the identity changes too when
+        another host renews it.
+        """
+        seen, now = self._version, batch.version
+        if seen is None or (now is None and not batch.complete):
+            return False
+        return now is None or now.revision < seen.revision or (batch.complete and now.database != seen.database)
+
+    def _hold(self, batch: TopologyBatch) -> None:
+        seen, now = self._version, batch.version
+        if batch.complete:
+            self._held.clear()
+        for id_, network in self._networks.items():
+            if not batch.complete and id_ not in batch.networks:
+                continue
+            older = batch.networks.get(id_)
+            self._networks[id_] = restored(network, older)
+            if self._networks[id_] != older:
+                self._held[id_] = older
+        for id_, port in self._ports.items():
+            if not batch.complete and id_ not in batch.ports:
+                continue
+            older_port = batch.ports.get(id_)
+            if older_port is None or _wanted(port) != _wanted(older_port) or older_port.host not in (None, self._host):
+                self._held[id_] = older_port
+        self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
+        LOG.warning(
+            "the topology database holds an older copy, as one restored from a backup (%s; seen was %s): "
+            "%d networks and %d ports that run here are missing there or have changed since, and are kept and "
+            "written back%s",
+            _version_text(now), _version_text(seen),
+            len(self._held.keys() & self._networks.keys()), len(self._held.keys() & self._ports.keys()),
+            self._names(),
+        )  # fmt: skip
+
+    def _names(self) -> str:
+        held = [self._describe(id_) for id_ in (*sorted(self._networks), *sorted(self._ports)) if id_ in self._held]
+        more = f" and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
+        return f": {', '.join(held[:_NAMED])}{more}" if held else ""
+
+    def _describe(self, id_: str) -> str:
+        thing: Union[Network, Port, None] = self._networks.get(id_) or self._ports.get(id_)
+        kind = "network" if isinstance(thing, Network) else "port"
+        return f"{kind} {id_}" + (f" ({thing.name})" if thing is not None and thing.name else "")
+
+    # -- what the database says of what is remembered ------------------------------------------------------------------
+
+    def _follow_network(self, running: Network, networks: dict[str, Network | None]) -> None:
+        now = networks.get(running.id)
+        if running.id in self._held:
+            if now == self._held[running.id]:
+                networks[running.id] = running
+                return
+            del self._held[running.id]
+        if now is not None:
+            self._networks[running.id] = now
+        elif running.id not in self._members:
+            del self._networks[running.id]
+
+    def _follow_port(self, running: Port, ports: dict[str, Port | None]) -> None:
+        now = ports.get(running.id)
+        if running.id in self._held:
+            if _still(now, self._held[running.id], running):
+                ports[running.id] = replace(running, host=self._host)
+                return
+            del self._held[running.id]
+        if now is None or now.host not in (None, self._host):
+            self._forget(running)
+        else:
+            self._ports[running.id] = now
+            if now.network_id != running.network_id:
+                self._forget(running)  # and kept again when it is bound there
+
+    def _keep(self, port: Port, network: Network) -> None:
+        self._networks[network.id] = network
+        self._members.setdefault(network.id, set()).add(port.id)
+        if port.id not in self._held:
+            self._ports[port.id] = port
+
+    def _forget(self, port: Port) -> None:
+        self._ports.pop(port.id, None)
+        members = self._members.get(port.network_id, set())
+        members.discard(port.id)
+        if not members:
+            self._members.pop(port.network_id, None)
+            if port.network_id not in self._held:
+                self._networks.pop(port.network_id, None)
+
+
+def _wanted(port: Port) -> Port:
+    """A port without what hosts report of it."""
+    return replace(port, host=None, status=PortStatus.DOWN)
+
+
+def _still(now: Port | None, older: Network | Port | None, running: Port) -> bool:
+    """Whether the database still says what the older copy said, reports of hosts aside."""
+    if now is None or not isinstance(older, Port):
+        return now is older
+    if _wanted(now) != _wanted(older):
+        return False
+    return _wanted(older) != _wanted(running) or now.host == older.host
+
+
+def _version_text(version: TopologyVersion | None) -> str:
+    return f"revision {version.revision} of {version.database}" if version is not None else "no revision"
