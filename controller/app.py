@@ -85,9 +85,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             accepted=lambda session: self._server.accepted(session),
             teach=self._teacher.teach,
         )
-        self._controller = HostController(
-            names, assembly.tunnel_options(config), inbox, effects, load(remembered)
-        )
+        self._controller = HostController(names, assembly.tunnel_options(config), inbox, effects, load(remembered))
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
         self._server = Server(ovs.of_listen_address, ovs.of_listen_port, timeouts, self._controller)
         self._vswitch = assembly.vswitch(config)

@@ -61,9 +61,10 @@ def _ask(host: Host, ask: Callable[[], Any]) -> Any:
 def status(host: Host) -> dict[str, Any]:
     """The state of this host, as ``tunbridge status --json`` prints it."""
     state: dict[str, Any] = _ask(host, lambda: _state(host.controller))
-    problems = sorted(state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)])
+    problems = state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)]
     if host.memory.problem is not None:
-        state["problems"].append(f"state_path: {host.memory.problem}")
+        problems.append(f"state_path: {host.memory.problem}")
+    problems.sort()
     bridges = {name: _bridge(host, name, state["datapaths"].get(name)) for name in host.senders}
     in_sync = (
         state["informed"]
