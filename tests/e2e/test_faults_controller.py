@@ -8,11 +8,13 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import yaml
 
-from tests.support.lab.fault_lab import Churn, FaultLab, undisturbed
+from tests.support.flow_monitor import watch
+from tests.support.lab.fault_lab import BRIDGES, Churn, FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.host import LabHost
 from tests.support.lab.networks import Nic, topology_document
@@ -35,7 +37,9 @@ def test_restart(lab: FaultLab, fault_report: FaultReport, signum: signal.Signal
     """No frame is lost, no flow and no row of a bound port is written."""
     host = lab.controller.host
     tables, rows = lab.tables(host), lab.rows(host)
-    with Probe(lab, lab.streams()) as probe:
+    with ExitStack() as stack:
+        watches = [stack.enter_context(watch(host.ovs, bridge)) for bridge in BRIDGES]
+        probe = stack.enter_context(Probe(lab, lab.streams()))
         probe.wait_sent(200)
         lab.controller.stop(signum)
         probe.wait_sent(300)
@@ -44,6 +48,7 @@ def test_restart(lab: FaultLab, fault_report: FaultReport, signum: signal.Signal
         full_sync = lab.settle(lab.controller) - began
         probe.wait_sent(200)
         result = probe.stop()
+        assert [watched.events() for watched in watches] == [[], [], []]
     undisturbed(result)
     assert lab.tables(host) == tables
     assert lab.rows(host) == rows
@@ -65,6 +70,7 @@ def test_kills_during_churn(lab: FaultLab, fault_report: FaultReport, kills: int
             for number in range(1, kills + 1):
                 moment = moments.uniform(0, 1.5)  # it takes some second to start: every other kill hits it starting
                 time.sleep(moment)
+                tags = lab.tags(host)
                 controller.kill9()
                 began = time.monotonic()
                 controller.start()
@@ -72,6 +78,8 @@ def test_kills_during_churn(lab: FaultLab, fault_report: FaultReport, kills: int
                     with churn.paused():
                         slowest = max(slowest, lab.settle(controller) - began)
                         assert lab.rows(host) == rows
+                        after = lab.tags(host)
+                        assert {row: tag for row, tag in tags.items() if after.get(row, tag) != tag} == {}
                 LOG.info("kill %d of %d after %.2f s, %d changes", number, kills, moment, churn.changes)
         lab.settle(controller)
         result = probe.stop()

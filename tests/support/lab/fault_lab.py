@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from apps.local_vlans import DEAD_VLAN
 from controller.control_client import call
 from tests.support.lab.host import HostController, LabHost
 from tests.support.lab.lab import Lab
@@ -79,6 +80,12 @@ class FaultLab(Lab):
         tags, versions = host.ovs.tags(), host.ovs.port_versions()
         devices = [vm.nic.device for vms in self.staying.values() for vm in vms if vm.host is host]
         return {device: (tags[device], versions[device]) for device in devices}
+
+    def tags(self, host: LabHost) -> dict[object, object]:
+        """UUID of a Port row → its tag, of all ports that are on a network."""
+        listing = json.loads(host.ovs.vsctl("--format=json", "--columns=_uuid,tag", "list", "Port"))
+        tags = {plain(row): plain(tag) for row, tag in listing["data"]}
+        return {row: tag for row, tag in tags.items() if tag not in (None, DEAD_VLAN)}
 
     def tables(self, host: LabHost) -> dict[str, list[str]]:
         """All flows of a host with their cookies, as its switch has them."""
