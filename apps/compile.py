@@ -8,7 +8,7 @@ soon as units contradict each other, everything is put together again in one fix
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -202,6 +202,21 @@ class Compiler:
         self._tables = _Tables()
         self._broken: dict[Unit, str] = {}
         self._refused: dict[Unit, str] = {}
+        self._again: set[Unit] = set()
+
+    @property
+    def broken(self) -> Mapping[Unit, str]:
+        """Units that could not be compiled, with the reason."""
+        return self._broken
+
+    @property
+    def has_more(self) -> bool:
+        """True when :meth:`update` may change something though the view is the same."""
+        return bool(self._again)
+
+    def retry(self, units: Iterable[Unit]) -> None:
+        """Have units that could not be compiled compiled again by the next :meth:`update`."""
+        self._again.update(units)
 
     @property
     def problems(self) -> Mapping[Unit, str]:
@@ -221,7 +236,8 @@ class Compiler:
 
         :returns: bridge → what changes there; bridges without changes are absent
         """
-        touched = touched_units(self._view, view)
+        touched = touched_units(self._view, view) | self._again
+        self._again = set()
         before: dict[str, dict[FlowKey, Flow | None]] = {}
         present = units_of(view)
         was_incomplete = bool(self.problems)

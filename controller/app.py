@@ -15,7 +15,7 @@ from apps.pipeline import BridgeRole
 from controller import assembly, report
 from controller.config import Config
 from controller.control import ControlServer
-from controller.events import Registered, SetUpFailed, Stop, WrittenBack
+from controller.events import Registered, SetUpFailed, Stop, TimeToRetry, WrittenBack
 from controller.host_controller import Effects, HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
@@ -68,6 +68,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         }
         self._teacher = Teacher(lambda: self._senders[names.tunnel_bridge].session)
         self._tags: BatchWriter[Tagging] = BatchWriter("tag", self._write_tags)
+        self._nudges: BatchWriter[str] = BatchWriter("another try", self._nudge)
         self._reports: BatchWriter[PortReport] = BatchWriter("state of port", self._write_reports)
         remembered = Path(config.state_path) / FILE
         self._memory = MemoryFile(remembered)
@@ -84,6 +85,8 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             write_back=self._write_backs.put,
             accepted=lambda session: self._server.accepted(session),
             teach=self._teacher.teach,
+            nudge=self._nudges.put,
+            wake=lambda seconds: hub.spawn_after(seconds, inbox.post, "time to retry", TimeToRetry()),
         )
         self._controller = HostController(names, assembly.tunnel_options(config), inbox, effects, load(remembered))
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
@@ -117,6 +120,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         for name, sender in self._senders.items():
             self._workers.spawn(f"sender of {name}", sender.run)
         self._workers.spawn("tags", self._tags.run)
+        self._workers.spawn("nudges", self._nudges.run)
         self._workers.spawn("port states", self._reports.run)
         self._workers.spawn("memory", self._memory.run)
         self._workers.spawn("write-backs", self._write_backs.run)
@@ -136,6 +140,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         self._setup_wanted.put(_STOP)
         self._teacher.stop()
         self._tags.stop()
+        self._nudges.stop()
         self._reports.stop()
         self._write_backs.stop()
         self._memory.stop()
@@ -148,6 +153,9 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
 
     def _write_tags(self, wanted: Mapping[str, Tagging]) -> None:
         self._vswitch.tag(wanted)
+
+    def _nudge(self, ports: Mapping[str, str]) -> None:
+        self._vswitch.nudge(ports)
 
     def _write_reports(self, wanted: Mapping[str, PortReport]) -> None:
         self._topology.report(wanted.values())

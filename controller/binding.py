@@ -17,6 +17,15 @@ PORT_NAME_MAX = 15
 """Characters of a port's name that OpenFlow tells (OFP_MAX_PORT_NAME_LEN less the final zero)."""
 
 
+def fault_of(ofport: int | None, error: str | None) -> str | None:
+    """Why Open vSwitch could not make an Interface, None when it could or has not tried yet.
+
+    :param ofport: of its row; -1: it could not
+    :param error: of its row
+    """
+    return error or "ofport is -1" if ofport == -1 or error else None
+
+
 @dataclass(frozen=True)
 class Device:
     """A device on br-int, as the local OVSDB has it.
@@ -40,6 +49,11 @@ class Device:
     other_config: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     ofport: int | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why Open vSwitch could not make it, None when it could or has not tried yet."""
+        return fault_of(self.ofport, self.error)
 
     @property
     def was_wired(self) -> bool:
@@ -244,8 +258,8 @@ class BindingTable:
         if reason is None and ofport is None:
             reason = "Open vSwitch has not given the device an OpenFlow port"
             waiting = chosen is None
-            if device.ofport == -1 or device.error:
-                reason = f"Open vSwitch could not make the device: {device.error or 'ofport is -1'}"
+            if device.fault is not None:
+                reason = f"Open vSwitch could not make the device: {device.fault}"
                 waiting = False
         if reason is None and chosen is not None:
             reason = f"device {chosen.name} has the same iface-id and is bound already"

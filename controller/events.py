@@ -62,6 +62,11 @@ class SetUpFailed:
 
 
 @dataclass(frozen=True)
+class TimeToRetry:
+    """It is time to try again what failed."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """The controller is to end."""
 

@@ -26,6 +26,7 @@ from controller.events import (
     Registered,
     SetUpFailed,
     Stop,
+    TimeToRetry,
     WrittenBack,
 )
 from controller.joints import Joints, joints_of, roles
@@ -36,6 +37,7 @@ from controller.openflow.session import Session
 from controller.openflow.wire_messages import PortDesc
 from controller.outcome import Outcomes
 from controller.remembered import Memory, Remembered
+from controller.retries import Retries
 from controller.tagging import Tagging, detached
 from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
@@ -71,6 +73,8 @@ class Effects:
     :param write_back: has that written to the topology
     :param accepted: is told of sessions that turned out to be a bridge of this host
     :param teach: has br-tun learn where ports are that have moved
+    :param nudge: has Open vSwitch try again to make ports, given by name with the reason why it could not
+    :param wake: posts :class:`TimeToRetry` after so many seconds
     """
 
     senders: Mapping[str, FlowSink]
@@ -82,6 +86,8 @@ class Effects:
     write_back: Callable[[WriteBack], None]
     accepted: Callable[[Session], None]
     teach: Callable[[Lesson], None]
+    nudge: Callable[[Mapping[str, str]], None]
+    wake: Callable[[float], None]
 
 
 class HostController:
@@ -105,6 +111,7 @@ class HostController:
         self.problems: tuple[RowProblem, ...] = ()
         """Rows of the topology that cannot be used."""
         self._tunnel_options = tunnels
+        self.retries = Retries(self.compiler, effects.nudge, effects.wake)
         self._moves = Moves()
         self._inbox = inbox
         self._effects = effects
@@ -188,6 +195,8 @@ class HostController:
             self.remembered.written(event.refused)
         elif isinstance(event, SetUpFailed):
             self._set_up()
+        elif isinstance(event, TimeToRetry):
+            self.retries.due()
         elif isinstance(event, Question):
             event.answer(event.ask())
         else:
@@ -204,6 +213,8 @@ class HostController:
             self._set_device(name, device, fresh=not batch.complete)
         self._say_bridges(batch.datapaths.keys(), first=is_first)
         self.datapaths.set_ids(batch.datapaths)
+        ours = self.tunnels.keys() | self.names.patch_ports
+        self.retries.set_ports({name: why for name, why in batch.faults.items() if name in ours})
         if batch.layout:
             self._set_up()
 
@@ -222,6 +233,7 @@ class HostController:
     def _set_device(self, name: str, device: Any, *, fresh: bool) -> None:
         old = self.table.devices.get(name)
         self.table.set_device(name, device, fresh=fresh)
+        self.retries.device(name, device.fault if device is not None and device.iface_id is not None else None)
         if device is None and old is not None:
             self._tag_sent.pop(old.port_name, None)
         lost = old is not None and old.iface_id is not None and device is not None and device.iface_id is None
@@ -314,6 +326,7 @@ class HostController:
         ofports = partial(self.datapaths.ofport, self.names.tunnel_bridge)
         for lesson in self._moves.lessons(self.tunnels.values(), self.table.networks, self.wiring.vlans, ofports):
             self._effects.teach(lesson)
+        self.retries.see()
 
     def _plan_tunnels(self) -> None:
         vlans: dict[str, list[int]] = {}
@@ -340,7 +353,8 @@ class HostController:
         joints = joints_of(self.names, self.datapaths)
         ready = self.datapaths.ports.keys() & self._effects.senders.keys()
         silenced = self.wiring.silenced()
-        if touched or (joints, silenced) != (self._joints, self._silenced) or not ready <= self._started:
+        is_same = (joints, silenced) == (self._joints, self._silenced) and not self.compiler.has_more
+        if touched or not is_same or not ready <= self._started:
             self._joints, self._silenced = joints, silenced
             self._compile(touched, joints, ready)
         self._tag(touched)

@@ -117,6 +117,9 @@ def _state(controller: HostController) -> dict[str, Any]:
     problems += controller.remembered.problems
     problems += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
     problems += [
+        f"port {name}: Open vSwitch could not make it: {why}" for name, why in controller.retries.ports.items()
+    ]
+    problems += [
         f"physical network {network}: bridge {its.bridge} does not exist"
         for network, its in controller.names.physical.items()
         if its.bridge not in controller.datapaths.ids

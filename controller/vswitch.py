@@ -65,6 +65,14 @@ class VSwitch:
         """
         return self._replica.transact(lambda edit: set_up(edit, self._layout, tunnels))
 
+    def nudge(self, ports: Mapping[str, str]) -> None:
+        """Have ovs-vswitchd go through its configuration, so that it tries again to make what it could not.
+
+        :param ports: name of what it could not make → why
+        :raises VSwitchError: the database refused, or does not answer
+        """
+        self._replica.transact(lambda edit: edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]]))
+
     def tag(self, wanted: Mapping[str, Tagging]) -> None:
         """Write tags in one transaction that does not wait for ovs-vswitchd; Ports that are gone are passed over.
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.binding import Device
+from controller.binding import Device, fault_of
 from topology.model import NetworkType
 from topology.ovsdb.replica import RowChanges
 
@@ -34,19 +34,25 @@ class VSwitchBatch:
     :param devices: Interfaces of the integration bridge by name; None: gone
     :param datapaths: bridge → datapath id, for all bridges that have one
     :param layout: something changed that the set-up of bridges depends on
+    :param faults: patch and tunnel ports that Open vSwitch could not make, all there are, with its reason
     """
 
     complete: bool
     devices: Mapping[str, Device | None] = field(default_factory=dict)
     datapaths: Mapping[str, int] = field(default_factory=dict)
     layout: bool = False
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def merge(self, newer: VSwitchBatch) -> VSwitchBatch:
         """Both batches as one."""
         if newer.complete:
             return newer
         return VSwitchBatch(
-            self.complete, {**self.devices, **newer.devices}, newer.datapaths, self.layout or newer.layout
+            self.complete,
+            {**self.devices, **newer.devices},
+            newer.datapaths,
+            self.layout or newer.layout,
+            newer.faults,
         )
 
 
@@ -84,6 +90,7 @@ class RowTracker:
         self._patch_rows: set[uuid.UUID] = set()
         self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
+        self._faults: dict[uuid.UUID, tuple[str, str]] = {}
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
         """Turn changed rows into a batch; None when they change nothing that matters here."""
@@ -91,14 +98,23 @@ class RowTracker:
             self._reset()
         touched = self._take_interfaces(changes.rows.get("Interface", {}))
         touched |= self._take_ports(changes.rows.get("Port", {}))
-        bridges, layouts = dict(self._bridges), dict(self._layouts)
+        bridges, layouts, faults = dict(self._bridges), dict(self._layouts), dict(self._faults)
+        self._take_faults(changes.rows.get("Interface", {}))
         touched |= self._take_bridges(changes.rows.get("Bridge", {}))
         devices = self._devices(touched)
         layout = self._layouts != layouts or self._is_layout(changes)
-        if not (changes.complete or devices or layout or self._bridges != bridges):
+        if not (changes.complete or devices or layout or (self._bridges, self._faults) != (bridges, faults)):
             return None
         datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
-        return VSwitchBatch(changes.complete, devices, datapaths, layout)
+        return VSwitchBatch(changes.complete, devices, datapaths, layout, dict(self._faults.values()))
+
+    def _take_faults(self, rows: Mapping[uuid.UUID, Any | None]) -> None:
+        for identity, row in rows.items():
+            self._faults.pop(identity, None)
+            if row is not None and (row.type in TUNNEL_TYPES or row.name in self._patch_ports):
+                fault = fault_of(optional(row.ofport), optional(row.error))
+                if fault is not None:
+                    self._faults[identity] = row.name, fault
 
     def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
         for identity, row in rows.items():

@@ -75,6 +75,8 @@ class DecidingHost:
         self.tags: list[dict[str, Tagging]] = []
         self.reports: list[dict[str, PortReport]] = []
         self.lessons: list[Lesson] = []
+        self.nudges: list[Mapping[str, str]] = []
+        self.wakes: list[float] = []
         self.checks = 0
         self.memories: list[Memory] = []
         self.write_backs: list[WriteBack] = []
@@ -90,6 +92,8 @@ class DecidingHost:
             write_back=self.write_backs.append,
             accepted=lambda session: None,
             teach=self.lessons.append,
+            nudge=self.nudges.append,
+            wake=self.wakes.append,
         )
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
         self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, memory)
