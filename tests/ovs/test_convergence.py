@@ -81,12 +81,8 @@ def test_what_is_right_already_is_not_written_again(ovs: OvsHost, tunbridge: Cal
         controller.start()
         controller.wait_ready()
         wait_wired(controller)
-        assert controller.quick_status()["counters"] == {
-            "flow_mods": 0,
-            "bundles": 0,
-            "ovsdb_transactions": 0,
-            "ovsdb_rows_written": 0,
-        }
+        counters = controller.quick_status()["counters"]
+        assert counters == dict.fromkeys(counters, 0), counters
         controller.stop()  # writes that wait are made before it ends
         assert ovs.port_versions() == before
 
