@@ -20,11 +20,22 @@ PROTOCOLS = ("OpenFlow10", "OpenFlow13", "OpenFlow14")
 
 OUR_PROTOCOL = "OpenFlow13"
 
+_READABLE = frozenset({"OpenFlow13", "OpenFlow14"})
+"""What :class:`controller.openflow.management.Management` speaks."""
+
 MAX_BACKOFF_MS = 1000
 """How long Open vSwitch waits before it tries again to connect; the smallest value that it takes."""
 
 _CONTROLLER = {"connection_mode": ["out-of-band"], "max_backoff": [MAX_BACKOFF_MS]}
 """Columns of our Controller row: no hidden in-band flows, and a restarted controller is found again within a second."""
+
+_SERVICE = {**_CONTROLLER, "type": ["service"]}
+"""Open vSwitch removes all flows of a bridge that gets its first primary controller or loses its last, and counts those
+that it restores before it connects to controllers (``flow-restore-wait``) as flows without one. A service controller is
+served in the same way and is not counted (``connmgr_set_controllers()`` in ofproto/connmgr.c)."""
+
+_NO_PEER = "nonexistent-peer"
+"""What an end of a patch names until the flows that drop what comes in by it are in place, as with Neutron's agent."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +51,21 @@ class BridgeLayout:
     datapath_type: str
 
 
-def set_up(edit: Edit, layout: BridgeLayout, tunnels: Mapping[str, TunnelPort] | None) -> list[str]:
-    """Make bridges, patches and tunnel ports as they should be.
+@dataclass(frozen=True)
+class Wanted:
+    """What the set-up of bridges depends on, besides the layout.
 
     :param tunnels: the tunnel ports of br-tun by name, None while they are not known: then they stay as they are
+    :param joined: physical networks whose patch can be joined: both ends drop what is of no network here
+    """
+
+    tunnels: Mapping[str, TunnelPort] | None
+    joined: frozenset[str] = frozenset()
+
+
+def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
+    """Make bridges, patches and tunnel ports as they should be.
+
     :returns: what had to be changed, in words for the log; nothing when all was right
     :raises VSwitchError: a port's name is taken by a port of another bridge
     """
@@ -64,17 +86,17 @@ def set_up(edit: Edit, layout: BridgeLayout, tunnels: Mapping[str, TunnelPort] |
             done += _own(edit, bridge, layout.controller, alone=True)
     done += _patch(edit, names.integration_bridge, names.patch_tun, names.patch_int)
     done += _patch(edit, names.tunnel_bridge, names.patch_int, names.patch_tun)
-    for physical in names.physical.values():
+    for network, physical in names.physical.items():
         bridge = _find(edit, "Bridge", physical.bridge)
         if bridge is not None:
+            joined = network in wanted.joined
             done += _own(edit, bridge, layout.controller, alone=False)
-            done += _patch(edit, names.integration_bridge, physical.int_port, physical.phy_port)
-            done += _patch(edit, physical.bridge, physical.phy_port, physical.int_port)
-    if tunnels is not None:
-        done += _tunnels(edit, names.tunnel_bridge, tunnels, present)
+            done += _patch(edit, names.integration_bridge, physical.int_port, physical.phy_port, joined=joined)
+            done += _patch(edit, physical.bridge, physical.phy_port, physical.int_port, joined=joined)
+    if wanted.tunnels is not None:
+        done += _tunnels(edit, names.tunnel_bridge, wanted.tunnels, present)
     if done:
-        # As ovs-vsctl does. Open vSwitch 3.1 does not act on new trunks alone until something else happens.
-        edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]])
+        _tell_vswitchd(edit)
     return done
 
 
@@ -91,41 +113,99 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
         fail_mode=["secure"],
         protocols=list(PROTOCOLS),
         ports=[edit.insert("Port", name=name, interfaces=[interface])],
-        controller=[edit.insert("Controller", target=layout.controller, **_CONTROLLER)],
+        controller=[edit.insert("Controller", target=layout.controller, **_SERVICE)],
     )
     root.addvalue("bridges", bridge)
 
 
 def _own(edit: Edit, bridge: Any, target: str, *, alone: bool) -> list[str]:
     """Let a bridge be controlled by us, and by nobody else where it is to be ``alone``."""
-    done = []
-    if list(bridge.fail_mode) != ["secure"]:
-        edit.set(bridge, fail_mode=["secure"])
-        done.append(f"bridge {bridge.name}: fail_mode=secure")
-    if OUR_PROTOCOL not in bridge.protocols:
-        edit.set(bridge, protocols=[*bridge.protocols, OUR_PROTOCOL] if bridge.protocols else list(PROTOCOLS))
-        done.append(f"bridge {bridge.name}: protocols={','.join(sorted(bridge.protocols))}")
+    done = _speak(edit, bridge) + _secure(edit, bridge)
     controllers = list(bridge.controller)
     ours = next((row for row in controllers if row.target == target), None)
     others = [row for row in controllers if row is not ours]
-    if ours is not None and edit.set(ours, **_CONTROLLER):
-        done.append(f"bridge {bridge.name}: controller {target}: out-of-band, max_backoff={MAX_BACKOFF_MS}")
+    # A running ovs-vswitchd sticks to the type with which it first saw a controller: what is written beside a
+    # connection that stands holds from its next start on, and removes no flow.
+    if ours is not None and edit.set(ours, **(_SERVICE if ours.is_connected else _CONTROLLER)):
+        done.append(
+            f"bridge {bridge.name}: controller {target}: {', '.join(ours.type) or 'primary'}, out-of-band, "
+            f"max_backoff={MAX_BACKOFF_MS}"
+        )
     if ours is None or (alone and others):
-        ours = ours or edit.insert("Controller", target=target, **_CONTROLLER)
+        # In the place of a primary one comes a primary one first: else the last would go, and all flows with it.
+        follows = alone and any(map(_is_primary, others))
+        ours = ours or edit.insert("Controller", target=target, **(_CONTROLLER if follows else _SERVICE))
         edit.set(bridge, controller=[ours] if alone else [ours, *others])
         replaced = ", ".join(sorted(row.target for row in others)) if alone else ""
         done.append(f"bridge {bridge.name}: controller {target}" + (f" in place of {replaced}" if replaced else ""))
     return done
 
 
-def _patch(edit: Edit, bridge_name: str, name: str, peer: str) -> list[str]:
+def _speak(edit: Edit, bridge: Any) -> list[str]:
+    """Have a bridge speak the version of OpenFlow that we do."""
+    if OUR_PROTOCOL in bridge.protocols:
+        return []
+    edit.set(bridge, protocols=[*bridge.protocols, OUR_PROTOCOL] if bridge.protocols else list(PROTOCOLS))
+    return [f"bridge {bridge.name}: protocols={','.join(sorted(bridge.protocols))}"]
+
+
+def _secure(edit: Edit, bridge: Any) -> list[str]:
+    """Have a bridge keep its flows while no controller is connected."""
+    return [f"bridge {bridge.name}: fail_mode=secure"] if edit.set(bridge, fail_mode=["secure"]) else []
+
+
+def _is_primary(controller: Any) -> bool:
+    """Whether Open vSwitch counts a controller as one (``get_controller_ofconn_type()`` in vswitchd/bridge.c)."""
+    return list(controller.type) == ["primary"] or (not controller.type and not controller.target.startswith("p"))
+
+
+def bridges_to_be_flushed(edit: Edit, layout: BridgeLayout) -> list[str]:
+    """Name the bridges whose flows Open vSwitch removes when they become secure, and see that we can talk to them.
+
+    It does that where the fail mode changes and no primary controller is configured (``connmgr_set_fail_mode()`` in
+    ofproto/connmgr.c). A bridge that speaks a version of ours keeps its protocols for now: when they change, Open
+    vSwitch ends all connections.
+    """
+    bridges = [bridge for name in layout.names.bridges if (bridge := _find(edit, "Bridge", name)) is not None]
+    flushed = [
+        bridge
+        for bridge in bridges
+        if list(bridge.fail_mode) != ["secure"] and not any(map(_is_primary, bridge.controller))
+    ]
+    silent = [bridge for bridge in flushed if bridge.protocols and not _READABLE.intersection(bridge.protocols)]
+    if [change for bridge in silent for change in _speak(edit, bridge)]:
+        _tell_vswitchd(edit)
+    return [bridge.name for bridge in flushed]
+
+
+def secure(edit: Edit, name: str) -> list[str]:
+    """Make one bridge secure and change nothing else; what was changed, in words for the log."""
+    bridge = _find(edit, "Bridge", name)
+    done = _secure(edit, bridge) if bridge is not None else []
+    if done:
+        _tell_vswitchd(edit)
+    return done
+
+
+def _tell_vswitchd(edit: Edit) -> None:
+    """As ovs-vsctl does. Open vSwitch 3.1 does not act on new trunks alone until something else happens."""
+    edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]])
+
+
+def _patch(edit: Edit, bridge_name: str, name: str, peer: str, *, joined: bool = True) -> list[str]:
+    """Make one end of a patch as it should be.
+
+    :param joined: otherwise an end that is not there yet is made without its peer, and one without its peer stays so
+    """
     port = _find(edit, "Port", name)
     if port is None:
-        _add_port(edit, bridge_name, name, "patch", {"peer": peer}, ())
-        return [f"bridge {bridge_name}: patch port {name} to {peer} made"]
+        _add_port(edit, bridge_name, name, "patch", {"peer": peer if joined else _NO_PEER}, ())
+        return [f"bridge {bridge_name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
     _must_be_on(edit, port, bridge_name)
     done = []
     interface = port.interfaces[0]
+    if not joined and interface.options.get("peer") == _NO_PEER:
+        peer = _NO_PEER
     if edit.set(interface, type="patch", options={**interface.options, "peer": peer}):
         done.append(f"bridge {bridge_name}: port {name} made a patch to {peer}")
     if edit.set(port, tag=[]):

@@ -16,6 +16,7 @@ from apps.compile import Compiler, UnitKind
 from apps.host_view import DeadPort
 from controller.binding import BindingTable, Verdict, unwirable
 from controller.blind import strangers
+from controller.bridge_setup import Wanted
 from controller.datapaths import Datapaths
 from controller.events import (
     Closed,
@@ -29,6 +30,7 @@ from controller.events import (
     TimeToRetry,
     WrittenBack,
 )
+from controller.joining import Joining
 from controller.joints import Joints, joints_of, roles
 from controller.moves import Lesson, Moves
 from controller.names import Names
@@ -66,8 +68,7 @@ class Effects:
     :param senders: bridge → who writes its flows
     :param tag: has Ports tagged
     :param report: has port states written to the topology
-    :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be; None in place of
-        the tunnel ports while they are not known
+    :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be
     :param register: has this host registered again
     :param remember: has it remembered over a restart what runs here
     :param write_back: has that written to the topology
@@ -80,7 +81,7 @@ class Effects:
     senders: Mapping[str, FlowSink]
     tag: Callable[[Mapping[str, Tagging]], None]
     report: Callable[[Mapping[str, PortReport]], None]
-    set_up: Callable[[Mapping[str, TunnelPort] | None], None]
+    set_up: Callable[[Wanted], None]
     register: Callable[[], None]
     remember: Callable[[Memory], None]
     write_back: Callable[[WriteBack], None]
@@ -108,6 +109,7 @@ class HostController:
         """Name → the hosts of the topology, this one included."""
         self.tunnels: dict[str, TunnelPort] = {}
         """The tunnel ports that br-tun should have."""
+        self.joining = Joining(names.integration_bridge)
         self.problems: tuple[RowProblem, ...] = ()
         """Rows of the topology that cannot be used."""
         self._tunnel_options = tunnels
@@ -176,6 +178,8 @@ class HostController:
             self._topology(event)
         elif isinstance(event, Synced):
             self.outcomes.synced(event)
+            if self.joining.synced(event):
+                self._set_up()
         elif isinstance(event, PortsListed):
             bridge = self.datapaths.ports_listed(event.session, event.ports)
             if bridge == self.names.integration_bridge:
@@ -188,6 +192,7 @@ class HostController:
             bridge = self.datapaths.closed(event.session)
             if bridge is not None:
                 self._effects.senders[bridge].detach(event.session)
+                self.joining.lost(bridge, self._generation)
         elif isinstance(event, Registered):
             self._is_registered = True
             self._write_back()
@@ -344,7 +349,7 @@ class HostController:
         if not self.is_told:
             return
         self._is_set_up = True
-        self._effects.set_up(self.tunnels if self._has_tunnels else None)
+        self._effects.set_up(Wanted(self.tunnels if self._has_tunnels else None, self.joining.joined))
 
     def _decide(self) -> None:
         changed = self.table.decide()
@@ -379,6 +384,7 @@ class HostController:
             elif name in ready:
                 self._started.add(name)
                 sender.want(self.compiler.flows(name), self._generation)
+        self.joining.compiled(joints.physical, self._generation)
         for unit, reason in self.compiler.problems.items():
             if was.get(unit) != reason:
                 LOG.error("%s gets no flows: %s", unit, reason)

@@ -124,6 +124,11 @@ def _state(controller: HostController) -> dict[str, Any]:
         for network, its in controller.names.physical.items()
         if its.bridge not in controller.datapaths.ids
     ]
+    problems += [
+        f"physical network {network}: bridge {its.bridge} is not joined to {controller.names.integration_bridge} yet"
+        for network, its in controller.names.physical.items()
+        if its.bridge in controller.datapaths.ids and network not in controller.joining.joined
+    ]
     tunnels = [
         {
             "host": tunnel.host,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from controller.bridge_setup import BridgeLayout, set_up
+from controller.adoption import keep_flows, rundir
+from controller.bridge_setup import BridgeLayout, Wanted, bridges_to_be_flushed, secure, set_up
 from controller.tagging import WIRING_KEYS, Tagging
-from controller.tunnels import TunnelPort
 from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
@@ -26,6 +27,7 @@ class VSwitch:
     def __init__(self, connection: str, layout: BridgeLayout) -> None:
         self._tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
         self._layout = layout
+        self._rundir = rundir(connection)
         self._replica: Replica[VSwitchBatch] = Replica(
             connection,
             "Open_vSwitch",
@@ -57,13 +59,19 @@ class VSwitch:
         """Close the connection."""
         self._replica.stop()
 
-    def set_up(self, tunnels: Mapping[str, TunnelPort] | None) -> list[str]:
+    def set_up(self, wanted: Wanted) -> list[str]:
         """Make bridges, patches and tunnel ports as they should be; see :func:`controller.bridge_setup.set_up`.
+
+        A bridge that loses its flows by that has them again before it gets us as its controller, so that nobody has
+        compared them with what should be there.
 
         :returns: what had to be changed
         :raises VSwitchError: the database refused, or does not answer
         """
-        return self._replica.transact(lambda edit: set_up(edit, self._layout, tunnels))
+        done = []
+        for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
+            done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
+        return done + self._replica.transact(lambda edit: set_up(edit, self._layout, wanted))
 
     def nudge(self, ports: Mapping[str, str]) -> None:
         """Have ovs-vswitchd go through its configuration, so that it tries again to make what it could not.

@@ -21,7 +21,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type"),
     "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
-    "Controller": ("target", "connection_mode", "max_backoff"),
+    "Controller": ("target", "type", "connection_mode", "max_backoff", "is_connected"),
 }
 """What is followed; statistics and the like change all the time and are left out."""
 

@@ -21,6 +21,7 @@ from controller.openflow.wire_constants import (
 )
 
 _HELLO_BITMAP = Struct("!HHI")
+_MISS_SEND_LEN = 128
 _SET_CONFIG = Struct("!HH")
 _MULTIPART = Struct("!HH4x")
 _ERROR = Struct("!HH")
@@ -142,8 +143,11 @@ def features_request(xid: int) -> bytes:
 
 
 def set_config(xid: int) -> bytes:
-    """OFPT_SET_CONFIG: fragments as they come, ``miss_send_len`` 0 (§7.3.2)."""
-    return _message(MessageType.OFPT_SET_CONFIG, xid, _SET_CONFIG.pack(0, 0))
+    """OFPT_SET_CONFIG: fragments as they come, ``miss_send_len`` as a switch has it by default (§7.3.2).
+
+    With 0, Open vSwitch tells a service controller nothing that it did not ask for, not even OFPT_PORT_STATUS.
+    """
+    return _message(MessageType.OFPT_SET_CONFIG, xid, _SET_CONFIG.pack(0, _MISS_SEND_LEN))
 
 
 def barrier_request(xid: int) -> bytes:

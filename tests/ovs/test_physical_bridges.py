@@ -90,6 +90,16 @@ class Host:
         return {name: tags for name, tags in deliveries.items() if not name.startswith("br-")}
 
 
+def wait_joined(ovs: OvsHost, int_port: str) -> None:
+    """Wait until Open vSwitch has joined a patch, which is made when the flows at both ends are confirmed."""
+
+    def is_joined() -> bool:
+        row = ovs.row("Interface", int_port)
+        return row["error"] is None and row["options"] == {"peer": int_port.replace("int-", "phy-", 1)}
+
+    wait_until(is_joined, 10, lambda: str(ovs.row("Interface", int_port)))
+
+
 @pytest.fixture(scope="module")
 def wired(hub: str) -> Iterator[Host]:
     """A host on two physical networks, of which a third one's bridge is missing; br-ex has been another agent's."""
@@ -110,6 +120,7 @@ def wired(hub: str) -> Iterator[Host]:
             host = Host(ovs, tunbridge)
             tunbridge.apply({"networks": list(NETWORKS.values())})
             vlans = [host.plug(device, number) for number, device in enumerate(NETWORKS, 1)]
+            wait_joined(ovs, "int-br-dc")
             assert vlans == [1, 2, 3, 4, 5]
             yield host
 
@@ -253,7 +264,8 @@ def test_bridges_that_come_and_go(ovs: OvsHost, hub: str, report_logs: list[Path
             host.wait_problems(missing["physnet2"])
             host.wait_dump("br-int", on_br_int)
             tunbridge.wait_log("bridge br-provider1 connected")
-            wait_until(lambda: len(ovs.dump("br-provider1")) == 3, 10, "flows of br-provider1")
+            wait_until(lambda: len(ovs.dump("br-provider1")) == 4, 10, "flows of br-provider1")
+            wait_joined(ovs, f"int-{patches['br-provider1']}")
             assert host.reached("br-int", "tap-vlan", f"dl_src={mac(1)},dl_dst={BROADCAST}") == {"eth1": (101,)}
             assert host.reached("br-provider1", "eth1", f"dl_src={PEER},dl_vlan=101,dl_dst={mac(1)}") == {
                 "tap-vlan": ()
@@ -267,6 +279,7 @@ def test_bridges_that_come_and_go(ovs: OvsHost, hub: str, report_logs: list[Path
             ovs.vsctl("add-br", name, "--", "add-port", name, f"eth-{name[-1]}")
         tunbridge.wait_in_sync()
         for name, short in patches.items():
+            wait_joined(ovs, f"int-{short}")
             assert ovs.row("Interface", f"int-{short}")["options"] == {"peer": f"phy-{short}"}
             assert ovs.vsctl("port-to-br", f"phy-{short}").strip() == name
         assert (ovs.port_versions()["tap-gre"], ovs.dump("br-tun")) == before

@@ -9,6 +9,7 @@ from typing import Any
 from apps.flow import Flow, FlowKey
 from apps.render import render
 from controller.binding import Device
+from controller.bridge_setup import Wanted
 from controller.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
 from controller.host_controller import Effects, HostController
 from controller.moves import Lesson
@@ -18,7 +19,7 @@ from controller.openflow.session import Session, Timeouts
 from controller.openflow.wire_messages import PortDesc
 from controller.remembered import Memory
 from controller.tagging import Tagging, wired
-from controller.tunnels import TunnelOptions, TunnelPort
+from controller.tunnels import TunnelOptions
 from controller.vswitch_rows import VSwitchBatch
 from controller.workers import Inbox
 from topology.model import Network, NetworkType, Port, PortStatus
@@ -99,7 +100,7 @@ class DecidingHost:
         self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, memory)
         self.inbox.post("registered", Registered())
 
-    def _set_up(self, tunnels: Mapping[str, TunnelPort] | None) -> None:
+    def _set_up(self, wanted: Wanted) -> None:
         self.checks += 1
 
     def step(self, *events: Any) -> None:

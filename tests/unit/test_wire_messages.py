@@ -29,7 +29,7 @@ def osken(message: object) -> bytes:
         (wire.echo_request(XID, b"data"), parser.OFPEchoRequest(Datapath, b"data")),
         (wire.echo_reply(wire.echo_request(XID, b"data")), parser.OFPEchoReply(Datapath, b"data")),
         (wire.features_request(XID), parser.OFPFeaturesRequest(Datapath)),
-        (wire.set_config(XID), parser.OFPSetConfig(Datapath, 0, 0)),
+        (wire.set_config(XID), parser.OFPSetConfig(Datapath, 0, 128)),
         (wire.barrier_request(XID), parser.OFPBarrierRequest(Datapath)),
         (wire.port_desc_request(XID), parser.OFPPortDescStatsRequest(Datapath, 0)),
         (
