@@ -15,8 +15,9 @@ from apps.pipeline import BridgeRole
 from controller import assembly, report
 from controller.config import Config
 from controller.control import ControlServer
+from controller.effects import Effects
 from controller.events import Registered, SetUpFailed, Stop, TimeToRetry, WrittenBack
-from controller.host_controller import Effects, HostController
+from controller.host_controller import HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
 from controller.memory_file import FILE, MemoryFile, load

@@ -7,17 +7,18 @@ to writers of their own. So a slow switch, a database that is down or a port tha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from apps.compile import Compiler, UnitKind
 from apps.host_view import DeadPort
-from controller.binding import BindingTable, Verdict, unwirable
+from controller.announcer import Announcer
+from controller.binding import BindingTable, unwirable
 from controller.blind import strangers
 from controller.bridge_setup import Wanted
 from controller.datapaths import Datapaths
+from controller.effects import Effects
 from controller.events import (
     Closed,
     Identified,
@@ -32,7 +33,7 @@ from controller.events import (
 )
 from controller.joining import Joining
 from controller.joints import Joints, joints_of, roles
-from controller.moves import Lesson, Moves
+from controller.moves import Moves
 from controller.names import Names
 from controller.openflow.sender import Synced
 from controller.openflow.session import Session
@@ -45,50 +46,10 @@ from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
 from controller.wiring import Wiring
 from controller.workers import Inbox
-from topology.model import Host, Network, canonical_mac
-from topology.source import PortReport, RowProblem, TopologyBatch, WriteBack
+from topology.model import Host, Network
+from topology.source import RowProblem, TopologyBatch
 
 LOG = logging.getLogger(__name__)
-
-
-class FlowSink(Protocol):
-    """Takes the flows of one bridge; see :class:`controller.openflow.sender.Sender`."""
-
-    def want(self, changes: Mapping[Any, Any], generation: int) -> None: ...
-
-    def attach(self, session: Session) -> None: ...
-
-    def detach(self, session: Session) -> None: ...
-
-
-@dataclass(frozen=True)
-class Effects:
-    """What the controller can bring about.
-
-    :param senders: bridge → who writes its flows
-    :param tag: has Ports tagged
-    :param report: has port states written to the topology
-    :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be
-    :param register: has this host registered again
-    :param remember: has it remembered over a restart what runs here
-    :param write_back: has that written to the topology
-    :param accepted: is told of sessions that turned out to be a bridge of this host
-    :param teach: has br-tun learn where ports are that have moved
-    :param nudge: has Open vSwitch try again to make ports, given by name with the reason why it could not
-    :param wake: posts :class:`TimeToRetry` after so many seconds
-    """
-
-    senders: Mapping[str, FlowSink]
-    tag: Callable[[Mapping[str, Tagging]], None]
-    report: Callable[[Mapping[str, PortReport]], None]
-    set_up: Callable[[Wanted], None]
-    register: Callable[[], None]
-    remember: Callable[[Memory], None]
-    write_back: Callable[[WriteBack], None]
-    accepted: Callable[[Session], None]
-    teach: Callable[[Lesson], None]
-    nudge: Callable[[Mapping[str, str]], None]
-    wake: Callable[[float], None]
 
 
 class HostController:
@@ -115,6 +76,7 @@ class HostController:
         self._tunnel_options = tunnels
         self.retries = Retries(self.compiler, effects.nudge, effects.wake)
         self._moves = Moves()
+        self._announcer = Announcer(names, self.table, self.wiring)
         self._inbox = inbox
         self._effects = effects
         self._has_vswitch = False
@@ -128,7 +90,6 @@ class HostController:
         self._silenced: dict[str, DeadPort] = {}
         self._connected: list[tuple[str, Session]] = []
         self._tag_sent: dict[str, Tagging] = {}
-        self._said: dict[str, tuple[str | None, str | None]] = {}
 
     # -- what this host can carry --------------------------------------------------------------------------------------
 
@@ -216,24 +177,12 @@ class HostController:
                 self._set_device(name, None, fresh=False)
         for name, device in batch.devices.items():
             self._set_device(name, device, fresh=not batch.complete)
-        self._say_bridges(batch.datapaths.keys(), first=is_first)
+        self._announcer.bridges(self.datapaths.ids.keys(), batch.datapaths.keys(), first=is_first)
         self.datapaths.set_ids(batch.datapaths)
         ours = self.tunnels.keys() | self.names.patch_ports
         self.retries.set_ports({name: why for name, why in batch.faults.items() if name in ours})
         if batch.layout:
             self._set_up()
-
-    def _say_bridges(self, present: Collection[str], *, first: bool) -> None:
-        physical = {its.bridge: network for network, its in self.names.physical.items()}
-        for name in self.names.bridges:
-            was, is_there = name in self.datapaths.ids, name in present
-            if is_there and not was:
-                LOG.info("bridge %s is there", name)
-            elif name in physical and not is_there and (was or first):
-                text = "bridge %s does not exist: nothing of physical network %s leaves or enters until it is made"
-                LOG.warning(text, name, physical[name])
-            elif was and not is_there:
-                LOG.info("bridge %s is gone", name)
 
     def _set_device(self, name: str, device: Any, *, fresh: bool) -> None:
         old = self.table.devices.get(name)
@@ -363,7 +312,7 @@ class HostController:
             self._joints, self._silenced = joints, silenced
             self._compile(touched, joints, ready)
         self._tag(touched)
-        self._say(changed)
+        self._announcer.devices(changed)
         for conflict in self.wiring.conflicts:
             LOG.warning(
                 "device %s keeps not its tag %d: %s", conflict.claim.device, conflict.claim.vlan, conflict.reason
@@ -403,32 +352,3 @@ class HostController:
                     self._tag_sent[device.port_name] = wanted[device.port_name] = tagging
         if wanted:
             self._effects.tag(wanted)
-
-    def _say(self, port_ids: Iterable[str]) -> None:
-        """Log what devices have become, each time it changes."""
-        for port_id in port_ids:
-            for verdict in self.table.verdicts.get(port_id, ()):
-                device, reason = verdict.device.name, self.wiring.reason(verdict)
-                now = reason, verdict.mac_address
-                if self._said.get(device) == now:
-                    continue
-                self._said[device] = now
-                if reason is not None:
-                    LOG.warning("device %s (port %s) is not bound: %s", device, port_id, reason)
-                else:
-                    self._check_mac(verdict)
-        for device in self._said.keys() - self.table.devices.keys():
-            del self._said[device]
-            LOG.info("device %s is gone", device)
-
-    def _check_mac(self, verdict: Verdict) -> None:
-        attached, port = verdict.device.attached_mac, self.table.ports[verdict.port_id]
-        try:
-            agrees = attached is None or canonical_mac(attached) == port.mac_address
-        except ValueError:
-            agrees = False
-        if not agrees:
-            LOG.warning(
-                "device %s has attached-mac %.64r, port %s has mac_address %s: the port's is used",
-                verdict.device.name, attached, port.id, port.mac_address,
-            )  # fmt: skip

@@ -10,8 +10,9 @@ from apps.flow import Flow, FlowKey
 from apps.render import render
 from controller.binding import Device
 from controller.bridge_setup import Wanted
+from controller.effects import Effects
 from controller.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
-from controller.host_controller import Effects, HostController
+from controller.host_controller import HostController
 from controller.moves import Lesson
 from controller.names import Names
 from controller.openflow.sender import Synced
