@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.bridge_proof import KEY, new_serial, serial_of
 from controller.names import Names, patch_peer
 from controller.tunnels import TunnelPort, is_tunnel_of_ours
 from topology.errors import VSwitchError
@@ -112,6 +113,7 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
         datapath_type=layout.datapath_type,
         fail_mode=["secure"],
         protocols=list(PROTOCOLS),
+        other_config={KEY: new_serial()},
         ports=[edit.insert("Port", name=name, interfaces=[interface])],
         controller=[edit.insert("Controller", target=layout.controller, **_SERVICE)],
     )
@@ -121,6 +123,9 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
 def _own(edit: Edit, bridge: Any, target: str, *, alone: bool) -> list[str]:
     """Let a bridge be controlled by us, and by nobody else where it is to be ``alone``."""
     done = _speak(edit, bridge) + _secure(edit, bridge)
+    if serial_of(bridge.other_config) is None:
+        edit.set(bridge, other_config={**bridge.other_config, KEY: new_serial()})
+        done.append(f"bridge {bridge.name}: other_config:{KEY}, by which it is told from impostors")
     controllers = list(bridge.controller)
     ours = next((row for row in controllers if row.target == target), None)
     others = [row for row in controllers if row is not ours]

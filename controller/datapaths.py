@@ -1,7 +1,8 @@
 """Which connection is which bridge, and which ports the bridges have.
 
-A session is let in when its datapath id is that of a bridge of ours; until the local OVSDB has told the ids it waits,
-and its own time limit ends it.
+A session is let in when its datapath id is that of a bridge of ours, and its serial number the one that this bridge was
+given (:mod:`controller.bridge_proof`); until the local OVSDB has told both it waits, and its own time limit ends it. So
+whoever connects anew with the right one is the bridge, and what was its connection before is over, noticed or not.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
+from controller.bridge_proof import KEY, shows
+from controller.openflow.limits import MAX_PORTS
 from controller.openflow.session import Session
 from controller.openflow.wire_constants import OFPP_MAX
 from controller.openflow.wire_messages import PortDesc
@@ -27,6 +30,8 @@ class Datapaths:
     def __init__(self, bridges: tuple[str, ...], accepted: Callable[[Session], None]) -> None:
         self.ids: dict[str, int] = {}
         """Bridge → datapath id, of all bridges of this machine."""
+        self.serials: dict[str, str] = {}
+        """Bridge → serial number that it was given."""
         self.sessions: dict[str, Session] = {}
         """Bridge → its connection."""
         self.ports: dict[str, dict[str, int]] = {}
@@ -39,16 +44,18 @@ class Datapaths:
         """The bridge that a session is the connection of."""
         return next((name for name, current in self.sessions.items() if current is session), None)
 
-    def set_ids(self, ids: Mapping[str, int]) -> None:
-        """The local OVSDB told the datapath ids."""
-        if ids == self.ids:
+    def set_ids(self, ids: Mapping[str, int], serials: Mapping[str, str]) -> None:
+        """The local OVSDB told the datapath ids and serial numbers."""
+        if (ids, serials) == (self.ids, self.serials):
             return
-        self.ids = dict(ids)
+        self.ids, self.serials = dict(ids), dict(serials)
         self._check_ids()
         self._admit()
 
     def identified(self, session: Session) -> None:
-        """A switch connected and told its datapath id."""
+        """A switch connected and told its datapath id and serial number; as long as it waits it is asked again."""
+        if session.is_accepted:
+            return
         self._strangers[session] = None
         self._admit()
 
@@ -82,7 +89,9 @@ class Datapaths:
         if name is None or port.port_no >= OFPP_MAX:
             return None
         ports = self.ports.setdefault(name, {})
-        if present:
+        if present and len(ports) >= MAX_PORTS and port.name not in ports:
+            session.close(f"a bridge with more than {MAX_PORTS} ports cannot be")
+        elif present:
             ports[port.name] = port.port_no
         elif ports.get(port.name) == port.port_no:  # else the name is another port's by now
             del ports[port.name]
@@ -112,9 +121,22 @@ class Datapaths:
                 session.close(f"bridge {name} now has datapath id {self.ids[name]:016x}")
         for session in list(self._strangers):
             bridge = bridges.get(session.datapath_id or 0)
-            if bridge is not None:
+            if bridge is not None and self._is_shown(bridge, session):
                 del self._strangers[session]
                 self._accept(bridge, session)
+
+    def _is_shown(self, bridge: str, session: Session) -> bool:
+        """Whether a session is the bridge that its datapath id is of."""
+        serial = self.serials.get(bridge)
+        if serial is None:
+            session.handshake.doubt = f"bridge {bridge} has no other_config:{KEY} yet, so nobody can show to be it"
+        elif not shows(serial, session.handshake.serial):
+            session.handshake.doubt = (
+                f"it says to be bridge {bridge}, and does not show other_config:{KEY} of that bridge"
+            )
+        else:
+            return True
+        return False
 
     def _accept(self, name: str, session: Session) -> None:
         old = self.sessions.get(name)

@@ -178,7 +178,7 @@ class HostController:
         for name, device in batch.devices.items():
             self._set_device(name, device, fresh=not batch.complete)
         self._announcer.bridges(self.datapaths.ids.keys(), batch.datapaths.keys(), first=is_first)
-        self.datapaths.set_ids(batch.datapaths)
+        self.datapaths.set_ids(batch.datapaths, batch.serials)
         ours = self.tunnels.keys() | self.names.patch_ports
         self.retries.set_ports({name: why for name, why in batch.faults.items() if name in ours})
         if batch.layout:

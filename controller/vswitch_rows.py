@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.binding import Device, fault_of
+from controller.bridge_proof import serial_of
 from topology.model import NetworkType
 from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "Open_vSwitch": ("bridges",),
-    "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type"),
+    "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type", "other_config"),
     "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
     "Controller": ("target", "type", "connection_mode", "max_backoff", "is_connected"),
@@ -35,6 +36,7 @@ class VSwitchBatch:
     :param datapaths: bridge → datapath id, for all bridges that have one
     :param layout: something changed that the set-up of bridges depends on
     :param faults: patch and tunnel ports that Open vSwitch could not make, all there are, with its reason
+    :param serials: bridge → serial number by which it is told from impostors, for all bridges that have one
     """
 
     complete: bool
@@ -42,6 +44,7 @@ class VSwitchBatch:
     datapaths: Mapping[str, int] = field(default_factory=dict)
     layout: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
+    serials: Mapping[str, str] = field(default_factory=dict)
 
     def merge(self, newer: VSwitchBatch) -> VSwitchBatch:
         """Both batches as one."""
@@ -53,6 +56,7 @@ class VSwitchBatch:
             newer.datapaths,
             self.layout or newer.layout,
             newer.faults,
+            newer.serials,
         )
 
 
@@ -86,7 +90,7 @@ class RowTracker:
         self._interface_rows: dict[uuid.UUID, Any] = {}
         self._port_of: dict[uuid.UUID, uuid.UUID] = {}
         self._interfaces_of: dict[uuid.UUID, tuple[uuid.UUID, ...]] = {}
-        self._bridges: dict[uuid.UUID, tuple[str, int | None]] = {}
+        self._bridges: dict[uuid.UUID, tuple[str, int | None, str | None]] = {}
         self._patch_rows: set[uuid.UUID] = set()
         self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
@@ -105,8 +109,9 @@ class RowTracker:
         layout = self._layouts != layouts or self._is_layout(changes)
         if not (changes.complete or devices or layout or (self._bridges, self._faults) != (bridges, faults)):
             return None
-        datapaths = {name: datapath for name, datapath in self._bridges.values() if datapath is not None}
-        return VSwitchBatch(changes.complete, devices, datapaths, layout, dict(self._faults.values()))
+        datapaths = {name: datapath for name, datapath, _ in self._bridges.values() if datapath is not None}
+        serials = {name: serial for name, _, serial in self._bridges.values() if serial is not None}
+        return VSwitchBatch(changes.complete, devices, datapaths, layout, dict(self._faults.values()), serials)
 
     def _take_faults(self, rows: Mapping[uuid.UUID, Any | None]) -> None:
         for identity, row in rows.items():
@@ -157,7 +162,7 @@ class RowTracker:
             ports: frozenset[uuid.UUID] = frozenset()
             if row is not None:
                 ports = frozenset(port.uuid for port in row.ports)
-                self._bridges[identity] = (row.name, _datapath_id(row))
+                self._bridges[identity] = (row.name, _datapath_id(row), serial_of(row.other_config))
                 self._layouts[identity] = _layout(
                     row, ports & self._patch_rows if row.name == self._bridge_name else ports
                 )
@@ -220,7 +225,14 @@ def _layout(row: Any, ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:
     :param ports: those that count: a device that is plugged or unplugged is no part of the layout
     """
     controllers = frozenset(controller.uuid for controller in row.controller)
-    return (row.name, optional(row.fail_mode), frozenset(row.protocols), controllers, ports)
+    return (
+        row.name,
+        optional(row.fail_mode),
+        frozenset(row.protocols),
+        controllers,
+        ports,
+        serial_of(row.other_config),
+    )
 
 
 def _datapath_id(row: Any) -> int | None:

@@ -22,6 +22,7 @@ from controller.openflow.wire_constants import (
     OFP_VERSION,
     OFPET_EXPERIMENTER,
     OFPET_HELLO_FAILED,
+    OFPMP_DESC,
     OFPMP_EXPERIMENTER,
     OFPMP_FLOW,
     OFPMP_PORT_DESC,
@@ -44,6 +45,7 @@ _HEADER_SIZE = HEADER.size
 _MULTIPART = Struct("!HH")
 _EXPERIMENTER = Struct("!II")
 _BUNDLE_CONTROL = Struct("!IHH")
+_DESC_SIZE = 1056
 _PORT_DESC_SIZE = 64
 _MONITOR_STATES = (ONFT_FLOW_MONITOR_PAUSED, ONFT_FLOW_MONITOR_RESUMED)
 _EXPERIMENTER_TYPES = (ONFT_BUNDLE_CONTROL, ONFT_BUNDLE_ADD_MESSAGE, *_MONITOR_STATES)
@@ -214,6 +216,9 @@ def _multipart_reply(message: bytes) -> None:
             raise Malformed(len(message) - rest, f"{rest} bytes are too few for a port of {_PORT_DESC_SIZE}")
     elif kind == OFPMP_EXPERIMENTER:
         _flow_monitor_reply(message)
+    elif kind == OFPMP_DESC:
+        if len(message) != 16 + _DESC_SIZE:
+            raise Malformed(16, f"the description has {len(message) - 16} bytes, not {_DESC_SIZE}")
     else:
         raise Malformed(_HEADER_SIZE, f"multipart type {kind} is nothing that was asked for")
 

@@ -20,6 +20,7 @@ from os_ken.lib import hub
 
 from controller.openflow import wire_bundles, wire_flows, wire_messages, wire_monitor, wire_packets
 from controller.openflow.framing import Framer, validate
+from controller.openflow.handshake import Handshake
 from controller.openflow.limits import (
     CHUNK,
     MAX_PORTS,
@@ -33,7 +34,7 @@ from controller.openflow.limits import (
 from controller.openflow.request import Outcome, Request
 from controller.openflow.wire_constants import (
     MAX_XID,
-    OFP_VERSION,
+    OFPMP_DESC,
     OFPMP_EXPERIMENTER,
     OFPMP_FLOW,
     OFPMPF_REPLY_MORE,
@@ -72,7 +73,8 @@ class Listener(Protocol):
     """What a session tells its owner; called in the session's thread, must only enqueue."""
 
     def identified(self, session: Session) -> None:
-        """The handshake is done and :attr:`Session.datapath_id` is known."""
+        """:attr:`Session.handshake` has come to its end; said again whenever the serial number is told anew, until
+        the session is accepted."""
 
     def ports(self, session: Session, ports: tuple[PortDesc, ...]) -> None:
         """All ports of a bridge that was accepted; :meth:`port` tells what changes after that."""
@@ -81,7 +83,7 @@ class Listener(Protocol):
         """OFPT_PORT_STATUS: a port is there, or (not present) has gone."""
 
     def closed(self, session: Session) -> None:
-        """The connection is over; follows ``identified`` exactly once."""
+        """The connection is over; said exactly once after ``identified``."""
 
 
 FlowListener = Callable[[Iterable[FlowUpdate] | None], None]
@@ -96,7 +98,6 @@ class Session:
 
     def __init__(self, sock: socket.socket, peer: str, timeouts: Timeouts, listener: Listener) -> None:
         self.peer = peer
-        self.datapath_id: int | None = None
         self.name = peer
         self.connected_at = time.monotonic()
         self._sock = sock
@@ -105,6 +106,7 @@ class Session:
         self._framer = Framer()
         self._xids = itertools.count(1)
         self._pace = Pace()
+        self.handshake = Handshake(timeouts.connect, self._send, self._xid)
         self._sending = hub.Semaphore(1)
         self._requesting = hub.Semaphore(1)
         self._request: Request | None = None
@@ -115,12 +117,27 @@ class Session:
         self._monitor_xid: int | None = None
         self._unread = STRANGER_BYTES
         self._unasked_errors = 0
-        self._greeted = False
         self._silence_ends = 0.0  # when an accepted peer has been silent for too long
         self._probed = False
+        self._identified = False
         self._accepted = False
         self._closed = False
         self._readable: hub.Queue = hub.Queue()  # gets something when a peer of whom enough was read may be read on
+
+    @property
+    def datapath_id(self) -> int | None:
+        """Of the peer; None until it has told it."""
+        return self.handshake.datapath_id
+
+    @property
+    def is_accepted(self) -> bool:
+        """True from :meth:`accept` on."""
+        return self._accepted
+
+    @property
+    def is_closed(self) -> bool:
+        """True once it is over, or about to be."""
+        return self._closed
 
     # -- the connection's own thread -----------------------------------------------------------------------------------
 
@@ -129,7 +146,7 @@ class Session:
         reason = "closed by the peer"
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self._send(wire_messages.hello(self._xid()))
+            self.handshake.begin()
             while not self._closed:
                 data = self._receive()
                 if data == b"":
@@ -151,7 +168,7 @@ class Session:
         request = self._request
         if request is not None:
             request.done.put(OpenFlowError(f"the connection of {self.name} ended: {reason}"))
-        if self.datapath_id is not None:
+        if self._identified:
             self._listener.closed(self)
 
     def _log(self, text: str, *args: object) -> None:
@@ -194,7 +211,7 @@ class Session:
     def _wait(self) -> float:
         """Seconds until :meth:`_check_time` has something to do."""
         if not self._accepted:
-            due = self.connected_at + self._timeouts.connect
+            due = min(self.connected_at + self._timeouts.connect, self.handshake.due)
         elif self._ports_xid is not None:
             due = min(self._silence_ends, self._ports_due)
         else:
@@ -209,7 +226,8 @@ class Session:
         now = time.monotonic()
         if not self._accepted:
             if now >= self.connected_at + self._timeouts.connect:
-                raise RequestTimeout(self._handshake_failure())
+                raise RequestTimeout(self.handshake.failure())
+            self.handshake.check_time()
             return
         if self._ports_xid is not None and now >= self._ports_due:
             raise RequestTimeout(f"no list of ports within {self._timeouts.request:g} s ([ovs] of_request_timeout)")
@@ -220,26 +238,19 @@ class Session:
         self._silence_ends, self._probed = now + PROBE_INTERVAL, True
         self._send(wire_messages.echo_request(self._xid()))
 
-    def _handshake_failure(self) -> str:
-        seconds = f"within {self._timeouts.connect:g} s ([ovs] of_connect_timeout)"
-        if not self._greeted:
-            return f"no OpenFlow HELLO {seconds}"
-        if self.datapath_id is None:
-            return f"no features reply {seconds}"
-        return f"datapath id {self.datapath_id:016x} is not of a bridge that this controller manages"
-
     def _dispatch(self, message: bytes) -> None:
         kind = MessageType(message[1])
         if kind is MessageType.OFPT_HELLO:
-            self._hello(message)
+            self.handshake.hello(message)
         elif kind is MessageType.OFPT_ERROR:
             self._error(wire_messages.decode_error(message))
-        elif not self._greeted:
+        elif not self.handshake.greeted:
             raise OpenFlowError(f"{kind.name} came before HELLO")
         elif kind is MessageType.OFPT_ECHO_REQUEST:
             self._send(wire_messages.echo_reply(message))
         elif kind is MessageType.OFPT_FEATURES_REPLY:
-            self._features(message)
+            if self.handshake.features(message):
+                self.name = f"datapath {self.datapath_id or 0:016x} at {self.peer}"
         elif kind is MessageType.OFPT_PORT_STATUS and self._accepted:
             status = wire_messages.decode_port_status(message)
             self._listener.port(self, status.port, status.reason is not PortReason.OFPPR_DELETE)
@@ -250,31 +261,17 @@ class Session:
         elif kind in (MessageType.OFPT_BARRIER_REPLY, MessageType.OFPT_EXPERIMENTER):
             self._answer(message, more=False)
 
-    def _hello(self, message: bytes) -> None:
-        if self._greeted:
-            raise OpenFlowError("a second HELLO came")
-        hello = wire_messages.decode_hello(message)
-        if OFP_VERSION not in hello.versions:
-            versions = ", ".join(f"{version:#04x}" for version in sorted(hello.versions)) or "none"
-            raise OpenFlowError(f"the peer does not speak OpenFlow 1.3 (0x04), only {versions}")
-        self._greeted = True
-        self._send(wire_messages.features_request(self._xid()) + wire_messages.set_config(self._xid()))
-
-    def _features(self, message: bytes) -> None:
-        features = wire_messages.decode_features_reply(message)
-        if features.auxiliary_id:
-            raise OpenFlowError(f"auxiliary connection {features.auxiliary_id} is not served")
-        if self.datapath_id is not None:
-            return
-        self.datapath_id = features.datapath_id
-        self.name = f"datapath {features.datapath_id:016x} at {self.peer}"
-        self._listener.identified(self)
-
     def _multipart(self, message: bytes) -> None:
-        if wire_messages.multipart_type(message) == OFPMP_FLOW:
+        kind = wire_messages.multipart_type(message)
+        if kind == OFPMP_DESC:
+            if self.handshake.described(message) and not self._accepted:
+                self._identified = True
+                self._listener.identified(self)
+            return
+        if kind == OFPMP_FLOW:
             self._answer(message, more=bool(int.from_bytes(message[10:12], "big") & OFPMPF_REPLY_MORE))
             return
-        if wire_messages.multipart_type(message) == OFPMP_EXPERIMENTER:
+        if kind == OFPMP_EXPERIMENTER:
             if wire_messages.decode_header(message).xid == self._monitor_xid:
                 self._answer(message, more=False)
             else:

@@ -116,6 +116,7 @@ OFPTT_ALL: Final = 0xFF
 OFP_NO_BUFFER: Final = 0xFFFFFFFF
 
 # enum ofp_multipart_type and its flags (§7.3.5)
+OFPMP_DESC: Final = 0
 OFPMP_FLOW: Final = 1
 OFPMP_PORT_DESC: Final = 13
 OFPMP_EXPERIMENTER: Final = 0xFFFF

@@ -14,6 +14,7 @@ from controller.openflow.wire_constants import (
     OFP_VERSION,
     OFPET_EXPERIMENTER,
     OFPHET_VERSIONBITMAP,
+    OFPMP_DESC,
     OFPMP_PORT_DESC,
     OFPMPF_REPLY_MORE,
     MessageType,
@@ -28,6 +29,7 @@ _ERROR = Struct("!HH")
 _ERROR_EXPERIMENTER = Struct("!HHI")
 _FEATURES = Struct("!QIBB2xI4x")
 _PORT = Struct("!I4x6s2x16sII24x")
+_SERIAL_NUM = Struct("!768x32s256x")
 _PORT_STATUS_DESC = 16
 
 
@@ -82,10 +84,21 @@ class FeaturesReply:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What there is to use of an OFPMP_DESC reply (§7.3.5.1).
+
+    :param serial_num: in Open vSwitch ``Bridge.other_config:dp-sn``, and ``None`` in letters where that is not set
+    """
+
+    xid: int
+    serial_num: str
+
+
+@dataclass(frozen=True)
 class PortDesc:
     """ofp_port (§7.2.1).
 
-    :param name: bytes that are not UTF-8 come as U+FFFD
+    :param name: bytes that are not UTF-8 come as e.g. ``\\xff``, so that different names stay different
     :param hw_addr: e.g. ``fa:16:3e:02:dd:79``
     :param config: bits OFPPC_*
     :param state: bits OFPPS_*
@@ -155,6 +168,11 @@ def barrier_request(xid: int) -> bytes:
     return _message(MessageType.OFPT_BARRIER_REQUEST, xid)
 
 
+def desc_request(xid: int) -> bytes:
+    """OFPMP_DESC: who the switch is (§7.3.5.1)."""
+    return _message(MessageType.OFPT_MULTIPART_REQUEST, xid, _MULTIPART.pack(OFPMP_DESC, 0))
+
+
 def port_desc_request(xid: int) -> bytes:
     """OFPMP_PORT_DESC: all ports of the bridge (§7.3.5.7)."""
     return _message(MessageType.OFPT_MULTIPART_REQUEST, xid, _MULTIPART.pack(OFPMP_PORT_DESC, 0))
@@ -196,10 +214,20 @@ def decode_features_reply(message: bytes) -> FeaturesReply:
     return FeaturesReply(decode_header(message).xid, datapath_id, n_buffers, n_tables, auxiliary_id, capabilities)
 
 
+def decode_desc_reply(message: bytes) -> Description:
+    """OFPT_MULTIPART_REPLY of type OFPMP_DESC."""
+    (serial_num,) = _SERIAL_NUM.unpack_from(message, 16)
+    return Description(decode_header(message).xid, _text(serial_num))
+
+
+def _text(padded: bytes) -> str:
+    """Letters up to the first null; bytes that are not UTF-8 become e.g. ``\\xff``, so that they stay different."""
+    return padded.split(b"\0", 1)[0].decode("utf-8", errors="backslashreplace")
+
+
 def _port(message: bytes, pos: int) -> PortDesc:
     port_no, hw_addr, name, config, state = _PORT.unpack_from(message, pos)
-    text = name.split(b"\0", 1)[0].decode("utf-8", errors="replace")
-    return PortDesc(port_no, text, hw_addr.hex(":"), config, state)
+    return PortDesc(port_no, _text(name), hw_addr.hex(":"), config, state)
 
 
 def decode_port_status(message: bytes) -> PortStatus:

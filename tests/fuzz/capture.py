@@ -22,11 +22,11 @@ from controller.openflow.wire_flows import flow_mod
 from controller.openflow.wire_messages import PortDesc
 from tests.fuzz.replay import FLOWS
 from tests.support.openflow import message_bytes
-from tests.support.openflow_client import HELLO, features_reply
+from tests.support.openflow_client import HELLO, desc_reply, features_reply
 from tests.support.ovs import OvsHost
 
 CORPUS = Path(__file__).parent / "corpus"
-PORTS, FLOW_DUMP, OPEN, FIRST, COMMIT = 4, 5, 6, 7, 9
+DESC, PORTS, FLOW_DUMP, OPEN, FIRST, COMMIT = 4, 5, 6, 7, 8, 10
 """The session's xids for what it asks."""
 
 FOREIGN = (
@@ -132,7 +132,7 @@ def real(*, foreign: bool, full: bool) -> bytes:
 
 def crafted() -> dict[str, bytes]:
     """Streams that a parser may stumble over; each was one that could hang or grow something, here or in os-ken."""
-    ready = HELLO + features_reply(1)
+    ready = HELLO + features_reply(1) + desc_reply("serial number", DESC)
     ports = message_bytes(19, struct.pack("!HH4x", 13, 0), PORTS)
     dump = partial(message_bytes, 19)
     loop = message_bytes(0, struct.pack("!HHI", 1, 0, 0))

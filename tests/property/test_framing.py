@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from controller.openflow import wire
 from controller.openflow.framing import Framer, validate
+from controller.openflow.wire_constants import OFPMP_DESC
+from controller.openflow.wire_messages import decode_desc_reply
 from tests.support.openflow import (
     flow_entry,
     flow_stats_reply,
@@ -38,7 +40,9 @@ def decode(message: bytes) -> None:
     """Whatever the controller would do with a message."""
     wire.decode_header(message)
     if message[1] == wire.MessageType.OFPT_MULTIPART_REPLY:
-        if wire.multipart_type(message) == wire.OFPMP_PORT_DESC:
+        if wire.multipart_type(message) == OFPMP_DESC:
+            decode_desc_reply(message)
+        elif wire.multipart_type(message) == wire.OFPMP_PORT_DESC:
             wire.decode_port_desc_reply(message)
         elif wire.multipart_type(message) == wire.OFPMP_EXPERIMENTER:
             assert all(isinstance(hash(update.key), int) for update in wire.decode_flow_updates(message))

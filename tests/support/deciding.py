@@ -38,6 +38,14 @@ CLAIM = PortReport(PORT.id, "host1", True, PortStatus.ACTIVE)
 NOTHING = Memory()
 
 
+def serial(datapath_id: int) -> str:
+    """The serial number of a bridge."""
+    return f"tunbridge-{datapath_id:020x}"
+
+
+SERIALS = {name: serial(datapath_id) for name, datapath_id in DATAPATHS.items()}
+
+
 class Bridge:
     """Stands where a bridge's sender does: keeps what is wanted of the bridge."""
 
@@ -116,7 +124,7 @@ class DecidingHost:
         ours, theirs = socket.socketpair()
         self.sockets += [ours, theirs]
         session = Session(ours, "test", Timeouts(5, 5), self.controller)
-        session.datapath_id = datapath_id
+        session.handshake.datapath_id, session.handshake.serial = datapath_id, serial(datapath_id)
         return session
 
     def connect(self, name: str, *ports: tuple[str, int]) -> Session:
@@ -165,7 +173,7 @@ def device(**more: Any) -> Device:
 
 def devices(*changed: Device, complete: bool = False) -> VSwitchBatch:
     """What the local OVSDB says of some devices."""
-    return VSwitchBatch(complete, {one.name: one for one in changed}, DATAPATHS, layout=complete)
+    return VSwitchBatch(complete, {one.name: one for one in changed}, DATAPATHS, layout=complete, serials=SERIALS)
 
 
 def tagged(vlan: int) -> Device:

@@ -9,7 +9,7 @@ from typing import cast
 
 from tests.support.openflow import message_bytes
 
-OFPT_HELLO, OFPT_FEATURES_REPLY = 0, 6
+OFPT_HELLO, OFPT_FEATURES_REPLY, OFPT_MULTIPART_REPLY = 0, 6, 19
 HELLO = message_bytes(OFPT_HELLO)
 """HELLO of a peer that speaks everything up to OpenFlow 1.3, as switches without a version bitmap send it."""
 
@@ -17,6 +17,12 @@ HELLO = message_bytes(OFPT_HELLO)
 def features_reply(datapath_id: int, auxiliary_id: int = 0) -> bytes:
     """OFPT_FEATURES_REPLY (OpenFlow 1.3.5 §7.3.1)."""
     return message_bytes(OFPT_FEATURES_REPLY, struct.pack("!QIBB2xII", datapath_id, 0, 254, auxiliary_id, 0, 0))
+
+
+def desc_reply(serial_num: str, xid: int) -> bytes:
+    """OFPMP_DESC reply (§7.3.5.1)."""
+    body = struct.pack("!HH4x768x32s256x", 0, 0, serial_num.encode())
+    return message_bytes(OFPT_MULTIPART_REPLY, body, xid)
 
 
 class OpenFlowPeer:
