@@ -146,6 +146,15 @@ def _own(edit: Edit, bridge: Any, target: str, *, alone: bool) -> list[str]:
     return done
 
 
+def once_connected(edit: Edit, layout: BridgeLayout) -> None:
+    """Write what :func:`set_up` has still to write when it comes again, with our controller connected."""
+    for name in layout.names.bridges:
+        bridge = _find(edit, "Bridge", name)
+        for row in bridge.controller if bridge is not None else []:
+            if row.target == layout.controller:
+                edit.set(row, **_SERVICE)
+
+
 def _speak(edit: Edit, bridge: Any) -> list[str]:
     """Have a bridge speak the version of OpenFlow that we do."""
     if OUR_PROTOCOL in bridge.protocols:

@@ -109,30 +109,40 @@ def _load(ctx: click.Context, config_files: tuple[str, ...], topology: str | Non
     return config.load(files or config.default_files(), given.topology if topology is None else topology)
 
 
+_dry_run = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what it would change, rows and flows, and change nothing; exit status 3 when there is anything.",
+)
+
+
 @cli.command(
     epilog="""
     tunbridge run
+    tunbridge run --dry-run
     tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
     """
 )
 @_config_file
 @_topology
+@_dry_run
 @click.pass_context
-def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
     """Serve this host, in the foreground.
 
     The host controller and the embedded topology database, unless [topology] connection or --topology names another.
     SIGTERM or Ctrl-C ends it; flows stay.
     """
     config = _load(ctx, config_files, topology)
-    return _run_controller(config, embedded=config.topology.connection is None)
+    return _run_controller(config, embedded=config.topology.connection is None, dry_run=dry_run)
 
 
 @cli.command(epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
 @_config_file
 @_topology
+@_dry_run
 @click.pass_context
-def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
     """Serve this host from another topology database.
 
     In the foreground; SIGTERM or Ctrl-C ends it; flows stay.
@@ -143,13 +153,17 @@ def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str 
             "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
             "which has a topology database of its own"
         )
-    return _run_controller(config, embedded=False)
+    return _run_controller(config, embedded=False, dry_run=dry_run)
 
 
-def _run_controller(config: Config, *, embedded: bool) -> int:
+def _run_controller(config: Config, *, embedded: bool, dry_run: bool) -> int:
     from controller import main
 
-    return main.run(config, embedded=embedded)
+    if not dry_run:
+        return main.run(config, embedded=embedded)
+    lines = main.dry_run(config, embedded=embedded)
+    click.echo("".join(f"{line}\n" for line in lines), nl=False)
+    return EXIT_OUT_OF_SYNC if lines else 0
 
 
 @cli.group("topology", cls=_ExamplesGroup)

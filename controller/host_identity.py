@@ -38,6 +38,14 @@ def installation_id(state_path: str) -> str:
         ) from None
 
 
+def known_installation_id(state_path: str) -> str | None:
+    """The UUID of this installation as :func:`installation_id` gives it; None when there is none yet.
+
+    :raises ConfigError: as of :func:`installation_id`
+    """
+    return installation_id(state_path) if (Path(state_path) / _FILE).exists() else None
+
+
 def _read(path: Path) -> str:
     with path.open("rb") as file:
         text = file.read(_SIZE + 1).decode(errors="replace").strip()

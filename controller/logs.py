@@ -103,6 +103,20 @@ def silence() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
+def warn() -> None:
+    """Set up logging for a command whose output is on stdout: warnings go to stderr, one line each, without a time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("tunbridge: %(message)s"))
+    handler.setLevel(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+
+
+class _Plain(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
 def _route_vlog(debug: bool) -> None:
     from ovsdbapp.backend.ovs_idl import vlog
 

@@ -62,6 +62,18 @@ def run(config: Config, *, embedded: bool) -> int:
         return EXIT_DIED
 
 
+def dry_run(config: Config, *, embedded: bool) -> list[str]:
+    """What :func:`run` would change; see :func:`controller.dry_run.dry_run`.
+
+    :raises TunbridgeError: it cannot be found out
+    """
+    _choose_hub()
+    from controller import dry_run, logs
+
+    logs.warn()
+    return dry_run.dry_run(config, embedded=embedded)
+
+
 def _serve(config: Config, *, embedded: bool) -> int:
     from os_ken.base.app_manager import AppManager
 

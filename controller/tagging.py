@@ -28,6 +28,11 @@ class Tagging:
         present = tuple((key, other_config[key]) for key in WIRING_KEYS if key in other_config)
         return tag == self.tag and present == self.wiring
 
+    def written(self, other_config: Mapping[str, str]) -> dict[str, str]:
+        """``other_config`` of a row once it says this; keys of others stay."""
+        others = {key: value for key, value in other_config.items() if key not in WIRING_KEYS}
+        return {**others, **dict(self.wiring)}
+
 
 DEAD = Tagging(DEAD_VLAN)
 """A device that is not bound."""

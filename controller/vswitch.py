@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from controller.adoption import keep_flows, rundir
-from controller.bridge_setup import BridgeLayout, Wanted, bridges_to_be_flushed, secure, set_up
-from controller.tagging import WIRING_KEYS, Tagging
+from controller.bridge_setup import BridgeLayout, Wanted, bridges_to_be_flushed, once_connected, secure, set_up
+from controller.tagging import Tagging
 from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.preview import preview, value_of
 from topology.ovsdb.replica import ErrorTypes, Replica
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a change would do.
+
+    :param lines: one for each row; see :func:`topology.ovsdb.preview.preview`
+    :param present: names of the bridges that are there now
+    :param interfaces: bridge → names of the interfaces that it would have
+    """
+
+    lines: list[str]
+    present: frozenset[str]
+    interfaces: Mapping[str, tuple[str, ...]]
 
 
 class VSwitch:
@@ -37,9 +53,19 @@ class VSwitch:
         )
 
     @property
+    def connection(self) -> str:
+        """The OVSDB connection method."""
+        return self._replica.connection
+
+    @property
     def connected(self) -> bool:
         """True while the local OVSDB is being followed."""
         return self._replica.connected
+
+    @property
+    def reached(self) -> bool:
+        """True while the server is connected, also when its rows have not all come yet."""
+        return self._replica.reached
 
     @property
     def transactions(self) -> int:
@@ -89,6 +115,25 @@ class VSwitch:
         """
         self._replica.transact(lambda edit: self._write_tags(edit, wanted))
 
+    def preview(self, wanted: Wanted, tags: Mapping[str, Tagging]) -> Preview:
+        """What :meth:`set_up` and :meth:`tag` together would change until all is connected; nothing is.
+
+        :raises VSwitchError: as of these
+        """
+        present: set[str] = set()
+        interfaces: dict[str, tuple[str, ...]] = {}
+
+        def change(edit: Edit) -> None:
+            present.update(row.name for row in edit.rows("Bridge").values())
+            set_up(edit, self._layout, wanted)
+            once_connected(edit, self._layout)
+            self._write_tags(edit, tags)
+            for row in edit.rows("Bridge").values():
+                interfaces[row.name] = tuple(one.name for port in value_of(row, "ports") for one in port.interfaces)
+
+        lines = preview(self._replica, TABLES, change)
+        return Preview(lines, frozenset(present), interfaces)
+
     def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
         rows = edit.rows("Port")
         for name, tagging in wanted.items():
@@ -99,5 +144,4 @@ class VSwitch:
 
 def _write_tag(edit: Edit, row: Any, tagging: Tagging) -> None:
     if not tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
-        others = {key: value for key, value in row.other_config.items() if key not in WIRING_KEYS}
-        edit.set(row, tag=[tagging.tag], other_config={**others, **dict(tagging.wiring)})
+        edit.set(row, tag=[tagging.tag], other_config=tagging.written(row.other_config))

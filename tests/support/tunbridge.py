@@ -100,18 +100,18 @@ class Tunbridge:
             if self.ready:
                 self.wait_ready()
         except BaseException:
-            self._end()
+            self.end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        problems = self._end()
+        problems = self.end()
         if problems and self.check and kind is None:
             raise AssertionError("\n".join(problems))
 
-    def _end(self) -> list[str]:
+    def end(self) -> list[str]:
         """Stop everything, remove the directory, and say what was not as it should be."""
         problems = []
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from topology.errors import ConflictError, TopologyUnavailable
 from topology.liveness import HostInfo
@@ -13,6 +14,7 @@ from topology.ovsdb import registry
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.hosts import read_hosts
+from topology.ovsdb.preview import preview
 from topology.ovsdb.replica import Replica
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.ovsdb.write_back import write_back
@@ -131,6 +133,30 @@ class TopologyDatabase:
                 refusal = error
         raise refusal
 
+    def preview(self, host: Host, reports: Iterable[PortReport], wanted: WriteBack | None) -> list[str]:
+        """What :meth:`register`, :meth:`write_back` and :meth:`report` would change; nothing is.
+
+        :param wanted: None: nothing is to be written back
+        :returns: one line for each row; see :func:`topology.ovsdb.preview.preview`
+        :raises ConflictError: as of :meth:`register`
+        :raises TopologyUnavailable: as of :meth:`report`
+        """
+        claims: list[registry.Claim] = []
+        given = tuple(reports)
+
+        def change(edit: Edit) -> None:
+            claims[:] = [done] if isinstance(done := registry.enter(edit, host, time.time()), registry.Claim) else []
+            if wanted is not None:
+                write_back(edit, self._assembler, wanted)
+            rows = {row.id: row for row in edit.rows("Port").values()}  # those that are written back among them
+            for report in given:
+                _write(edit, rows.get(report.port_id), report)
+
+        lines = preview(self._replica, dict.fromkeys(TABLES, ()), change)
+        for claim in claims:
+            raise ConflictError(claim.refusal(self._info(claim.holder), time.time()))
+        return lines
+
     def _info(self, name: str) -> HostInfo | None:
         """Of another host, from a connection of its own: what it takes to know is not followed here."""
         try:
@@ -141,10 +167,13 @@ class TopologyDatabase:
 
     def _write(self, edit: Edit, report: PortReport) -> bool:
         row_uuid = self._assembler.row_of("Port", report.port_id)
-        row = None if row_uuid is None else edit.rows("Port").get(row_uuid)
-        if row is None or not (report.claim or row.host == [report.host]):
-            return False
-        changed = edit.set(row, host=[report.host] if report.claim else [], status=report.status.value)
-        if changed:
-            edit.verify(row, "host")
-        return changed
+        return _write(edit, None if row_uuid is None else edit.rows("Port").get(row_uuid), report)
+
+
+def _write(edit: Edit, row: Any | None, report: PortReport) -> bool:
+    if row is None or not (report.claim or row.host == [report.host]):
+        return False
+    changed = edit.set(row, host=[report.host] if report.claim else [], status=report.status.value)
+    if changed:
+        edit.verify(row, "host")
+    return changed

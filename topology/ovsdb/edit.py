@@ -116,6 +116,8 @@ class Edit:
             raise ValueError(f"{table.name}.{column}: {error.msg}") from None
 
     def _differs(self, row: Any, column: str, value: Any) -> bool:
+        if not hasattr(row, column):  # new in this transaction, and not given
+            return True
         wanted = self._datum(row, column, value)
         current = self._datum(row, column, getattr(row, column))
         return bool(wanted != current)

@@ -1,0 +1,210 @@
+"""What a controller would do to this host, found out by letting it do so to a host that does everything at once.
+
+The deciding worker is the real one, and so is all that it is made of. Its effects end here: bridges that take every
+flow, a local OVSDB that takes every tag, ports that are there as soon as they are asked for. What they bring about is
+told to the worker as it is on a real host, until nothing more follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from apps.flow import Flow, FlowKey
+from controller.binding import PORT_NAME_MAX, Device
+from controller.bridge_setup import Wanted
+from controller.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
+from controller.host_controller import Effects, HostController
+from controller.joints import roles
+from controller.names import Names
+from controller.openflow.bridge_reader import BridgeState
+from controller.openflow.sender import Synced
+from controller.openflow.session import Session
+from controller.openflow.wire_messages import PortDesc
+from controller.remembered import Memory
+from controller.tagging import Tagging
+from controller.tunnels import TunnelOptions
+from controller.vswitch import Preview
+from controller.vswitch_rows import VSwitchBatch
+from controller.workers import Inbox
+from topology.errors import TunbridgeError
+from topology.source import PortReport, TopologyBatch, WriteBack
+
+_FIRST_NEW_OFPORT = 0xFF000000
+"""Numbers from here on stand for ports that Open vSwitch has yet to number; its own end at 0xfeff."""
+
+_NEW_DATAPATH = 1 << 63
+"""Datapath ids from here on stand for bridges that are not there yet."""
+
+_ROUNDS = 100
+"""How often what was brought about may bring about more; some 5 are usual."""
+
+
+@dataclass(eq=False)
+class _Bridge:
+    """Stands where the session of a bridge does; it is there for its name and its ports alone."""
+
+    datapath_id: int
+    peer: str = "dry run"
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def accept(self, name: str) -> None:
+        """Taken as this bridge."""
+
+    def close(self, reason: str | None = None) -> None:
+        """Not taken."""
+
+
+class _Flows:
+    """Takes the flows of one bridge, and says at once that they are in place."""
+
+    def __init__(self, bridge: str, react: Callable[[object, Any], None]) -> None:
+        self.wanted: dict[FlowKey, Flow] | None = None
+        self._bridge = bridge
+        self._react = react
+
+    def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None:
+        self.wanted = {key: flow for key, flow in {**(self.wanted or {}), **changes}.items() if flow is not None}
+        self._react(("synced", self._bridge), Synced(self._bridge, generation, {}))
+
+    def attach(self, session: Session) -> None:
+        """There is no connection."""
+
+    def detach(self, session: Session) -> None:
+        """There is no connection."""
+
+
+class Rehearsal:
+    """One controller on one host.
+
+    :param preview: what the local OVSDB would become with this set-up and these tags
+    :param vswitch: what is in it, complete
+    :param topology: what is in the topology, complete
+    :param installed: bridge → what it has; bridges that are not there are left out
+    :param memory: of the controller that ran before
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        tunnels: TunnelOptions,
+        preview: Callable[[Wanted, Mapping[str, Tagging]], Preview],
+        vswitch: VSwitchBatch,
+        topology: TopologyBatch,
+        installed: Mapping[str, BridgeState],
+        memory: Memory,
+    ) -> None:
+        self.wanted = Wanted(None)
+        self.tags: dict[str, Tagging] = {}
+        self.reports: dict[str, PortReport] = {}
+        self.write_back: WriteBack | None = None
+        self.new_ports: dict[int, str] = {}
+        """The numbers of ports that are not there yet → their names."""
+        self._preview = preview
+        self._installed = installed
+        self._datapaths = dict(vswitch.datapaths)
+        self._devices: dict[str, Device] = {name: one for name, one in vswitch.devices.items() if one is not None}
+        self._bridges: dict[str, _Bridge] = {}
+        self._waiting: list[tuple[object, Any]] = []
+        self._inbox: Inbox[Any] = Inbox()
+        self._sinks = {name: _Flows(name, self._react) for name in roles(names)}
+        effects = Effects(
+            senders=self._sinks,
+            tag=self._tag,
+            report=self.reports.update,
+            set_up=self._set_up,
+            register=lambda: None,
+            remember=lambda _: None,
+            write_back=self._write_back,
+            accepted=lambda _: None,
+            teach=lambda _: None,
+            nudge=lambda _: None,
+            wake=lambda _: None,
+        )
+        self._controller = HostController(names, tunnels, self._inbox, effects, memory)
+        self._react("topology", topology)
+        self._react("registered", Registered())
+        self._react("vswitch", replace(vswitch, complete=True, layout=True))
+
+    @property
+    def flows(self) -> dict[str, dict[FlowKey, Flow]]:
+        """Bridge → the flows that it should have; a bridge that would not be touched is left out."""
+        return {name: sink.wanted for name, sink in self._sinks.items() if sink.wanted is not None}
+
+    def run(self) -> None:
+        """Let the controller decide until nothing follows any more.
+
+        :raises TunbridgeError: as of the preview; or it comes to no end
+        """
+        for _ in range(_ROUNDS):
+            if not self._waiting:
+                return
+            events, self._waiting = self._waiting, []
+            for key, event in events:
+                self._inbox.post(key, event)
+            # Answered among the events; the worker settles, and what follows from that waits for the next round.
+            self._inbox.post("end", Question(lambda: None, lambda _: self._inbox.post("stop", Stop())))
+            self._controller.run()
+        raise TunbridgeError(f"the controller has not come to an end after {_ROUNDS} rounds of the dry run")
+
+    def _react(self, key: object, event: Any) -> None:
+        self._waiting.append((key, event))
+
+    def _set_up(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        preview = self._preview(wanted, {}).interfaces
+        bridges = {name: interfaces for name, interfaces in preview.items() if name in self._sinks}
+        made = bridges.keys() - self._datapaths.keys()
+        if made:
+            self._datapaths.update((name, _NEW_DATAPATH + number) for number, name in enumerate(sorted(made)))
+            self._react("datapaths", VSwitchBatch(False, datapaths=dict(self._datapaths)))
+        for bridge, interfaces in bridges.items():
+            if bridge not in self._bridges:
+                self._connect(bridge)
+            self._show_ports(bridge, interfaces)
+
+    def _connect(self, bridge: str) -> None:
+        installed = self._installed.get(bridge)
+        connected = self._bridges[bridge] = _Bridge(self._datapaths[bridge])
+        listed = installed.ports if installed is not None else ()
+        connected.ports = {port.name: port.port_no for port in listed}
+        session = cast(Session, connected)
+        self._react(("identified", bridge), Identified(session))
+        self._react(("ports", bridge), PortsListed(session, listed))
+
+    def _show_ports(self, bridge: str, names: tuple[str, ...]) -> None:
+        """Ports that are to be made are there at once; ports that are to go are gone."""
+        connected = self._bridges[bridge]
+        short = {name[:PORT_NAME_MAX]: name for name in names}
+        for name in short.keys() - connected.ports.keys() - {bridge}:
+            if name in self._devices:
+                continue  # Open vSwitch has not made it, and does not because of us
+            number = _FIRST_NEW_OFPORT + len(self.new_ports)
+            self.new_ports[number] = short[name]
+            self._show(bridge, name, number, present=True)
+        for name in connected.ports.keys() - short.keys() - {bridge}:
+            self._show(bridge, name, connected.ports[name], present=False)
+
+    def _show(self, bridge: str, name: str, number: int, *, present: bool) -> None:
+        connected = self._bridges[bridge]
+        if present:
+            connected.ports[name] = number
+        else:
+            del connected.ports[name]
+        port = PortDesc(number, name, "00:00:00:00:00:00", 0, 0)
+        self._react(("port", bridge, name), PortSeen(cast(Session, connected), port, present))
+
+    def _write_back(self, wanted: WriteBack) -> None:
+        self.write_back = wanted
+
+    def _tag(self, wanted: Mapping[str, Tagging]) -> None:
+        self.tags.update(wanted)
+        changed = {}
+        for name, device in self._devices.items():
+            tagging = wanted.get(device.port_name)
+            if tagging is not None:
+                written = tagging.written(device.other_config)
+                changed[name] = replace(device, tag=tagging.tag, other_config=written)
+        self._devices.update(changed)
+        self._react("tags", VSwitchBatch(False, dict(changed), dict(self._datapaths)))
