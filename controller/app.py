@@ -16,7 +16,7 @@ from controller import assembly, report
 from controller.config import Config
 from controller.control import ControlServer
 from controller.effects import Effects
-from controller.events import Registered, SetUpFailed, Stop, TimeToRetry, WrittenBack
+from controller.events import Registered, SetUp, SetUpFailed, Stop, TimeToRetry, WrittenBack
 from controller.host_controller import HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
@@ -170,8 +170,10 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             if wanted is _STOP:
                 return
             try:
-                for change in self._vswitch.set_up(wanted):
+                changes, misplaced = self._vswitch.set_up(wanted)
+                for change in changes:
                     LOG.info("%s", change)
+                self._inbox.post("set up", SetUp(misplaced))
                 complaint = ""
             except VSwitchError as error:
                 if str(error) != complaint:

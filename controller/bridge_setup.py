@@ -67,10 +67,12 @@ class Wanted:
 def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
     """Make bridges, patches and tunnel ports as they should be.
 
+    Ports of :func:`misplaced` are left as they are, and out.
+
     :returns: what had to be changed, in words for the log; nothing when all was right
-    :raises VSwitchError: a port's name is taken by a port of another bridge
+    :raises VSwitchError: the database was never initialised
     """
-    names = layout.names
+    names, elsewhere = layout.names, misplaced(edit, layout, wanted)
     root = next(iter(edit.rows("Open_vSwitch").values()), None)
     if root is None:
         raise VSwitchError("the local OVSDB has no Open_vSwitch row: initialise it with `ovs-vsctl --no-wait init`")
@@ -85,20 +87,45 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
             done.append(f"bridge {name} made")
         else:
             done += _own(edit, bridge, layout.controller, alone=True)
-    done += _patch(edit, names.integration_bridge, names.patch_tun, names.patch_int)
-    done += _patch(edit, names.tunnel_bridge, names.patch_int, names.patch_tun)
+    ends = [
+        (names.integration_bridge, names.patch_tun, names.patch_int, True),
+        (names.tunnel_bridge, names.patch_int, names.patch_tun, True),
+    ]
     for network, physical in names.physical.items():
         bridge = _find(edit, "Bridge", physical.bridge)
         if bridge is not None:
             joined = network in wanted.joined
             done += _own(edit, bridge, layout.controller, alone=False)
-            done += _patch(edit, names.integration_bridge, physical.int_port, physical.phy_port, joined=joined)
-            done += _patch(edit, physical.bridge, physical.phy_port, physical.int_port, joined=joined)
+            ends.append((names.integration_bridge, physical.int_port, physical.phy_port, joined))
+            ends.append((physical.bridge, physical.phy_port, physical.int_port, joined))
+    for name, port, peer, joined in ends:
+        if port not in elsewhere:
+            done += _patch(edit, name, port, peer, joined=joined)
     if wanted.tunnels is not None:
-        done += _tunnels(edit, names.tunnel_bridge, wanted.tunnels, present)
+        tunnels = {name: tunnel for name, tunnel in wanted.tunnels.items() if name not in elsewhere}
+        done += _tunnels(edit, names.tunnel_bridge, tunnels, present)
     if done:
         _tell_vswitchd(edit)
     return done
+
+
+def misplaced(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> dict[str, str]:
+    """Name the patch and tunnel ports that cannot be made, since a port of another bridge has their name.
+
+    :returns: name of the port → what is wrong and what to do
+    """
+    names = layout.names
+    belongs = {names.patch_tun: names.integration_bridge, names.patch_int: names.tunnel_bridge}
+    for physical in names.physical.values():
+        belongs |= {physical.int_port: names.integration_bridge, physical.phy_port: physical.bridge}
+    belongs |= dict.fromkeys(wanted.tunnels or (), names.tunnel_bridge)
+    return {
+        port.name: f"it is on bridge {bridge.name}, where {belongs[port.name]} needs the name: remove it there, or "
+        "change the options of [ovs] that name patch ports and bridges"
+        for bridge in edit.rows("Bridge").values()
+        for port in bridge.ports
+        if belongs.get(port.name, bridge.name) != bridge.name
+    }
 
 
 def _find(edit: Edit, table: str, name: str) -> Any | None:
@@ -215,7 +242,6 @@ def _patch(edit: Edit, bridge_name: str, name: str, peer: str, *, joined: bool =
     if port is None:
         _add_port(edit, bridge_name, name, "patch", {"peer": peer if joined else _NO_PEER}, ())
         return [f"bridge {bridge_name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
-    _must_be_on(edit, port, bridge_name)
     done = []
     interface = port.interfaces[0]
     if not joined and interface.options.get("peer") == _NO_PEER:
@@ -261,7 +287,6 @@ def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], pre
             _add_port(edit, bridge_name, name, tunnel.type, dict(tunnel.options), tunnel.trunks)
             done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} made")
             continue
-        _must_be_on(edit, port, bridge_name)
         if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
             done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} changed")
         if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
@@ -283,12 +308,3 @@ def _add_port(
     assert bridge is not None
     interface = edit.insert("Interface", name=name, type=kind, options=dict(options))
     bridge.addvalue("ports", edit.insert("Port", name=name, interfaces=[interface], trunks=list(trunks)))
-
-
-def _must_be_on(edit: Edit, port: Any, bridge_name: str) -> None:
-    bridge = _find(edit, "Bridge", bridge_name)
-    if bridge is None or port not in bridge.ports:
-        raise VSwitchError(
-            f"port {port.name} is on another bridge than {bridge_name}: remove it there, or change the options of "
-            "[ovs] that name patch ports and bridges"
-        )

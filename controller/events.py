@@ -57,6 +57,16 @@ class WrittenBack:
 
 
 @dataclass(frozen=True)
+class SetUp:
+    """Bridges, patches and tunnel ports are as they should be, but for some.
+
+    :param misplaced: name of a port → why it could not be made
+    """
+
+    misplaced: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SetUpFailed:
     """Bridges could not be set up; it is time to try again."""
 

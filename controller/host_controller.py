@@ -26,6 +26,7 @@ from controller.events import (
     PortsListed,
     Question,
     Registered,
+    SetUp,
     SetUpFailed,
     Stop,
     TimeToRetry,
@@ -159,6 +160,8 @@ class HostController:
             self._write_back()
         elif isinstance(event, WrittenBack):
             self.remembered.written(event.refused)
+        elif isinstance(event, SetUp):
+            self.retries.set_misplaced(event.misplaced)
         elif isinstance(event, SetUpFailed):
             self._set_up()
         elif isinstance(event, TimeToRetry):

@@ -119,6 +119,7 @@ def _state(controller: HostController) -> dict[str, Any]:
     problems += [
         f"port {name}: Open vSwitch could not make it: {why}" for name, why in controller.retries.ports.items()
     ]
+    problems += [f"port {name} is not made: {why}" for name, why in controller.retries.misplaced.items()]
     problems += [
         f"physical network {network}: bridge {its.bridge} does not exist"
         for network, its in controller.names.physical.items()

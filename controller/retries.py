@@ -31,6 +31,8 @@ class Retries:
         self._waking_at: float | None = None
         self.ports: Mapping[str, str] = {}
         """Name of a patch or tunnel port that Open vSwitch could not make → why."""
+        self.misplaced: Mapping[str, str] = {}
+        """Name of a patch or tunnel port that has no place → why; an event will tell when it has one."""
 
     def device(self, name: str, fault: str | None) -> None:
         """Open vSwitch could not make a device, or (None) it could, or the device has gone."""
@@ -45,6 +47,13 @@ class Retries:
             if self.ports.get(name) != fault:
                 LOG.error("port %s: Open vSwitch could not make it: %s", name, fault)
         self.ports = faults
+
+    def set_misplaced(self, ports: Mapping[str, str]) -> None:
+        """Take the patch and tunnel ports whose name another bridge has, all there are."""
+        for name, why in ports.items():
+            if self.misplaced.get(name) != why:
+                LOG.error("port %s is not made: %s", name, why)
+        self.misplaced = ports
 
     def see(self) -> None:
         """Look at what fails now, and have :meth:`due` called in time."""

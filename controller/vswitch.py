@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from controller.adoption import keep_flows, rundir
-from controller.bridge_setup import BridgeLayout, Wanted, bridges_to_be_flushed, once_connected, secure, set_up
+from controller.bridge_setup import (
+    BridgeLayout,
+    Wanted,
+    bridges_to_be_flushed,
+    misplaced,
+    once_connected,
+    secure,
+    set_up,
+)
 from controller.tagging import Tagging
 from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
 from topology.errors import VSwitchError, VSwitchUnavailable
@@ -85,19 +93,22 @@ class VSwitch:
         """Close the connection."""
         self._replica.stop()
 
-    def set_up(self, wanted: Wanted) -> list[str]:
+    def set_up(self, wanted: Wanted) -> tuple[list[str], dict[str, str]]:
         """Make bridges, patches and tunnel ports as they should be; see :func:`controller.bridge_setup.set_up`.
 
         A bridge that loses its flows by that has them again before it gets us as its controller, so that nobody has
         compared them with what should be there.
 
-        :returns: what had to be changed
+        :returns: what had to be changed, and the ports that could not be made with the reason
         :raises VSwitchError: the database refused, or does not answer
         """
         done = []
         for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
             done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
-        return done + self._replica.transact(lambda edit: set_up(edit, self._layout, wanted))
+        changed, elsewhere = self._replica.transact(
+            lambda edit: (set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted))
+        )
+        return done + changed, elsewhere
 
     def nudge(self, ports: Mapping[str, str]) -> None:
         """Have ovs-vswitchd go through its configuration, so that it tries again to make what it could not.

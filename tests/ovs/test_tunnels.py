@@ -13,6 +13,7 @@ from tests.support.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
+PAIR = {"gre-c0000202": "192.0.2.2", "gre-c0000203": "192.0.2.3"}
 Options = Mapping[str, Mapping[str, object]]
 LOCAL_IP = "192.0.2.1"
 GRE_NETWORK = {
@@ -227,6 +228,24 @@ def test_ports_of_others_on_br_tun_are_left_alone(mesh: Mesh) -> None:
         assert {name: after[name] for name in others} == {name: versions[name] for name in others}
     finally:
         mesh.ovs.unplug(*others, bridge="br-tun")
+
+
+def test_a_name_that_another_bridge_has_keeps_nothing_else_back(mesh: Mesh) -> None:
+    """The tunnel without a place is named in status and log; the next is made, and this one once the name is free."""
+    mesh.ovs.vsctl("add-br", "br-else", "--", "add-port", "br-else", "gre-c0000202")
+    try:
+        mesh.add("h2", ["192.0.2.2"])
+        mesh.add("h3", ["192.0.2.3"])
+        mesh.wait_tunnels({"gre-c0000203": gre_to("192.0.2.3", csum="true")})
+        problem = "port gre-c0000202 is not made: it is on bridge br-else, where br-tun needs the name"
+        mesh.tunbridge.wait_log(problem)
+        status = mesh.tunbridge.quick_status()
+        assert [text.partition(": remove it")[0] for text in status["problems"]] == [problem]
+        assert not status["in_sync"]
+    finally:
+        mesh.ovs.vsctl("del-br", "br-else")
+    mesh.wait_tunnels({name: gre_to(ip, csum="true") for name, ip in PAIR.items()})
+    wait_until(lambda: not mesh.tunbridge.quick_status()["problems"], 10, "no problem any more")
 
 
 def test_a_silent_host_keeps_its_tunnel(mesh: Mesh) -> None:
