@@ -14,8 +14,9 @@ from typing import Any, cast
 from apps.flow import Flow, FlowKey
 from controller.binding import PORT_NAME_MAX, Device
 from controller.bridge_setup import Wanted
+from controller.effects import Effects
 from controller.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
-from controller.host_controller import Effects, HostController
+from controller.host_controller import HostController
 from controller.joints import roles
 from controller.names import Names
 from controller.openflow.bridge_reader import BridgeState
