@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from os_ken.lib import hub
@@ -60,6 +61,7 @@ class Registration:
                 wanted = self._wake.get(timeout=self._interval)
 
     def _register(self) -> bool:
+        soon, complaint = time.monotonic() + RETRY, ""
         while not self._workers.stopping:
             try:
                 self._topology.register(self._host)
@@ -67,7 +69,10 @@ class Registration:
             except ConflictError as error:
                 self._workers.fail(str(error))
                 return False
-            except TopologyUnavailable:
+            except TopologyUnavailable as error:
+                if time.monotonic() > soon and str(error) != complaint:
+                    LOG.warning("this host is not registered yet: %s", error)
+                    complaint = str(error)
                 self._workers.sleep(RETRY / 10)  # the database may be starting with us
             except TopologyError as error:
                 LOG.error("this host is not registered: %s", error)

@@ -63,6 +63,7 @@ class Server:
 
     def serve(self) -> None:
         """Accept connections until :meth:`stop`."""
+        complaint = ""
         while not self._stopping:
             try:
                 sock, address = self._sock.accept()
@@ -71,9 +72,15 @@ class Server:
                 continue
             except OSError as error:
                 if not self._stopping:
-                    LOG.error("cannot take an OpenFlow connection: %s", error.strerror or error)
+                    reason = error.strerror or str(error)
+                    if reason != complaint:
+                        LOG.error("cannot take OpenFlow connections, trying again until it can: %s", reason)
+                    complaint = reason
                     hub.sleep(_PAUSE_AFTER_ERROR)
                 continue
+            if complaint:
+                LOG.info("takes OpenFlow connections again")
+                complaint = ""
             self._take(sock, f"{address[0]}:{address[1]}")
             hub.sleep(0)  # while connections wait, accept() of a green socket lets nobody else run
         self._sock.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from topology.errors import TopologyError
 from topology.ovsdb.tables import DATABASE, SCHEMA
-from topology.ovsdb.tools import ovsdb_tool
+from topology.ovsdb.tools import ovsdb_tool, passes
 
 LOG = logging.getLogger(__name__)
 
@@ -44,10 +44,20 @@ def prepare(file: Path) -> None:
             raise TopologyError(f"holds the database {name}, not {DATABASE}")
         _drop_unfinished(file)
         _bring_to_version(file)
-        ovsdb_tool("compact", file)
+        _compact(file)
     except (TopologyError, OSError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         raise TopologyError(f"topology database {file} cannot be used: {reason}") from None
+
+
+def _compact(file: Path) -> None:
+    """Make the file smaller; it takes space for a second one, and can be done without."""
+    try:
+        ovsdb_tool("compact", file)
+    except TopologyError as error:
+        if not passes(str(error)):
+            raise
+        LOG.warning("the topology database %s is not compacted: %s", file, error)
 
 
 def _create(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from topology.model import canonical_ip
 from topology.ovsdb.database import DATABASE
 from topology.ovsdb.database_file import prepare
 from topology.ovsdb.orphan import OwnerLock, end_orphan
-from topology.ovsdb.tools import find_program
+from topology.ovsdb.tools import find_program, passes
 
 LOG = logging.getLogger(__name__)
 
@@ -84,29 +85,29 @@ class EmbeddedServer:
     def start(self) -> None:
         """Prepare the file and start the server; returns when it answers. It is started again whenever it ends.
 
+        What passes, such as a full disk, is logged and waited for: the server is there once it has passed.
+
         :raises TopologyError: it cannot be started; the text is the server's own
         """
         find_program("ovsdb-server")
-        for option, path in (("state_path", self._state_path), ("run_path", self._run_path)):
-            _make_private(option, path)
         if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
             raise TopologyError(f"run_path is too long: {self._socket} has more than {_MAX_SOCKET_PATH} bytes")
         self._stopping.clear()
         try:
-            self._owner.acquire()
-            end_orphan(self._pidfile, self._file)
-            prepare(self._file)
-            self._launch()
+            self._begin()
             self._refuse_errors()
         except BaseException as error:
             self._end_process()
-            self._owner.release()
-            if isinstance(error, OSError):
-                raise TopologyError(f"the topology database cannot be started: {error}") from None
-            raise
+            if not isinstance(error, (TopologyError, OSError)) or not passes(str(error)):
+                self._owner.release()
+                if isinstance(error, OSError):
+                    raise TopologyError(f"the topology database cannot be started: {error}") from None
+                raise
+            LOG.error("the topology database cannot be started, trying again until it can: %s", error)
+        else:
+            LOG.info("topology database %s at %s", self._file, ", ".join([self.connection, *self._remotes]))
         self._supervisor = threading.Thread(target=self._supervise, name="topology-server", daemon=True)
         self._supervisor.start()
-        LOG.info("topology database %s at %s", self._file, ", ".join([self.connection, *self._remotes]))
 
     def stop(self) -> None:
         """End the server and wait for it; does nothing when it was not started."""
@@ -116,6 +117,15 @@ class EmbeddedServer:
             self._supervisor.join()
             self._supervisor = None
         self._owner.release()
+
+    def _begin(self) -> None:
+        """Make sure of directories, owner and file, and start the process."""
+        for option, path in (("state_path", self._state_path), ("run_path", self._run_path)):
+            _make_private(option, path)
+        self._owner.acquire()
+        end_orphan(self._pidfile, self._file)
+        prepare(self._file)
+        self._launch()
 
     def _launch(self) -> None:
         """Start the process and wait until it answers."""
@@ -155,6 +165,7 @@ class EmbeddedServer:
 
     def _supervise(self) -> None:
         delay = _BACKOFF[0]
+        complaint = ""
         born = time.monotonic()
         # Asked, not waited for: eventlet's Popen.wait() would ask a hundred times a second.
         while not self._stopping.wait(_CHECK_INTERVAL):
@@ -162,16 +173,21 @@ class EmbeddedServer:
                 continue
             if time.monotonic() - born >= _STEADY:
                 delay = _BACKOFF[0]
-            LOG.error("ovsdb-server has ended, starting it again in %g s: %s", delay, self._log_tail())
+            if self._process is not None:
+                LOG.error("ovsdb-server has ended, starting it again in %g s: %s", delay, self._log_tail())
+                self._process, complaint = None, ""
             if self._stopping.wait(delay):
                 return
             delay = min(2 * delay, _BACKOFF[1])
             born = time.monotonic()
             try:
-                self._launch()
+                self._begin()
                 LOG.warning("ovsdb-server runs again (pid %s)", self.pid)
             except (TopologyError, OSError) as error:
-                LOG.error("ovsdb-server cannot be started: %s", error)
+                self._process = None
+                if str(error) != complaint:
+                    LOG.error("ovsdb-server cannot be started, trying again until it can: %s", error)
+                complaint = str(error)
 
     def _end_process(self) -> None:
         process = self._process
@@ -220,6 +236,8 @@ def _make_private(option: str, path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise TopologyError(f"{option} {path} cannot be made: {error.strerror}") from None
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise TopologyError(f"{option} {path} cannot be written: {os.strerror(errno.EROFS)}")
     if not os.access(path, os.W_OK | os.X_OK):
         raise TopologyError(f"{option} {path} is not writable for this user")
 

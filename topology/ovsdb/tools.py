@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,8 +13,17 @@ from topology.errors import TopologyError
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where distributions put ovsdb-server; not in the PATH of every user."""
 
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+
 _TIMEOUT = 60.0
 """Seconds that a tool may take; 100,000 ports take ovsdb-tool some 2 s."""
+
+
+def passes(reason: str) -> bool:
+    """Whether what keeps a program from working is a state of the machine that ends by itself, or by an operator's
+    hand, without any change of ours: no space, no descriptors or memory, a file system that went read-only.
+    """
+    return any(os.strerror(number) in reason for number in _PASSING)
 
 
 def find_program(name: str) -> str:
