@@ -5,12 +5,10 @@ Call :func:`configure` after monkey patching: it imports ovsdbapp.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
-import os
 import sys
-from functools import partial
-from io import TextIOWrapper
 
 from topology.errors import ConfigError
 
@@ -48,24 +46,36 @@ class LineFormatter(logging.Formatter):
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """A file that logrotate may move away; a record that cannot be written never fails its caller.
+    """A file that logrotate may move away; what cannot be written there, for want of space say, goes to stderr."""
 
-    It names guests and networks: whatever the umask, it is made for its owner and the group that reads logs alone.
-    """
-
-    def _open(self) -> TextIOWrapper:
-        opened = partial(open, self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors)
-        return opened(opener=_for_owner_and_group)
+    def __init__(self, path: str) -> None:
+        self._failed = self._complained = False
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
         try:
             super().emit(record)
         except OSError:
             self.handleError(record)
+        if not self._failed:
+            self._complained = False
 
-
-def _for_owner_and_group(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o640)
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._failed = True
+        with contextlib.suppress(OSError, ValueError):
+            if not self._complained:
+                print(f"{self.baseFilename} cannot be written ({error.strerror}): the log goes here", file=sys.stderr)
+            print(self.format(record), file=sys.stderr, flush=True)
+        self._complained = True
+        stream, self.stream = self.stream, None  # opened again with the next record
+        with contextlib.suppress(OSError):
+            if stream is not None:
+                stream.close()  # without what it still holds, which stderr has
 
 
 def configure(debug: bool, log_file: str | None) -> None:
@@ -82,7 +92,7 @@ def configure(debug: bool, log_file: str | None) -> None:
         handler = logging.StreamHandler(sys.stderr)
     else:
         try:
-            handler = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")
+            handler = _LogFile(log_file)
         except OSError as error:
             raise ConfigError(f"[DEFAULT] log_file = {log_file!r}: cannot write there: {error.strerror}") from None
     handler.setFormatter(LineFormatter())

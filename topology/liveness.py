@@ -9,6 +9,9 @@ from topology.model import Host
 _UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
 """From how many seconds on, in units of how many seconds, under what name."""
 
+_TOLERANCE = 5
+"""Seconds that two clocks may differ without a word."""
+
 
 @dataclass(frozen=True)
 class HostInfo:
@@ -30,11 +33,17 @@ class HostInfo:
         return self.last_seen is not None and now - self.last_seen < agent_down_time
 
     def seen(self, now: float) -> str:
-        """When it was last seen, for people: ``12 s ago``, or ``never``."""
+        """When it was last seen, for people: ``12 s ago``, ``never``, or that it cannot be told for its clock."""
         if self.last_seen is None:
             return "never"
-        seconds = max(0, int(now - self.last_seen))
-        for least, unit, name in _UNITS:
-            if seconds >= least:
-                return f"{seconds // unit} {name} ago"
-        return f"{seconds} s ago"
+        seconds = int(now - self.last_seen)
+        if seconds < -_TOLERANCE:
+            return f"unknown: its clock is {_text(-seconds)} ahead of this one"
+        return f"{_text(max(0, seconds))} ago"
+
+
+def _text(seconds: int) -> str:
+    for least, unit, name in _UNITS:
+        if seconds >= least:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"

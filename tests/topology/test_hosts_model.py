@@ -54,7 +54,9 @@ def test_what_no_host_can_say_is_refused(attributes: dict[str, Any], message: st
     ("age", "alive", "seen"),
     [
         (None, False, "never"),
-        (-3600.0, True, "0 s ago"),
+        (-3600.0, True, "unknown: its clock is 60 min ahead of this one"),
+        (-6.0, True, "unknown: its clock is 6 s ahead of this one"),
+        (-5.0, True, "0 s ago"),
         (0.0, True, "0 s ago"),
         (74.9, True, "74 s ago"),
         (75.0, False, "75 s ago"),
