@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.bridge_proof import KEY, new_serial, serial_of
-from controller.names import Names, patch_peer
+from controller.names import NO_PEER, Names, patch_peer
 from controller.tunnels import TunnelPort, is_tunnel_of_ours
 from topology.errors import VSwitchError
 from topology.ovsdb.edit import Edit
@@ -34,9 +34,6 @@ _SERVICE = {**_CONTROLLER, "type": ["service"]}
 """Open vSwitch removes all flows of a bridge that gets its first primary controller or loses its last, and counts those
 that it restores before it connects to controllers (``flow-restore-wait``) as flows without one. A service controller is
 served in the same way and is not counted (``connmgr_set_controllers()`` in ofproto/connmgr.c)."""
-
-_NO_PEER = "nonexistent-peer"
-"""What an end of a patch names until the flows that drop what comes in by it are in place, as with Neutron's agent."""
 
 
 @dataclass(frozen=True)
@@ -240,12 +237,12 @@ def _patch(edit: Edit, bridge_name: str, name: str, peer: str, *, joined: bool =
     """
     port = _find(edit, "Port", name)
     if port is None:
-        _add_port(edit, bridge_name, name, "patch", {"peer": peer if joined else _NO_PEER}, ())
+        _add_port(edit, bridge_name, name, "patch", {"peer": peer if joined else NO_PEER}, ())
         return [f"bridge {bridge_name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
     done = []
     interface = port.interfaces[0]
-    if not joined and interface.options.get("peer") == _NO_PEER:
-        peer = _NO_PEER
+    if not joined and interface.options.get("peer") == NO_PEER:
+        peer = NO_PEER
     if edit.set(interface, type="patch", options={**interface.options, "peer": peer}):
         done.append(f"bridge {bridge_name}: port {name} made a patch to {peer}")
     if edit.set(port, tag=[]):

@@ -11,6 +11,9 @@ _LENGTH = 15
 
 _DIGEST = 6
 
+NO_PEER = "nonexistent-peer"
+"""What an end of a patch names until the flows that drop what comes in by it are in place, as with Neutron's agent."""
+
 _INT, _PHY = "int-", "phy-"
 """How the two ends of a patch to a physical bridge begin."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.binding import Device, fault_of
 from controller.bridge_proof import serial_of
+from controller.names import NO_PEER
 from topology.model import NetworkType
 from topology.ovsdb.replica import RowChanges
 
@@ -118,7 +119,7 @@ class RowTracker:
             self._faults.pop(identity, None)
             if row is not None and (row.type in TUNNEL_TYPES or row.name in self._patch_ports):
                 fault = fault_of(optional(row.ofport), optional(row.error))
-                if fault is not None:
+                if fault is not None and row.options.get("peer") != NO_PEER:
                     self._faults[identity] = row.name, fault
 
     def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
