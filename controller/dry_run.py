@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from apps.pipeline import BridgeRole
 from controller import assembly
 from controller.adoption import rundir
+from controller.bridge_proof import KEY
 from controller.bridge_setup import Wanted
 from controller.config import Config
 from controller.flow_diff import flow_diff
@@ -41,6 +42,12 @@ _LARGE_SNAPSHOT = 60.0
 
 _RUNDIR = "/var/run/openvswitch"
 """Where Open vSwitch has its sockets, as far as its database's own place does not say."""
+
+_NEW = "(new)"
+"""Stands for what is made at random."""
+
+_SERIAL = re.compile(rf"(other_config:{KEY}=)\S+")
+"""A serial number that a bridge is given: made at random, and a secret."""
 
 B = TypeVar("B")
 _B_co = TypeVar("_B_co", covariant=True)
@@ -82,9 +89,10 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         host = assembly.this_host(config, instance or str(uuid.uuid4()))
         registered = database.preview(host, rehearsal.reports.values(), rehearsal.write_back)
         if instance is None:
-            registered = [line.replace(host.instance, "(new)") for line in registered]
+            registered = [line.replace(host.instance, _NEW) for line in registered]
+        local_lines = vswitch.preview(rehearsal.wanted, rehearsal.tags).lines
         sections = {
-            f"Open_vSwitch at {vswitch.connection}": vswitch.preview(rehearsal.wanted, rehearsal.tags).lines,
+            f"Open_vSwitch at {vswitch.connection}": [_SERIAL.sub(rf"\1{_NEW}", line) for line in local_lines],
             f"{DATABASE} at {config.topology_connection}": registered,
         }
         kept = {name for name, role in roles(names).items() if role is BridgeRole.PHYSICAL}
@@ -103,8 +111,7 @@ def _embedded(config: Config) -> Iterator[str]:
     :returns: the connection method
     :raises TopologyError: the file cannot be used
     """
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-        probe.connect(config.topology_connection.removeprefix("unix:"))
+    if _is_served(config.topology_connection.removeprefix("unix:")):
         yield config.topology_connection
         return
     with tempfile.TemporaryDirectory(prefix="tunbridge-") as directory:
@@ -123,6 +130,15 @@ def _embedded(config: Config) -> Iterator[str]:
             yield server.connection
         finally:
             server.stop()
+
+
+def _is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

@@ -38,8 +38,17 @@ _FIRST_NEW_OFPORT = 0xFF000000
 _NEW_DATAPATH = 1 << 63
 """Datapath ids from here on stand for bridges that are not there yet."""
 
+_SERIAL = "dry run"
+"""The serial number that all bridges have been given, and show."""
+
 _ROUNDS = 100
 """How often what was brought about may bring about more; some 5 are usual."""
+
+
+@dataclass
+class _Handshake:
+    serial: str = _SERIAL
+    doubt: str | None = None
 
 
 @dataclass(eq=False)
@@ -49,9 +58,12 @@ class _Bridge:
     datapath_id: int
     peer: str = "dry run"
     ports: dict[str, int] = field(default_factory=dict)
+    handshake: _Handshake = field(default_factory=_Handshake)
+    is_accepted: bool = False
 
     def accept(self, name: str) -> None:
         """Taken as this bridge."""
+        self.is_accepted = True
 
     def close(self, reason: str | None = None) -> None:
         """Not taken."""
@@ -107,6 +119,8 @@ class Rehearsal:
         self._datapaths = dict(vswitch.datapaths)
         self._devices: dict[str, Device] = {name: one for name, one in vswitch.devices.items() if one is not None}
         self._bridges: dict[str, _Bridge] = {}
+        self._serials = dict.fromkeys(names.bridges, _SERIAL)
+        self._faults = vswitch.faults
         self._waiting: list[tuple[object, Any]] = []
         self._inbox: Inbox[Any] = Inbox()
         self._sinks = {name: _Flows(name, self._react) for name in roles(names)}
@@ -126,7 +140,7 @@ class Rehearsal:
         self._controller = HostController(names, tunnels, self._inbox, effects, memory)
         self._react("topology", topology)
         self._react("registered", Registered())
-        self._react("vswitch", replace(vswitch, complete=True, layout=True))
+        self._react("vswitch", replace(vswitch, complete=True, layout=True, serials=self._serials))
 
     @property
     def flows(self) -> dict[str, dict[FlowKey, Flow]]:
@@ -159,7 +173,7 @@ class Rehearsal:
         made = bridges.keys() - self._datapaths.keys()
         if made:
             self._datapaths.update((name, _NEW_DATAPATH + number) for number, name in enumerate(sorted(made)))
-            self._react("datapaths", VSwitchBatch(False, datapaths=dict(self._datapaths)))
+            self._tell("datapaths", {})
         for bridge, interfaces in bridges.items():
             if bridge not in self._bridges:
                 self._connect(bridge)
@@ -208,4 +222,9 @@ class Rehearsal:
                 written = tagging.written(device.other_config)
                 changed[name] = replace(device, tag=tagging.tag, other_config=written)
         self._devices.update(changed)
-        self._react("tags", VSwitchBatch(False, dict(changed), dict(self._datapaths)))
+        self._tell("tags", changed)
+
+    def _tell(self, key: str, changed: Mapping[str, Device]) -> None:
+        """Something has changed in the local OVSDB."""
+        batch = VSwitchBatch(False, dict(changed), dict(self._datapaths), faults=self._faults, serials=self._serials)
+        self._react(key, batch)
