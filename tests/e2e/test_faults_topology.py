@@ -56,26 +56,24 @@ def test_start_without_topology(lab: FaultLab, fault_report: FaultReport, movers
     host = lab.controller.host
     tables, rows = lab.tables(host), lab.rows(host)
     with Probe(lab, lab.streams()) as probe:
-        lab.stop_topology()
-        for controller in lab.controllers.values():
-            controller.stop()
-            controller.start()
-        for controller in lab.controllers.values():
-            controller.wait_log(f"Tunbridge_Topology at {lab.topology}: no answer")
-            controller.wait_log("bridge br-int connected")
-        new.plug(host)
-        old.unplug()
-        wait_until(lambda: host.ovs.tag(new.nic.device) == DEAD_VLAN, 10, "the new device is in the dead VLAN")
-        vlan, neighbour = rows[lab.staying["red"][0].nic.device][0], lab.staying["red"][1]
-        tagged = unique(BROADCAST, new.nic.mac, tags=(vlan,))
-        with neighbour.capture() as capture:
-            new.send(tagged, new.frame(BROADCAST))
-            probe.wait_sent(500)
-            assert not [frame for frame in capture.received() if frame.source == new.nic.mac]
-        assert (lab.tables(host), lab.rows(host)) == (tables, rows)
-        assert not lab.controller.quick_status()["in_sync"]
-        began = time.monotonic()
-        lab.start_topology()
+        with lab.without_topology():
+            for controller in lab.controllers.values():
+                controller.stop()
+                controller.start()
+            for controller in lab.controllers.values():
+                controller.wait_log(f"Tunbridge_Topology at {lab.topology}: no answer")
+            new.plug(host)
+            old.unplug()
+            wait_until(lambda: host.ovs.tag(new.nic.device) == DEAD_VLAN, 10, "the new device is in the dead VLAN")
+            vlan, neighbour = rows[lab.staying["red"][0].nic.device][0], lab.staying["red"][1]
+            tagged = unique(BROADCAST, new.nic.mac, tags=(vlan,))
+            with neighbour.capture() as capture:
+                new.send(tagged, new.frame(BROADCAST))
+                probe.wait_sent(500)
+                assert not [frame for frame in capture.received() if frame.source == new.nic.mac]
+            assert (lab.tables(host), lab.rows(host)) == (tables, rows)
+            assert not lab.controller.quick_status()["in_sync"]
+            began = time.monotonic()
         full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
         result = probe.stop()
     undisturbed(result)
@@ -95,23 +93,22 @@ def test_outage(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm],
     # Made before, because the switch loses tunnel packets for a moment when a device of the host appears.
     host.ovs.plug_many([Device(stranger.device)])
     with Probe(lab, lab.streams()) as probe:
-        began = time.monotonic()
-        lab.stop_topology()
-        wait_until(lambda: not controller.quick_status()["topology"]["connected"], 20, "the controller notices")
-        new.plug(host)
-        old.unplug()
-        host.ovs.vsctl("set", "Interface", stranger.device, f"external_ids:iface-id={stranger.port_id}")
-        controller.wait_device(new.nic.device, status="ACTIVE")
-        new.wait_reaches(lab.staying["red"][2])
-        controller.wait_device(stranger.device, status="DOWN", reason="the topology has no such port")
-        wait_until(lambda: old.nic.mac not in str(lab.tables(host)["br-tun"]), 10, "the unplugged port's flow is gone")
-        away = lab.tables(host)
-        while time.monotonic() - began < seconds:
-            LOG.info("topology database down for %.0f s", time.monotonic() - began)
-            probe.wait_sent(5000 if seconds > 10 else 500)
-        assert lab.tables(host) == away
-        began = time.monotonic()
-        lab.start_topology()
+        with lab.without_topology():
+            began = time.monotonic()
+            wait_until(lambda: not controller.quick_status()["topology"]["connected"], 20, "the controller notices")
+            new.plug(host)
+            old.unplug()
+            host.ovs.vsctl("set", "Interface", stranger.device, f"external_ids:iface-id={stranger.port_id}")
+            controller.wait_device(new.nic.device, status="ACTIVE")
+            new.wait_reaches(lab.staying["red"][2])
+            controller.wait_device(stranger.device, status="DOWN", reason="the topology has no such port")
+            wait_until(lambda: old.nic.mac not in str(lab.tables(host)["br-tun"]), 10, "the unplugged port's flow goes")
+            away = lab.tables(host)
+            while time.monotonic() - began < seconds:
+                LOG.info("topology database down for %.0f s", time.monotonic() - began)
+                probe.wait_sent(5000 if seconds > 10 else 500)
+            assert lab.tables(host) == away
+            began = time.monotonic()
         full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
         result = probe.stop()
     undisturbed(result)

@@ -109,6 +109,15 @@ class FaultLab(Lab):
             assert not difference, f"{bridge} of {controller.host}: {json.dumps(difference, indent=1)}"
         return now
 
+    @contextmanager
+    def without_topology(self) -> Iterator[None]:
+        """The topology database is away for the length of the block."""
+        self.stop_topology()
+        try:
+            yield
+        finally:
+            self.start_topology()
+
     def port_states(self) -> dict[object, tuple[object, object]]:
         """Id of a port → its status and its host, as the topology database has them."""
         select = {"op": "select", "table": "Port", "where": [], "columns": ["id", "status", "host"]}

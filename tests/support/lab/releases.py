@@ -38,7 +38,14 @@ class Release:
 
 
 RELEASES = (
-    Release("another mark", (("apps/cookie.py", r"OWNER = 0x7B1D", "OWNER = 0x7B1C"),)),
+    Release(
+        # whose flows are foreign, then; on physical bridges in the places of ours, since foreign flows stay there
+        "another mark and other priorities",
+        (
+            ("apps/cookie.py", r"OWNER = 0x7B1D", "OWNER = 0x7B1C"),
+            ("apps/pipeline.py", r"(BridgeRole\.(?:INTEGRATION|TUNNEL),\s+)(\d+),", r"\1 10\2,"),
+        ),
+    ),
     Release("other priorities", (("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),)),
     Release(
         "other cookies",
@@ -56,6 +63,9 @@ RELEASES = (
             ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
         ),
     ),
-    Release("fewer keys in rows", (("controller/tagging.py", r"WIRING_KEYS = \(.*\)", 'WIRING_KEYS = ("net_uuid",)'),)),
+    Release(
+        "fewer keys in rows",
+        (("controller/tagging.py", r"if network\.segmentation_id is not None:", "if network.name is None:"),),
+    ),
 )
 """What may change from one release to the next; those that change most come first."""
