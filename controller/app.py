@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from controller import assembly, report
 from controller.config import Config
 from controller.control import ControlServer
 from controller.effects import Effects
+from controller.endpoints import endpoints
 from controller.events import Registered, SetUp, SetUpFailed, Stop, TimeToRetry, WrittenBack
 from controller.host_controller import HostController
 from controller.host_identity import installation_id
@@ -91,7 +93,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
         )
         self._controller = HostController(names, assembly.tunnel_options(config), inbox, effects, load(remembered))
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
-        self._server = Server(ovs.of_listen_address, ovs.of_listen_port, timeouts, self._controller)
+        self._server = Server(endpoints(ovs, names.bridges), timeouts, self._controller)
         self._vswitch = assembly.vswitch(config)
         self.host = report.Host(self._controller, inbox, self._senders, self._vswitch, topology, self._memory)
         """What can be told of this host."""
@@ -117,7 +119,8 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
 
     def start(self) -> None:
         """Start to serve, after :meth:`claim`; returns at once."""
-        self._workers.spawn("openflow server", self._server.serve)
+        for endpoint in self._server.endpoints:
+            self._workers.spawn(f"openflow server at {endpoint.target}", partial(self._server.serve, endpoint))
         for name, sender in self._senders.items():
             self._workers.spawn(f"sender of {name}", sender.run)
         self._workers.spawn("tags", self._tags.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.bridge_setup import BridgeLayout
 from controller.config import Config
+from controller.endpoints import targets
 from controller.names import Names, physical_names
 from controller.tunnels import TunnelOptions
 from controller.version import installed_version
@@ -36,11 +37,13 @@ def tunnel_options(config: Config) -> TunnelOptions:
 
 
 def vswitch(config: Config) -> VSwitch:
-    """The local OVSDB."""
-    ovs = config.ovs
-    address = f"[{ovs.of_listen_address}]" if ":" in ovs.of_listen_address else ovs.of_listen_address
-    layout = BridgeLayout(names(config), f"tcp:{address}:{ovs.of_listen_port}", ovs.datapath_type)
-    return VSwitch(ovs.ovsdb_connection, layout)
+    """The local OVSDB.
+
+    :raises ConfigError: certificates cannot be used
+    """
+    ovs, its = config.ovs, names(config)
+    layout = BridgeLayout(its, {bridge: targets(ovs, bridge) for bridge in its.bridges}, ovs.datapath_type)
+    return VSwitch(ovs.ovsdb_connection, layout, ovs.tls)
 
 
 def this_host(config: Config, instance: str) -> Host:

@@ -40,12 +40,13 @@ served in the same way and is not counted (``connmgr_set_controllers()`` in ofpr
 class BridgeLayout:
     """How the bridges of a host should be.
 
-    :param controller: where this controller listens, e.g. ``tcp:127.0.0.1:6653``
+    :param controllers: bridge → the target that it is to connect to, e.g. ``tcp:127.0.0.1:6653``; then those that this
+        controller would have with other settings, which are taken away: nobody of ours listens there
     :param datapath_type: of bridges that have to be made (``system``, ``netdev``); one that exists keeps its own
     """
 
     names: Names
-    controller: str
+    controllers: Mapping[str, tuple[str, ...]]
     datapath_type: str
 
 
@@ -83,7 +84,7 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
             _add_bridge(edit, root, name, layout)
             done.append(f"bridge {name} made")
         else:
-            done += _own(edit, bridge, layout.controller, alone=True)
+            done += _own(edit, bridge, layout.controllers[name], alone=True)
     ends = [
         (names.integration_bridge, names.patch_tun, names.patch_int, True),
         (names.tunnel_bridge, names.patch_int, names.patch_tun, True),
@@ -92,7 +93,7 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
         bridge = _find(edit, "Bridge", physical.bridge)
         if bridge is not None:
             joined = network in wanted.joined
-            done += _own(edit, bridge, layout.controller, alone=False)
+            done += _own(edit, bridge, layout.controllers[physical.bridge], alone=False)
             ends.append((names.integration_bridge, physical.int_port, physical.phy_port, joined))
             ends.append((physical.bridge, physical.phy_port, physical.int_port, joined))
     for name, port, peer, joined in ends:
@@ -139,20 +140,22 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
         protocols=list(PROTOCOLS),
         other_config={KEY: new_serial()},
         ports=[edit.insert("Port", name=name, interfaces=[interface])],
-        controller=[edit.insert("Controller", target=layout.controller, **_SERVICE)],
+        controller=[edit.insert("Controller", target=layout.controllers[name][0], **_SERVICE)],
     )
     root.addvalue("bridges", bridge)
 
 
-def _own(edit: Edit, bridge: Any, target: str, *, alone: bool) -> list[str]:
+def _own(edit: Edit, bridge: Any, targets: tuple[str, ...], *, alone: bool) -> list[str]:
     """Let a bridge be controlled by us, and by nobody else where it is to be ``alone``."""
     done = _speak(edit, bridge) + _secure(edit, bridge)
     if serial_of(bridge.other_config) is None:
         edit.set(bridge, other_config={**bridge.other_config, KEY: new_serial()})
         done.append(f"bridge {bridge.name}: other_config:{KEY}, by which it is told from impostors")
+    target = targets[0]
     controllers = list(bridge.controller)
     ours = next((row for row in controllers if row.target == target), None)
     others = [row for row in controllers if row is not ours]
+    unwanted = others if alone else [row for row in others if row.target in targets]
     # A running ovs-vswitchd sticks to the type with which it first saw a controller: what is written beside a
     # connection that stands holds from its next start on, and removes no flow.
     if ours is not None and edit.set(ours, **(_SERVICE if ours.is_connected else _CONTROLLER)):
@@ -160,12 +163,12 @@ def _own(edit: Edit, bridge: Any, target: str, *, alone: bool) -> list[str]:
             f"bridge {bridge.name}: controller {target}: {', '.join(ours.type) or 'primary'}, out-of-band, "
             f"max_backoff={MAX_BACKOFF_MS}"
         )
-    if ours is None or (alone and others):
+    if ours is None or unwanted:
         # In the place of a primary one comes a primary one first: else the last would go, and all flows with it.
-        follows = alone and any(map(_is_primary, others))
+        follows = any(map(_is_primary, unwanted))
         ours = ours or edit.insert("Controller", target=target, **(_CONTROLLER if follows else _SERVICE))
-        edit.set(bridge, controller=[ours] if alone else [ours, *others])
-        replaced = ", ".join(sorted(row.target for row in others)) if alone else ""
+        edit.set(bridge, controller=[ours, *(row for row in others if row not in unwanted)])
+        replaced = ", ".join(sorted(row.target for row in unwanted))
         done.append(f"bridge {bridge.name}: controller {target}" + (f" in place of {replaced}" if replaced else ""))
     return done
 
@@ -175,7 +178,7 @@ def once_connected(edit: Edit, layout: BridgeLayout) -> None:
     for name in layout.names.bridges:
         bridge = _find(edit, "Bridge", name)
         for row in bridge.controller if bridge is not None else []:
-            if row.target == layout.controller:
+            if row.target == layout.controllers[name][0]:
                 edit.set(row, **_SERVICE)
 
 

@@ -191,7 +191,7 @@ def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen)
+    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
     server.start()
     try:
         ended.wait()
@@ -226,7 +226,12 @@ def apply(
 
     logs.silence()
     result = apply_document(
-        config.topology_connection, load_document(file), config.allocation_policy(), prune=prune, dry_run=dry_run
+        config.topology_connection,
+        load_document(file),
+        config.allocation_policy(),
+        prune=prune,
+        dry_run=dry_run,
+        tls=config.topology.tls,
     )
     click.echo(cli_render.changes(result.changes), nl=False)
     return 0

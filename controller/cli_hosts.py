@@ -27,7 +27,7 @@ def list_hosts(config: Config, *, as_json: bool) -> str:
 
     :raises TopologyUnavailable: the topology database does not answer
     """
-    registry = read_hosts(config.topology_connection, _TIMEOUT)
+    registry = read_hosts(config.topology_connection, _TIMEOUT, config.topology.tls)
     render = _json if as_json else _text
     return render(registry, time.time(), config.agent.agent_down_time)
 
@@ -37,7 +37,7 @@ def delete_host(config: Config, name: str) -> str:
 
     :raises TopologyError: there is no such host, or the topology database does not answer
     """
-    database = TopologyDatabase(config.topology_connection)
+    database = TopologyDatabase(config.topology_connection, config.topology.tls)
     with opened(database, _TIMEOUT):
         if not database.delete_host(name):
             raise TopologyError(

@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 from oslo_config import cfg
 
 from controller import option_types as kinds
+from controller.tls_options import TlsConfig, tls_options
 from topology.allocation import AllocationPolicy, Range
 from topology.errors import ConfigError
 from topology.model import NetworkType
+from topology.tls import ANY, TlsFiles
 
 DEFAULT_FILE = "/etc/tunbridge/tunbridge.conf"
 """Read when it exists and no file is named."""
@@ -27,7 +29,7 @@ _SHOWN_VALUE_MAX = 200
 
 
 @dataclass(frozen=True)
-class OvsConfig:
+class OvsConfig(TlsConfig):
     """Group ``[ovs]``: this host's Open vSwitch. Times are in seconds."""
 
     ovsdb_connection: str
@@ -38,10 +40,16 @@ class OvsConfig:
     local_ip: str | None
     bridge_mappings: Mapping[str, str]
     datapath_type: str
+    of_listen_method: str
     of_listen_address: str
     of_listen_port: int
     of_connect_timeout: float
     of_request_timeout: float
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """For OpenFlow and the local OVSDB; None: no TLS."""
+        return self.tls_files("[ovs]")
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,16 @@ class AgentConfig:
 
 
 @dataclass(frozen=True)
-class TopologyConfig:
+class TopologyConfig(TlsConfig):
     """Group ``[topology]``: the topology database, as OVSDB connection methods (ovsdb(7))."""
 
     connection: str | None
     listen: tuple[str, ...]
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """For both ends of a connection to the topology database; None: no TLS."""
+        return self.tls_files("[topology]")
 
 
 @dataclass(frozen=True)
@@ -142,10 +155,14 @@ _OVS = (
     _option(
         "datapath_type", "system", kinds.one_of("system", "netdev"), "choice", "Datapath of bridges that are made."
     ),
+    _option(
+        "of_listen_method", "tcp", kinds.one_of("tcp", "ssl", "unix"), "choice", "How OpenFlow connections arrive."
+    ),
     _option("of_listen_address", "127.0.0.1", kinds.ip_address, "IP address", "Where OpenFlow connections arrive."),
     _option("of_listen_port", "6653", kinds.port_number, "port number", "TCP port of OpenFlow connections."),
     _option("of_connect_timeout", "5", kinds.seconds(0.1, 3600), "seconds", "Longest OpenFlow handshake."),
     _option("of_request_timeout", "10", kinds.seconds(0.1, 3600), "seconds", "Longest wait for an OpenFlow reply."),
+    *tls_options(peer_name=ANY),
 )
 
 _AGENT = (
@@ -163,6 +180,7 @@ _AGENT = (
 _TOPOLOGY = (
     _option("connection", None, kinds.connection, "connections", "Topology database; several: members of a cluster."),
     _option("listen", "", kinds.listen, "connections", "Where the embedded topology database serves other hosts."),
+    *tls_options(peer_name=None),
 )
 
 _NETWORK = (
@@ -216,6 +234,7 @@ def load(files: Sequence[str], topology_override: str | None = None) -> Config:
         network=NetworkConfig(**values["network"]),
     )
     _check_names(config, reader)
+    _check_tls(config, reader)
     _check_allocation(config, reader)
     if config.agent.agent_down_time < 2 * config.agent.report_interval:
         reader.refuse(
@@ -292,6 +311,16 @@ def _check_names(config: Config, reader: _Reader) -> None:
     for network, bridge in config.ovs.bridge_mappings.items():
         if bridge in owners:
             reader.refuse("ovs", "bridge_mappings", f"{network}:{bridge}", f"expected a bridge, not {owners[bridge]}")
+
+
+def _check_tls(config: Config, reader: _Reader) -> None:
+    ovs, topology = config.ovs, config.topology
+    uses = [("connection", topology.connection), *(("listen", method) for method in topology.listen)]
+    of_uses = [("of_listen_method", ovs.of_listen_method), ("ovsdb_connection", ovs.ovsdb_connection)]
+    if problem := ovs.incomplete(of_uses):
+        reader.refuse("ovs", *problem)
+    if problem := topology.incomplete(uses):
+        reader.refuse("topology", *problem)
 
 
 def _check_allocation(config: Config, reader: _Reader) -> None:

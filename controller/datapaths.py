@@ -121,7 +121,12 @@ class Datapaths:
                 session.close(f"bridge {name} now has datapath id {self.ids[name]:016x}")
         for session in list(self._strangers):
             bridge = bridges.get(session.datapath_id or 0)
-            if bridge is not None and self._is_shown(bridge, session):
+            if bridge is None:
+                continue
+            if session.bridge not in (None, bridge):
+                del self._strangers[session]
+                session.close(f"it came by the socket of bridge {session.bridge} with the datapath id of {bridge}")
+            elif self._is_shown(bridge, session):
                 del self._strangers[session]
                 self._accept(bridge, session)
 

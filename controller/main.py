@@ -36,7 +36,7 @@ def _choose_hub() -> None:
 def _embedded_server(config: Config) -> EmbeddedServer:
     from topology.ovsdb.server import EmbeddedServer
 
-    return EmbeddedServer(config.state_path, config.run_path, config.topology.listen)
+    return EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
 
 
 def run(config: Config, *, embedded: bool) -> int:
@@ -78,6 +78,7 @@ def _serve(config: Config, *, embedded: bool) -> int:
     from os_ken.base.app_manager import AppManager
 
     from controller.app import Tunbridge
+    from controller.endpoints import targets
     from controller.supervision import READY, STOPPING, Notifier, Supervision
     from controller.workers import Workers
     from topology.ovsdb.database import TopologyDatabase
@@ -92,7 +93,10 @@ def _serve(config: Config, *, embedded: bool) -> int:
     signal.signal(signal.SIGINT, stop)
     manager = AppManager.get_instance()
     app = manager.instantiate(
-        Tunbridge, config=config, topology=TopologyDatabase(config.topology_connection), workers=workers
+        Tunbridge,
+        config=config,
+        topology=TopologyDatabase(config.topology_connection, config.topology.tls),
+        workers=workers,
     )
     server = _embedded_server(config) if embedded else None
     try:
@@ -100,8 +104,8 @@ def _serve(config: Config, *, embedded: bool) -> int:
         if server is not None:  # after the claim, since it may be another controller's; before anything asks for it
             server.start()
         app.start()
-        LOG.info("serving host %s: OpenFlow at %s:%d, topology %s", config.host, config.ovs.of_listen_address,
-                 config.ovs.of_listen_port, config.topology_connection)  # fmt: skip
+        target, *_ = targets(config.ovs, config.ovs.integration_bridge)
+        LOG.info("serving host %s: OpenFlow at %s, topology %s", config.host, target, config.topology_connection)
         notifier.send(READY)
         if notifier.wanted:
             workers.spawn("supervision", Supervision(notifier, app.host, workers).run)

@@ -161,6 +161,13 @@ def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda value: parse(value) if value else None
 
 
+def peer_name(value: str) -> str:
+    """A DNS name, an IP address or a common name, as a certificate has it; ``*``: any."""
+    if not re.fullmatch(r"\*|[^\s*,]{1,253}", value) or not value.isprintable():
+        raise ValueError("expected one name as in a certificate, or * for any")
+    return value
+
+
 def ip_address(value: str) -> str:
     """An IPv4 or IPv6 address of a host, in its canonical form."""
     try:

@@ -24,6 +24,7 @@ from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.preview import preview, value_of
 from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.tls import TlsFiles
 
 LOG = logging.getLogger(__name__)
 
@@ -46,9 +47,11 @@ class VSwitch:
     """The local OVSDB.
 
     :param connection: ``[ovs] ovsdb_connection``
+    :param tls: certificates, where that is TLS
+    :raises ConfigError: they are missing or cannot be used
     """
 
-    def __init__(self, connection: str, layout: BridgeLayout) -> None:
+    def __init__(self, connection: str, layout: BridgeLayout, tls: TlsFiles | None = None) -> None:
         self._tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
         self._layout = layout
         self._rundir = rundir(connection)
@@ -57,6 +60,7 @@ class VSwitch:
             "Open_vSwitch",
             tables=TABLES,
             convert=self._tracker.convert,
+            tls=tls,
             errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
         )
 

@@ -23,6 +23,12 @@ MAX_SOCKET_PATH = 107
 """Longest path of a unix socket in bytes (unix(7): 108 with the terminating null)."""
 
 _LOGGING = ("-vconsole:info", "-vsyslog:off", "-vfile:off")
+_FROM_DATABASE = (
+    "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+    "--private-key=db:Open_vSwitch,SSL,private_key",
+    "--certificate=db:Open_vSwitch,SSL,certificate",
+    "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
+)
 _START_TIMEOUT = 10.0  # seconds; either daemon takes some 10 ms on an idle machine
 _COMMAND_TIMEOUT = 30  # seconds; Open vSwitch applies a change of hundreds of ports within one
 
@@ -120,7 +126,8 @@ class PrivateOvs:
         database = self.directory / "conf.db"
         if not database.exists():
             self._command("ovsdb-tool", "create", str(database), str(SCHEMA))
-        argv = ["ovsdb-server", str(database), f"--remote=punix:{self.db_sock}"]
+        # As Debian's ovs-ctl: `ovs-vsctl set-manager` and `ovs-vsctl set-ssl` have their effect.
+        argv = ["ovsdb-server", str(database), f"--remote=punix:{self.db_sock}", *_FROM_DATABASE]
         argv += [f"--unixctl={self.directory / 'ovsdb-server.ctl'}", *_LOGGING]
         self._server = self._start(argv, self.logs[0], self.db_sock)
 

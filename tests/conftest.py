@@ -1,5 +1,5 @@
-"""The option --update-golden, the logs of the processes that took part in a failed test in its report, and property
-tests without a clock: on a loaded machine it says nothing about them.
+"""Certificates, the option --update-golden, the logs of the processes that took part in a failed test in its report,
+and property tests without a clock: on a loaded machine it says nothing about them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.certificates import Pki, make_pki
 from tests.support.golden import Golden
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,3 +48,9 @@ def report_logs(request: pytest.FixtureRequest) -> list[Path]:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compares flow tables with the files under tests/golden."""
     return Golden(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates, right ones and wrong ones; not to be replaced."""
+    return make_pki(tmp_path_factory.mktemp("pki"))

@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Sequence
 
 from os_ken.lib import hub
 
-from controller.openflow.limits import GRACE, MAX_STRANGERS
+from controller.openflow.endpoint import Arrival, Endpoint
+from controller.openflow.limits import GRACE, MAX_STRANGERS, RECEIVE_BUFFER, STRANGERS_LOG
 from controller.openflow.session import Listener, Session, Timeouts
 from topology.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
 
-_BACKLOG = 256
 _PAUSE_AFTER_ERROR = 0.2
 """Seconds to wait when no connection can be taken, e.g. for want of file descriptors."""
 
@@ -27,47 +28,41 @@ _PAUSE_AFTER_ERROR = 0.2
 class Server:
     """Accepts OpenFlow connections.
 
-    :param address: IP address to listen at
-    :param port: TCP port to listen at; 0: one that is free
+    :param endpoints: where
     :param listener: is told what sessions see
     """
 
-    def __init__(self, address: str, port: int, timeouts: Timeouts, listener: Listener) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], timeouts: Timeouts, listener: Listener) -> None:
+        self.endpoints = tuple(endpoints)
         self._timeouts = timeouts
         self._listener = listener
         self._strangers: dict[Session, None] = {}
         self._stopping = False
-        self._address = (address, port)
-        self._sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        self._sockets: dict[Endpoint, socket.socket] = {}
 
-    def listen(self) -> int:
-        """Take the address.
+    def listen(self) -> None:
+        """Take all endpoints, or none.
 
-        :returns: the TCP port
-        :raises ConfigError: it cannot be had
+        :raises ConfigError: one cannot be had
         """
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._sock.bind(self._address)
-            self._sock.listen(_BACKLOG)
-        except OSError as error:
-            self._sock.close()
-            address, port = self._address
-            raise ConfigError(
-                f"cannot listen for OpenFlow at {address}:{port} ([ovs] of_listen_address, of_listen_port): "
-                f"{error.strerror or error}"
-            ) from None
-        # os-ken's hubs leave a thread in accept() for ever; waiting in steps lets stop() end it
-        self._sock.settimeout(_PAUSE_AFTER_ERROR)
-        return int(self._sock.getsockname()[1])
+            for endpoint in self.endpoints:
+                self._sockets[endpoint] = endpoint.listen()
+                # os-ken's hubs leave a thread in accept() for ever; waiting in steps lets stop() end it
+                self._sockets[endpoint].settimeout(_PAUSE_AFTER_ERROR)
+        except ConfigError:
+            for endpoint, sock in self._sockets.items():
+                sock.close()
+                endpoint.close()
+            raise
 
-    def serve(self) -> None:
-        """Accept connections until :meth:`stop`."""
+    def serve(self, endpoint: Endpoint) -> None:
+        """Accept connections at one endpoint until :meth:`stop`."""
+        listening = self._sockets[endpoint]
         complaint = ""
         while not self._stopping:
             try:
-                sock, address = self._sock.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock, address = listening.accept()
             except TimeoutError:
                 continue
             except OSError as error:
@@ -81,19 +76,28 @@ class Server:
             if complaint:
                 LOG.info("takes OpenFlow connections again")
                 complaint = ""
-            self._take(sock, f"{address[0]}:{address[1]}")
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                self._take(endpoint.arrived(sock, address))
+            except OSError as error:
+                STRANGERS_LOG.warning("an OpenFlow connection ended at once: %s", error.strerror or error)
+                sock.close()
             hub.sleep(0)  # while connections wait, accept() of a green socket lets nobody else run
-        self._sock.close()
+        listening.close()
 
     def stop(self) -> None:
         """Take no more connections and end those that were never accepted."""
         self._stopping = True
+        for endpoint in self._sockets:
+            endpoint.close()
         for session in list(self._strangers):
             session.close()
 
-    def _take(self, sock: socket.socket, peer: str) -> None:
+    def _take(self, arrival: Arrival) -> None:
         self._make_room()
-        session = Session(sock, peer, self._timeouts, self._listener)
+        session = Session(
+            arrival.sock, arrival.peer, self._timeouts, self._listener, bridge=arrival.bridge, secure=arrival.secure
+        )
         self._strangers[session] = None
         hub.spawn(self._run, session)
 

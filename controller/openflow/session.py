@@ -19,13 +19,13 @@ from typing import Protocol
 from os_ken.lib import hub
 
 from controller.openflow import wire_bundles, wire_flows, wire_messages, wire_monitor, wire_packets
+from controller.openflow.endpoint import Channel
 from controller.openflow.framing import Framer, validate
 from controller.openflow.handshake import Handshake
 from controller.openflow.limits import (
     CHUNK,
     MAX_PORTS,
     MAX_UNASKED_ERRORS,
-    RECEIVE_BUFFER,
     STRANGER_BYTES,
     STRANGER_CHUNK,
     STRANGERS_LOG,
@@ -94,13 +94,26 @@ class Session:
     """A connection from a switch.
 
     :param peer: its address, for the log
+    :param bridge: the only one that it may be of; None: any
+    :param secure: what is done to the socket before anything is sent; see :class:`controller.openflow.endpoint.Arrival`
     """
 
-    def __init__(self, sock: socket.socket, peer: str, timeouts: Timeouts, listener: Listener) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        peer: str,
+        timeouts: Timeouts,
+        listener: Listener,
+        *,
+        bridge: str | None = None,
+        secure: Callable[[float], Channel] | None = None,
+    ) -> None:
         self.peer = peer
+        self.bridge = bridge
         self.name = peer
         self.connected_at = time.monotonic()
-        self._sock = sock
+        self._sock: Channel = sock
+        self._secure = secure
         self._timeouts = timeouts
         self._listener = listener
         self._framer = Framer()
@@ -145,7 +158,8 @@ class Session:
         """Serve the connection until it ends; returns when it has."""
         reason = "closed by the peer"
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            if self._secure is not None:
+                self._sock = self._secure(self._timeouts.connect)
             self.handshake.begin()
             while not self._closed:
                 data = self._receive()

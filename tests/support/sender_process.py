@@ -192,6 +192,7 @@ def main(path: str, settings: Settings) -> None:
 
     from controller import logs
     from controller.openflow import refusals, session
+    from controller.openflow.endpoint import TcpEndpoint
     from controller.openflow.sender import Sender, Synced
     from controller.openflow.server import Server
 
@@ -249,9 +250,11 @@ def main(path: str, settings: Settings) -> None:
             sender.is_monitored,
         )
 
-    server = Server("127.0.0.1", 0, session.Timeouts(5.0, settings.request), Listener())
-    port = server.listen()
-    hub.spawn(server.serve)
+    endpoint = TcpEndpoint("127.0.0.1", 0)
+    server = Server([endpoint], session.Timeouts(5.0, settings.request), Listener())
+    server.listen()
+    port = endpoint.port
+    hub.spawn(server.serve, endpoint)
     hub.spawn(sender.run)
     control = socket.socket(socket.AF_UNIX)
     control.connect(path)

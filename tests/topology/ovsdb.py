@@ -37,8 +37,11 @@ class OvsdbServer:
         self.kill()
         shutil.rmtree(self.directory)
 
-    def start(self) -> OvsdbServer:
-        """Start it and wait until it answers."""
+    def start(self, *options: str) -> OvsdbServer:
+        """Start it and wait until it answers.
+
+        :param options: more of them
+        """
         self.process = subprocess.Popen(
             [
                 find_program("ovsdb-server"),
@@ -48,6 +51,7 @@ class OvsdbServer:
                 "--no-chdir",
                 "-vconsole:off",
                 "-vsyslog:off",
+                *options,
             ]
         )
         wait_until(self._answers, 10, "ovsdb-server answers")

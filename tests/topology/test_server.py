@@ -124,7 +124,11 @@ def test_an_address_in_use_is_said_and_nothing_is_left_running(
 
 @pytest.mark.parametrize(
     ("method", "passive"),
-    [("tcp:192.0.2.1:6642", "ptcp:6642:192.0.2.1"), ("tcp:[::1]:6642", "ptcp:6642:[::1]")],
+    [
+        ("tcp:192.0.2.1:6642", "ptcp:6642:192.0.2.1"),
+        ("tcp:[::1]:6642", "ptcp:6642:[::1]"),
+        ("ssl:192.0.2.1:6642", "pssl:6642:192.0.2.1"),
+    ],
 )
 def test_listen_becomes_a_passive_method(method: str, passive: str) -> None:
     assert passive_method(method) == passive

@@ -12,6 +12,7 @@ import pytest
 from controller import config
 from topology.allocation import AllocationPolicy
 from topology.model import NetworkType
+from topology.tls import TlsFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +68,7 @@ def test_defaults_serve_a_single_host() -> None:
     assert (loaded.ovs.int_peer_patch_port, loaded.ovs.tun_peer_patch_port) == ("patch-tun", "patch-int")
     assert (loaded.ovs.of_listen_address, loaded.ovs.of_listen_port) == ("127.0.0.1", 6653)
     assert (loaded.ovs.datapath_type, dict(loaded.ovs.bridge_mappings)) == ("system", {})
+    assert (loaded.ovs.of_listen_method, loaded.ovs.tls, loaded.topology.tls) == ("tcp", None, None)
     assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("gre",), 4789)
     assert (loaded.agent.l2_population, loaded.agent.arp_responder) == (True, True)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
@@ -102,6 +104,7 @@ def test_lists_and_references(tmp_path: Path) -> None:
     text = (
         "[DEFAULT]\nstate_path = /srv/t\nrun_path = $state_path/run\n"
         "[topology]\nconnection = tcp:192.0.2.1:6642, ssl:[2001:DB8::1]:6642\nlisten = tcp:0.0.0.0:6642\n"
+        "ssl_key_file = /k.pem\nssl_cert_file = /c.pem\nssl_ca_cert_file = /a.pem\n"
         "[agent]\ntunnel_types =\n"
         "[network]\ntenant_network_type = vlan\ntunnel_id_ranges = 1:10,\n 20:4294967295\n"
         "network_vlan_ranges = p1:100:199, p2, p1:300:300\nbase_mac = FA:16:3E:4F:00:00\n"
@@ -110,6 +113,7 @@ def test_lists_and_references(tmp_path: Path) -> None:
     assert loaded.run_path == "/srv/t/run"
     assert loaded.topology.connection == loaded.topology_connection == "tcp:192.0.2.1:6642,ssl:[2001:db8::1]:6642"
     assert loaded.topology.listen == ("tcp:0.0.0.0:6642",)
+    assert loaded.topology.tls == TlsFiles("[topology]", "/k.pem", "/c.pem", "/a.pem", None)
     assert loaded.agent.tunnel_types == ()
     assert loaded.network.tunnel_id_ranges == ((1, 10), (20, 4294967295))
     assert dict(loaded.network.network_vlan_ranges) == {"p1": ((100, 199), (300, 300)), "p2": ()}

@@ -12,6 +12,7 @@ from topology.errors import ConfigError
 PORT = "expected a port number from 1 to 65535"
 NAME = "expected a name of 1 to 15 characters without white space, '/', ':' and ','"
 TCP = "expected tcp:ADDRESS:PORT with an IP address (IPv6 in brackets) and a port from 1 to 65535"
+FILES = "expected ssl_key_file, ssl_cert_file, ssl_ca_cert_file too"
 METHODS = "expected unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT"
 ABSOLUTE = "expected an absolute path, such as /var/lib/tunbridge"
 PAIRS = "expected PHYSICAL_NETWORK:BRIDGE pairs, such as physnet1:br-ex, not"
@@ -53,6 +54,14 @@ BAD_VALUES = [
     ("ovs", "bridge_mappings", "p:br-ex,q:br-ex", "expected each bridge once, 'br-ex' is there twice"),
     ("ovs", "bridge_mappings", "p:br-int", "expected a bridge, not integration_bridge"),
     ("ovs", "datapath_type", "kernel", "expected one of system, netdev"),
+    ("ovs", "of_listen_method", "udp", "expected one of tcp, ssl, unix"),
+    ("ovs", "of_listen_method", "ssl", FILES),
+    ("ovs", "ovsdb_connection", "ssl:127.0.0.1:6640", FILES),
+    ("ovs", "ssl_key_file", "key.pem", "expected an absolute path, such as /var/lib/tunbridge"),
+    ("ovs", "ssl_key_file", "/key.pem", "expected ssl_cert_file, ssl_ca_cert_file too"),
+    ("ovs", "ssl_peer_name", "*.example", "expected one name as in a certificate, or * for any"),
+    ("topology", "connection", "tcp:192.0.2.1:1,ssl:192.0.2.2:1", FILES),
+    ("topology", "listen", "ssl:192.0.2.1:6642", FILES),
     ("ovs", "of_listen_address", "localhost", "expected an IP address"),
     ("ovs", "of_listen_port", "0", PORT),
     ("ovs", "of_listen_port", "99999", PORT),

@@ -25,6 +25,7 @@ from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.planning import Change, Maker, Plan, TopologyState, make_plan
 from topology.source import TopologyBatch
+from topology.tls import TlsFiles
 
 _ATTEMPTS = 30
 """Plans that may lose a race before the server's refusal is final; each loss means that another writer has won."""
@@ -50,7 +51,14 @@ class _Refused(ConflictError):
 
 
 def apply_document(
-    connection: str, document: Document, policy: AllocationPolicy, *, prune: bool, dry_run: bool, timeout: float = 10.0
+    connection: str,
+    document: Document,
+    policy: AllocationPolicy,
+    *,
+    prune: bool,
+    dry_run: bool,
+    timeout: float = 10.0,
+    tls: TlsFiles | None = None,
 ) -> ApplyResult:
     """Make the topology hold what the document says, all of it or nothing.
 
@@ -58,6 +66,8 @@ def apply_document(
     :param prune: networks, subnets and ports that the document does not name are deleted
     :param dry_run: only find out what would change
     :param timeout: seconds to wait for a connection, and again for the change to be taken; large ones get more
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: they are missing or cannot be used
     :raises DocumentError: the document contradicts itself
     :raises ConflictError: the document contradicts what is there, or nothing is left to allocate
     :raises TopologyUnavailable: the database does not answer
@@ -71,6 +81,7 @@ def apply_document(
         schema=SCHEMA,
         errors=ErrorTypes(conflict=_Refused),
         timeout=timeout,
+        tls=tls,
     )
 
     def change(edit: Edit) -> Plan:

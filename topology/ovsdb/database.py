@@ -19,6 +19,7 @@ from topology.ovsdb.replica import Replica
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.ovsdb.write_back import write_back
 from topology.source import PortReport, TopologyBatch, WriteBack
+from topology.tls import TlsFiles
 
 __all__ = ["DATABASE", "SCHEMA", "TABLES", "TopologyDatabase"]
 
@@ -31,12 +32,15 @@ class TopologyDatabase:
 
     :param connection: OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``; several, comma-separated,
         name the members of a cluster
+    :param tls: certificates, where that is TLS
+    :raises ConfigError: they are missing or cannot be used
     """
 
-    def __init__(self, connection: str) -> None:
+    def __init__(self, connection: str, tls: TlsFiles | None = None) -> None:
         self._assembler = Assembler()
+        self._tls = tls
         self._replica: Replica[TopologyBatch] = Replica(
-            connection, DATABASE, tables=dict.fromkeys(TABLES, ()), convert=self._assembler, schema=SCHEMA
+            connection, DATABASE, tables=dict.fromkeys(TABLES, ()), convert=self._assembler, schema=SCHEMA, tls=tls
         )
 
     @property
@@ -53,6 +57,11 @@ class TopologyDatabase:
     def reached(self) -> bool:
         """True while the server is connected, also when its rows have not all come yet."""
         return self._replica.reached
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no connection, where more is known than that nobody answers."""
+        return self._replica.problem
 
     @property
     def transactions(self) -> int:
@@ -160,7 +169,7 @@ class TopologyDatabase:
     def _info(self, name: str) -> HostInfo | None:
         """Of another host, from a connection of its own: what it takes to know is not followed here."""
         try:
-            hosts = read_hosts(self.connection).hosts
+            hosts = read_hosts(self.connection, tls=self._tls).hosts
         except TopologyUnavailable:
             return None
         return next((info for info in hosts if info.host.name == name), None)

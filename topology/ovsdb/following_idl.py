@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
 """Seconds until a delivery that failed is tried again; doubled each time."""
 
-_BACKOFF_MS = (1000, 2000)
+BACKOFF_MS = (1000, 2000)
 """Smallest and largest pause between attempts to connect: the library's 8 s would outlast most restarts of a server."""
 
 
@@ -48,7 +48,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self, connection: str, helper: SchemaHelper, *, deliver: Callable[[RowChanges], None], leader_only: bool
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
-        self._session.reconnect.set_backoff(*_BACKOFF_MS)
+        self._session.reconnect.set_backoff(*BACKOFF_MS)
         speed_up(self._session)
         self._deliver = deliver
         # Keyed by row, so it is never larger than the database however many updates one run reads.

@@ -10,6 +10,7 @@ from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA
 from topology.source import RowProblem
+from topology.tls import TlsFiles
 
 _MILLISECOND = 1e-3
 
@@ -26,15 +27,18 @@ class HostRegistry:
     problems: tuple[RowProblem, ...]
 
 
-def read_hosts(connection: str, timeout: float = 10.0) -> HostRegistry:
+def read_hosts(connection: str, timeout: float = 10.0, tls: TlsFiles | None = None) -> HostRegistry:
     """Read the hosts and when each was last seen.
 
     :param connection: OVSDB connection method of the topology database
     :param timeout: seconds to wait for an answer
-    :raises TopologyUnavailable: none came
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: they are missing or cannot be used
+    :raises TopologyUnavailable: no answer came
     """
     tables = dict.fromkeys(("Host", "TunnelEndpoint", HOST_STATE), ())
-    with opened(Replica(connection, DATABASE, tables=tables, convert=_registry, schema=SCHEMA), timeout) as registry:
+    replica = Replica(connection, DATABASE, tables=tables, convert=_registry, schema=SCHEMA, tls=tls)
+    with opened(replica, timeout) as registry:
         return registry
 
 

@@ -20,6 +20,8 @@ class Followable(Protocol[_B_co]):
     def connection(self) -> str: ...
     @property
     def reached(self) -> bool: ...
+    @property
+    def problem(self) -> str | None: ...
     def start(self, listener: Callable[[_B_co], None]) -> None: ...
     def stop(self) -> None: ...
 
@@ -35,7 +37,8 @@ def _first(view: Followable[B], batches: queue.Queue[B], timeout: float) -> B:
         if view.reached:
             with suppress(queue.Empty):
                 return batches.get(timeout=_LARGE_SNAPSHOT)
-    raise TopologyUnavailable(f"topology database at {view.connection} does not answer within {timeout:g} s")
+    why = f": {view.problem}" if view.problem else ""
+    raise TopologyUnavailable(f"topology database at {view.connection} does not answer within {timeout:g} s{why}")
 
 
 @contextmanager

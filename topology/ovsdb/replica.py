@@ -30,7 +30,9 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict
+from topology.ovsdb.tls_stream import problem, secured
 from topology.ovsdb.transaction import Request
+from topology.tls import TlsFiles
 
 LOG = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class Replica(Generic[B]):
     :param schema: file of the schema; None: take the schema of the server, once, at the first connection
     :param timeout: seconds that a transaction may take
     :param leader_only: in a cluster, talk to the leader only: it never serves stale data
+    :param tls: certificates, where ``connection`` is TLS
+    :raises ConfigError: they are missing or cannot be used
     """
 
     def __init__(
@@ -85,8 +89,11 @@ class Replica(Generic[B]):
         errors: ErrorTypes | None = None,
         timeout: float = 10.0,
         leader_only: bool = True,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.connection = connection
+        self._secured = secured(connection, tls)
+        self._tls = tls
         self.database = database
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._convert = convert
@@ -103,6 +110,7 @@ class Replica(Generic[B]):
         self._idl: FollowingIdl | None = None
         self._said_connected: bool | None = None
         self._said_error = ""
+        self._said_problem: str | None = None
         self._down_since = 0.0
         self.transactions = 0
         """Transactions that the server has accepted and that changed something."""
@@ -120,6 +128,11 @@ class Replica(Generic[B]):
         """True while the server is connected, also before the copy is whole: a large one takes seconds."""
         idl = self._idl
         return idl is not None and idl.reached
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no connection, where more is known than that nobody answers."""
+        return problem(self.connection, self._tls)
 
     def start(self, listener: Callable[[B], None]) -> None:
         """Begin to follow the database, for ever; returns at once, also when the server is down.
@@ -201,7 +214,7 @@ class Replica(Generic[B]):
         if self._schema is not None:
             schema_json = ovs.json.from_file(str(self._schema))
         else:
-            fetch = SchemaFetch(self.connection, self.database)
+            fetch = SchemaFetch(self._secured, self.database)
             try:
                 while (schema_json := fetch.run()) is None:
                     self._say_whether_connected()
@@ -215,7 +228,7 @@ class Replica(Generic[B]):
                 fetch.close()
         helper = SchemaHelper(schema_json=schema_json)
         restrict(helper, self._tables)
-        return FollowingIdl(self.connection, helper, deliver=self._deliver, leader_only=self._leader_only)
+        return FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
 
     def _step(self, idl: FollowingIdl) -> None:
         idl.run()
@@ -266,15 +279,20 @@ class Replica(Generic[B]):
         return self._errors.unavailable(f"database {self.database} at {self.connection} {why}")
 
     def _say_whether_connected(self) -> None:
-        """Log each outage and each recovery once."""
+        """Log each outage and each recovery once, and each reason that is new."""
         if self._idl is not None and self._idl.linked:
             if self._said_connected is not True:
                 LOG.info("%s at %s: connected", self.database, self.connection)
             self._said_connected = True
-        elif self._said_connected is True:
+            self._said_problem = None
+            return
+        if self._said_connected is True:
             LOG.warning("%s at %s: connection lost, trying again until it answers", self.database, self.connection)
             self._said_connected = False
         elif self._said_connected is None and time.monotonic() - self._down_since >= _GRACE_BEFORE_COMPLAINT:
-            why = obstacle(self.connection)
-            LOG.warning("%s at %s: no answer, trying again until there is one%s", self.database, self.connection, why)
+            hint = obstacle(self.connection)
+            LOG.warning("%s at %s: no answer, trying again until there is one%s", self.database, self.connection, hint)
             self._said_connected = False
+        if (why := self.problem) is not None and why != self._said_problem:
+            LOG.error("%s at %s: %s", self.database, self.connection, why)
+            self._said_problem = why

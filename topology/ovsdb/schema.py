@@ -10,6 +10,7 @@ from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
 
 from topology.errors import TopologyError
+from topology.ovsdb.following_idl import BACKOFF_MS
 
 
 class SchemaFetch:
@@ -21,6 +22,7 @@ class SchemaFetch:
     def __init__(self, connection: str, database: str) -> None:
         self._database = database
         self._session = Session.open_multiple([method.strip() for method in connection.split(",")])
+        self._session.reconnect.set_backoff(*BACKOFF_MS)
         self._session_seqno: int | None = None
         self._request_id: object = None
 

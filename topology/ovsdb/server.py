@@ -21,6 +21,7 @@ from topology.ovsdb.database import DATABASE
 from topology.ovsdb.database_file import prepare
 from topology.ovsdb.orphan import OwnerLock, end_orphan
 from topology.ovsdb.tools import find_program, passes
+from topology.tls import Contexts, TlsFiles
 
 LOG = logging.getLogger(__name__)
 
@@ -53,15 +54,23 @@ class EmbeddedServer:
 
     :param state_path: directory of the file, ``topology.db``; made with mode 0700 where it is missing
     :param run_path: directory of the unix socket, ``topology.sock`` with mode 0600; made likewise
-    :param listen: where other hosts reach it: ``tcp:ADDRESS:PORT``. There is no authentication: whoever reaches the
-        address can change the topology
-    :raises ConfigError: an element of ``listen`` cannot be used
+    :param listen: where other hosts reach it: ``tcp:ADDRESS:PORT``, where whoever reaches the address can change the
+        topology, or ``ssl:ADDRESS:PORT``, where a certificate is needed
+    :param tls: certificates, for the latter
+    :raises ConfigError: an element of ``listen`` or the certificates cannot be used
     """
 
-    def __init__(self, state_path: str | Path, run_path: str | Path, listen: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        state_path: str | Path,
+        run_path: str | Path,
+        listen: tuple[str, ...] = (),
+        tls: TlsFiles | None = None,
+    ) -> None:
         self._state_path = Path(state_path).absolute()
         self._run_path = Path(run_path).absolute()
         self._remotes = [passive_method(method) for method in listen]
+        self._tls_options = _tls_options(listen, tls)
         self._file = self._state_path / "topology.db"
         self._pidfile = self._state_path / "topology.pid"
         self._socket = self._run_path / "topology.sock"
@@ -134,6 +143,7 @@ class EmbeddedServer:
             str(self._file),
             f"--remote=punix:{self._socket}",
             *(f"--remote={remote}" for remote in self._remotes),
+            *self._tls_options,
             f"--unixctl={self._run_path / 'topology.ctl'}",
             f"--pidfile={self._pidfile}",
             "--no-chdir",
@@ -211,24 +221,30 @@ class EmbeddedServer:
 
 
 def passive_method(method: str) -> str:
-    """The passive OVSDB connection method of ``tcp:ADDRESS:PORT``, e.g. ``ptcp:6642:192.0.2.1`` (ovsdb(7)).
+    """The passive OVSDB connection method of an active one, e.g. ``ptcp:6642:192.0.2.1`` (ovsdb(7)).
 
-    :raises ConfigError: it is of another form, or TLS, which the embedded server does not serve
+    :raises ConfigError: it is neither ``tcp:ADDRESS:PORT`` nor ``ssl:ADDRESS:PORT``
     """
-    if method.startswith("ssl:"):
-        raise ConfigError(
-            f"[topology] listen: {method}: the embedded server has no TLS; use tcp:ADDRESS:PORT on a trusted network"
-        )
-    found = re.fullmatch(r"tcp:(\[[0-9A-Fa-f:.]+\]|[0-9.]+):(\d{1,5})", method)
+    found = re.fullmatch(r"(tcp|ssl):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):(\d{1,5})", method)
     try:
-        if found is None or not 0 < int(found[2]) < 65536:
+        if found is None or not 0 < int(found[3]) < 65536:
             raise ValueError
-        canonical_ip(found[1].strip("[]"), "listen")
+        canonical_ip(found[2].strip("[]"), "listen")
     except ValueError:
         raise ConfigError(
-            f"[topology] listen: {method!r} is not tcp:ADDRESS:PORT, such as tcp:192.0.2.1:6642"
+            f"[topology] listen: {method!r} is not tcp:ADDRESS:PORT or ssl:ADDRESS:PORT, such as ssl:192.0.2.1:6642"
         ) from None
-    return f"ptcp:{found[2]}:{found[1]}"
+    return f"p{found[1]}:{found[3]}:{found[2]}"
+
+
+def _tls_options(listen: tuple[str, ...], tls: TlsFiles | None) -> tuple[str, ...]:
+    """Options of ovsdb-server(1); it reads the files again whenever they have changed, and asks for a certificate."""
+    if not any(method.startswith("ssl:") for method in listen):
+        return ()
+    if tls is None:
+        raise ConfigError("[topology] listen: ssl: needs ssl_key_file, ssl_cert_file and ssl_ca_cert_file")
+    Contexts(tls, server_side=True)  # its texts are clearer than what the server logs
+    return (f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}")
 
 
 def _make_private(option: str, path: Path) -> None:
