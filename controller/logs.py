@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
+import os
 import sys
+from functools import partial
+from io import TextIOWrapper
 
 from topology.errors import ConfigError
 
@@ -46,11 +49,18 @@ class LineFormatter(logging.Formatter):
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """A file that logrotate may move away; what cannot be written there, for want of space say, goes to stderr."""
+    """A file that logrotate may move away; what cannot be written there, for want of space say, goes to stderr.
+
+    It names guests and networks: whatever the umask, it is made for its owner and the group that reads logs alone.
+    """
 
     def __init__(self, path: str) -> None:
         self._failed = self._complained = False
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
+
+    def _open(self) -> TextIOWrapper:
+        opened = partial(open, self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors)
+        return opened(opener=_for_owner_and_group)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._failed = False
@@ -76,6 +86,10 @@ class _LogFile(logging.handlers.WatchedFileHandler):
         with contextlib.suppress(OSError):
             if stream is not None:
                 stream.close()  # without what it still holds, which stderr has
+
+
+def _for_owner_and_group(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
 
 
 def configure(debug: bool, log_file: str | None) -> None:
