@@ -214,8 +214,10 @@ class HostController:
         self._moves.follow(batch)
         for name, host in batch.hosts.items():
             self._set_host(name, host)
-        if batch.complete and self._is_registered and self.names.host not in self.hosts:
-            LOG.warning("the topology has lost this host, as a database restored from a backup does")
+        is_lost = batch.complete and self.names.host not in self.hosts
+        if self._is_registered and (is_lost or self.remembered.is_older):
+            if is_lost:
+                LOG.warning("the topology has lost this host, as a database restored from a backup does")
             self._effects.register()
         self.outcomes.recheck(batch.ports)
         for problem in batch.problems:

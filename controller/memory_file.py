@@ -17,7 +17,7 @@ from typing import Any, Union
 from os_ken.lib import hub
 
 from controller.remembered import Memory
-from topology.model import FixedIp, Network, Port, Subnet
+from topology.model import FixedIp, Host, Network, Port, Subnet
 from topology.source import TopologyVersion
 
 LOG = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class MemoryFile:
         known, self._encoded = self._encoded, {}
         fresh = 0
 
-        def text(key: str, thing: Union[Network, Port, None]) -> str:
+        def text(key: str, thing: Union[Network, Port, Host, None]) -> str:
             nonlocal fresh
             found = known.get(key)
             if found is None or found[0] is not thing:
@@ -130,13 +130,23 @@ class MemoryFile:
         networks = [text(id_, network) for id_, network in memory.networks.items()]
         ports = [text(id_, port) for id_, port in memory.ports.items()]
         held = [f"{json.dumps(id_)}: {text(f'held {id_}', older)}" for id_, older in memory.held.items()]
+        hosts = [text(f"host {name}", host) for name, host in memory.hosts.items()]
+        gone = [f"{json.dumps(name)}: {text(f'held host {name}', host)}" for name, host in memory.held_hosts.items()]
         version = memory.version
         seen = json.dumps({"database": version.database, "revision": version.revision} if version else None)
-        lines = ",\n".join
-        return (
-            f'{{"format": {_FORMAT}, "version": {seen},\n"networks": [{lines(networks)}],\n'
-            f'"ports": [{lines(ports)}],\n"held": {{{lines(held)}}}}}\n'
-        )
+        parts = {
+            "version": seen,
+            "networks": _lines("[]", networks),
+            "ports": _lines("[]", ports),
+            "held": _lines("{}", held),
+            "hosts": _lines("[]", hosts),
+            "held_hosts": _lines("{}", gone),
+        }
+        return "".join([f'{{"format": {_FORMAT}', *(f',\n"{name}": {part}' for name, part in parts.items()), "}\n"])
+
+
+def _lines(brackets: str, texts: list[str]) -> str:
+    return brackets[0] + ",\n".join(texts) + brackets[1]
 
 
 def save(path: Path, text: str) -> None:
@@ -153,12 +163,14 @@ def save(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def _plain(thing: Union[Network, Port, None]) -> dict[str, Any] | None:
+def _plain(thing: Union[Network, Port, Host, None]) -> dict[str, Any] | None:
     if thing is None:
         return None
     values = dict(vars(thing))
     if isinstance(thing, Network):
         return {**values, "subnets": [vars(subnet) for subnet in thing.subnets]}
+    if isinstance(thing, Host):
+        return values
     return {**values, "fixed_ips": [vars(fixed_ip) for fixed_ip in thing.fixed_ips]}
 
 
@@ -171,6 +183,8 @@ def _decode(document: dict[str, Any]) -> Memory:
         _by_id(_network(values) for values in document["networks"]),
         _by_id(_port(values) for values in document["ports"]),
         {id_: _object(values) for id_, values in document["held"].items()},
+        {host.name: host for host in map(_host, document["hosts"])},
+        {name: _host(values) if values is not None else None for name, values in document["held_hosts"].items()},
     )
 
 
@@ -181,6 +195,11 @@ def _by_id(things: Any) -> dict[str, Any]:
 def _object(values: dict[str, Any] | None) -> Network | Port | None:
     make: Callable[[dict[str, Any]], Network | Port] = _network if values and "network_type" in values else _port
     return make(values) if values is not None else None
+
+
+def _host(values: dict[str, Any]) -> Host:
+    mappings = tuple((network, bridge) for network, bridge in values["bridge_mappings"])
+    return Host(**{**values, "bridge_mappings": mappings})
 
 
 def _network(values: dict[str, Any]) -> Network:

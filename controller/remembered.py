@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Union
 
-from topology.model import Network, Port, PortStatus
+from topology.model import Host, Network, Port, PortStatus
 from topology.planning.restoring import restored
 from topology.source import TopologyBatch, TopologyVersion, WriteBack
 
@@ -32,13 +32,17 @@ class Memory:
     :param version: of the topology as it was last seen
     :param networks: those of the ports
     :param ports: those that were last bound on this host
+    :param hosts: name → the other hosts
     :param held: id → what the older copy has in the place of one of these; None: nothing
+    :param held_hosts: the same by name
     """
 
     version: TopologyVersion | None = None
     networks: Mapping[str, Network] = field(default_factory=dict)
     ports: Mapping[str, Port] = field(default_factory=dict)
     held: Mapping[str, Network | Port | None] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    held_hosts: Mapping[str, Host | None] = field(default_factory=dict)
 
 
 class Remembered:
@@ -54,6 +58,10 @@ class Remembered:
         self._networks = dict(memory.networks)
         self._ports = dict(memory.ports)
         self._held = dict(memory.held)
+        self._hosts = dict(memory.hosts)
+        self._held_hosts = dict(memory.held_hosts)
+        self.is_older = False
+        """True when the last batch was of an older copy."""
         self._refused: Mapping[str, str] = {}
         self._renew: str | None = None
         self._members: dict[str, set[str]] = {}
@@ -69,15 +77,23 @@ class Remembered:
             f"{self._describe(id_)} is not in the topology, or otherwise, since its database was restored; it is kept "
             f"as it runs here: {reason}"
             for id_, reason in sorted(self._refused.items())
-            if id_ in self._held
+            if id_ in self._held or id_ in self._held_hosts
         )
 
     def changed(self) -> Memory | None:
         """What is to be remembered, None when that is what it was at the last call."""
         touched, self._touched = self._touched, False
-        if not touched or Memory(self._version, self._networks, self._ports, self._held) == self._said:
+        now = Memory(self._version, self._networks, self._ports, self._held, self._hosts, self._held_hosts)
+        if not touched or now == self._said:
             return None
-        self._said = Memory(self._version, dict(self._networks), dict(self._ports), dict(self._held))
+        self._said = Memory(
+            self._version,
+            dict(self._networks),
+            dict(self._ports),
+            dict(self._held),
+            dict(self._hosts),
+            dict(self._held_hosts),
+        )
         return self._said
 
     def bound(self, ports: Iterable[tuple[Port, Network]]) -> None:
@@ -92,10 +108,14 @@ class Remembered:
         :returns: what is to be believed of it
         """
         self._touched = True
-        if self._is_older(batch):
+        self.is_older = self._find_older(batch)
+        if self.is_older:
             self._hold(batch)
-        networks, ports = dict(batch.networks), dict(batch.ports)
+        networks, ports, hosts = dict(batch.networks), dict(batch.ports), dict(batch.hosts)
         held = len(self._held)
+        for name in {**self._hosts, **hosts}:
+            if name != self._host and (batch.complete or name in hosts):
+                self._follow_host(name, hosts)
         for id_, running in list(self._networks.items()):
             if batch.complete or id_ in batch.networks:
                 self._follow_network(running, networks)
@@ -107,27 +127,28 @@ class Remembered:
                      len(self._held))  # fmt: skip
         if batch.complete or batch.version is not None:
             self._version = batch.version
-        return replace(batch, networks=networks, ports=ports)
+        return replace(batch, networks=networks, ports=ports, hosts=hosts)
 
     def wanted(self) -> WriteBack | None:
         """What is to be written back, None when that is nothing."""
         networks = {id_: network for id_, network in self._networks.items() if id_ in self._held}
         ports = {id_: replace(port, host=self._host) for id_, port in self._ports.items() if id_ in self._held}
-        if not networks and not ports and self._renew is None:
+        hosts = {name: self._hosts[name] for name, older in self._held_hosts.items() if older is None}
+        if not networks and not ports and not hosts and self._renew is None:
             return None
-        return WriteBack(networks, ports, self._renew)
+        return WriteBack(networks, ports, self._renew, hosts)
 
     def written(self, refused: Mapping[str, str]) -> None:
         """What was wanted is written, but for these: id → reason."""
         self._renew = None
         for id_, reason in sorted(refused.items()):
-            if id_ in self._held and self._refused.get(id_) != reason:
+            if (id_ in self._held or id_ in self._held_hosts) and self._refused.get(id_) != reason:
                 LOG.error("%s runs here and cannot be written back to the topology: %s", self._describe(id_), reason)
         self._refused = dict(refused)
 
     # -- the older copy ------------------------------------------------------------------------------------------------
 
-    def _is_older(self, batch: TopologyBatch) -> bool:
+    def _find_older(self, batch: TopologyBatch) -> bool:
         """Whether a backup has come in the place of what was seen: with a new connection, or under this one.
 
         Under this one ``ovsdb-client restore`` does that. Then only the revision tells: the identity changes too when
@@ -142,6 +163,7 @@ class Remembered:
         seen, now = self._version, batch.version
         if batch.complete:
             self._held.clear()
+            self._held_hosts.clear()
         for id_, network in self._networks.items():
             if not batch.complete and id_ not in batch.networks:
                 continue
@@ -155,14 +177,17 @@ class Remembered:
             older_port = batch.ports.get(id_)
             if older_port is None or _wanted(port) != _wanted(older_port) or older_port.host not in (None, self._host):
                 self._held[id_] = older_port
+        for name, host in self._hosts.items():
+            if (batch.complete or name in batch.hosts) and batch.hosts.get(name) != host:
+                self._held_hosts[name] = batch.hosts.get(name)
         self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
         LOG.warning(
             "the topology database holds an older copy, as one restored from a backup (%s; seen was %s): "
             "%d networks and %d ports that run here are missing there or have changed since, and are kept and "
-            "written back%s",
+            "written back%s; %d other hosts are, and keep their tunnels",
             _version_text(now), _version_text(seen),
             len(self._held.keys() & self._networks.keys()), len(self._held.keys() & self._ports.keys()),
-            self._names(),
+            self._names(), len(self._held_hosts),
         )  # fmt: skip
 
     def _names(self) -> str:
@@ -171,11 +196,25 @@ class Remembered:
         return f": {', '.join(held[:_NAMED])}{more}" if held else ""
 
     def _describe(self, id_: str) -> str:
+        if id_ in self._hosts:
+            return f"host {id_}"
         thing: Union[Network, Port, None] = self._networks.get(id_) or self._ports.get(id_)
         kind = "network" if isinstance(thing, Network) else "port"
         return f"{kind} {id_}" + (f" ({thing.name})" if thing is not None and thing.name else "")
 
     # -- what the database says of what is remembered ------------------------------------------------------------------
+
+    def _follow_host(self, name: str, hosts: dict[str, Host | None]) -> None:
+        now = hosts.get(name)
+        if name in self._held_hosts:
+            if now == self._held_hosts[name]:
+                hosts[name] = self._hosts[name]
+                return
+            del self._held_hosts[name]
+        if now is None:
+            self._hosts.pop(name, None)
+        else:
+            self._hosts[name] = now
 
     def _follow_network(self, running: Network, networks: dict[str, Network | None]) -> None:
         now = networks.get(running.id)

@@ -49,24 +49,25 @@ class WriteBacks:
                     self._workers.sleep(RETRY)
 
     def _write(self, wanted: WriteBack) -> dict[str, str]:
-        """Write it in one transaction, or, where that is refused, network by network: one must not keep others back."""
+        """Write it in one transaction, or, where that is refused, part by part: one must not keep others back."""
         try:
             return dict(self._topology.write_back(wanted))
         except TopologyUnavailable:
             raise
         except TopologyError as error:
-            parts = _by_network(wanted)
+            parts = _parts(wanted)
             if len(parts) < 2:
-                return dict.fromkeys([*wanted.networks, *wanted.ports], str(error))
+                return dict.fromkeys([*wanted.networks, *wanted.ports, *wanted.hosts], str(error))
         refused: dict[str, str] = {}
         for part in parts:
             refused |= self._write(part)
         return refused
 
 
-def _by_network(wanted: WriteBack) -> list[WriteBack]:
+def _parts(wanted: WriteBack) -> list[WriteBack]:
     ids = dict.fromkeys([*wanted.networks, *(port.network_id for port in wanted.ports.values())])
-    return [
+    hosts = [WriteBack({}, {}, wanted.renew, {name: host}) for name, host in wanted.hosts.items()]
+    return hosts + [
         WriteBack(
             {id_: network for id_, network in wanted.networks.items() if id_ == network_id},
             {id_: port for id_, port in wanted.ports.items() if port.network_id == network_id},

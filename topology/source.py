@@ -43,6 +43,7 @@ class TopologyVersion:
 class WriteBack:
     """What a host has in force and an older copy of the topology lacks, or has in an older form.
 
+    :param hosts: others that are not there any more; those that are say themselves what they are
     :param renew: the database whose content was found to be older: it gets a new identity, so that hosts that see it
         later find that out too, however many changes were made meanwhile; None: it has one already
     """
@@ -50,6 +51,7 @@ class WriteBack:
     networks: Mapping[str, Network]
     ports: Mapping[str, Port]
     renew: str | None = None
+    hosts: Mapping[str, Host] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class TopologySource(Protocol):
 
         What the older content has given to others meanwhile, such as a segmentation id, stays theirs.
 
-        :returns: id → why it could not be written, and what to do
+        :returns: id, of a host its name → why it could not be written, and what to do
         :raises TopologyUnavailable: the database does not answer; nothing was written
         """
 

@@ -155,6 +155,27 @@ def test_the_older_form_is_overwritten(server: OvsdbServer, follow: Callable[[],
     assert (port.mac_address, port.fixed_ips) == (P1.mac_address, P1.fixed_ips)
 
 
+def test_other_hosts_are_put_back_and_their_controllers_find_them_as_their_own(
+    server: OvsdbServer, follow: Callable[[], Follower]
+) -> None:
+    """A row that is there stays as it is, and an address that another host has got is not taken from it."""
+    h2 = Host("h2", ("192.0.2.2",), ("gre",), (("physnet1", "br-ex"),), INSTANCE, "1")
+    h3, h4 = Host("h3", ("192.0.2.3",)), Host("h4", ("192.0.2.5",))
+    server.write(
+        {"op": "insert", "table": "TunnelEndpoint", "uuid-name": "te", "row": {"ip_address": "192.0.2.3"}},
+        {"op": "insert", "table": "Host", "row": {"name": "h9", "tunnel_endpoints": ["named-uuid", "te"]}},
+        {"op": "insert", "table": "Host", "row": {"name": "h4"}},
+    )
+    me = follow()
+    refused = me.database.write_back(WriteBack({}, {}, hosts={"h2": h2, "h3": h3, "h4": h4}))
+    assert refused.keys() == {"h3"}
+    assert "192.0.2.3 is of host h9" in refused["h3"]
+    wait_until(lambda: me.seen and "h2" in me.seen.hosts, 10, "it is there")
+    assert me.seen is not None
+    assert me.seen.hosts == {"h2": h2, "h4": Host("h4"), "h9": Host("h9", ("192.0.2.3",))}
+    assert not me.database.register(h2)
+
+
 def _segment_taken(server: OvsdbServer) -> None:
     server.write(*network_operations("00000000-0000-4000-8000-0000000000a9", number=1))
 

@@ -14,7 +14,7 @@ import pytest
 from controller.memory_file import FILE, MemoryFile, load
 from controller.remembered import Memory
 from tests.support.waiting import wait_until
-from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
+from topology.model import FixedIp, Host, Network, NetworkType, Port, PortStatus, Subnet
 from topology.source import TopologyVersion
 
 SUBNET = Subnet("00000000-0000-4000-8000-0000000000b1", "10.0.0.0/24", "10.0.0.1", "sub")
@@ -33,12 +33,18 @@ PORT = Port(
     "host1",
     PortStatus.ACTIVE,
 )
+H2 = Host("h2", ("192.0.2.2",), ("gre", "vxlan"), (("physnet1", "br-ex"),), SUBNET.id, "0.1.0")
+H3 = Host("h3")
 MEMORY = Memory(
     TopologyVersion("00000000-0000-4000-8000-0000000000e0", 7),
     {NET.id: NET, LOCAL.id: LOCAL},
     {PORT.id: PORT},
     {NET.id: LOCAL, LOCAL.id: None, PORT.id: PORT},
+    {"h2": H2, "h3": H3},
+    {"h2": H3, "h3": None},
 )
+
+REST = b'"held": {}, "hosts": [], "held_hosts": {}}'
 
 
 @pytest.fixture
@@ -100,9 +106,9 @@ def test_a_file_that_cannot_be_written_is_said_once_and_tried_again(
         b"\xff",
         b"[]",
         b"{}",
-        b'{"format": 99, "version": null, "networks": [], "ports": [], "held": {}}',
-        b'{"format": 1, "version": {"database": "x"}, "networks": [], "ports": [], "held": {}}',
-        b'{"format": 1, "version": null, "networks": [{"id": "x"}], "ports": [], "held": {}}',
+        b'{"format": 99, "version": null, "networks": [], "ports": [], ' + REST,
+        b'{"format": 1, "version": {"database": "x"}, "networks": [], "ports": [], ' + REST,
+        b'{"format": 1, "version": null, "networks": [{"id": "x"}], "ports": [], ' + REST,
     ],
 )
 def test_a_file_that_cannot_be_used_is_said_and_does_not_keep_the_controller_from_starting(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from controller.remembered import Memory, Remembered
-from topology.model import Network, NetworkType, Port, PortStatus, Subnet
+from topology.model import Host, Network, NetworkType, Port, PortStatus, Subnet
 from topology.source import TopologyBatch, TopologyVersion
 
 HOST = "host1"
@@ -178,6 +178,27 @@ def test_a_restart_in_the_middle_changes_nothing(remembered: Remembered) -> None
     assert believed(again.take(batch(5))) == ([NET], [PORT])
     assert again.wanted() is not None
     assert believed(again.take(batch(6, NET, PORT, complete=False))) == ([NET], [PORT])
+
+
+def test_other_hosts_keep_their_tunnels(remembered: Remembered, caplog: pytest.LogCaptureFixture) -> None:
+    """One that the older copy lacks, or has with another address, is as it was until the database says otherwise."""
+    caplog.set_level(logging.WARNING)
+    h2, h3, moved = Host("h2", ("192.0.2.2",)), Host("h3", ("192.0.2.3",)), Host("h3", ("192.0.2.33",))
+    me = Host(HOST, ("192.0.2.1",))
+    remembered.take(TopologyBatch(False, hosts={"h2": h2, "h3": h3, HOST: me}))
+    older = replace(batch(5, NET, PORT), hosts={"h3": moved})
+    taken = remembered.take(older)
+    assert (taken.hosts, remembered.is_older) == ({"h2": h2, "h3": h3}, True)
+    assert "2 other hosts are, and keep their tunnels" in caplog.text
+    wanted = remembered.wanted()
+    assert wanted is not None and wanted.hosts == {"h2": h2}
+    memory = remembered.changed()
+    assert memory is not None
+    for one in (remembered, Remembered(HOST, memory)):
+        assert one.take(replace(older, version=TopologyVersion(E0, 5))).hosts == {"h2": h2, "h3": h3}
+        assert not one.is_older
+        assert one.take(TopologyBatch(False, hosts={"h2": h2, "h3": None})).hosts == {"h2": h2, "h3": None}
+        assert one.take(replace(batch(6, NET, PORT), hosts={})).hosts == {}, "deleted"
 
 
 def test_a_port_that_is_bound_elsewhere_is_that_hosts(remembered: Remembered) -> None:

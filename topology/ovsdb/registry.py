@@ -85,6 +85,29 @@ def enter(edit: Edit, host: Host, now: float) -> bool | Claim:
     return changed
 
 
+def put_back(edit: Edit, host: Host) -> str | None:
+    """Write the row of another host where there is none: its controller may be stopped, and its tunnels in use.
+
+    :returns: why that cannot be, None when it is there
+    """
+    if _row(edit, host.name) is not None:
+        return None
+    for other in edit.rows("Host").values():
+        taken = sorted(_addresses(other).keys() & set(host.tunnel_ips))
+        if taken:
+            return f"tunnel address {taken[0]} is of host {other.name} there: `tunbridge host delete {other.name}`"
+    edit.insert(
+        "Host",
+        name=host.name,
+        tunnel_endpoints=[edit.insert("TunnelEndpoint", ip_address=ip) for ip in host.tunnel_ips],
+        tunnel_types=list(host.tunnel_types),
+        bridge_mappings=dict(host.bridge_mappings),
+        instance=host.instance,
+        version=host.version,
+    )
+    return None
+
+
 def mark_alive(edit: Edit, name: str, now: float) -> None:
     """Note that a host was seen; one that is not registered is passed over.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from topology.ovsdb import revision
+from topology.ovsdb import registry, revision
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.plan_writer import PlanWriter
@@ -18,7 +18,7 @@ def write_back(edit: Edit, assembler: Assembler, wanted: WriteBack) -> dict[str,
 
     A claim of another host on one of the ports is taken away: it is from before the port came here.
 
-    :returns: id → why it could not
+    :returns: id, of a host its name → why it could not
     """
     networks, ports, refused = select(wanted.networks, wanted.ports, _taken(edit, assembler))
     claims = [row for row in edit.rows("Port").values() if row.id in ports]
@@ -26,6 +26,10 @@ def write_back(edit: Edit, assembler: Assembler, wanted: WriteBack) -> dict[str,
         if row.host and row.host != _host(ports[row.id].host):
             edit.set(row, host=[])
     PlanWriter(edit, assembler).write(Plan(networks, ports, frozenset(), frozenset(), (), ()))
+    for name, host in wanted.hosts.items():
+        reason = registry.put_back(edit, host)
+        if reason is not None:
+            refused[name] = reason
     renewed = wanted.renew is not None and revision.renew(edit, wanted.renew)
     if (networks or ports) and not renewed:
         revision.advance(edit)
