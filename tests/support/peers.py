@@ -6,7 +6,7 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,15 +45,31 @@ class PeerHost:
 
     @classmethod
     @contextmanager
-    def running(cls, hub: str, **ovs_options: object) -> Iterator[PeerHost]:
+    def running(
+        cls, hub: str, prepare: Callable[[OvsHost], None] = lambda _: None, **ovs_options: object
+    ) -> Iterator[PeerHost]:
         """A host in sync, with a network whose ports are not plugged yet.
 
+        :param prepare: is called with the Open vSwitch before the controller is started
         :param ovs_options: of the group ``[ovs]``
         """
-        with OvsHost() as ovs, Tunbridge(ovs, hub=hub, options={"ovs": ovs_options}) as controller:
+        with OvsHost() as ovs:
+            prepare(ovs)
+            yield from cls._started(ovs, hub, ovs_options)
+
+    @classmethod
+    def _started(cls, ovs: OvsHost, hub: str, ovs_options: Mapping[str, object]) -> Iterator[PeerHost]:
+        with Tunbridge(ovs, hub=hub, options={"ovs": ovs_options}) as controller:
             network = {"name": "net1", "id": NETWORK, "provider:network_type": "gre"}
             controller.apply({"networks": [network | {"ports": [{"id": port_id} for port_id in PORTS]}]})
-            controller.wait_in_sync(TIMEOUT)
+            wait_until(
+                lambda: (
+                    {"br-int", "br-tun"} <= controller.quick_status().get("bridges", {}).keys()
+                    and all(controller.quick_status()["bridges"][name]["connected"] for name in ("br-int", "br-tun"))
+                ),
+                TIMEOUT,
+                controller.log_tail,
+            )
             yield cls(ovs, controller)
 
     def serial(self, bridge: str) -> str:
