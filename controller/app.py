@@ -174,8 +174,9 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
                 return
             try:
                 changes, misplaced = self._vswitch.set_up(wanted)
+                level = logging.WARNING if self._vswitch.layout_drift.is_repair else logging.INFO
                 for change in changes:
-                    LOG.info("%s", change)
+                    LOG.log(level, "%s", change)
                 self._inbox.post("set up", SetUp(misplaced))
                 complaint = ""
             except VSwitchError as error:

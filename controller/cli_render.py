@@ -71,6 +71,7 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
             for name, bridge in sorted(state["bridges"].items())
             if bridge["drift"]["times"]
         ),
+        *(_row_drift(what, state["drift"][what]) for what in ("tags", "rows") if state["drift"][what]["times"]),
     ]
     for line in head:
         console.print(Text(printable(line)), soft_wrap=True)
@@ -89,6 +90,11 @@ def _drift(bridge: str, drift: Mapping[str, Any]) -> str:
         f"Drift of {bridge}: {drift['last_flows']} flows found {drift['found_at']}, {repaired}; "
         f"since start {drift['flows']} flows, found {drift['times']} times"
     )
+
+
+def _row_drift(what: str, drift: Mapping[str, Any]) -> str:
+    """What others have changed in the local OVSDB."""
+    return f"Drift of {what}: {drift['times']} times since start, last {drift['found_at']}: {drift['last']}"
 
 
 def _reach(end: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What ``tunbridge status`` says of flows that others change, and of flows that the switch refuses."""
+"""What ``tunbridge status`` says of flows and rows that others change, and of flows that the switch refuses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from apps.render import render
 from controller.openflow.comparisons import QUARREL
 from controller.openflow.sender import Sender
+from controller.row_drift import RowDrift
 
 
 def drift_state(sender: Sender) -> dict[str, Any]:
@@ -28,6 +29,11 @@ def drift_state(sender: Sender) -> dict[str, Any]:
         "repaired_at": _time(record.repaired_at),
         "pause": sender.comparisons.pause(time.monotonic()),
     }
+
+
+def row_state(record: RowDrift) -> dict[str, Any]:
+    """Drift of rows of the local OVSDB since start; ``last`` says what differed."""
+    return {"times": record.times, "found_at": _time(record.found_at), "last": record.last}
 
 
 def flow_problems(sender: Sender) -> list[str]:

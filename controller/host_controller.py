@@ -42,7 +42,8 @@ from controller.openflow.wire_messages import PortDesc
 from controller.outcome import Outcomes
 from controller.remembered import Memory, Remembered
 from controller.retries import Retries
-from controller.tagging import Tagging, detached
+from controller.tagging import detached
+from controller.tags import Tags
 from controller.tunnels import TunnelOptions, TunnelPort, plan
 from controller.vswitch_rows import VSwitchBatch
 from controller.wiring import Wiring
@@ -90,7 +91,7 @@ class HostController:
         self._joints: Joints | None = None
         self._silenced: dict[str, DeadPort] = {}
         self._connected: list[tuple[str, Session]] = []
-        self._tag_sent: dict[str, Tagging] = {}
+        self.tags = Tags(self.table, self.wiring)
 
     # -- what this host can carry --------------------------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class HostController:
         is_first = not self._has_vswitch
         if batch.complete:
             self._has_vswitch = True
-            self._tag_sent.clear()
+            self.tags.sent.clear()
             for name in self.table.devices.keys() - batch.devices.keys():
                 self._set_device(name, None, fresh=False)
         for name, device in batch.devices.items():
@@ -192,7 +193,7 @@ class HostController:
         self.table.set_device(name, device, fresh=fresh)
         self.retries.device(name, device.fault if device is not None and device.iface_id is not None else None)
         if device is None and old is not None:
-            self._tag_sent.pop(old.port_name, None)
+            self.tags.forget(old.port_name)
         lost = old is not None and old.iface_id is not None and device is not None and device.iface_id is None
         if lost and device.was_wired:
             LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
@@ -272,9 +273,9 @@ class HostController:
                 self._effects.remember(memory)
             self._plan_tunnels()  # only now that local VLANs are dealt, or recovered: tunnels can be their trunks
         elif self.names.integration_bridge in self.datapaths.ports and (
-            dead := strangers(self.table.devices.values(), self._tag_sent)
+            dead := strangers(self.table.devices.values(), self.tags.sent)
         ):
-            self._tag_sent.update(dead)
+            self.tags.sent.update(dead)
             self._effects.tag(dead)
         # Only now, because port numbers may have changed while the bridge was away: what its sender compares the
         # bridge with must be made of the new ones.
@@ -316,7 +317,9 @@ class HostController:
         if touched or not is_same or not ready <= self._started:
             self._joints, self._silenced = joints, silenced
             self._compile(touched, joints, ready)
-        self._tag(touched)
+        wanted = self.tags.settle(touched)
+        if wanted:
+            self._effects.tag(wanted)
         self._announcer.devices(changed)
         for conflict in self.wiring.conflicts:
             LOG.warning(
@@ -342,18 +345,3 @@ class HostController:
         for unit, reason in self.compiler.problems.items():
             if was.get(unit) != reason:
                 LOG.error("%s gets no flows: %s", unit, reason)
-
-    def _tag(self, touched: Iterable[str]) -> None:
-        wanted = {}
-        for port_id in touched:
-            for verdict in self.table.verdicts.get(port_id, ()):
-                device = verdict.device
-                tagging = self.wiring.tags.get(device.port_name)
-                if tagging is None:
-                    continue
-                if tagging.agrees(device.tag, device.other_config):
-                    self._tag_sent.pop(device.port_name, None)
-                elif self._tag_sent.get(device.port_name) != tagging:
-                    self._tag_sent[device.port_name] = wanted[device.port_name] = tagging
-        if wanted:
-            self._effects.tag(wanted)

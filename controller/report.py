@@ -15,7 +15,7 @@ from os_ken.lib import hub
 from apps.render import render_table
 from controller.binding import PORT_NAME_MAX
 from controller.control import Handler
-from controller.drift_report import drift_state, flow_problems
+from controller.drift_report import drift_state, flow_problems, row_state
 from controller.events import Question
 from controller.flow_diff import flow_diff
 from controller.host_controller import HostController
@@ -80,6 +80,7 @@ def status(host: Host) -> dict[str, Any]:
         "topology": {"connection": host.topology.connection, "connected": host.topology.connected},
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
+        "drift": {"tags": state["tag_drift"], "rows": row_state(host.vswitch.layout_drift.record)},
         "ports": state["ports"],
         "tunnels": state["tunnels"],
         "problems": problems,
@@ -142,6 +143,7 @@ def _state(controller: HostController) -> dict[str, Any]:
     ]
     return {
         "informed": controller.is_informed,
+        "tag_drift": row_state(controller.tags.drift.record),
         "tunnels": sorted(tunnels, key=lambda tunnel: str(tunnel["device"])),
         "datapaths": controller.datapaths.ids,
         "ports": sorted(ports, key=lambda port: (str(port["id"]), str(port["device"]))),

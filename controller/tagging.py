@@ -33,6 +33,17 @@ class Tagging:
         others = {key: value for key, value in other_config.items() if key not in WIRING_KEYS}
         return {**others, **dict(self.wiring)}
 
+    def differs(self, tag: int | None, other_config: Mapping[str, str]) -> str:
+        """What a row says in place of this, in words."""
+        wanted = dict(self.wiring)
+        columns: list[tuple[str, object, object]] = [("tag", tag, self.tag)]
+        columns += [(f"other_config:{key}", other_config.get(key), wanted.get(key)) for key in WIRING_KEYS]
+        return ", ".join(
+            f"{name} is {'unset' if found is None else found}, not {'unset' if right is None else right}"
+            for name, found, right in columns
+            if found != right
+        )
+
 
 DEAD = Tagging(DEAD_VLAN)
 """A device that is not bound."""

@@ -18,6 +18,7 @@ from controller.bridge_setup import (
     secure,
     set_up,
 )
+from controller.row_drift import LayoutDrift
 from controller.tagging import Tagging
 from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
 from topology.errors import VSwitchError, VSwitchUnavailable
@@ -53,6 +54,7 @@ class VSwitch:
 
     def __init__(self, connection: str, layout: BridgeLayout, tls: TlsFiles | None = None) -> None:
         self._tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
+        self.layout_drift = LayoutDrift()
         self._layout = layout
         self._rundir = rundir(connection)
         self._replica: Replica[VSwitchBatch] = Replica(
@@ -109,10 +111,17 @@ class VSwitch:
         done = []
         for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
             done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
-        changed, elsewhere = self._replica.transact(
-            lambda edit: (set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted))
-        )
-        return done + changed, elsewhere
+        bridges: set[str] = set()
+
+        def make(edit: Edit) -> tuple[list[str], dict[str, str]]:
+            bridges.clear()
+            bridges.update(row.name for row in edit.rows("Bridge").values())
+            return set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
+
+        changed, elsewhere = self._replica.transact(make)
+        done += changed
+        self.layout_drift.look(wanted, bridges, done)
+        return done, elsewhere
 
     def nudge(self, ports: Mapping[str, str]) -> None:
         """Have ovs-vswitchd go through its configuration, so that it tries again to make what it could not.

@@ -30,6 +30,10 @@ STATE: dict[str, Any] = {
     "in_sync": True,
     "topology": {"connection": "unix:/run/tunbridge/topology.sock", "connected": True},
     "ovsdb": {"connected": True},
+    "drift": {
+        "tags": {"times": 0, "found_at": None, "last": None},
+        "rows": {"times": 2, "found_at": "2026-01-02T03:04:07Z", "last": "bridge br-int: fail_mode=secure"},
+    },
     "problems": ["bridge br-tun refused a flow: table full"],
     "bridges": {
         "br-tun": {
@@ -274,6 +278,7 @@ def test_status_for_people(host: Host) -> None:
         "Problem: bridge br-tun refused a flow: table full",
         "Drift of br-tun: 3 flows found 2026-01-02T03:04:05Z, last repaired 2026-01-02T03:04:06Z; "
         "since start 9 flows, found 2 times",
+        "Drift of rows: 2 times since start, last 2026-01-02T03:04:07Z: bridge br-int: fail_mode=secure",
         "",
         "Bridges",
         "Bridge Datapath Connected Desired flows Installed Drift",

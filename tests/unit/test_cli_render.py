@@ -41,6 +41,7 @@ def test_an_empty_host() -> None:
         "ovsdb": {"connected": False},
         "problems": ["topology: Port 99f9: mac_address: 'x\ny' is not a MAC address, " + "y" * 60],
         "bridges": {},
+        "drift": {"tags": {"times": 0}, "rows": {"times": 0}},
         "ports": [],
         "tunnels": [],
     }
@@ -68,6 +69,7 @@ def test_a_narrow_terminal_loses_nothing() -> None:
         "ovsdb": {"connected": True},
         "problems": [],
         "bridges": {},
+        "drift": {"tags": {"times": 0}, "rows": {"times": 0}},
         "ports": [port],
         "tunnels": [],
     }
