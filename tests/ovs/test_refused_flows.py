@@ -73,6 +73,7 @@ def test_room_that_is_made_is_used(ovs: OvsHost, start_sender: StartSender) -> N
 def test_a_port_is_up_when_its_flow_is_taken(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
     """A port whose flow does not fit is DOWN with the reason, others are served; with room it is ACTIVE by itself."""
     controller = tunbridge()
+    controller.wait_in_sync()
     host = Host(ovs, controller)
     network = new_network()
     first, second = new_port(network), new_port(network)
