@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-PAUSE_FIRST, PAUSE_LONGEST = 0.25, 60.0
+PAUSE_FIRST, PAUSE_LONGEST = 0.1, 60.0
 """Seconds between two comparisons that the switch's notifications cause, at first and in the long run."""
 
 CALM = 5.0
 """Seconds without such a comparison, beyond twice the last pause, after which a quarrel is over."""
 
-QUARREL = 4
+QUARREL = 5
 """Comparisons in a row that found drift from which on status calls it a quarrel."""
 
 

@@ -115,7 +115,7 @@ def test_a_quarrel_costs_less_and_less(ovs: OvsHost, start_sender: StartSender) 
 
     def undo() -> bool:
         ovs.ofctl("del-flows", BRIDGE)
-        return sender.state().pause >= 2.0
+        return sender.state().pause >= 1.6
 
     wait_until(undo, TIMEOUT, lambda: f"a pause\n{sender.log_text()}", interval=0)
     sender.wait_log("others change its flows again and again: repairs wait longer and longer, up to 60 s")
