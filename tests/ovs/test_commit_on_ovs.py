@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -12,10 +11,10 @@ import pytest
 from apps.flow import Flow, Match, Normal, Output, match
 from controller.openflow.commit import Applied, FlowMod, apply
 from controller.openflow.request import Outcome
-from controller.openflow.session import Session, Timeouts
 from controller.openflow.wire_constants import FlowModCommand
 from controller.openflow.wire_errors import TABLE_FULL
 from controller.openflow.wire_flows import flow_mod
+from tests.support.openflow_connection import Connection
 from tests.support.ovs import OvsHost
 
 BAD_PORT = Output(0xFF01_0000)
@@ -24,30 +23,16 @@ LIMIT = 4
 
 
 class Bridge:
-    """A session with a real bridge, in which the first three tables have room for so many flows; counts bundles."""
+    """A connection with a real bridge, in which the first three tables have room for so many flows; counts bundles."""
 
-    def __init__(self, accepted: socket.socket) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.bundles: list[int] = []
-        self._known = threading.Event()
-        self._session = Session(accepted, "the bridge", Timeouts(10, 10), self)
-        self._thread = threading.Thread(target=self._session.run)
-        self._thread.start()
-        assert self._known.wait(10)
-
-    def identified(self, session: Session) -> None:
-        session.accept("br0")
-        self._known.set()
-
-    def ports(self, session: Session, ports: object) -> None: ...
-
-    def port(self, session: Session, port: object, present: bool) -> None: ...
-
-    def closed(self, session: Session) -> None: ...
+        self._connection = connection
 
     def commit(self, makes: Iterable[Callable[[int], bytes]]) -> Outcome:
         made = list(makes)
         self.bundles.append(len(made))
-        return self._session.commit(made)
+        return self._connection.commit(made)
 
     def add(self, flows: Iterable[Flow], present: Iterable[Flow] = ()) -> Applied:
         """Add flows, of which some are ``present`` already."""
@@ -61,11 +46,7 @@ class Bridge:
         )
 
     def installed(self) -> set[Flow | None]:
-        return {installed.flow for installed in self._session.flows()}
-
-    def close(self) -> None:
-        self._session.close()
-        self._thread.join(10)
+        return {installed.flow for installed in self._connection.dump()}
 
 
 @pytest.fixture
@@ -80,11 +61,7 @@ def bridge(ovs: OvsHost) -> Iterator[Bridge]:
         ovs.vsctl(*ours, "--", "set", "controller", "br0", "connection_mode=out-of-band")  # no hidden flows
         accepted, _ = server.accept()
         with accepted:
-            made = Bridge(accepted)
-            try:
-                yield made
-            finally:
-                made.close()
+            yield Bridge(Connection(accepted))
 
 
 def flow(number: int, table: int = 0, *, bad: bool = False) -> Flow:

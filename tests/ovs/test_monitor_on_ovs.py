@@ -10,7 +10,7 @@ import pytest
 from apps.flow import Flow, FlowKey, Normal, match
 from apps.render import render
 from controller.openflow import wire
-from controller.openflow.framing import Framer, validate
+from tests.support.openflow_connection import Connection
 from tests.support.ovs import OvsHost
 from tests.support.waiting import wait_until
 
@@ -23,31 +23,8 @@ FLOWS = [
 BUFFER = 4096  # bytes; the kernel gives twice as much
 
 
-class Watcher:
-    """A connection that a bridge has made and on which it is monitored."""
-
-    def __init__(self, accepted: socket.socket) -> None:
-        self._socket = accepted
-        self._socket.settimeout(20)
-        self._framer = Framer()
-        self.send(wire.hello(1) + wire.flow_monitor_request(7))
-
-    def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def messages(self) -> Iterator[bytes]:
-        """All that the switch says, but echo requests, to the end of the connection."""
-        while data := self._socket.recv(65536):
-            for message in self._framer.feed(data):
-                validate(message)
-                if message[1] == wire.MessageType.OFPT_ECHO_REQUEST:
-                    self.send(wire.echo_reply(message))
-                else:
-                    yield message
-
-
 @pytest.fixture
-def watcher(ovs: OvsHost) -> Iterator[Watcher]:
+def watcher(ovs: OvsHost) -> Iterator[Connection]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
@@ -55,12 +32,13 @@ def watcher(ovs: OvsHost) -> Iterator[Watcher]:
         ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{server.getsockname()[1]}")
         accepted, _ = server.accept()
         with accepted:
-            yield Watcher(accepted)
+            yield Connection(accepted)
 
 
-def begun(messages: Iterator[bytes]) -> None:
-    """Take all to the reply to the request."""
-    first = next(message for message in messages if message[1] != wire.MessageType.OFPT_HELLO)
+def begin(watcher: Connection) -> None:
+    """Have the bridge monitored."""
+    watcher.send(wire.flow_monitor_request(7))
+    first = watcher.next()
     assert (first[1], wire.decode_header(first).xid) == (wire.MessageType.OFPT_MULTIPART_REPLY, 7)
     assert list(wire.decode_flow_updates(first)) == []
 
@@ -71,10 +49,9 @@ def test_the_request_says_what_it_means(ovs: OvsHost) -> None:
     assert printed == ["ONFST_FLOW_MONITOR", "request", "(OF1.3)", "(xid=0x7):", "id=3", "flags=add,delete,modify"]
 
 
-def test_every_change_by_others_is_told(ovs: OvsHost, watcher: Watcher) -> None:
+def test_every_change_by_others_is_told(ovs: OvsHost, watcher: Connection) -> None:
     """Each flow that ovs-ofctl adds, changes and deletes is told with its key and cookie, in this order."""
-    messages = watcher.messages()
-    begun(messages)
+    begin(watcher)
     expected: list[tuple[str, FlowKey, int]] = []
     for flow in FLOWS:
         where = render(flow, cookie=False).rsplit(" actions=", 1)[0]
@@ -84,19 +61,18 @@ def test_every_change_by_others_is_told(ovs: OvsHost, watcher: Watcher) -> None:
         expected += [(event, flow.key, flow.cookie) for event in ("ADDED", "MODIFIED", "DELETED")]
     told: list[tuple[str, FlowKey | None, int]] = []
     while len(told) < len(expected):
-        told += [(one.event.name, one.key, one.cookie) for one in wire.decode_flow_updates(next(messages))]
+        told += [(one.event.name, one.key, one.cookie) for one in wire.decode_flow_updates(watcher.next())]
     assert told == expected
 
 
-def test_our_own_changes_are_told_without_detail(watcher: Watcher) -> None:
+def test_our_own_changes_are_told_without_detail(watcher: Connection) -> None:
     """A bundle of many flow-mods comes back as one short entry with the xid of the first."""
-    messages = watcher.messages()
-    begun(messages)
+    begin(watcher)
     flows = [Flow(1, match(in_port=number), (Normal(),), 1) for number in range(1, 301)]
     mods = [wire.flow_mod(wire.FlowModCommand.OFPFC_ADD, flow, 100 + n) for n, flow in enumerate(flows)]
     watcher.send(wire.bundle(5, mods, open_xid=2, commit_xid=3) + wire.barrier_request(4))
     told = []
-    while (message := next(messages))[1] != wire.MessageType.OFPT_BARRIER_REPLY:
+    while (message := watcher.next())[1] != wire.MessageType.OFPT_BARRIER_REPLY:
         if message[1] == wire.MessageType.OFPT_MULTIPART_REPLY:
             told.append(message)
     (only,) = told
@@ -104,10 +80,9 @@ def test_our_own_changes_are_told_without_detail(watcher: Watcher) -> None:
     assert list(wire.decode_flow_updates(only)) == []
 
 
-def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Watcher) -> None:
+def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Connection) -> None:
     """While nobody reads, events are dropped: the switch says that it pauses, and then that it goes on."""
-    messages = watcher.messages()
-    begun(messages)
+    begin(watcher)
     file = ovs.directory / "flows.txt"
     file.write_text("".join(f"priority={n},arp,arp_tpa=192.0.2.1,actions=drop\n" for n in range(1, 20001)))
 
@@ -119,7 +94,7 @@ def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Watcher) -
     wait_until(paused, 60, "the monitor pauses")
     states = []
     while not states or states[-1] is not wire.MonitorState.RESUMED:
-        message = next(messages)
+        message = watcher.next()
         if message[1] == wire.MessageType.OFPT_EXPERIMENTER:
             states.append(wire.monitor_state(message))
     assert states[:2] == [wire.MonitorState.PAUSED, wire.MonitorState.RESUMED]

@@ -25,7 +25,7 @@ from apps.flow import (
 )
 from apps.render import render_table
 from controller.openflow import wire
-from controller.openflow.framing import Framer, validate
+from tests.support.openflow_connection import Connection
 from tests.support.ovs import OvsHost
 
 COOKIE = 0x7462000000000001
@@ -75,61 +75,6 @@ ACTIONS: list[tuple[Action, ...]] = [
     (ModVlanVid(4094), Output(1)),
     (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
 ]
-
-
-class Connection:
-    """A bridge's connection to its controller, with our codec alone."""
-
-    def __init__(self, accepted: socket.socket) -> None:
-        self._socket = accepted
-        self._socket.settimeout(10)
-        self._framer = Framer()
-        self._messages: Iterator[bytes] = iter(())
-        self.send(wire.hello(1))
-        assert wire.decode_hello(self.next()).versions == {4}
-
-    def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def next(self) -> bytes:
-        """The next message that is not an echo request."""
-        while True:
-            for message in self._messages:
-                validate(message)
-                if message[1] != wire.MessageType.OFPT_ECHO_REQUEST:
-                    return message
-                self.send(wire.echo_reply(message))
-            data = self._socket.recv(65536)
-            assert data, "Open vSwitch closed the connection"
-            self._messages = self._framer.feed(data)
-
-    def until(self, kind: wire.MessageType) -> list[bytes]:
-        """All messages to the first of a kind."""
-        messages = [self.next()]
-        while messages[-1][1] != kind:
-            messages.append(self.next())
-        return messages
-
-    def apply(self, messages: list[bytes]) -> None:
-        """One bundle; fails with the switch's errors unless all of it was taken."""
-        self.send(wire.bundle(5, messages, open_xid=2, commit_xid=3) + wire.barrier_request(4))
-        *replies, _ = self.until(wire.MessageType.OFPT_BARRIER_REPLY)
-        errors = [wire.decode_error(reply) for reply in replies if reply[1] == wire.MessageType.OFPT_ERROR]
-        assert [f"xid {error.xid}: {wire.describe_error(error)}" for error in errors] == []
-        done = [wire.decode_bundle_control(reply) for reply in replies]
-        assert [(reply.xid, reply.type.name) for reply in done] == [(2, "OPEN_REPLY"), (3, "COMMIT_REPLY")]
-
-    def dump(self) -> list[wire.InstalledFlow]:
-        """All flows of the bridge."""
-        self.send(wire.flow_stats_request(6))
-        flows: list[wire.InstalledFlow] = []
-        more = True
-        while more:
-            reply = wire.decode_flow_stats_reply(self.next())
-            assert reply.xid == 6
-            flows += reply.flows
-            more = reply.more
-        return flows
 
 
 @pytest.fixture
