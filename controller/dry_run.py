@@ -74,7 +74,8 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
     """
     with ExitStack() as stack:
         connection = stack.enter_context(_embedded(config)) if embedded else config.topology_connection
-        database, vswitch = TopologyDatabase(connection), assembly.vswitch(config)
+        database = TopologyDatabase(connection, config.topology.tls)
+        vswitch = assembly.vswitch(config)
         topology = stack.enter_context(_followed(database, DATABASE, TopologyUnavailable))
         local = stack.enter_context(_followed(vswitch, "Open_vSwitch", VSwitchUnavailable))
         names = assembly.names(config)

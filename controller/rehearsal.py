@@ -57,6 +57,7 @@ class _Bridge:
 
     datapath_id: int
     peer: str = "dry run"
+    bridge: str | None = None
     ports: dict[str, int] = field(default_factory=dict)
     handshake: _Handshake = field(default_factory=_Handshake)
     is_accepted: bool = False

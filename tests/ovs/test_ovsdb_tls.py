@@ -43,6 +43,19 @@ def test_each_connection_has_certificates_of_its_own(ovs: OvsHost, tunbridge: St
         started.wait_device("tap1", status="ACTIVE")
         started.wait_in_sync()
         assert ovs.tag("tap1") == 1
+        assert started.command("host", "list").splitlines()[1].startswith("host1 ")
+        started.stop()
+
+
+def test_a_dry_run_reads_a_topology_over_tls(ovs: OvsHost, tunbridge: Start, pki: Pki) -> None:
+    """With the certificates of the configuration, as a start would."""
+    port = free_tcp_port()
+    with OvsdbServer() as topology:
+        topology.start(f"--remote=pssl:{port}:127.0.0.1", *pki.right.arguments())
+        started = tunbridge(options={"topology": pki.right.options(connection=f"ssl:127.0.0.1:{port}")})
+        started.apply({"networks": [{"name": "net1", "id": NETWORK, "ports": [{"id": PORT}]}]})
+        started.wait_in_sync()
+        assert started.command("controller", "--dry-run") == ""
         started.stop()
 
 
