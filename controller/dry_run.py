@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import re
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -107,14 +106,11 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
 
 @contextmanager
 def _embedded(config: Config) -> Iterator[str]:
-    """The embedded topology database as it is: its server where one runs, or else a copy of its file.
+    """A server of a copy of the embedded topology database's file, which may be in use meanwhile.
 
     :returns: the connection method
     :raises TopologyError: the file cannot be used
     """
-    if _is_served(config.topology_connection.removeprefix("unix:")):
-        yield config.topology_connection
-        return
     with tempfile.TemporaryDirectory(prefix="tunbridge-") as directory:
         file = Path(config.state_path) / "topology.db"
         try:
@@ -131,15 +127,6 @@ def _embedded(config: Config) -> Iterator[str]:
             yield server.connection
         finally:
             server.stop()
-
-
-def _is_served(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager

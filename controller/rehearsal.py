@@ -7,9 +7,10 @@ told to the worker as it is on a real host, until nothing more follows.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from apps.flow import Flow, FlowKey
 from controller.binding import PORT_NAME_MAX, Device
@@ -21,7 +22,7 @@ from controller.joints import roles
 from controller.names import Names
 from controller.openflow.bridge_reader import BridgeState
 from controller.openflow.sender import Synced
-from controller.openflow.session import Session
+from controller.openflow.session import Listener, Session, Timeouts
 from controller.openflow.wire_messages import PortDesc
 from controller.remembered import Memory
 from controller.tagging import Tagging
@@ -45,29 +46,19 @@ _ROUNDS = 100
 """How often what was brought about may bring about more; some 5 are usual."""
 
 
-@dataclass
-class _Handshake:
-    serial: str = _SERIAL
-    doubt: str | None = None
+class _Connection(Session):
+    """The session of a bridge that is not spoken to: it is there to be told from others."""
 
-
-@dataclass(eq=False)
-class _Bridge:
-    """Stands where the session of a bridge does; it is there for its name and its ports alone."""
-
-    datapath_id: int
-    peer: str = "dry run"
-    bridge: str | None = None
-    ports: dict[str, int] = field(default_factory=dict)
-    handshake: _Handshake = field(default_factory=_Handshake)
-    is_accepted: bool = False
+    def __init__(self, datapath_id: int, listener: Listener) -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            super().__init__(sock, "dry run", Timeouts(0, 0), listener)
+        self.handshake.datapath_id, self.handshake.serial = datapath_id, _SERIAL
 
     def accept(self, name: str) -> None:
-        """Taken as this bridge."""
-        self.is_accepted = True
+        self._accepted = True
 
     def close(self, reason: str | None = None) -> None:
-        """Not taken."""
+        """There is nothing to be closed."""
 
 
 class _Flows:
@@ -119,7 +110,8 @@ class Rehearsal:
         self._installed = installed
         self._datapaths = dict(vswitch.datapaths)
         self._devices: dict[str, Device] = {name: one for name, one in vswitch.devices.items() if one is not None}
-        self._bridges: dict[str, _Bridge] = {}
+        self._sessions: dict[str, _Connection] = {}
+        self._ports: dict[str, dict[str, int]] = {}
         self._serials = dict.fromkeys(names.bridges, _SERIAL)
         self._faults = vswitch.faults
         self._waiting: list[tuple[object, Any]] = []
@@ -176,40 +168,38 @@ class Rehearsal:
             self._datapaths.update((name, _NEW_DATAPATH + number) for number, name in enumerate(sorted(made)))
             self._tell("datapaths", {})
         for bridge, interfaces in bridges.items():
-            if bridge not in self._bridges:
+            if bridge not in self._sessions:
                 self._connect(bridge)
             self._show_ports(bridge, interfaces)
 
     def _connect(self, bridge: str) -> None:
         installed = self._installed.get(bridge)
-        connected = self._bridges[bridge] = _Bridge(self._datapaths[bridge])
+        session = self._sessions[bridge] = _Connection(self._datapaths[bridge], self._controller)
         listed = installed.ports if installed is not None else ()
-        connected.ports = {port.name: port.port_no for port in listed}
-        session = cast(Session, connected)
+        self._ports[bridge] = {port.name: port.port_no for port in listed}
         self._react(("identified", bridge), Identified(session))
         self._react(("ports", bridge), PortsListed(session, listed))
 
     def _show_ports(self, bridge: str, names: tuple[str, ...]) -> None:
         """Ports that are to be made are there at once; ports that are to go are gone."""
-        connected = self._bridges[bridge]
+        there = self._ports[bridge]
         short = {name[:PORT_NAME_MAX]: name for name in names}
-        for name in short.keys() - connected.ports.keys() - {bridge}:
+        for name in short.keys() - there.keys() - {bridge}:
             if name in self._devices:
                 continue  # Open vSwitch has not made it, and does not because of us
             number = _FIRST_NEW_OFPORT + len(self.new_ports)
             self.new_ports[number] = short[name]
             self._show(bridge, name, number, present=True)
-        for name in connected.ports.keys() - short.keys() - {bridge}:
-            self._show(bridge, name, connected.ports[name], present=False)
+        for name in there.keys() - short.keys() - {bridge}:
+            self._show(bridge, name, there[name], present=False)
 
     def _show(self, bridge: str, name: str, number: int, *, present: bool) -> None:
-        connected = self._bridges[bridge]
         if present:
-            connected.ports[name] = number
+            self._ports[bridge][name] = number
         else:
-            del connected.ports[name]
+            del self._ports[bridge][name]
         port = PortDesc(number, name, "00:00:00:00:00:00", 0, 0)
-        self._react(("port", bridge, name), PortSeen(cast(Session, connected), port, present))
+        self._react(("port", bridge, name), PortSeen(self._sessions[bridge], port, present))
 
     def _write_back(self, wanted: WriteBack) -> None:
         self.write_back = wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -208,12 +207,42 @@ def test_on_a_served_host(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> 
     }
 
 
+def test_flows_of_another_open_vswitch_are_not_taken_for_ours(ovs: OvsHost, tmp_path: Path) -> None:
+    """Where a management socket is not that of the bridge in the database, the dry run says so and ends."""
+    with OvsHost() as other:
+        for host in (ovs, other):
+            host.vsctl("add-br", "br-int")
+        (tmp_path / "db.sock").symlink_to(ovs.db_sock)
+        (tmp_path / "br-int.mgmt").symlink_to(other.rundir / "br-int.mgmt")
+        controller = Tunbridge(ovs, options={"ovs": {"ovsdb_connection": f"unix:{tmp_path}/db.sock"}})
+        done = failed_dry_run(controller)
+        assert f"{tmp_path}/br-int.mgmt is of another Open vSwitch than the database at unix:{tmp_path}/db.sock" in done
+    assert controller.end() == []
+
+
+def failed_dry_run(controller: Tunbridge, *command: str) -> str:
+    """The last line on stderr of a dry run that ends with status 1 and prints nothing."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "controller.cli", "--config-file", str(controller.config_file)),
+            *(command or ("run",)),
+            "--dry-run",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    return done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("away", ["ovs-vswitchd", "ovsdb-server", "topology", "name"])
 def test_what_does_not_answer_is_named(ovs: OvsHost, tmp_path: Path, away: str) -> None:
     """Status 1, one line, in bounded time, and nothing on stdout."""
     ovs.vsctl("add-br", "br-int")
     controller = Tunbridge(ovs)
-    command = ["run", "--dry-run"]
+    command = ["run"]
     if away == "ovs-vswitchd":
         ovs.stop_vswitchd()
         path = ovs.rundir / "br-int.mgmt"
@@ -222,7 +251,7 @@ def test_what_does_not_answer_is_named(ovs: OvsHost, tmp_path: Path, away: str) 
         ovs.stop_ovsdb_server()
         expected = f"database Open_vSwitch at {ovs.db} does not answer within 10 s (no"
     elif away == "topology":
-        command = ["controller", "--dry-run", "--topology", f"unix:{tmp_path}/none"]
+        command = ["controller", "--topology", f"unix:{tmp_path}/none"]
         expected = f"database Tunbridge_Topology at unix:{tmp_path}/none does not answer within 10 s (no such socket"
     else:
         with topology_served(controller):
@@ -230,14 +259,5 @@ def test_what_does_not_answer_is_named(ovs: OvsHost, tmp_path: Path, away: str) 
                 {"op": "insert", "table": "Host", "row": {"name": "host1", "instance": INSTANCE}}
             )
         expected = "host name host1 is taken by another installation"
-    done = subprocess.run(
-        [sys.executable, "-m", "controller.cli", "--config-file", str(controller.config_file), *command],
-        cwd=ROOT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith(f"tunbridge: {expected}"), done.stderr
+    assert failed_dry_run(controller, *command).startswith(f"tunbridge: {expected}")
     assert controller.end() == []
