@@ -135,6 +135,9 @@ def assert_it_is_what_a_start_does(controller: Tunbridge, ovs: OvsHost) -> dict[
         return [f"said: {line}" for line in said - done] + [f"done: {line}" for line in done - said]
 
     # ovs-vswitchd tells some seconds later that it is connected, and what depends on that is written then.
+    target = f"target=tcp\\:127.0.0.1\\:{controller.of_port}"
+    types = ["--no-headings", "--columns=type", "find", "Controller", target]
+    wait_until(lambda: set(ovs.vsctl(*types).split()) == {"service"}, 20, lambda: ovs.vsctl(*types))
     wait_until(lambda: not differences(), 20, lambda: "\n".join(differences()))
     return rehearsed
 

@@ -47,7 +47,8 @@ def test_a_worker_that_hangs_is_not_vouched_for(tunbridge: Callable[..., Tunbrid
     """When the deciding worker is stuck the watchdog is not fed any more, and the log says so; what the supervisor then
     does, SIGABRT, leaves all stacks in the log and another exit status than an error."""
     with Supervisor(WATCHDOG) as supervisor:
-        controller = tunbridge(environment=supervisor.environment, program=FAULTY, check=False)
+        environment = {**supervisor.environment, "PYTHONFAULTHANDLER": ""}  # as an operator has it
+        controller = tunbridge(environment=environment, program=FAULTY, check=False)
         supervisor.wait_for("WATCHDOG=1")
         os.kill(controller.pid, signal.SIGUSR1)
         controller.wait_log("the host controller has not answered for 1 s")

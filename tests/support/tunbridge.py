@@ -140,7 +140,7 @@ class Tunbridge:
             [*self.prefix, sys.executable, "-m", self.program, "run", "--config-file", str(self.config_file)],
             name="tunbridge",
             log=self.log,
-            env=self._env | {"PYTHONFAULTHANDLER": "1"},
+            env={"PYTHONFAULTHANDLER": "1"} | self._env,
             cwd=self.root,
             orphaned=signal.SIGTERM,  # it has a child of its own to end
         )
