@@ -73,6 +73,8 @@ class HostController:
         self.tunnels: dict[str, TunnelPort] = {}
         """The tunnel ports that br-tun should have."""
         self.joining = Joining(names.integration_bridge)
+        self.is_restoring = False
+        """Whether an ovs-vswitchd that starts is to wait until its flows are restored, without a controller."""
         self.problems: tuple[RowProblem, ...] = ()
         """Rows of the topology that cannot be used."""
         self._tunnel_options = tunnels
@@ -185,6 +187,7 @@ class HostController:
         self.datapaths.set_ids(batch.datapaths, batch.serials)
         ours = self.tunnels.keys() | self.names.patch_ports
         self.retries.set_ports({name: why for name, why in batch.faults.items() if name in ours})
+        self.is_restoring = batch.restoring
         if batch.layout:
             self._set_up()
 

@@ -129,8 +129,13 @@ def _state(controller: HostController) -> dict[str, Any]:
     problems += [
         f"physical network {network}: bridge {its.bridge} is not joined to {controller.names.integration_bridge} yet"
         for network, its in controller.names.physical.items()
-        if its.bridge in controller.datapaths.ids and network not in controller.joining.joined
+        if its.bridge in controller.datapaths.sessions and network not in controller.joining.joined
     ]
+    if controller.is_restoring and not controller.datapaths.sessions:
+        problems.append(
+            "Open vSwitch waits until its flows are restored, and connects to no controller: "
+            "whoever restarts it removes other_config:flow-restore-wait of Open_vSwitch then"
+        )
     tunnels = [
         {
             "host": tunnel.host,

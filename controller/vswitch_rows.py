@@ -19,7 +19,7 @@ from topology.model import NetworkType
 from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
-    "Open_vSwitch": ("bridges",),
+    "Open_vSwitch": ("bridges", "other_config"),
     "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type", "other_config"),
     "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
@@ -38,6 +38,7 @@ class VSwitchBatch:
     :param layout: something changed that the set-up of bridges depends on
     :param faults: patch and tunnel ports that Open vSwitch could not make, all there are, with its reason
     :param serials: bridge → serial number by which it is told from impostors, for all bridges that have one
+    :param restoring: ``other_config:flow-restore-wait`` is set: an ovs-vswitchd that starts connects to no controller
     """
 
     complete: bool
@@ -46,6 +47,7 @@ class VSwitchBatch:
     layout: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
     serials: Mapping[str, str] = field(default_factory=dict)
+    restoring: bool = False
 
     def merge(self, newer: VSwitchBatch) -> VSwitchBatch:
         """Both batches as one."""
@@ -58,6 +60,7 @@ class VSwitchBatch:
             self.layout or newer.layout,
             newer.faults,
             newer.serials,
+            newer.restoring,
         )
 
 
@@ -96,11 +99,14 @@ class RowTracker:
         self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
         self._faults: dict[uuid.UUID, tuple[str, str]] = {}
+        self._restoring = False
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
         """Turn changed rows into a batch; None when they change nothing that matters here."""
         if changes.complete:
             self._reset()
+        for row in changes.rows.get("Open_vSwitch", {}).values():
+            self._restoring = row is not None and row.other_config.get("flow-restore-wait", "").lower() == "true"
         touched = self._take_interfaces(changes.rows.get("Interface", {}))
         touched |= self._take_ports(changes.rows.get("Port", {}))
         bridges, layouts, faults = dict(self._bridges), dict(self._layouts), dict(self._faults)
@@ -112,14 +118,15 @@ class RowTracker:
             return None
         datapaths = {name: datapath for name, datapath, _ in self._bridges.values() if datapath is not None}
         serials = {name: serial for name, _, serial in self._bridges.values() if serial is not None}
-        return VSwitchBatch(changes.complete, devices, datapaths, layout, dict(self._faults.values()), serials)
+        faults_now = dict(self._faults.values())
+        return VSwitchBatch(changes.complete, devices, datapaths, layout, faults_now, serials, self._restoring)
 
     def _take_faults(self, rows: Mapping[uuid.UUID, Any | None]) -> None:
         for identity, row in rows.items():
             self._faults.pop(identity, None)
             if row is not None and (row.type in TUNNEL_TYPES or row.name in self._patch_ports):
                 fault = fault_of(optional(row.ofport), optional(row.error))
-                if fault is not None and row.options.get("peer") != NO_PEER:
+                if fault is not None and NO_PEER not in fault:  # else it is about to be joined
                     self._faults[identity] = row.name, fault
 
     def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:

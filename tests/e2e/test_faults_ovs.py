@@ -158,6 +158,7 @@ def test_adoption(fault_report: FaultReport) -> None:
             lab.start_controllers(host)
             lab.wait_wired()
             wait_until(lambda: host.ovs.row("Interface", "int-br-ex")["error"] is None, 10, "the patch is joined")
+            joined = time.monotonic()
             probe.wait_sent(500)
             result = probe.stop()
             leaked = {seen.frame.source for one in outside for seen in one.seen()} & {vm.nic.mac for vm in inside}
@@ -166,5 +167,5 @@ def test_adoption(fault_report: FaultReport) -> None:
         assert leaked == set()
         assert [flow for flow in before if flow not in after] == []
         assert result.duplicated == 0, result.table()
-        print(result.table())
+        assert_all_before(result, joined)
         fault_report.add("br-int and br-ex become ours", result)

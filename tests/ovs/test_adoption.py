@@ -108,6 +108,28 @@ def test_flows_of_another_agent_go_after_ours_are_in(
     assert events == [("ADDED", None), ("DELETED", 0xF2)]
 
 
+def test_another_controller_is_replaced_without_a_gap(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
+    """The last primary controller never goes before ours has come: nothing is removed but what is foreign, and last.
+
+    Ours is made one that Open vSwitch does not count later, beside a connection that stands: that removes nothing.
+    """
+    ovs.vsctl("add-br", "br-tun", "--", "set", "Bridge", "br-tun", "fail_mode=secure", PROTOCOLS)
+    ovs.vsctl("set-controller", "br-tun", "tcp:127.0.0.1:1")
+    ovs.ofctl("add-flow", "br-tun", "cookie=0xf1,priority=1,actions=normal")
+    ovs.ofctl("add-flow", "br-tun", "cookie=0xf2,priority=3,tun_id=9,actions=normal")
+    with watch(ovs, "br-tun") as on_tun:
+        controller = tunbridge()
+        controller.wait_in_sync()
+        ours = str(ovs.row("Bridge", "br-tun")["controller"])
+        wait_until(
+            lambda: ovs.row("Controller", ours)["type"] == "service", 10, lambda: str(ovs.row("Controller", ours))
+        )
+        wait_until(lambda: len(ovs.dump("br-tun")) == 1, 10, lambda: str(ovs.dump("br-tun")))
+        events = [(event.kind, event.cookie if event.cookie < 0x100 else None) for event in on_tun.events()]
+    assert events == [("ADDED", None), ("DELETED", 0xF2)]
+    assert ovs.vsctl("get-controller", "br-tun").split() == [f"tcp:127.0.0.1:{controller.of_port}"]
+
+
 def test_without_a_unix_socket(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
     """Over a network the bridges' own sockets are out of reach: the log says what is lost, and the bridge is served."""
     ovs.vsctl("add-br", "br-ex")

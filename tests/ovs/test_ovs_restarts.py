@@ -211,8 +211,13 @@ def test_flows_that_ovs_ctl_restores_stay(host: Host, saved: Callable[[], None])
     host.ovs.ofctl("add-flow", "br-ex", FOREIGN)
     before = [host.ovs.dump(name) for name in BRIDGES]
     saved()
-    host.ovs.vsctl("set", "Open_vSwitch", ".", "other_config:of-test=1")  # all that was written is applied
     assert [host.ovs.dump(name) for name in BRIDGES] == before
+    waits = "Open vSwitch waits until its flows are restored, and connects to no controller"
+    wait_until(
+        lambda: any(waits in problem for problem in host.tunbridge.quick_status().get("problems", [])),
+        10,
+        lambda: f"{waits}: {host.tunbridge.quick_status()}",
+    )
     with watch(host.ovs, "br-int") as on_int, watch(host.ovs, "br-tun") as on_tun, watch(host.ovs, "br-ex") as on_ex:
         connected = host.tunbridge.log_text().count("bridge br-ex connected")
         host.ovs.vsctl("remove", "Open_vSwitch", ".", "other_config", "flow-restore-wait")
