@@ -256,7 +256,7 @@ class HostController:
     def is_told(self) -> bool:
         """True once both databases are known and the host is registered; before that nothing is touched.
 
-        Not even bridges: Open vSwitch removes the flows of one that gets its first controller, so a host that may not
+        Not even bridges: on br-int and br-tun the flows of others go once they are ours, so a host that may not
         serve, or does not know what to serve yet, would lose what another agent has installed.
         """
         return self._has_vswitch and self._has_topology and self._is_registered
