@@ -42,9 +42,15 @@ def connect(pki: Pki) -> Iterator[Callable[[Handler], Any]]:
             threads.append(threading.Thread(target=serve))
             threads[-1].start()
             name = secured(f"ssl:127.0.0.1:{listening.getsockname()[1]}", pki.right.files())
-            error, stream = Stream.open_block(Stream.open(name), timeout=int(SECONDS * 1000))
+            error, stream = Stream.open(name)
             assert error == 0
             streams.append(stream)
+            began = time.monotonic()
+            block(stream, stream.connect_wait)  # before the first connect(), as ovs.jsonrpc.Session does
+            while (error := stream.connect()) == errno.EAGAIN:
+                block(stream, stream.connect_wait)
+            assert error == 0
+            assert time.monotonic() - began < SECONDS / 2, "it waited for the peer to begin"
             return stream
 
         yield open_stream
@@ -54,11 +60,11 @@ def connect(pki: Pki) -> Iterator[Callable[[Handler], Any]]:
             thread.join()
 
 
-def block(stream: Any) -> None:
+def block(stream: Any, wait: Callable[[Poller], None]) -> None:
     """Wait as the loop of a replica does."""
     poller = Poller()
     stream.run_wait(poller)
-    stream.recv_wait(poller)
+    wait(poller)
     poller.timer_wait(int(SECONDS * 1000))
     poller.block()
 
@@ -69,7 +75,7 @@ def receive(stream: Any, size: int) -> bytes:
         if error != errno.EAGAIN:
             assert error == 0
             return bytes(data)
-        block(stream)
+        block(stream, stream.recv_wait)
 
 
 def test_what_was_taken_from_the_socket_wakes_up_who_waits(connect: Callable[[Handler], Any]) -> None:
@@ -84,7 +90,7 @@ def test_what_was_taken_from_the_socket_wakes_up_who_waits(connect: Callable[[Ha
     try:
         assert len(receive(stream, 4096)) == 4096
         began = time.monotonic()
-        block(stream)
+        block(stream, stream.recv_wait)
         assert time.monotonic() - began < SECONDS / 2
         assert len(receive(stream, 4096)) == 4096
     finally:
@@ -110,10 +116,7 @@ def test_more_than_the_socket_takes_arrives_in_order(connect: Callable[[Handler]
             sent = stream.send(rest)
             if sent == -errno.EAGAIN:
                 full.set()
-                poller = Poller()
-                stream.send_wait(poller)
-                poller.timer_wait(int(SECONDS * 1000))
-                poller.block()
+                block(stream, stream.send_wait)
                 continue
             assert sent > 0
             rest = rest[sent:]

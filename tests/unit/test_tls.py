@@ -144,8 +144,12 @@ def test_one_reads_while_several_write(pki: Pki) -> None:
             for letter in set(data):
                 received[end][letter] = received[end].get(letter, 0) + data.count(letter)
 
-    threads = [threading.Thread(target=read, args=(end,)) for end in ends]
-    threads += [threading.Thread(target=write, args=(end, 65 + number)) for end in ends for number in range(writers)]
+    threads = [threading.Thread(target=read, args=(end,), daemon=True) for end in ends]
+    threads += [
+        threading.Thread(target=write, args=(end, 65 + number), daemon=True)
+        for end in ends
+        for number in range(writers)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
