@@ -78,11 +78,11 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         topology = stack.enter_context(_followed(database, DATABASE, TopologyUnavailable))
         local = stack.enter_context(_followed(vswitch, "Open_vSwitch", VSwitchUnavailable))
         names = assembly.names(config)
-        present = [name for name in names.bridges if name in vswitch.preview(Wanted(None), {}).present]
-        installed = {name: _read(config, name, local.datapaths.get(name)) for name in present}
+        present = vswitch.attempt(Wanted(None)).present.intersection(names.bridges)
+        installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
         memory = load(Path(config.state_path) / FILE)
         rehearsal = Rehearsal(
-            names, assembly.tunnel_options(config), vswitch.preview, local, topology, installed, memory
+            names, assembly.tunnel_options(config), vswitch.attempt, local, topology, installed, memory
         )
         rehearsal.run()
         instance = known_installation_id(config.state_path)
@@ -90,7 +90,7 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         registered = database.preview(host, rehearsal.reports.values(), rehearsal.write_back)
         if instance is None:
             registered = [line.replace(host.instance, _NEW) for line in registered]
-        local_lines = vswitch.preview(rehearsal.wanted, rehearsal.tags).lines
+        local_lines = vswitch.preview(rehearsal.wanted, rehearsal.tags)
         sections = {
             f"Open_vSwitch at {vswitch.connection}": [_SERIAL.sub(rf"\1{_NEW}", line) for line in local_lines],
             f"{DATABASE} at {config.topology_connection}": registered,

@@ -27,7 +27,7 @@ from controller.openflow.wire_messages import PortDesc
 from controller.remembered import Memory
 from controller.tagging import Tagging
 from controller.tunnels import TunnelOptions
-from controller.vswitch import Preview
+from controller.vswitch import Attempt
 from controller.vswitch_rows import VSwitchBatch
 from controller.workers import Inbox
 from topology.errors import TunbridgeError
@@ -83,7 +83,7 @@ class _Flows:
 class Rehearsal:
     """One controller on one host.
 
-    :param preview: what the local OVSDB would become with this set-up and these tags
+    :param attempt: what a set-up of the local OVSDB would come to
     :param vswitch: what is in it, complete
     :param topology: what is in the topology, complete
     :param installed: bridge → what it has; bridges that are not there are left out
@@ -94,7 +94,7 @@ class Rehearsal:
         self,
         names: Names,
         tunnels: TunnelOptions,
-        preview: Callable[[Wanted, Mapping[str, Tagging]], Preview],
+        attempt: Callable[[Wanted], Attempt],
         vswitch: VSwitchBatch,
         topology: TopologyBatch,
         installed: Mapping[str, BridgeState],
@@ -106,7 +106,7 @@ class Rehearsal:
         self.write_back: WriteBack | None = None
         self.new_ports: dict[int, str] = {}
         """The numbers of ports that are not there yet → their names."""
-        self._preview = preview
+        self._attempt = attempt
         self._installed = installed
         self._datapaths = dict(vswitch.datapaths)
         self._devices: dict[str, Device] = {name: one for name, one in vswitch.devices.items() if one is not None}
@@ -143,7 +143,7 @@ class Rehearsal:
     def run(self) -> None:
         """Let the controller decide until nothing follows any more.
 
-        :raises TunbridgeError: as of the preview; or it comes to no end
+        :raises TunbridgeError: as of ``attempt``; or it comes to no end
         """
         for _ in range(_ROUNDS):
             if not self._waiting:
@@ -161,16 +161,16 @@ class Rehearsal:
 
     def _set_up(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        preview = self._preview(wanted, {}).interfaces
-        bridges = {name: interfaces for name, interfaces in preview.items() if name in self._sinks}
+        interfaces = self._attempt(wanted).interfaces
+        bridges = {name: its for name, its in interfaces.items() if name in self._sinks}
         made = bridges.keys() - self._datapaths.keys()
         if made:
             self._datapaths.update((name, _NEW_DATAPATH + number) for number, name in enumerate(sorted(made)))
             self._tell("datapaths", {})
-        for bridge, interfaces in bridges.items():
+        for bridge, its in bridges.items():
             if bridge not in self._sessions:
                 self._connect(bridge)
-            self._show_ports(bridge, interfaces)
+            self._show_ports(bridge, its)
 
     def _connect(self, bridge: str) -> None:
         installed = self._installed.get(bridge)

@@ -23,7 +23,7 @@ from controller.tagging import Tagging
 from controller.vswitch_rows import TABLES, RowTracker, VSwitchBatch
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
-from topology.ovsdb.preview import preview, value_of
+from topology.ovsdb.preview import attempt, preview, value_of
 from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.tls import TlsFiles
 
@@ -31,15 +31,13 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Preview:
-    """What a change would do.
+class Attempt:
+    """What the set-up of bridges would come to.
 
-    :param lines: one for each row; see :func:`topology.ovsdb.preview.preview`
     :param present: names of the bridges that are there now
     :param interfaces: bridge → names of the interfaces that it would have
     """
 
-    lines: list[str]
     present: frozenset[str]
     interfaces: Mapping[str, tuple[str, ...]]
 
@@ -139,24 +137,38 @@ class VSwitch:
         """
         self._replica.transact(lambda edit: self._write_tags(edit, wanted))
 
-    def preview(self, wanted: Wanted, tags: Mapping[str, Tagging]) -> Preview:
+    def attempt(self, wanted: Wanted) -> Attempt:
+        """What :meth:`set_up` would come to; nothing is changed.
+
+        :raises VSwitchError: as of :meth:`set_up`
+        """
+
+        def change(edit: Edit) -> Attempt:
+            present = frozenset(row.name for row in edit.rows("Bridge").values())
+            set_up(edit, self._layout, wanted)
+            return Attempt(
+                present,
+                {
+                    row.name: tuple(one.name for port in value_of(row, "ports") for one in port.interfaces)
+                    for row in edit.rows("Bridge").values()
+                },
+            )
+
+        return attempt(self._replica, change)
+
+    def preview(self, wanted: Wanted, tags: Mapping[str, Tagging]) -> list[str]:
         """What :meth:`set_up` and :meth:`tag` together would change until all is connected; nothing is.
 
+        :returns: one line for each row; see :func:`topology.ovsdb.preview.preview`
         :raises VSwitchError: as of these
         """
-        present: set[str] = set()
-        interfaces: dict[str, tuple[str, ...]] = {}
 
         def change(edit: Edit) -> None:
-            present.update(row.name for row in edit.rows("Bridge").values())
             set_up(edit, self._layout, wanted)
             once_connected(edit, self._layout)
             self._write_tags(edit, tags)
-            for row in edit.rows("Bridge").values():
-                interfaces[row.name] = tuple(one.name for port in value_of(row, "ports") for one in port.interfaces)
 
-        lines = preview(self._replica, TABLES, change)
-        return Preview(lines, frozenset(present), interfaces)
+        return preview(self._replica, TABLES, change)
 
     def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
         rows = edit.rows("Port")

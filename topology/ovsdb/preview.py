@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ovs.db.idl import Row
 
@@ -15,10 +15,30 @@ from topology.ovsdb.replica import Replica
 _NAMES = ("id", "name", "target", "ip_address")
 """Columns that a row is known by; the first that it has."""
 
+T = TypeVar("T")
+
 _Values = Mapping[str, frozenset[str]]
 """Column → its values, or its keys with their values, as text."""
 
 _Rows = Mapping[tuple[str, uuid.UUID], _Values]
+
+
+def attempt(replica: Replica[Any], apply: Callable[[Edit], T]) -> T:
+    """Do what :meth:`Replica.transact` does with this ``apply``, but for the sending.
+
+    :returns: what ``apply`` returned
+    :raises TunbridgeError: as of :meth:`Replica.transact`; what ``apply`` raises is passed on
+    """
+
+    def look(edit: Edit) -> None:
+        raise _TakenBack(apply(edit))
+
+    try:
+        replica.transact(look)
+    except _TakenBack as done:
+        value: T = done.value
+        return value
+    raise AssertionError("an attempt was committed")
 
 
 def preview(replica: Replica[Any], tables: Mapping[str, Collection[str]], apply: Callable[[Edit], object]) -> list[str]:
@@ -27,28 +47,23 @@ def preview(replica: Replica[Any], tables: Mapping[str, Collection[str]], apply:
     :param tables: table → the columns to look at; no columns means all
     :returns: one line for each row that gets values (``+``) or loses values (``-``), e.g. ``+ Port tap1 tag=2``; rows
         that would be left without a reference, which the server then deletes, are among them
-    :raises TunbridgeError: as of :meth:`Replica.transact`; what ``apply`` raises is passed on
+    :raises TunbridgeError: as of :func:`attempt`
     """
 
-    def look(edit: Edit) -> None:
+    def look(edit: Edit) -> list[str]:
         before, names = _snapshot(edit, tables), _row_names(edit, tables)
         apply(edit)
-        after, names = _snapshot(edit, tables), names | _row_names(edit, tables)
-        raise _TakenBack(_difference(before, after, names))
+        return _difference(before, _snapshot(edit, tables), names | _row_names(edit, tables))
 
-    try:
-        replica.transact(look)
-    except _TakenBack as done:
-        return done.lines
-    raise AssertionError("a preview was committed")
+    return attempt(replica, look)
 
 
 class _TakenBack(Exception):
     """Aborts the transaction."""
 
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("a preview")
-        self.lines = lines
+    def __init__(self, value: Any) -> None:
+        super().__init__("an attempt")
+        self.value = value
 
 
 def value_of(row: Any, column: str) -> Any:
