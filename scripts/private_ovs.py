@@ -111,6 +111,15 @@ class PrivateOvs:
             self.stop()
             raise
 
+    def require_running(self) -> None:
+        """Raise when either daemon has ended.
+
+        :raises ProcessError: with its exit status and the end of its log
+        """
+        for daemon in (self._server, self._vswitchd):
+            if daemon is not None:
+                daemon.require_running()
+
     def stop(self) -> None:
         """Stop what runs, the switch before its database, and take away the network devices that it made."""
         if self.datapath is Datapath.NETDEV and self._vswitchd is not None:
