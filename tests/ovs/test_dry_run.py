@@ -160,6 +160,7 @@ def test_on_a_fresh_host(ovs: OvsHost, controller: Callable[..., Tunbridge]) -> 
     """No bridge is there: each gets all of its flows, and its rows; and nothing was made, not even a directory."""
     fresh = controller()
     dry_run(fresh)
+    assert ovs.vsctl("list-br") == ""
     assert not fresh.run_path.exists() and not (fresh.directory / "state").exists()
     rehearsed = assert_it_is_what_a_start_does(fresh, ovs)
     assert rehearsed["bridge br-tun"] == ["+ cookie=0x7b1d020000000000, priority=1 actions=drop"]
