@@ -75,6 +75,14 @@ def test_changed_streams(stages: tuple[bytes, bytes, bytes]) -> None:
     assert Replay(stages).run().failures == []
 
 
+@pytest.mark.long
+@settings(EXAMPLES, max_examples=5000)
+@given(streams())
+def test_changed_streams_at_length(stages: tuple[bytes, bytes, bytes]) -> None:
+    """The same for some minutes."""
+    assert Replay(stages).run().failures == []
+
+
 READY = HELLO + features_reply(1) + desc_reply("serial number", 4)
 FLOODS = {
     "echo requests": message_bytes(2, bytes(100)),

@@ -80,6 +80,19 @@ def test_a_bridge_whose_serial_number_is_taken_away_gets_another(host: PeerHost)
     host.serves()
 
 
+def test_a_bridge_that_connects_before_it_has_a_serial_number(host: PeerHost) -> None:
+    """A controller that is started on bridges without one gives it to them, and lets the connections in that wait."""
+    host.controller.stop()
+    for bridge in ("br-int", "br-tun"):
+        host.ovs.vsctl("remove", "bridge", bridge, "other_config", "dp-sn")
+    logged = len(host.controller.log_text())
+    host.controller.start()
+    host.controller.wait_ready(TIMEOUT)
+    host.controller.wait_in_sync(TIMEOUT)
+    assert " ended: " not in host.controller.log_text()[logged:]
+    host.serves()
+
+
 def test_the_serial_number_is_in_no_log(host: PeerHost) -> None:
     """What the secret is stays between the databases and the bridge."""
     assert "tunbridge-" not in host.controller.log_text().replace("tunbridge-0000", "")

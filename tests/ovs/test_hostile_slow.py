@@ -57,6 +57,14 @@ def test_a_half_open_connection_gives_way_at_once(host: PeerHost) -> None:
             assert not new.closed
 
 
+def test_a_bridge_that_never_tells_its_ports(host: PeerHost) -> None:
+    """It answers all else, and is let go after the time of a request."""
+    with Switch(host.controller.of_port, host.serial(BRIDGE), ports=None) as silent:
+        wait_until(lambda: silent.closed, TIMEOUT, host.controller.log_tail)
+        host.wait_log(f"no list of ports within {REQUEST_TIMEOUT} s ([ovs] of_request_timeout)")
+    host.serves()
+
+
 def stopped(host: PeerHost, seconds: float) -> None:
     """Stop the real ovs-vswitchd, and plug devices meanwhile."""
     host.serves()

@@ -40,7 +40,7 @@ class Switch:
     """Connects to a controller and answers it, in a thread of its own; as a context manager it is closed at the end.
 
     :param serial: what it says that its serial number is
-    :param ports: ofp_port of each of its ports
+    :param ports: ofp_port of each of its ports; None: it never tells them
     :param flows: ofp_flow_stats of each of its flows
     :param commits: False: it hangs when it has taken a whole bundle, and is asked to commit it
     """
@@ -49,14 +49,14 @@ class Switch:
         self,
         of_port: int,
         serial: str,
-        ports: Iterable[bytes] = (),
+        ports: Iterable[bytes] | None = (),
         flows: Iterable[bytes] = (),
         *,
         commits: bool = True,
     ) -> None:
         self._commits = commits
         self._serial = serial
-        self._ports, self._flows = list(ports), list(flows)
+        self._ports, self._flows = None if ports is None else list(ports), list(flows)
         self._socket = socket.create_connection(("127.0.0.1", of_port), timeout=20)
         self._socket.settimeout(None)
         self.name = "{}:{}".format(*self._socket.getsockname())
@@ -152,8 +152,10 @@ class Switch:
             self.send(message_bytes(ERROR, struct.pack("!HH", 1, 2), xid))  # OFPBRC_BAD_MULTIPART
 
 
-def _parts(entries: list[bytes]) -> Iterable[tuple[bool, bytes]]:
-    """Bodies of replies of at most 64 KiB, each with whether another one follows."""
+def _parts(entries: list[bytes] | None) -> Iterable[tuple[bool, bytes]]:
+    """Bodies of replies of at most 64 KiB, each with whether another one follows; none for None."""
+    if entries is None:
+        return
     parts, size = [[]], 0  # type: list[list[bytes]], int
     for entry in entries:
         if size + len(entry) > 60_000:
