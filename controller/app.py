@@ -23,9 +23,9 @@ from controller.host_controller import HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
 from controller.memory_file import FILE, MemoryFile, load
+from controller.openflow.listener import Timeouts
 from controller.openflow.sender import Sender
 from controller.openflow.server import Server
-from controller.openflow.session import Timeouts
 from controller.registration import Registration
 from controller.tagging import Tagging
 from controller.teaching import Teacher

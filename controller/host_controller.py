@@ -116,7 +116,7 @@ class HostController:
                 self._handle(event)
             self._settle()
 
-    # -- controller.openflow.session.Listener: called in the sessions' threads -----------------------------------------
+    # -- controller.openflow.listener.Listener: called in the sessions' threads ----------------------------------------
 
     def identified(self, session: Session) -> None:
         self._inbox.post(("identified", session), Identified(session))

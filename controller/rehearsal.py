@@ -21,8 +21,9 @@ from controller.host_controller import HostController
 from controller.joints import roles
 from controller.names import Names
 from controller.openflow.bridge_reader import BridgeState
+from controller.openflow.listener import Listener, Timeouts
 from controller.openflow.sender import Synced
-from controller.openflow.session import Listener, Session, Timeouts
+from controller.openflow.session import Session
 from controller.openflow.wire_messages import PortDesc
 from controller.remembered import Memory
 from controller.tagging import Tagging

@@ -16,7 +16,8 @@ from os_ken.lib import hub
 
 from controller.openflow.endpoint import Arrival, Endpoint
 from controller.openflow.limits import GRACE, MAX_STRANGERS, RECEIVE_BUFFER, STRANGERS_LOG
-from controller.openflow.session import Listener, Session, Timeouts
+from controller.openflow.listener import Listener, Timeouts
+from controller.openflow.session import Session
 from topology.errors import ConfigError
 
 LOG = logging.getLogger(__name__)

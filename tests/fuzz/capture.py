@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from controller.openflow.session import Session, Timeouts
+from controller.openflow.listener import Timeouts
+from controller.openflow.session import Session
 from controller.openflow.wire_constants import FlowModCommand
 from controller.openflow.wire_flows import flow_mod
 from controller.openflow.wire_messages import PortDesc

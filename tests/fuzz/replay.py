@@ -10,7 +10,8 @@ from functools import partial
 
 from apps.flow import Field, Flow, Match, Normal, Term
 from controller.openflow.framing import MAX_MESSAGE_LENGTH
-from controller.openflow.session import Session, Timeouts
+from controller.openflow.listener import Timeouts
+from controller.openflow.session import Session
 from controller.openflow.wire_constants import FlowModCommand
 from controller.openflow.wire_flows import flow_mod
 from controller.openflow.wire_foreign import describe_foreign
@@ -49,7 +50,7 @@ class Replay:
         self._session = Session(ours, "peer", Timeouts(WATCHDOG, WATCHDOG), self)
         self._threads = [threading.Thread(target=self._guard, args=(self._session.run,), daemon=True)]
 
-    # -- controller.openflow.session.Listener
+    # -- controller.openflow.listener.Listener
 
     def identified(self, session: Session) -> None:
         session.accept("br0")

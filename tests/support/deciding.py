@@ -15,8 +15,9 @@ from controller.events import Identified, PortSeen, PortsListed, Question, Regis
 from controller.host_controller import HostController
 from controller.moves import Lesson
 from controller.names import Names
+from controller.openflow.listener import Timeouts
 from controller.openflow.sender import Synced
-from controller.openflow.session import Session, Timeouts
+from controller.openflow.session import Session
 from controller.openflow.wire_messages import PortDesc
 from controller.remembered import Memory
 from controller.tagging import Tagging, wired

@@ -191,7 +191,7 @@ def main(path: str, settings: Settings) -> None:
     from os_ken.lib import hub
 
     from controller import logs
-    from controller.openflow import refusals, session
+    from controller.openflow import listener, refusals, session
     from controller.openflow.endpoint import TcpEndpoint
     from controller.openflow.sender import Sender, Synced
     from controller.openflow.server import Server
@@ -251,7 +251,7 @@ def main(path: str, settings: Settings) -> None:
         )
 
     endpoint = TcpEndpoint("127.0.0.1", 0)
-    server = Server([endpoint], session.Timeouts(5.0, settings.request), Listener())
+    server = Server([endpoint], listener.Timeouts(5.0, settings.request), Listener())
     server.listen()
     port = endpoint.port
     hub.spawn(server.serve, endpoint)

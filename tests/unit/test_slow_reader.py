@@ -18,7 +18,8 @@ if os.environ["OSKEN_HUB_TYPE"] == "eventlet":
     eventlet.monkey_patch()
 import socket
 from os_ken.lib import hub
-from controller.openflow.session import Session, Timeouts
+from controller.openflow.listener import Timeouts
+from controller.openflow.session import Session
 from topology.errors import OpenFlowError
 
 ours, theirs = socket.socketpair()
