@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from os_ken.lib import hub
 
 from controller.openflow.endpoint import TcpEndpoint
 from controller.openflow.handshake import Handshake
@@ -21,6 +22,7 @@ from tests.support.tunbridge import free_tcp_port
 from tests.support.waiting import wait_until
 
 
+@pytest.mark.skipif(hub.HUB_TYPE != "native", reason="the server here runs in a native thread")
 def test_nobody_goes_before_he_had_his_time() -> None:
     """In a storm the oldest makes room, and each had the time that a bridge needs to show who it is."""
     port = free_tcp_port()
