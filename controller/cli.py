@@ -130,11 +130,12 @@ _dry_run = click.option(
 def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
     """Serve this host, in the foreground.
 
-    The host controller and the embedded topology database, unless [topology] connection or --topology names another.
+    The host controller, the Network API, and the embedded topology database unless [topology] connection or --topology
+    names another.
     SIGTERM or Ctrl-C ends it; flows stay.
     """
     config = _load(ctx, config_files, topology)
-    return _run_controller(config, embedded=config.topology.connection is None, dry_run=dry_run)
+    return _run_controller(config, embedded=config.topology.connection is None, with_api=True, dry_run=dry_run)
 
 
 @cli.command(epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
@@ -153,14 +154,29 @@ def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str 
             "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
             "which has a topology database of its own"
         )
-    return _run_controller(config, embedded=False, dry_run=dry_run)
+    return _run_controller(config, embedded=False, with_api=False, dry_run=dry_run)
 
 
-def _run_controller(config: Config, *, embedded: bool, dry_run: bool) -> int:
+@cli.command(epilog="tunbridge api --topology tcp:192.0.2.10:6642")
+@_config_file
+@_topology
+@click.pass_context
+def api(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Serve the Network API v2.0 alone, in the foreground.
+
+    It keeps nothing of its own: run as many as wanted. SIGTERM or Ctrl-C ends it.
+    """
+    config = _load(ctx, config_files, topology)
+    from controller import main
+
+    return main.api(config)
+
+
+def _run_controller(config: Config, *, embedded: bool, with_api: bool, dry_run: bool) -> int:
     from controller import main
 
     if not dry_run:
-        return main.run(config, embedded=embedded)
+        return main.run(config, embedded=embedded, with_api=with_api)
     lines = main.dry_run(config, embedded=embedded)
     click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return EXIT_OUT_OF_SYNC if lines else 0

@@ -7,6 +7,7 @@ global ``CONF``, and no option changes after :func:`load`.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,16 @@ class TopologyConfig(TlsConfig):
 
 
 @dataclass(frozen=True)
+class ApiConfig:
+    """Group ``[api]``: the Network API over HTTP."""
+
+    enabled: bool
+    listen_address: str
+    listen_port: int
+    insecure_remote: bool
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """Group ``[network]``: what is allocated to networks and ports that leave it open."""
 
@@ -102,6 +113,7 @@ class Config:
     ovs: OvsConfig
     agent: AgentConfig
     topology: TopologyConfig
+    api: ApiConfig
     network: NetworkConfig
 
     @property
@@ -183,6 +195,13 @@ _TOPOLOGY = (
     *tls_options(peer_name=None),
 )
 
+_API = (
+    _option("enabled", "true", kinds.boolean, "boolean", "`tunbridge run` serves the Network API too."),
+    _option("listen_address", "127.0.0.1", kinds.ip_address, "IP address", "Where the Network API answers."),
+    _option("listen_port", "9696", kinds.port_number, "port number", "TCP port of the Network API."),
+    _option("insecure_remote", "false", kinds.boolean, "boolean", "Listen where others can change everything."),
+)
+
 _NETWORK = (
     _option(
         "tenant_network_type",
@@ -199,7 +218,14 @@ _NETWORK = (
 
 def list_opts() -> list[tuple[str, tuple[cfg.Opt, ...]]]:
     """All options by group, in the form that oslo.config's generator takes."""
-    return [("DEFAULT", _DEFAULT), ("ovs", _OVS), ("agent", _AGENT), ("topology", _TOPOLOGY), ("network", _NETWORK)]
+    return [
+        ("DEFAULT", _DEFAULT),
+        ("ovs", _OVS),
+        ("agent", _AGENT),
+        ("topology", _TOPOLOGY),
+        ("api", _API),
+        ("network", _NETWORK),
+    ]
 
 
 def default_files() -> tuple[str, ...]:
@@ -231,11 +257,13 @@ def load(files: Sequence[str], topology_override: str | None = None) -> Config:
         ovs=OvsConfig(**values["ovs"]),
         agent=AgentConfig(**values["agent"]),
         topology=TopologyConfig(**values["topology"]),
+        api=ApiConfig(**values["api"]),
         network=NetworkConfig(**values["network"]),
     )
     _check_names(config, reader)
     _check_tls(config, reader)
     _check_allocation(config, reader)
+    _check_api(config.api, reader)
     if config.agent.agent_down_time < 2 * config.agent.report_interval:
         reader.refuse(
             "agent",
@@ -321,6 +349,18 @@ def _check_tls(config: Config, reader: _Reader) -> None:
         reader.refuse("ovs", *problem)
     if problem := topology.incomplete(uses):
         reader.refuse("topology", *problem)
+
+
+def _check_api(api: ApiConfig, reader: _Reader) -> None:
+    """Whoever reaches the API may change everything: that must be wanted."""
+    if not api.insecure_remote and not ipaddress.ip_address(api.listen_address).is_loopback:
+        reader.refuse(
+            "api",
+            "listen_address",
+            api.listen_address,
+            "expected an address of this machine alone, such as 127.0.0.1, since the API asks nobody who they are; "
+            "insecure_remote = true allows others",
+        )
 
 
 def _check_allocation(config: Config, reader: _Reader) -> None:

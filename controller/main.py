@@ -13,6 +13,7 @@ from controller.config import Config
 from topology.errors import TunbridgeError
 
 if TYPE_CHECKING:
+    from controller.workers import Workers
     from topology.ovsdb.server import EmbeddedServer
 
 LOG = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ def _embedded_server(config: Config) -> EmbeddedServer:
     return EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
 
 
-def run(config: Config, *, embedded: bool) -> int:
+def run(config: Config, *, embedded: bool, with_api: bool) -> int:
     """Serve this host until SIGTERM or SIGINT.
 
     :param embedded: run the topology database too
+    :param with_api: and the Network API, unless the configuration says no
     :returns: exit status: :data:`EXIT_OK` after a signal, :data:`EXIT_REFUSED` when another installation has this
         host's name or address, :data:`EXIT_DIED` when a part of it died
     :raises TunbridgeError: it could not be started
@@ -54,12 +56,45 @@ def run(config: Config, *, embedded: bool) -> int:
 
     logs.configure(config.debug, config.log_file)
     try:
-        return _serve(config, embedded=embedded)
+        return _serve(config, embedded=embedded, with_api=with_api)
     except (TunbridgeError, OSError):
         raise
     except Exception:
         LOG.exception("the controller died")
         return EXIT_DIED
+
+
+def api(config: Config) -> int:
+    """Serve the Network API alone, until SIGTERM or SIGINT.
+
+    :returns: exit status, as of :func:`run`
+    :raises TunbridgeError: it could not be started
+    """
+    _choose_hub()
+    from controller import logs
+    from controller.api.service import ApiService
+    from controller.workers import Workers
+
+    logs.configure(config.debug, config.log_file)
+    workers = Workers()
+    _stop_on_signals(workers)
+    service = ApiService(config, workers)
+    service.listen()
+    try:
+        service.start()
+        alive = workers.wait()
+    finally:
+        workers.stop()
+        service.stop()
+    return EXIT_OK if alive else EXIT_DIED
+
+
+def _stop_on_signals(workers: Workers) -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        workers.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
 
 
 def dry_run(config: Config, *, embedded: bool) -> list[str]:
@@ -74,9 +109,10 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
     return dry_run.dry_run(config, embedded=embedded)
 
 
-def _serve(config: Config, *, embedded: bool) -> int:
+def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
     from os_ken.base.app_manager import AppManager
 
+    from controller.api.service import ApiService
     from controller.app import Tunbridge
     from controller.endpoints import targets
     from controller.supervision import READY, STOPPING, Notifier, Supervision
@@ -86,11 +122,7 @@ def _serve(config: Config, *, embedded: bool) -> int:
     notifier = Notifier.from_environment()
     workers = Workers()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        workers.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    _stop_on_signals(workers)
     manager = AppManager.get_instance()
     app = manager.instantiate(
         Tunbridge,
@@ -99,11 +131,16 @@ def _serve(config: Config, *, embedded: bool) -> int:
         workers=workers,
     )
     server = _embedded_server(config) if embedded else None
+    api = ApiService(config, workers) if config.api.enabled and with_api else None
     try:
         app.claim()
+        if api is not None:
+            api.listen()
         if server is not None:  # after the claim, since it may be another controller's; before anything asks for it
             server.start()
         app.start()
+        if api is not None:
+            api.start()
         target, *_ = targets(config.ovs, config.ovs.integration_bridge)
         LOG.info("serving host %s: OpenFlow at %s, topology %s", config.host, target, config.topology_connection)
         notifier.send(READY)
@@ -113,6 +150,8 @@ def _serve(config: Config, *, embedded: bool) -> int:
     finally:
         notifier.send(STOPPING)
         workers.stop()
+        if api is not None:
+            api.stop()
         manager.uninstantiate(app.name)
         if server is not None:
             server.stop()

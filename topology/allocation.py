@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import netaddr
@@ -87,6 +87,10 @@ class SegmentPool:
         """Mark a segment as used."""
         self._used[_scope(key.network_type, key.physical_network)].add(key.segmentation_id)
 
+    def free(self, key: SegmentKey) -> bool:
+        """True while no network has the segment."""
+        return key.segmentation_id not in self._used[_scope(key.network_type, key.physical_network)]
+
     def allocate(self, network_type: NetworkType, physical_network: str | None = None) -> SegmentKey:
         """Take a free id for a tunnel or VLAN network.
 
@@ -125,7 +129,7 @@ class SegmentPool:
                     yield candidate
 
 
-def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], taken: Collection[str]) -> str:
+def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], taken: Container[str]) -> str:
     """Make a MAC address that no port has.
 
     :param random_bits: returns an integer of so many random bits

@@ -20,7 +20,7 @@ def test_a_damaged_topology_database_ends_a_start_before_it_touches_the_switch(
     config_file = tmp_path / "tunbridge.conf"
     config_file.write_text(
         f"[DEFAULT]\nstate_path = {tmp_path}\nrun_path = {tmp_path}\n"
-        f"[ovs]\novsdb_connection = {ovs.db}\nof_listen_port = {free_tcp_port()}\n"
+        f"[ovs]\novsdb_connection = {ovs.db}\nof_listen_port = {free_tcp_port()}\n[api]\nenabled = false\n"
     )
     ended = subprocess.run(
         [sys.executable, "-m", "controller.cli", "run", "--config-file", str(config_file)],

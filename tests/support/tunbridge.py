@@ -89,7 +89,7 @@ class Tunbridge:
         ovs = {"ovsdb_connection": self.ovs.db, "of_listen_port": self.of_port}
         if self.ovs.datapath is Datapath.NETDEV:
             ovs["datapath_type"] = "netdev"
-        config.read_dict({"DEFAULT": defaults, "ovs": ovs})
+        config.read_dict({"DEFAULT": defaults, "ovs": ovs, "api": {"enabled": "false"}})
         config.read_dict(options)
         with self.config_file.open("w") as file:
             config.write(file)

@@ -6,6 +6,7 @@ from typing import Any
 
 from topology.model import Network, Port, PortStatus, Subnet
 from topology.ovsdb.assembler import Assembler
+from topology.ovsdb.columns import network_columns, port_columns, segment_columns, subnet_columns
 from topology.ovsdb.edit import Edit
 from topology.planning import NameGuard, Plan
 from topology.planning.targets import segment_of
@@ -45,11 +46,7 @@ class PlanWriter:
             self._write_guard(guard)
 
     def _write_network(self, network: Network) -> None:
-        columns: dict[str, Any] = {
-            "name": network.name,
-            "network_type": network.network_type.value,
-            "admin_state_up": network.admin_state_up,
-        }
+        columns = network_columns(network)
         row = self._networks.get(network.id)
         segments = self._write_segment(row, network)
         subnets = [self._write_subnet(subnet) for subnet in network.subnets]
@@ -63,11 +60,7 @@ class PlanWriter:
         key = segment_of(network)
         if key is None:
             return []
-        columns = {
-            "network_type": key.network_type.value,
-            "physical_network": key.physical_network,
-            "segmentation_id": key.segmentation_id,
-        }
+        columns = segment_columns(key)
         current = row.segments if row is not None else []
         if not current:
             return [self._edit.insert("Segment", **columns)]
@@ -75,11 +68,7 @@ class PlanWriter:
         return list(current)
 
     def _write_subnet(self, subnet: Subnet) -> Any:
-        columns: dict[str, Any] = {
-            "name": subnet.name,
-            "cidr": subnet.cidr,
-            "gateway_ip": [subnet.gateway_ip] if subnet.gateway_ip else [],
-        }
+        columns = subnet_columns(subnet)
         row = self._subnets.get(subnet.id)
         if row is None:
             row = self._edit.insert("Subnet", id=subnet.id, **columns)
@@ -92,16 +81,7 @@ class PlanWriter:
         network = self._networks[port.network_id]
         row_uuid = self._assembler.row_of("Port", port.id)
         row = None if row_uuid is None else self._edit.rows("Port")[row_uuid]
-        columns: dict[str, Any] = {
-            "name": port.name,
-            "network": network,
-            "mac_address": port.mac_address,
-            "fixed_ips": self._allocations(row, port),
-            "device_id": port.device_id,
-            "device_owner": port.device_owner,
-            "admin_state_up": port.admin_state_up,
-            "requested_host": [port.requested_host] if port.requested_host else [],
-        }
+        columns = {**port_columns(port), "network": network, "fixed_ips": self._allocations(row, port)}
         if row is None:
             self._edit.insert("Port", id=port.id, **columns, status=PortStatus.DOWN.value)
         else:

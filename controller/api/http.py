@@ -1,0 +1,261 @@
+"""An HTTP/1.1 server for one WSGI application (PEP 3333), on whichever hub the process runs.
+
+The standard library parses requests; here are the bounds that it lacks: of connections, bodies and time. A request
+whose length is not said beforehand is refused, so nothing is ever read that was not bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http.server import BaseHTTPRequestHandler
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from os_ken.lib import hub
+
+from controller.logs import printable
+from topology.errors import ConfigError
+
+LOG = logging.getLogger(__name__)
+ACCESS_LOG = logging.getLogger("controller.api.access")
+
+MAX_BODY = 2**20
+"""Bytes of a request's body; some 3,000 ports."""
+
+MAX_CONNECTIONS = 200
+"""Connections served at once; more wait in the backlog."""
+
+IDLE = 75.0
+"""Seconds that a connection may be silent, between requests and within one."""
+
+_BACKLOG = 256
+_ACCEPT_STEP = 0.5  # seconds; os-ken's hubs leave a thread in accept() for ever otherwise
+
+_HeaderList = list[tuple[str, str]]
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Server:
+    """One listening address.
+
+    :param application: is called for each request, in a thread of the hub
+    """
+
+    def __init__(self, application: Application, address: str, port: int) -> None:
+        self.application = application
+        self.address, self.port = address, port
+        self._socket: socket.socket | None = None
+        self._connections: set[socket.socket] = set()
+        self.stopping = False
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
+
+    def listen(self) -> None:
+        """Take the address.
+
+        :raises ConfigError: it cannot be had
+        """
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        listening = socket.socket(family)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self.address, self.port))
+            listening.listen(_BACKLOG)
+        except OSError as error:
+            listening.close()
+            raise ConfigError(
+                f"[api] listen_address, listen_port: cannot listen at {self.url}: {error.strerror or error}"
+            ) from None
+        listening.settimeout(_ACCEPT_STEP)
+        self._socket = listening
+
+    def serve(self) -> None:
+        """Take connections until :meth:`stop`."""
+        listening = self._socket
+        assert listening is not None, "listen() first"
+        while not self.stopping:
+            if len(self._connections) >= MAX_CONNECTIONS:
+                hub.sleep(0.01)
+                continue
+            try:
+                connection, peer = listening.accept()
+            except TimeoutError:
+                continue
+            except OSError as error:
+                if not self.stopping:
+                    LOG.error("cannot take API connections: %s", error.strerror or error)
+                    hub.sleep(_ACCEPT_STEP)
+                continue
+            self._connections.add(connection)
+            hub.spawn(self._run, connection, peer)
+            hub.sleep(0)
+        listening.close()
+
+    def stop(self) -> None:
+        """Take no more connections, and end those that are there."""
+        self.stopping = True
+        for connection in list(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RD)  # an answer under way is still sent
+            except OSError:
+                continue
+
+    def _run(self, connection: socket.socket, peer: Any) -> None:
+        try:
+            connection.settimeout(IDLE)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _Handler(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
+        except OSError:
+            pass  # the peer has gone, or was silent for too long
+        except Exception:
+            LOG.exception("an API connection failed")
+        finally:
+            self._connections.discard(connection)
+            connection.close()
+
+
+class _Unreadable(Exception):
+    """A request whose body is not read."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body of an answer in one write
+    server: Server  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        """``do_METHOD`` for all methods: which there are is the application's concern."""
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
+
+    def _answer(self) -> None:
+        started = time.monotonic()
+        try:
+            length = self._body_length()
+        except _Unreadable as error:
+            self.send_error(error.code, explain=str(error))
+            return
+        raw = self.rfile.read(length) if length else b""
+        if len(raw) < length:
+            self.close_connection = True
+            return
+        head: list[Any] = []
+
+        def start_response(
+            status: str,
+            headers: _HeaderList,
+            exc_info: tuple[type[BaseException], BaseException, TracebackType] | None = None,
+        ) -> None:
+            head[:] = [status, headers]
+
+        parts = self.server.application(self._environ(raw), start_response)
+        body = b"".join(parts)
+        if callable(close := getattr(parts, "close", None)):
+            close()
+        status, headers = head
+        code, _, reason = status.partition(" ")
+        self.send_response_only(int(code), reason)
+        for name, value in headers:
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        if int(code) not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
+        self.send_header("Date", self.date_time_string())
+        if self.server.stopping:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+        self._log(int(code), len(body), time.monotonic() - started, dict(headers))
+
+    def _body_length(self) -> int:
+        """Bytes of the body.
+
+        :raises _Unreadable: it is too large, or how large it is cannot be told
+        """
+        if "transfer-encoding" in self.headers:
+            raise _Unreadable(411, "Give Content-Length")
+        lengths = set(self.headers.get_all("content-length") or ["0"])
+        text = lengths.pop()
+        if lengths or not text.isascii() or not text.isdigit() or len(text) > 18:
+            raise _Unreadable(400, "Content-Length is wrong")
+        if int(text) > MAX_BODY:
+            raise _Unreadable(413, f"A body has at most {MAX_BODY} bytes")
+        return int(text)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """An error in the form of the API; see :meth:`http.server.BaseHTTPRequestHandler.send_error`."""
+        from controller.api.errors import body
+
+        self.close_connection = True  # what follows is not read
+        text = body("HTTPBadRequest", explain or message or "The request cannot be read").encode()
+        self.send_response_only(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(text)
+        self.wfile.flush()
+        self._log(code, len(text), 0.0, {})
+
+    def _environ(self, body: bytes) -> dict[str, Any]:
+        path, _, query = self.path.partition("?")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": str(len(body)),
+            "SERVER_NAME": self.server.address,
+            "SERVER_PORT": str(self.server.port),
+            "SERVER_PROTOCOL": self.request_version,
+            "REMOTE_ADDR": self.client_address[0],
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        if "content-type" in self.headers:
+            environ["CONTENT_TYPE"] = self.headers["content-type"]
+        for name, value in self.headers.items():
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            if "_" not in name and key not in ("HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"):
+                environ[key] = f"{environ[key]},{value}" if key in environ else value
+        return environ
+
+    def _log(self, code: int, size: int, seconds: float, headers: Mapping[str, str]) -> None:
+        line = printable(getattr(self, "requestline", ""))
+        known = {name.lower(): value for name, value in headers.items()}
+        ACCESS_LOG.info(
+            '%s "%s" %d %d %.1f ms %s',
+            self.client_address[0],
+            line,
+            code,
+            size,
+            seconds * 1000,
+            known.get("x-openstack-request-id", "-"),
+        )
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """What the standard library has to say is in the access log already."""

@@ -1,0 +1,47 @@
+"""The API of one process: its view of the topology, its address, and its thread."""
+
+from __future__ import annotations
+
+import logging
+
+from controller.api.application import make_application
+from controller.api.http import Server
+from controller.config import Config
+from controller.workers import Workers
+from topology.ovsdb.resources import ResourceDatabase
+
+LOG = logging.getLogger(__name__)
+
+
+class ApiService:
+    """Serves the Network API as group ``[api]`` of the configuration says.
+
+    :raises ConfigError: certificates of the topology database cannot be used
+    """
+
+    def __init__(self, config: Config, workers: Workers) -> None:
+        self._workers = workers
+        self._database = ResourceDatabase(config.topology_connection, config.allocation_policy(), config.topology.tls)
+        self._started = False
+        api = config.api
+        self._server = Server(make_application(self._database), api.listen_address, api.listen_port)
+
+    def listen(self) -> None:
+        """Take the address; nobody is answered yet.
+
+        :raises ConfigError: it cannot be had
+        """
+        self._server.listen()
+
+    def start(self) -> None:
+        """Answer requests, after :meth:`listen`; returns at once."""
+        self._database.start()
+        self._started = True
+        self._workers.spawn("api", self._server.serve)
+        LOG.info("the Network API answers at %s", self._server.url)
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._server.stop()
+        if self._started:
+            self._database.stop()

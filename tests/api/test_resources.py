@@ -1,0 +1,192 @@
+"""Networks, subnets and ports through their lives, as a client of the Network API sees them."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.support.api import ApiProcess, Client
+
+Made = dict[str, Any]
+
+
+@pytest.fixture
+def network(api: ApiProcess) -> Made:
+    """A network of its own for each test."""
+    return api.create("network", name="n")
+
+
+@pytest.fixture
+def subnet(api: ApiProcess, network: Made) -> Made:
+    return api.create("subnet", network_id=network["id"], cidr="10.0.0.0/29", ip_version=4)
+
+
+def ips(port: Made) -> list[str]:
+    return [fixed_ip["ip_address"] for fixed_ip in port["fixed_ips"]]
+
+
+def test_a_network_has_neutrons_defaults(api: ApiProcess, network: Made) -> None:
+    """What is left out is as in the API reference, and what is answered is what is listed and shown."""
+    times = network.pop("created_at"), network.pop("updated_at")
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times)
+    number, network_id = network.pop("provider:segmentation_id"), network.pop("id")
+    assert number >= 1 and uuid.UUID(network_id)
+    assert network == {
+        "name": "n", "description": "", "project_id": "", "tenant_id": "", "admin_state_up": True, "status": "ACTIVE",
+        "subnets": [], "shared": False, "router:external": False, "mtu": 1454, "port_security_enabled": True,
+        "provider:network_type": "gre", "provider:physical_network": None, "tags": [], "revision_number": 1,
+    }  # fmt: skip
+    shown = api.get(f"/networks/{network_id}")["network"]
+    assert shown.items() >= network.items()
+    assert shown in api.get("/networks")["networks"]
+
+
+def test_a_network_is_changed_and_deleted_with_its_subnets(api: ApiProcess, network: Made, subnet: Made) -> None:
+    path = f"/networks/{network['id']}"
+    changed = api.update("network", network["id"], name="other", admin_state_up=False, description="d", mtu=1400)
+    assert changed["revision_number"] == network["revision_number"] + 1
+    assert (changed["name"], changed["admin_state_up"], changed["description"]) == ("other", False, "d")
+    assert changed["subnets"] == [subnet["id"]]
+    assert api.get(path)["network"] == changed
+    api.delete("network", network["id"])
+    api.get(path, 404)
+    api.get(f"/subnets/{subnet['id']}", 404)
+
+
+def test_a_subnet_has_neutrons_defaults(subnet: Made) -> None:
+    wanted = {
+        "gateway_ip": "10.0.0.1", "allocation_pools": [{"start": "10.0.0.2", "end": "10.0.0.6"}], "enable_dhcp": True,
+        "dns_nameservers": [], "host_routes": [], "ipv6_ra_mode": None, "ipv6_address_mode": None, "ip_version": 4,
+        "subnetpool_id": None, "cidr": "10.0.0.0/29",
+    }  # fmt: skip
+    assert subnet.items() >= wanted.items()
+
+
+def test_a_subnet_is_changed(api: ApiProcess, subnet: Made) -> None:
+    values = {
+        "dns_nameservers": ["192.0.2.9", "192.0.2.1"],
+        "host_routes": [{"destination": "192.0.2.0/24", "nexthop": "10.0.0.3"}],
+        "enable_dhcp": False,
+        "allocation_pools": [{"start": "10.0.0.4", "end": "10.0.0.5"}],
+        "gateway_ip": None,
+    }
+    assert api.update("subnet", subnet["id"], **values).items() >= values.items()
+    assert api.get(f"/subnets/{subnet['id']}")["subnet"].items() >= values.items()
+    api.delete("subnet", subnet["id"])
+    assert api.get(f"/networks/{subnet['network_id']}")["network"]["subnets"] == []
+
+
+def test_a_port_has_neutrons_defaults(network: Made, subnet: Made, api: ApiProcess) -> None:
+    port = api.create("port", network_id=network["id"])
+    wanted = {
+        "name": "", "admin_state_up": True, "status": "DOWN", "device_id": "", "device_owner": "",
+        "fixed_ips": [{"subnet_id": subnet["id"], "ip_address": "10.0.0.2"}], "allowed_address_pairs": [],
+        "port_security_enabled": True, "binding:host_id": "", "binding:vnic_type": "normal", "binding:profile": {},
+        "binding:vif_type": "unbound", "binding:vif_details": {},
+    }  # fmt: skip
+    assert port.items() >= wanted.items()
+    assert port["mac_address"].startswith("fa:16:3e:")
+
+
+def test_a_port_is_changed(api: ApiProcess, network: Made, subnet: Made) -> None:
+    """Addresses that are given up are free again."""
+    port = api.create("port", network_id=network["id"])
+    values = {
+        "name": "p", "device_id": "d", "device_owner": "compute:nova", "admin_state_up": False,
+        "mac_address": "fa:16:3e:00:00:01", "binding:host_id": "h1", "binding:profile": {"a": [1]},
+        "allowed_address_pairs": [{"ip_address": "10.0.0.0/30"}], "fixed_ips": [{"ip_address": "10.0.0.6"}],
+    }  # fmt: skip
+    changed = api.update("port", port["id"], **values)
+    assert ips(changed) == ["10.0.0.6"]
+    del values["fixed_ips"]
+    assert changed.items() >= values.items()
+    assert (changed["binding:vif_type"], api.get(f"/ports/{port['id']}")["port"]) == ("ovs", changed)
+    assert ips(api.create("port", network_id=network["id"])) == ["10.0.0.2"]
+    api.delete("port", port["id"])
+    api.get(f"/ports/{port['id']}", 404)
+
+
+def test_addresses_are_first_free_and_end(api: ApiProcess, network: Made, subnet: Made) -> None:
+    """The pool is used from its beginning, holes first, and then nothing is left; the gateway's is no part of it."""
+    ports = [api.create("port", network_id=network["id"]) for _ in range(5)]
+    assert [ips(port) for port in ports] == [[f"10.0.0.{number}"] for number in range(2, 7)]
+    answer = api.request("POST", "/v2.0/ports", {"port": {"network_id": network["id"]}})
+    assert (answer.status, answer.error) == (409, "IpAddressGenerationFailure")
+    api.delete("port", ports[2]["id"])
+    assert ips(api.create("port", network_id=network["id"])) == ["10.0.0.4"]
+    gateway = api.create("port", network_id=network["id"], fixed_ips=[{"ip_address": "10.0.0.1"}])
+    assert ips(gateway) == ["10.0.0.1"]
+
+
+def test_slaac_addresses_follow_from_the_mac_address(api: ApiProcess, network: Made, subnet: Made) -> None:
+    api.create(
+        "subnet", network_id=network["id"], cidr="2001:db8::/64", ip_version=6, ipv6_address_mode="slaac",
+        ipv6_ra_mode="slaac",
+    )  # fmt: skip
+    port = api.create("port", network_id=network["id"], mac_address="fa:16:3e:02:dd:79")
+    assert set(ips(port)) == {"10.0.0.2", "2001:db8::f816:3eff:fe02:dd79"}
+
+
+def test_several_are_created_together_or_none(api: ApiProcess, network: Made, subnet: Made) -> None:
+    body = {"ports": [{"network_id": network["id"], "name": f"b{at}"} for at in range(5)]}
+    answer = api.request("POST", "/v2.0/ports", body)
+    assert answer.status == 201
+    assert [ips(port) for port in answer.json["ports"]] == [[f"10.0.0.{number}"] for number in range(2, 7)]
+    for port in answer.json["ports"]:
+        api.delete("port", port["id"])
+    body["ports"].append({"network_id": network["id"], "name": "one too many"})
+    assert api.request("POST", "/v2.0/ports", body).status == 409
+    assert api.get(f"/ports?network_id={network['id']}") == {"ports": []}
+
+
+def test_a_change_of_another_revision_is_refused(api: ApiProcess, network: Made) -> None:
+    """If-Match is what keeps two clients from overwriting each other."""
+    path = f"/v2.0/networks/{network['id']}"
+    old = {"If-Match": f"revision_number={network['revision_number']}"}
+    assert api.request("PUT", path, {"network": {"name": "1"}}, headers=old).status == 200
+    for method, body in (("PUT", {"network": {"name": "2"}}), ("DELETE", None)):
+        answer = api.request(method, path, body, headers=old)
+        assert (answer.status, answer.error) == (412, "RevisionNumberConstraintFailed")
+    assert api.get(f"/networks/{network['id']}")["network"]["name"] == "1"
+
+
+@pytest.mark.parametrize("kind", ["network", "subnet", "port"])
+def test_tags(api: ApiProcess, network: Made, subnet: Made, kind: str) -> None:
+    thing = {"network": network, "subnet": subnet}.get(kind) or api.create("port", network_id=network["id"])
+    path = f"/v2.0/{kind}s/{thing['id']}/tags"
+    assert api.request("PUT", path, {"tags": ["b", "a"]}).json == {"tags": ["a", "b"]}
+    assert api.request("PUT", f"{path}/c").status == 201
+    assert [api.request("GET", f"{path}/{tag}").status for tag in "cx"] == [204, 404]
+    assert api.request("DELETE", f"{path}/a").status == 204
+    assert api.get(f"/{kind}s/{thing['id']}")[kind]["tags"] == ["b", "c"]
+    own = f"/{kind}s?id={thing['id']}"
+    found = {query: len(api.get(f"{own}&{query}")[f"{kind}s"]) for query in ("tags=b,c", "tags=b,x", "not-tags=b")}
+    assert found == {"tags=b,c": 1, "tags=b,x": 0, "not-tags=b": 0}
+    assert api.request("DELETE", path).status == 204
+    assert api.get(f"/{kind}s/{thing['id']}")[kind]["tags"] == []
+
+
+def test_segmentation_ids_are_the_lowest_free_ones(api: ApiProcess) -> None:
+    """One that is given back is given out again, and one that is taken is refused whatever the tunnel type."""
+    first, second = (api.create("network") for _ in range(2))
+    low, high = first["provider:segmentation_id"], second["provider:segmentation_id"]
+    assert low < high
+    api.delete("network", first["id"])
+    assert api.create("network")["provider:segmentation_id"] == low
+    body = {"network": {"provider:network_type": "vxlan", "provider:segmentation_id": high}}
+    answer = api.request("POST", "/v2.0/networks", body)
+    assert (answer.status, answer.error) == (409, "TunnelIdInUse")
+
+
+def test_discovery(api: Client) -> None:
+    """What a client asks before anything else."""
+    assert api.request("GET", "/").json["versions"][0]["id"] == "v2.0"
+    assert {one["collection"] for one in api.get("")["resources"]} == {"networks", "subnets", "ports"}
+    extensions = api.get("/extensions")["extensions"]
+    assert {"provider", "binding", "revision-if-match"} <= {one["alias"] for one in extensions}
+    assert api.get("/extensions/provider")["extension"] in extensions
+    api.get("/extensions/router", 404)
+    api.get("/routers", 404)

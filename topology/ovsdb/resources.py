@@ -1,0 +1,248 @@
+"""The topology database as the Network API sees it: resources to be read, and changed by one request at a time.
+
+Any number of these may work on one database. Nothing is locked: a request is worked out on the rows that its
+transaction is based on, and the database refuses the transaction when those have changed or an index would be violated;
+then it is worked out anew.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from topology.allocation import AllocationPolicy, SegmentPool
+from topology.errors import ConflictError, TopologyUnavailable
+from topology.ovsdb import revision
+from topology.ovsdb.assembler import Assembler
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
+from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
+from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
+from topology.planning.values import Maker
+from topology.resources.rules import Draft
+from topology.resources.state import Kept, ResourceState
+from topology.resources.views import View, decode, network_view, port_view, subnet_view
+from topology.tls import TlsFiles
+
+T = TypeVar("T")
+
+_ATTEMPTS = 30
+"""Requests that may lose a race before the server's refusal is final; each loss means that another writer has won."""
+
+_TIMEOUT = 10.0  # seconds that a change may take
+
+_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
+
+_TABLES = {"Network": "network", "Subnet": "subnet", "Port": "port"}
+
+
+class _Refused(ConflictError):
+    """The server refused a change: another writer was faster, or a row that is in the way is broken."""
+
+
+class ResourceDatabase:
+    """Resources of a topology database.
+
+    :param connection: OVSDB connection method of the topology database
+    :param policy: what is given to objects that leave it open
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: they are missing or cannot be used
+    """
+
+    def __init__(self, connection: str, policy: AllocationPolicy, tls: TlsFiles | None = None) -> None:
+        self._policy = policy
+        self._assembler = Assembler()
+        self._lock = threading.Lock()
+        self._state = ResourceState()
+        self._kept: dict[tuple[str, str], Kept] = {}
+        self._ids: dict[tuple[str, uuid.UUID], str] = {}
+        self._replica: Replica[None] = Replica(
+            connection,
+            DATABASE,
+            tables=dict.fromkeys(TABLES, ()),
+            convert=self._take,
+            schema=SCHEMA,
+            errors=ErrorTypes(conflict=_Refused),
+            timeout=_TIMEOUT,
+            tls=tls,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """True while what can be read is current."""
+        return self._replica.connected
+
+    def start(self) -> None:
+        """Begin to follow the database; returns at once, also when it is down."""
+        self._replica.start(lambda _: None)
+
+    def stop(self) -> None:
+        """End the connection and its thread."""
+        self._replica.stop()
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def show(self, kind: str, object_id: str) -> View:
+        """One object.
+
+        :raises NotFound: there is none
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            return self._state.view(kind, object_id)
+
+    def candidates(self, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
+        """Objects that can have these values; see :meth:`topology.resources.state.ResourceState.views`.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            return self._state.views(kind, wanted)
+
+    def _require_connection(self) -> None:
+        if not self._replica.connected:
+            raise TopologyUnavailable(f"the topology database at {self._replica.connection} does not answer")
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def create(self, kind: str, wanted: Sequence[Mapping[str, Any]]) -> list[View]:
+        """Create objects, all or none of them.
+
+        :param wanted: checked values; see :meth:`topology.resources.attributes.Resource.read_create`
+        :raises ResourceError: one of them cannot be
+        :raises TopologyError: the database does not answer, or refuses it
+        """
+
+        def apply(edit: Edit, draft: Draft) -> list[View]:
+            create = {"network": draft.create_network, "subnet": draft.create_subnet, "port": draft.create_port}[kind]
+            ids = [create(values) for values in wanted]
+            ResourceWriter(edit, self._assembler).write(draft)
+            return [_drafted(draft, kind, object_id) for object_id in ids]
+
+        return self._change(apply)
+
+    def update(self, kind: str, object_id: str, values: Mapping[str, Any], if_match: int | None = None) -> View:
+        """Change an object.
+
+        :param values: checked; see :meth:`topology.resources.attributes.Resource.read_update`
+        :param if_match: the revision that it must have
+        :raises ResourceError: there is none, it has another revision, or the change breaks a rule
+        :raises TopologyError: as of :meth:`create`
+        """
+
+        def apply(edit: Edit, draft: Draft) -> View:
+            update = {"network": draft.update_network, "subnet": draft.update_subnet, "port": draft.update_port}[kind]
+            update(object_id, values, if_match)
+            ResourceWriter(edit, self._assembler).write(draft)
+            return _drafted(draft, kind, object_id)
+
+        return self._change(apply)
+
+    def delete(self, kind: str, object_id: str, if_match: int | None = None) -> None:
+        """Delete an object; a network takes its subnets along.
+
+        :raises ResourceError: there is none, it has another revision, or it is in use
+        :raises TopologyError: as of :meth:`create`
+        """
+
+        def apply(edit: Edit, draft: Draft) -> None:
+            check = {"network": draft.delete_network, "subnet": draft.delete_subnet, "port": draft.delete_port}[kind]
+            check(object_id, if_match)
+            ResourceWriter(edit, self._assembler).delete(kind, object_id, draft.state.network_of.get(object_id))
+
+        self._change(apply)
+
+    def change_tags(self, kind: str, object_id: str, change: Callable[[frozenset[str]], set[str]]) -> View:
+        """Give an object other tags; where they are those that it has, nothing is written.
+
+        :raises ResourceError: there is none, or it would have too many
+        :raises TopologyError: as of :meth:`create`
+        """
+
+        def apply(edit: Edit, draft: Draft) -> View:
+            before = draft.state.view(kind, object_id)
+            if set(before["tags"]) == change(frozenset(before["tags"])):
+                return before
+            draft.change_tags(kind, object_id, change)
+            ResourceWriter(edit, self._assembler).write(draft)
+            return _drafted(draft, kind, object_id)
+
+        return self._change(apply)
+
+    def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
+        def change(edit: Edit) -> T:
+            done = apply(edit, self._draft(edit))
+            revision.advance(edit)
+            return done
+
+        refusal = _Refused("")
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._replica.transact(change)
+            except _Refused as error:  # another writer was faster; its rows are there now
+                refusal = error
+        raise ConflictError(str(refusal))
+
+    def _draft(self, edit: Edit) -> Draft:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return Draft(self._state, self._policy, _MAKER, now, lambda: SegmentPool(self._policy, segments_in_use(edit)))
+
+    # -- the replica's thread ------------------------------------------------------------------------------------------
+
+    def _take(self, changes: RowChanges) -> None:
+        with self._lock:
+            if changes.complete:
+                self._state, self._kept, self._ids = ResourceState(), {}, {}
+            touched = self._take_attributes(changes)
+            batch = self._assembler(changes)
+            networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
+            ports = dict.fromkeys(touched["port"], None) | dict(batch.ports if batch else {})
+            state = self._state
+            gone = {id_ for id_ in networks if self._assembler.row_of("Network", id_) is None}
+            for id_ in gone:
+                state.remove_network(id_)
+            for id_, network in networks.items():
+                network = network or state.networks.get(id_)
+                if network is not None and id_ not in gone:
+                    kept = {one.id: self._kept.get(("subnet", one.id), {}) for one in network.subnets}
+                    state.put_network(network, self._kept.get(("network", id_), {}), kept)
+            for id_, port in ports.items():
+                port = port or state.ports.get(id_)
+                if port is None or self._assembler.row_of("Port", id_) is None:
+                    state.remove_port(id_)
+                else:
+                    state.put_port(port, self._kept.get(("port", id_), {}))
+
+    def _take_attributes(self, changes: RowChanges) -> dict[str, set[str]]:
+        """Networks and ports whose own or whose subnet's kept attributes may have changed."""
+        touched: dict[str, set[str]] = {"network": set(), "port": set()}
+        for table, kind in _TABLES.items():
+            rows = changes.rows.get(table, {})
+            for row_uuid, row in sorted(rows.items(), key=lambda item: item[1] is not None):  # ids given up first
+                old = self._ids.pop((table, row_uuid), None)
+                if old is not None:
+                    self._kept.pop((kind, old), None)
+                if row is None:
+                    continue
+                self._ids[table, row_uuid] = row.id
+                self._kept[kind, row.id] = decode(row.attributes)
+                if kind != "subnet":
+                    touched[kind].add(row.id)
+                elif row.id in self._state.network_of:
+                    touched["network"].add(self._state.network_of[row.id])
+        return touched
+
+
+def _drafted(draft: Draft, kind: str, object_id: str) -> View:
+    if kind == "network":
+        return network_view(*draft.networks[object_id])
+    if kind == "subnet":
+        network_id, subnet, kept = draft.subnets[object_id]
+        return subnet_view(subnet, network_id, kept)
+    return port_view(*draft.ports[object_id])

@@ -1,0 +1,186 @@
+"""The attributes of each resource: who may give them, what they may be, and what they are when nobody has.
+
+They are those of neutron_lib.api.definitions (network, subnet, port, and the extensions that are served). An attribute
+is either *modelled*, which is what the flows of a host depend on, or *kept*: stored as it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from topology.model import NetworkType
+from topology.resources import checks
+from topology.resources.errors import BadRequest, invalid
+
+UNSET = object()
+"""Default of an attribute that is made, or follows from others, when a request leaves it out."""
+
+_NAME = checks.text(255)
+_KINDS = tuple(kind.value for kind in NetworkType)
+_IPV6_MODES = checks.optional(checks.one_of("slaac", "dhcpv6-stateful", "dhcpv6-stateless"))
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute.
+
+    :param check: see :mod:`topology.resources.checks`; None: read-only
+    :param default: when a request that creates leaves it out
+    :param put: an update may change it
+    :param required: a request that creates must give it
+    :param kept: stored as given; otherwise it is a part of the model
+    """
+
+    check: checks.Check | None = None
+    default: Any = UNSET
+    put: bool = True
+    required: bool = False
+    kept: bool = False
+
+
+def _kept(check: checks.Check, default: Any, *, put: bool = True) -> Attribute:
+    return Attribute(check, default, put, kept=True)
+
+
+_READ_ONLY = Attribute()
+_STANDARD: Mapping[str, Attribute] = {
+    "id": _READ_ONLY,
+    "name": Attribute(_NAME, ""),
+    "description": _kept(_NAME, ""),
+    "project_id": _kept(_NAME, "", put=False),
+    "tags": _READ_ONLY,
+    "revision_number": _READ_ONLY,
+    "created_at": _READ_ONLY,
+    "updated_at": _READ_ONLY,
+}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object.
+
+    :param name: as in ``{"network": …}``
+    """
+
+    name: str
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def collection(self) -> str:
+        """As in ``{"networks": […]}``."""
+        return f"{self.name}s"
+
+    def kept(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the values that are stored as they are."""
+        return {name: value for name, value in values.items() if self.attributes[name].kept and value is not UNSET}
+
+    def read_create(self, given: Any) -> dict[str, Any]:
+        """What a request to create says, with defaults; attributes that are to be made are :data:`UNSET`.
+
+        :raises BadRequest: an attribute is unknown, read-only, missing or wrong
+        """
+        values = self._checked(given, creating=True)
+        for name, attribute in self.attributes.items():
+            if attribute.required and name not in values:
+                raise BadRequest(
+                    "HTTPBadRequest", f"Failed to parse request. Required attribute '{name}' not specified"
+                )
+            if attribute.check is not None:
+                values.setdefault(name, attribute.default)
+        return values
+
+    def read_update(self, given: Any) -> dict[str, Any]:
+        """What a request to update says.
+
+        :raises BadRequest: an attribute is unknown, read-only or wrong
+        """
+        return self._checked(given, creating=False)
+
+    def _checked(self, given: Any, *, creating: bool) -> dict[str, Any]:
+        if not isinstance(given, dict):
+            raise BadRequest("HTTPBadRequest", f"The {self.name} is not a dictionary")
+        given = self._one_project(given)
+        unknown = sorted(given.keys() - self.attributes.keys())
+        if unknown:
+            raise BadRequest("HTTPBadRequest", f"Unrecognized attribute(s) '{', '.join(unknown)}'")
+        values = {}
+        for name, value in given.items():
+            attribute = self.attributes[name]
+            if attribute.check is None or not (creating or attribute.put):
+                verb = "POST" if creating else "PUT"
+                raise BadRequest("HTTPBadRequest", f"Attribute '{name}' not allowed in {verb}")
+            try:
+                values[name] = attribute.check(value)
+            except ValueError as error:
+                raise invalid(name, str(error)) from None
+        return values
+
+    def _one_project(self, given: dict[str, Any]) -> dict[str, Any]:
+        """``tenant_id`` is the older name of ``project_id``."""
+        if "tenant_id" not in given:
+            return given
+        values = {key: value for key, value in given.items() if key != "tenant_id"}
+        if values.setdefault("project_id", given["tenant_id"]) != given["tenant_id"]:
+            raise BadRequest("HTTPBadRequest", "'project_id' and 'tenant_id' do not match")
+        return values
+
+
+NETWORK = Resource(
+    "network",
+    {
+        **_STANDARD,
+        "admin_state_up": Attribute(checks.boolean, True),
+        "status": _READ_ONLY,
+        "subnets": _READ_ONLY,
+        "shared": _kept(checks.boolean, False),
+        "router:external": _kept(checks.boolean, False),
+        "mtu": _kept(checks.integer(68, 65535), UNSET),
+        "port_security_enabled": _kept(checks.boolean, True),
+        "provider:network_type": Attribute(checks.one_of(*_KINDS), UNSET),
+        "provider:physical_network": Attribute(checks.optional(checks.text(64)), UNSET),
+        "provider:segmentation_id": Attribute(checks.optional(checks.integer(1, 2**32 - 1)), UNSET),
+    },
+)
+
+SUBNET = Resource(
+    "subnet",
+    {
+        **_STANDARD,
+        "network_id": Attribute(checks.uuid, put=False, required=True),
+        "ip_version": Attribute(checks.one_of(4, 6), put=False, required=True),
+        "cidr": Attribute(checks.cidr, put=False, required=True),
+        "gateway_ip": Attribute(checks.optional(checks.ip), UNSET),
+        "allocation_pools": _kept(checks.pools, UNSET),
+        "dns_nameservers": _kept(checks.nameservers, []),
+        "host_routes": _kept(checks.host_routes, []),
+        "enable_dhcp": _kept(checks.boolean, True),
+        "ipv6_ra_mode": _kept(_IPV6_MODES, None, put=False),
+        "ipv6_address_mode": _kept(_IPV6_MODES, None, put=False),
+        "subnetpool_id": _READ_ONLY,
+    },
+)
+
+PORT = Resource(
+    "port",
+    {
+        **_STANDARD,
+        "network_id": Attribute(checks.uuid, put=False, required=True),
+        "admin_state_up": Attribute(checks.boolean, True),
+        "status": _READ_ONLY,
+        "mac_address": Attribute(checks.mac, UNSET),
+        "fixed_ips": Attribute(checks.fixed_ips, UNSET),
+        "device_id": Attribute(_NAME, ""),
+        "device_owner": Attribute(_NAME, ""),
+        "allowed_address_pairs": _kept(checks.address_pairs, []),
+        "port_security_enabled": _kept(checks.boolean, UNSET),
+        "binding:host_id": Attribute(checks.optional(_NAME), None),
+        "binding:vnic_type": _kept(checks.one_of("normal"), "normal"),
+        "binding:profile": _kept(checks.profile, {}),
+        "binding:vif_type": _READ_ONLY,
+        "binding:vif_details": _READ_ONLY,
+    },
+)
+
+RESOURCES = {resource.name: resource for resource in (NETWORK, SUBNET, PORT)}
