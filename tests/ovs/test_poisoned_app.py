@@ -38,8 +38,7 @@ def test_one_port_is_set_aside_and_tried_again(host: Host, poison: Path) -> None
     poison.write_text(bad.mac)
     host.add_ports(bad)
     host.ovs.plug_many([bad.device()])
-    state = host.tunbridge.wait_device(bad.name, status="DOWN")
-    assert state["reason"] == f"port {bad.id}: {DEFECT}"
+    host.tunbridge.wait_device(bad.name, status="DOWN", reason=f"port {bad.id}: {DEFECT}")
     assert f"port {bad.id}: {DEFECT}" in host.tunbridge.quick_status()["problems"]
     host.tunbridge.wait_log(f"port {bad.id} gets no flows: {DEFECT}")
     host.wire(good)
