@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.lab.host import LabHost
 from tests.support.lab.lab import Lab
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_a_port_that_cannot_be_made_is_tried_again(lab: Lab) -> None:
     lab.wait_wired()
     with no_file_descriptors_left(lab.hosts["h1"]):
         vm3.plug(lab.hosts["h1"])
-        device = controller.wait_device(vm3.nic.device, status="DOWN")
-        assert device["reason"].startswith("Open vSwitch could not make the device: could not add network device")
+        why = "Open vSwitch could not make the device: could not add network device"
+        wait_until(lambda: why in str(controller.device(vm3.nic.device)), 20, "it says why")
         controller.wait_log(f"trying again: port {vm3.nic.device}")
         assert vm1.ping(vm2).complete
         assert controller.device(vm3.nic.device)["status"] == "DOWN"
