@@ -270,9 +270,12 @@ class Sender:
         """
         before = self._installed
         self._installed, foreign = split(session.flows())
+        hub.sleep(0)  # each step takes some 0.1 s where there are ten thousand flows
         with self._lock:
             removable = self.removable(foreign, self._desired)
-        return removable, find_drift(before, self._installed, foreign, removable)
+        drift = find_drift(before, self._installed, foreign, removable)
+        hub.sleep(0)
+        return removable, drift
 
     def _end_comparison(self, cause: Cause | None, drift: Drift) -> None:
         now = time.monotonic()
