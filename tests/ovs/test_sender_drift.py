@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from tests.support.ovs import OvsHost
+from tests.support.relay import Relay
 from tests.support.sender_process import BRIDGE, SenderProcess, StartSender, numbered_table
 from tests.support.waiting import wait_until
 
 TIMEOUT = 30.0  # seconds
 FLOWS = dict.fromkeys(range(1, 6), 1)
 TABLE = numbered_table(*FLOWS)
+MULTIPART_REPLY = 19
+PAUSED, RESUMED = (bytes.fromhex(f"04040010000000004f4e4600{kind:08x}") for kind in (1871, 1872))
 MONITOR_TYPE, UNKNOWN_TYPE = bytes.fromhex("4f4e46000000074e"), bytes.fromhex("4f4e460000000fff")
 
 
@@ -129,9 +130,24 @@ def test_a_quarrel_costs_less_and_less(ovs: OvsHost, start_sender: StartSender) 
     repaired(ovs, sender, times + 1)
 
 
+@pytest.mark.parametrize("state", [PAUSED, RESUMED])
+def test_a_switch_that_could_not_tell_is_compared(ovs: OvsHost, start_sender: StartSender, state: bytes) -> None:
+    """What the switch has dropped is found, without an audit, when it says that it drops or goes on."""
+
+    def drop(message: bytes) -> bytes:
+        return state if message[1] == MULTIPART_REPLY and message[4:8] == bytes(4) else message
+
+    with closing(Relay(to_controller=drop)) as relay:
+        sender = start_sender(relay.to)
+        sender.want(FLOWS, 1)
+        sender.await_generation(1)
+        ovs.ofctl("del-flows", BRIDGE)
+        repaired(ovs, sender, 1)
+
+
 def test_a_switch_without_a_monitor_is_audited(ovs: OvsHost, start_sender: StartSender) -> None:
     """Where the switch refuses the monitor, that is said once, and drift is found by the audit."""
-    with closing(Relay()) as relay:
+    with closing(Relay(to_switch=lambda message: message.replace(MONITOR_TYPE, UNKNOWN_TYPE))) as relay:
         sender = start_sender(relay.to, audit=0.5)
         sender.want(FLOWS, 1)
         assert not sender.await_generation(1).is_monitored
@@ -144,48 +160,3 @@ def test_a_switch_without_a_monitor_is_audited(ovs: OvsHost, start_sender: Start
         line = "bridge br0 cannot tell when others change its flows (OFPET_BAD_REQUEST/"
         assert sender.log_text().count(line) == 1
         assert "it is compared every 0.5 s ([agent] audit_interval)" in sender.log_text()
-
-
-class Relay:
-    """Leads connections of the switch on, and makes the request for a flow monitor one that it does not know."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = [self._listener]
-        self._threads: list[threading.Thread] = []
-
-    def to(self, port: int) -> int:
-        """The TCP port that leads to another."""
-        self._spawn(self._accept, port)
-        return int(self._listener.getsockname()[1])
-
-    def _spawn(self, work: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, port: int) -> None:
-        with suppress(OSError):
-            while True:
-                switch, _ = self._listener.accept()
-                controller = socket.create_connection(("127.0.0.1", port))
-                self._sockets += [switch, controller]
-                self._spawn(self._copy, switch, controller, b"", b"")
-                self._spawn(self._copy, controller, switch, MONITOR_TYPE, UNKNOWN_TYPE)
-
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket, old: bytes, new: bytes) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data.replace(old, new) if old else data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        for one in self._sockets:
-            one.close()
