@@ -57,6 +57,8 @@ class Comparisons:
     """
 
     def __init__(self, interval: float) -> None:
+        self.done = 0
+        """Comparisons since start."""
         self._interval = interval
         self._suspected = False
         self._compared_at = 0.0
@@ -96,6 +98,7 @@ class Comparisons:
         :param found: there was drift
         """
         self._compared_at = now
+        self.done += 1
         if cause is not Cause.NOTIFIED:
             return
         pause = self.pause(now)

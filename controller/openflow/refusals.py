@@ -14,6 +14,9 @@ from apps.flow import Flow, FlowKey
 RETRY_FIRST, RETRY_LONGEST = 1.0, 300.0
 """Seconds before a refused flow is asked for again, at first and in the long run."""
 
+RETRY_WITH_ROOM = 1.0
+"""Seconds before all of them are asked for again when something has made room."""
+
 _DOUBLINGS_MAX = 30
 """More make no difference, and would make numbers without end."""
 
@@ -79,9 +82,9 @@ class Refusals:
         return [known.flow for known in self._known.values() if known.retry_at <= now]
 
     def hurry(self, now: float) -> None:
-        """Something has made room: ask for all of them again soon, though never more often than at first."""
+        """Something may have made room: ask for all of them again soon."""
         self._known = {
-            key: Refusal(known.flow, known.reason, known.attempts, min(known.retry_at, now + RETRY_FIRST))
+            key: Refusal(known.flow, known.reason, known.attempts, min(known.retry_at, now + RETRY_WITH_ROOM))
             for key, known in self._known.items()
         }
 

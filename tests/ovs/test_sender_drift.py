@@ -106,6 +106,9 @@ def test_flows_of_others_stay_where_they_are_kept(ovs: OvsHost, start_sender: St
     wait_until(lambda: len(ovs.dump(BRIDGE)) == 6, TIMEOUT, lambda: f"repaired\n{sender.log_text()}")
     assert [line for line in ovs.dump(BRIDGE) if line not in TABLE] == ["priority=500,in_port=2 actions=drop"]
     assert sender.state().drift == (1, 1)
+    ovs.ofctl("add-flow", BRIDGE, "cookie=0x7b1d010000000000,priority=600,actions=drop")  # with our mark, but not ours
+    wait_until(lambda: len(ovs.dump(BRIDGE)) == 6, TIMEOUT, lambda: f"repaired\n{sender.log_text()}")
+    assert sender.state().drift == (2, 2)
 
 
 def test_a_quarrel_costs_less_and_less(ovs: OvsHost, start_sender: StartSender) -> None:
@@ -143,6 +146,52 @@ def test_a_switch_that_could_not_tell_is_compared(ovs: OvsHost, start_sender: St
         sender.await_generation(1)
         ovs.ofctl("del-flows", BRIDGE)
         repaired(ovs, sender, 1)
+
+
+def test_a_change_during_the_first_comparison(ovs: OvsHost, start_sender: StartSender) -> None:
+    """What changes between the first dump and what follows it is told, since the monitor is asked for before."""
+    waiting: list[str] = []
+
+    def change(message: bytes) -> bytes:
+        if _is_dump(message) and waiting:
+            ovs.ofctl(waiting.pop(), BRIDGE)
+        return message
+
+    with closing(Relay(to_controller=change)) as relay:
+        sender = start_sender(relay.to)
+        sender.want(FLOWS, 1)
+        sender.await_generation(1)
+        waiting.append("del-flows")
+        ovs.appctl("bridge/reconnect", BRIDGE)
+        sender.wait_log("in sync: 5 flows, 0 written")
+        repaired(ovs, sender, 1)
+        assert not waiting
+
+
+def test_a_change_during_a_comparison(ovs: OvsHost, start_sender: StartSender) -> None:
+    """What is told after a dump was asked for, and may not be in it, is compared again."""
+    steps = ["tell", "change"]
+
+    def change(message: bytes) -> bytes:
+        if message[1] == MULTIPART_REPLY and message[4:8] == bytes(4):  # what the monitor tells
+            return PAUSED if steps and steps.pop(0) == "tell" else b""
+        if _is_dump(message) and steps == ["change"]:
+            ovs.ofctl("del-flows", BRIDGE)
+            steps.clear()
+            return PAUSED + message
+        return message
+
+    with closing(Relay(to_controller=change)) as relay:
+        sender = start_sender(relay.to)
+        sender.want({}, 1)
+        sender.await_generation(1)
+        ovs.ofctl("add-flow", BRIDGE, "priority=500,actions=drop")
+        wait_until(lambda: not steps and not ovs.dump(BRIDGE), TIMEOUT, "compared")
+        wait_until(lambda: sender.state().pause >= 0.2, TIMEOUT, lambda: f"twice\n{sender.log_text()}")
+
+
+def _is_dump(message: bytes) -> bool:
+    return message[1] == MULTIPART_REPLY and message[8:10] == b"\0\1"
 
 
 def test_a_switch_without_a_monitor_is_audited(ovs: OvsHost, start_sender: StartSender) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.flow import Flow, Normal, match
-from controller.openflow.refusals import RETRY_FIRST, RETRY_LONGEST, Refusals, reasons
+from controller.openflow.refusals import RETRY_LONGEST, RETRY_WITH_ROOM, Refusals, reasons
 
 ONE, TWO = (Flow(1, match(in_port=number), (), cookie=1) for number in (1, 2))
 OTHER_ONE = Flow(1, match(in_port=1), (Normal(),), cookie=1)
@@ -57,11 +57,11 @@ def test_a_refusal_ends_with_the_wish() -> None:
 
 
 def test_room_makes_all_of_them_due_soon() -> None:
-    """When something has made room none waits longer than at first, and none that was due sooner waits longer."""
+    """When something has made room none waits long, and none that was due sooner waits longer."""
     refusals = Refusals()
     for now in range(8):
         refusals.note(ONE, "full", float(now))
     refusals.note(TWO, "full", 7.0)
     refusals.hurry(7.5)
-    assert {known.flow: known.retry_at for known in refusals.listed()} == {ONE: 7.5 + RETRY_FIRST, TWO: 8.0}
+    assert {known.flow: known.retry_at for known in refusals.listed()} == {ONE: 7.5 + RETRY_WITH_ROOM, TWO: 8.0}
     assert {known.flow: known.attempts for known in refusals.listed()} == {ONE: 8, TWO: 1}
