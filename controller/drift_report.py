@@ -15,8 +15,8 @@ from controller.row_drift import RowDrift
 def drift_state(sender: Sender) -> dict[str, Any]:
     """The drift of a bridge since start.
 
-    ``notified``: the switch tells of changes; ``times`` of all ``comparisons`` have found drift, with ``flows`` flows in
-    all and ``last_flows`` in the last of them, ``found_at`` then; ``repaired_at``: when the switch last confirmed a
+    ``notified``: the switch tells of changes; ``times`` of all ``comparisons`` have found drift, with ``flows`` flows
+    in all and ``last_flows`` in the last of them, ``found_at`` then; ``repaired_at``: when the switch last confirmed a
     repair; ``pause``: seconds that the next repair has to wait at least, 0 where nobody quarrels.
     """
     record = sender.drift
