@@ -42,6 +42,10 @@ class Outcomes:
         self._confirmed: dict[str, int] = {}
         self.refused: dict[str, Mapping[FlowKey, str]] = {}
         """Bridge → flows that it refused, with its reason."""
+        self._refused_of: dict[Unit | None, str] | None = None
+        """What failure() looks up: owner → why a flow of it was refused; None: not known any more."""
+        self._said: dict[str, str] = {}
+        """Id of a port that is not up → why, as the log has it."""
         self._awaited: dict[str, int] = {}
         self._since: dict[str, float] = {}
         self._reported: dict[str, PortReport] = {}
@@ -50,6 +54,7 @@ class Outcomes:
     def touch(self, port_ids: Iterable[str], generation: int) -> None:
         """The wiring of ports may have changed; they are up when ``generation`` is confirmed."""
         now = time.monotonic()
+        self._refused_of = None  # flows may have another owner now
         for port_id in port_ids:
             self._awaited[port_id] = generation
             self._since.setdefault(port_id, now)
@@ -66,6 +71,7 @@ class Outcomes:
         was = self.refused.get(event.bridge, {})
         self._confirmed[event.bridge] = event.generation
         self.refused[event.bridge] = event.refused
+        self._refused_of = None
         self._dirty.update(self._awaited)
         if was != event.refused:
             self._dirty.update(self._table.verdicts)
@@ -79,11 +85,13 @@ class Outcomes:
         for unit in units:
             if unit in self._compiler.problems:
                 return f"{unit}: {self._compiler.problems[unit]}"
-        for bridge, refused in self.refused.items():
-            for key, reason in refused.items():
-                if self._compiler.owner(bridge, key) in units:
-                    return f"bridge {bridge} refused a flow: {reason}"
-        return None
+        if self._refused_of is None:  # made once for all ports: a full table can refuse the flows of hundreds
+            self._refused_of = {
+                self._compiler.owner(bridge, key): f"bridge {bridge} refused a flow: {reason}"
+                for bridge, refused in self.refused.items()
+                for key, reason in refused.items()
+            }
+        return next((self._refused_of[unit] for unit in units if unit in self._refused_of), None)
 
     def state(self, verdict: Verdict) -> tuple[PortStatus, str | None]:
         """Status of a device's port as this host sees it, and what stands against ACTIVE."""
@@ -136,8 +144,11 @@ class Outcomes:
         failure = self.failure(port_id)
         if failure is not None:
             self.active.discard(port_id)
-            LOG.error("port %s (device %s) is not up: %s", port_id, verdict.device.name, failure)
+            if self._said.get(port_id) != failure:
+                self._said[port_id] = failure
+                LOG.error("port %s (device %s) is not up: %s", port_id, verdict.device.name, failure)
             return PortReport(port_id, host, claim=True, status=PortStatus.DOWN)
+        self._said.pop(port_id, None)
         if port_id not in self.active:
             self.active.add(port_id)
             self._say_active(verdict)
@@ -158,6 +169,7 @@ class Outcomes:
         )  # fmt: skip
 
     def _forget(self, port_id: str) -> None:
+        self._said.pop(port_id, None)
         self.active.discard(port_id)
         self._awaited.pop(port_id, None)
         self._since.pop(port_id, None)

@@ -59,6 +59,19 @@ def test_a_refused_flow(host: DecidingHost, kind: str) -> None:
     assert state(host) == (PortStatus.ACTIVE, None)
 
 
+def test_a_refusal_is_said_once(host: DecidingHost, caplog: pytest.LogCaptureFixture) -> None:
+    """While other flows are refused and taken, a port that is down is named once, and again if it was up between."""
+    bridge = host.bridges["br-tun"]
+    mac = int(PORT.mac_address.replace(":", ""), 16)
+    key = next(key for key in bridge.flows if any(term.value == mac for term in key.match.terms))
+    others = [other for other in bridge.flows if not other.match.terms]
+    for refused in ([key], [key, *others], [key], [], [key]):
+        host.step(Synced("br-tun", bridge.generation, dict.fromkeys(refused, REFUSAL)))
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        f"port {PORT.id} (device {TAP}) is not up: bridge br-tun refused a flow: {REFUSAL}"
+    ] * 2
+
+
 def test_waiting(host: DecidingHost) -> None:
     """A port whose device is plugged anew is being built until the bridges have confirmed, and is then said again."""
     claimed = Port(PORT.id, PORT.network_id, PORT.mac_address, host="host1", status=PortStatus.ACTIVE)
