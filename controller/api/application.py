@@ -5,29 +5,27 @@ As in the API reference, https://docs.openstack.org/api-ref/network/v2/.
 
 from __future__ import annotations
 
-import json
 import logging
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 import falcon
 
 from controller.api import discovery, errors
-from controller.api.query import chosen, links, parse, select
+from controller.api.agents import Agent, Agents
+from controller.api.guards import LocalNames, RequestIds
+from controller.api.requests import answer_list, body_of, fields_of, if_match, only, url_of
 from topology.errors import TopologyError
 from topology.model import Network, NetworkType, Port, Subnet
 from topology.ovsdb.resources import ResourceDatabase
 from topology.resources import checks
 from topology.resources.attributes import RESOURCES, Resource
 from topology.resources.errors import BadRequest, NotFound, not_found
-from topology.resources.views import network_view, port_view, subnet_view
+from topology.resources.views import View, network_view, port_view, subnet_view
 
 LOG = logging.getLogger(__name__)
 
 _MAX_BULK = 1000
-_MAX_QUERY = 200  # names and values
 _ANY = "00000000-0000-4000-8000-000000000000"
 _SAMPLES = {
     "network": network_view(Network(_ANY, NetworkType.LOCAL), {}),
@@ -37,24 +35,27 @@ _SAMPLES = {
 """An object of each kind, for the types of its attributes."""
 
 _NUMBERS = {"provider:segmentation_id": 0}
-_REQUEST_ID = "X-Openstack-Request-Id"
 
 
-def make_application(database: ResourceDatabase) -> falcon.App[Any, Any]:
+def make_application(database: ResourceDatabase, agent_down_time: float, *, local: bool) -> falcon.App[Any, Any]:
     """The application.
 
-    :param database: started
+    :param agent_down_time: seconds of silence after which a host is down
+    :param local: only this machine is to be served
     """
-    app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=[_RequestIds()])
+    guards: list[Any] = [RequestIds(), *([LocalNames()] if local else [])]
+    app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _defect)
     app.add_error_handler(falcon.HTTPError, errors.http_error)
     app.add_error_handler(TopologyError, errors.topology_error)
-    collections = tuple(resource.collection for resource in RESOURCES.values())
-    app.add_route("/", _Document(lambda request: discovery.versions(_url(request))))
-    app.add_route("/v2.0", _Document(lambda request: discovery.resources(_url(request), collections)))
+    collections = (*(resource.collection for resource in RESOURCES.values()), "agents")
+    app.add_route("/", _Document(lambda request: discovery.versions(url_of(request))))
+    app.add_route("/v2.0", _Document(lambda request: discovery.resources(url_of(request), collections)))
     app.add_route("/v2.0/extensions", _Extensions())
     app.add_route("/v2.0/extensions/{alias}", _Extension())
+    app.add_route("/v2.0/agents", Agents(database, agent_down_time))
+    app.add_route("/v2.0/agents/{object_id}", Agent(database, agent_down_time))
     app.add_route("/healthz", _Health(database))
     for resource in RESOURCES.values():
         path = f"/v2.0/{resource.collection}"
@@ -65,10 +66,6 @@ def make_application(database: ResourceDatabase) -> falcon.App[Any, Any]:
     return app
 
 
-def _url(request: falcon.Request) -> str:
-    return f"{request.scheme}://{request.netloc}"
-
-
 def _defect(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
     LOG.error("%s %s failed", request.method, request.path, exc_info=error)
     errors.answer(
@@ -77,13 +74,6 @@ def _defect(request: falcon.Request, response: falcon.Response, error: Exception
         "HTTPInternalServerError",
         "Request Failed: internal server error while processing your request.",
     )
-
-
-class _RequestIds:
-    """Each answer says of which request it is, and so does the log."""
-
-    def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
-        response.set_header(_REQUEST_ID, f"req-{uuid.uuid4()}")
 
 
 class _Document:
@@ -135,19 +125,15 @@ class _OfResource:
 
 class _Collection(_OfResource):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        pairs = _query(request)
-        query = parse(pairs, {**_SAMPLES[self._resource.name], **_NUMBERS})
-        views = self._database.candidates(self._resource.name, query.filters)
-        page, more, before = select(views, query)
-        name = self._resource.collection
-        answer: dict[str, Any] = {name: [chosen(view, query.fields) for view in page]}
-        if found := links(pairs, f"{_url(request)}{request.path}", query, page, more, before):
-            answer[f"{name}_links"] = found
-        response.media = answer
+        def candidates(filters: Mapping[str, tuple[Any, ...]]) -> list[View]:
+            return self._database.candidates(self._resource.name, filters)
+
+        sample = {**_SAMPLES[self._resource.name], **_NUMBERS}
+        answer_list(request, response, self._resource.collection, sample, candidates)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         name, collection = self._resource.name, self._resource.collection
-        body = _body(request)
+        body = body_of(request)
         if set(body) == {collection}:
             wanted = body[collection]
             if not isinstance(wanted, list) or not wanted:
@@ -157,25 +143,24 @@ class _Collection(_OfResource):
             made = self._database.create(name, [self._resource.read_create(one) for one in wanted])
             response.media = {collection: made}
         else:
-            [view] = self._database.create(name, [self._resource.read_create(_only(body, name))])
+            [view] = self._database.create(name, [self._resource.read_create(only(body, name))])
             response.media = {name: view}
         response.status = falcon.HTTP_201
 
 
 class _Object(_OfResource):
     def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        fields = frozenset(field for name, value in _query(request) if name == "fields" for field in value.split(","))
         view = self._database.show(self._resource.name, self._id(object_id))
-        response.media = {self._resource.name: chosen(view, fields)}
+        response.media = {self._resource.name: fields_of(request, view)}
 
     def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         name = self._resource.name
-        values = self._resource.read_update(_only(_body(request), name))
-        view = self._database.update(name, self._id(object_id), values, _if_match(request))
+        values = self._resource.read_update(only(body_of(request), name))
+        view = self._database.update(name, self._id(object_id), values, if_match(request))
         response.media = {name: view}
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.delete(self._resource.name, self._id(object_id), _if_match(request))
+        self._database.delete(self._resource.name, self._id(object_id), if_match(request))
         response.status = falcon.HTTP_204
 
 
@@ -186,7 +171,7 @@ class _Tags(_OfResource):
         response.media = {"tags": self._database.show(self._resource.name, self._id(object_id))["tags"]}
 
     def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        wanted = _tag_list(_only(_body(request), "tags"))
+        wanted = _tag_list(only(body_of(request), "tags"))
         view = self._database.change_tags(self._resource.name, self._id(object_id), lambda _: set(wanted))
         response.media = {"tags": view["tags"]}
 
@@ -229,45 +214,3 @@ def _tag_list(value: Any) -> list[str]:
 
 def _limited(tags: set[str]) -> set[str]:
     return set(_tag_list(list(tags)))
-
-
-def _query(request: falcon.Request) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(request.query_string, keep_blank_values=True, max_num_fields=_MAX_QUERY, errors="strict")
-    except ValueError:
-        raise BadRequest("HTTPBadRequest", "The query cannot be read") from None
-
-
-def _body(request: falcon.Request) -> dict[str, Any]:
-    # A body without a type is refused as well: pages of any site can have a browser send one.
-    kind = (request.content_type or "").partition(";")[0].strip().lower()
-    if kind != falcon.MEDIA_JSON:
-        raise falcon.HTTPUnsupportedMediaType(description=f"The content type must be {falcon.MEDIA_JSON}")
-    try:
-        body = json.loads(request.bounded_stream.read(), parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise BadRequest("HTTPBadRequest", "The server could not comply with the request: malformed JSON") from None
-    if not isinstance(body, dict):
-        raise BadRequest("HTTPBadRequest", "The body is not a dictionary")
-    return body
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _only(body: dict[str, Any], name: str) -> Any:
-    if set(body) != {name}:
-        raise BadRequest("HTTPBadRequest", f"Unable to find '{name}' in request body")
-    return body[name]
-
-
-def _if_match(request: falcon.Request) -> int | None:
-    """``If-Match: revision_number=N`` (revision-if-match)."""
-    given = request.get_header("If-Match")
-    if given is None:
-        return None
-    name, _, number = given.strip().strip('"').partition("=")
-    if name != "revision_number" or not number.isascii() or not number.isdigit() or len(number) > 18:
-        raise BadRequest("HTTPBadRequest", f"If-Match: {given!r} is not revision_number=N")
-    return int(number)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 EXTENSIONS: dict[str, tuple[str, str]] = {
+    "agent": ("agent", "The hosts, and whether they live"),
     "allowed-address-pairs": ("Allowed Address Pairs", "Address pairs of ports are kept"),
     "binding": ("Port Binding", "Which host a port is for, and how it is plugged there"),
     "empty-string-filtering": ("Empty String Filtering Extension", "Filters of an empty value"),

@@ -135,6 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"  # an answer without a head, as HTTP/0.9 has it, helps nobody
     wbufsize = -1  # head and body of an answer in one write
     server: Server  # type: ignore[assignment]
 

@@ -24,7 +24,8 @@ class ApiService:
         self._database = ResourceDatabase(config.topology_connection, config.allocation_policy(), config.topology.tls)
         self._started = False
         api = config.api
-        self._server = Server(make_application(self._database), api.listen_address, api.listen_port)
+        application = make_application(self._database, config.agent.agent_down_time, local=not api.insecure_remote)
+        self._server = Server(application, api.listen_address, api.listen_port)
 
     def listen(self) -> None:
         """Take the address; nobody is answered yet.

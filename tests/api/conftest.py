@@ -29,3 +29,10 @@ def eventlet_api(database: OvsdbServer) -> Iterator[ApiProcess]:
     """For what the hub has no part in."""
     with ApiProcess(database.connection, hub="eventlet") as process:
         yield process
+
+
+@pytest.fixture
+def stopped_database() -> Iterator[OvsdbServer]:
+    """A topology database of one test, which does not run yet."""
+    with OvsdbServer() as server:
+        yield server

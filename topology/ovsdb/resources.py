@@ -12,20 +12,24 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from topology.allocation import AllocationPolicy, SegmentPool
 from topology.errors import ConflictError, TopologyUnavailable
-from topology.ovsdb import revision
+from topology.liveness import HostInfo
+from topology.model import Host
+from topology.ovsdb import registry, revision
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
-from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
+from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA, TABLES
 from topology.planning.values import Maker
 from topology.resources.rules import Draft
 from topology.resources.state import Kept, ResourceState
 from topology.resources.views import View, decode, network_view, port_view, subnet_view
+from topology.source import TopologyBatch
 from topology.tls import TlsFiles
 
 T = TypeVar("T")
@@ -60,10 +64,12 @@ class ResourceDatabase:
         self._state = ResourceState()
         self._kept: dict[tuple[str, str], Kept] = {}
         self._ids: dict[tuple[str, uuid.UUID], str] = {}
+        self._hosts: dict[str, Host] = {}
+        self._seen: dict[uuid.UUID, tuple[str, float]] = {}
         self._replica: Replica[None] = Replica(
             connection,
             DATABASE,
-            tables=dict.fromkeys(TABLES, ()),
+            tables=dict.fromkeys((*TABLES, HOST_STATE), ()),
             convert=self._take,
             schema=SCHEMA,
             errors=ErrorTypes(conflict=_Refused),
@@ -104,6 +110,16 @@ class ResourceDatabase:
         self._require_connection()
         with self._lock:
             return self._state.views(kind, wanted)
+
+    def hosts(self) -> list[HostInfo]:
+        """The hosts, by name.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            seen = dict(self._seen.values())
+            return [HostInfo(host, seen.get(name)) for name, host in sorted(self._hosts.items())]
 
     def _require_connection(self) -> None:
         if not self._replica.connected:
@@ -175,6 +191,14 @@ class ResourceDatabase:
 
         return self._change(apply)
 
+    def delete_host(self, name: str) -> bool:
+        """Remove a host; see :func:`topology.ovsdb.registry.remove`.
+
+        :returns: whether there was anything of it
+        :raises TopologyError: as of :meth:`create`
+        """
+        return self._replica.transact(partial(registry.remove, name=name))
+
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
         def change(edit: Edit) -> T:
             done = apply(edit, self._draft(edit))
@@ -199,8 +223,10 @@ class ResourceDatabase:
         with self._lock:
             if changes.complete:
                 self._state, self._kept, self._ids = ResourceState(), {}, {}
+                self._hosts, self._seen = {}, {}
             touched = self._take_attributes(changes)
             batch = self._assembler(changes)
+            self._take_hosts(changes, batch)
             networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
             ports = dict.fromkeys(touched["port"], None) | dict(batch.ports if batch else {})
             state = self._state
@@ -218,6 +244,16 @@ class ResourceDatabase:
                     state.remove_port(id_)
                 else:
                     state.put_port(port, self._kept.get(("port", id_), {}))
+
+    def _take_hosts(self, changes: RowChanges, batch: TopologyBatch | None) -> None:
+        for row_uuid, row in changes.rows.get(HOST_STATE, {}).items():
+            self._seen.pop(row_uuid, None)
+            if row is not None:
+                self._seen[row_uuid] = row.name, row.last_seen / 1000
+        for name, host in (batch.hosts if batch else {}).items():
+            self._hosts.pop(name, None)
+            if host is not None:
+                self._hosts[name] = host
 
     def _take_attributes(self, changes: RowChanges) -> dict[str, set[str]]:
         """Networks and ports whose own or whose subnet's kept attributes may have changed."""

@@ -62,7 +62,7 @@ class Draft:
                 key = self._segments().allocate(kind, physical)
             except ConflictError as error:
                 raise InUse("NoNetworkAvailable", f"Unable to create the network: {error}.") from None
-            physical, number = key.physical_network or None, key.segmentation_id
+            physical, number = key.physical_network or physical, key.segmentation_id
         try:
             network = Network(
                 self.maker.new_id(),

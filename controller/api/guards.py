@@ -1,0 +1,40 @@
+"""What is done with each request before it is looked at."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+
+import falcon
+
+_REQUEST_ID = "X-Openstack-Request-Id"
+
+
+class RequestIds:
+    """Each answer says of which request it is, and so does the log."""
+
+    def process_request(self, _request: falcon.Request, response: falcon.Response) -> None:
+        """Give it an id."""
+        response.set_header(_REQUEST_ID, f"req-{uuid.uuid4()}")
+
+
+class LocalNames:
+    """Serves clients that call this machine ``localhost`` or by an address.
+
+    A page of any site can have its own name lead to 127.0.0.1 (DNS rebinding), and so have a browser on this machine
+    talk to a server that trusts who is on this machine.
+    """
+
+    def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
+        """Refuse any other name.
+
+        :raises falcon.HTTPForbidden: it has another
+        """
+        host = request.host
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            if host.lower() != "localhost":
+                raise falcon.HTTPForbidden(
+                    description=f"{host} is not a name of this machine: use its address, or localhost"
+                ) from None

@@ -1,0 +1,109 @@
+"""Lists: filters, fields, order, pages; and the hosts as agents."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.api import ApiProcess
+from tests.support.waiting import wait_until
+from tests.topology.ovsdb import OvsdbServer
+
+Made = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def ports(eventlet_api: ApiProcess) -> list[Made]:
+    """Six ports, p0 … p5, of two projects."""
+    network = eventlet_api.create("network", name="lists")["id"]
+    eventlet_api.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)
+    return [
+        eventlet_api.create(
+            "port", network_id=network, name=f"p{at}", device_id=f"d{at // 2}", project_id="odd" if at % 2 else "even",
+            admin_state_up=at != 3,
+        )
+        for at in range(6)
+    ]  # fmt: skip
+
+
+def names(api: ApiProcess, query: str) -> list[str]:
+    return [port["name"] for port in api.get(f"/ports?{query}")["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("name=p1", "1"),
+        ("name=p1&name=p4", "14"),
+        ("device_id=d1", "23"),
+        ("device_id=d1&project_id=odd", "3"),
+        ("tenant_id=even", "024"),
+        ("admin_state_up=False", "3"),
+        ("status=ACTIVE", ""),
+        ("status=DOWN&name=p0", "0"),
+        ("fixed_ips=ip_address=10.0.0.4", "2"),
+        ("fixed_ips=ip_address_substr=0.0.3", "1"),
+        ("name=", ""),
+        ("id=00000000-0000-4000-8000-000000000001", ""),
+        ("name=p1&device_id=d2", ""),
+    ],
+)
+def test_filters(eventlet_api: ApiProcess, ports: list[Made], query: str, expected: str) -> None:
+    assert sorted(names(eventlet_api, query)) == [f"p{at}" for at in expected]
+
+
+def test_filters_by_what_identifies(eventlet_api: ApiProcess, ports: list[Made]) -> None:
+    port = ports[4]
+    mac = port["mac_address"].upper()
+    for query in (f"id={port['id']}", f"mac_address={mac}", f"network_id={port['network_id']}&name=p4"):
+        assert names(eventlet_api, query) == ["p4"]
+
+
+def test_fields(eventlet_api: ApiProcess, ports: list[Made]) -> None:
+    found = eventlet_api.get("/ports?name=p1&fields=id&fields=name")["ports"]
+    assert found == [{"id": ports[1]["id"], "name": "p1"}]
+    assert eventlet_api.get(f"/ports/{ports[1]['id']}?fields=name") == {"port": {"name": "p1"}}
+
+
+def test_order(eventlet_api: ApiProcess, ports: list[Made]) -> None:
+    assert names(eventlet_api, "sort_key=name&sort_dir=desc") == ["p5", "p4", "p3", "p2", "p1", "p0"]
+    by_device = names(eventlet_api, "sort_key=device_id&sort_key=name&sort_dir=desc&sort_dir=asc")
+    assert by_device == ["p4", "p5", "p2", "p3", "p0", "p1"]
+
+
+def test_pages(eventlet_api: ApiProcess, ports: list[Made]) -> None:
+    """Links lead through all pages and back, and nothing is there twice."""
+    seen, path = [], "/ports?limit=4&sort_key=name"
+    while path:
+        page = eventlet_api.get(path)
+        seen.append([port["name"] for port in page["ports"]])
+        links = {link["rel"]: urlsplit(link["href"]) for link in page["ports_links"]}
+        path = f"/ports?{links['next'].query}" if "next" in links else ""
+    assert seen == [["p0", "p1", "p2", "p3"], ["p4", "p5"]]
+    assert names(eventlet_api, links["previous"].query) == ["p0", "p1", "p2", "p3"]
+    assert "ports_links" not in eventlet_api.get("/ports")
+
+
+def test_a_host_is_an_agent(eventlet_api: ApiProcess, database: OvsdbServer) -> None:
+    """Whether it lives is told by its heartbeat, and one that is gone for good can be deleted."""
+    api = eventlet_api
+    endpoint = {"op": "insert", "table": "TunnelEndpoint", "uuid-name": "e", "row": {"ip_address": "192.0.2.1"}}
+    row = {"name": "h1", "tunnel_endpoints": ["named-uuid", "e"], "tunnel_types": "gre"}
+    seen = {"name": "h1", "last_seen": int(time.time() * 1000)}
+    database.write(
+        endpoint,
+        {"op": "insert", "table": "Host", "row": row},
+        {"op": "insert", "table": "HostState", "row": seen},
+    )
+    [agent] = wait_until(lambda: api.get("/agents?alive=true")["agents"], 10, "the host is there")
+    assert (agent["host"], agent["binary"], agent["admin_state_up"]) == ("h1", "tunbridge", True)
+    assert agent["configurations"]["tunneling_ip"] == "192.0.2.1"
+    old = {"op": "update", "table": "HostState", "where": [["name", "==", "h1"]], "row": {"last_seen": 1000}}
+    database.write(old)
+    wait_until(lambda: not api.get(f"/agents/{agent['id']}")["agent"]["alive"], 10, "it is silent")
+    api.delete("agent", agent["id"])
+    api.get(f"/agents/{agent['id']}", 404)
+    assert database.rows("Host", "name") == database.rows("HostState", "name") == []
