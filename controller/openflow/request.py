@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from os_ken.lib import hub
 
+from controller.openflow import wire_bundles
 from controller.openflow.limits import MAX_ANSWER
-from controller.openflow.wire_constants import MAX_XID, MessageType
+from controller.openflow.wire_constants import MAX_XID, BundleControlType, MessageType
+from controller.openflow.wire_errors import describe_error
 from controller.openflow.wire_messages import ErrorMessage, decode_header
 from topology.errors import OpenFlowError
 
@@ -71,6 +73,17 @@ class Request:
         self.errors.append(error)
         if error.xid == self.last_xid:
             self.done.put(None)
+
+    def bundle_outcome(self) -> Outcome:
+        """What became of a bundle whose opening has the first xid and whose commit the last."""
+        refused = {}
+        for error in self.errors:
+            position = (error.xid - self.first_xid & MAX_XID) - 1
+            is_flow_mod = 0 <= position < (self.last_xid - self.first_xid & MAX_XID) - 1
+            refused[position if is_flow_mod else None] = describe_error(error)
+        replies = [wire_bundles.decode_bundle_control(answer) for answer in self.answers]
+        done = (self.last_xid, BundleControlType.COMMIT_REPLY)
+        return Outcome(any((reply.xid, reply.type) == done for reply in replies), refused)
 
     def _take(self, size: int) -> None:
         self.size += size + _OVERHEAD

@@ -37,7 +37,6 @@ from controller.openflow.wire_constants import (
     OFPMP_EXPERIMENTER,
     OFPMP_FLOW,
     OFPMPF_REPLY_MORE,
-    BundleControlType,
     MessageType,
     PortReason,
 )
@@ -360,13 +359,7 @@ class Session:
             bundle = wire_bundles.bundle(first, messages, open_xid=first, commit_xid=last)
             request = Request(first, last, MessageType.OFPT_EXPERIMENTER)
             self._exchange(bundle, request)
-        refused = {}
-        for error in request.errors:
-            position = (error.xid - first & MAX_XID) - 1
-            refused[position if 0 <= position < len(messages) else None] = describe_error(error)
-        replies = [wire_bundles.decode_bundle_control(answer) for answer in request.answers]
-        committed = any((reply.xid, reply.type) == (last, BundleControlType.COMMIT_REPLY) for reply in replies)
-        return Outcome(committed, refused)
+        return request.bundle_outcome()
 
     def pass_in(self, in_port: int, frame: bytes) -> None:
         """Have the switch handle a frame by ``NORMAL`` as if it had come in by a port; there is no answer.
