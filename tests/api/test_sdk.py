@@ -1,0 +1,109 @@
+"""openstacksdk works on it as it is: each of its methods for what is there."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import openstack
+import pytest
+from openstack import exceptions
+
+from tests.support.api import ApiProcess
+
+# openstacksdk tells each user of what it is going to remove, whether used or not
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::openstack.warnings.RemovedInSDK{version}0Warning") for version in (5, 6)
+]
+
+
+@pytest.fixture(scope="module")
+def sdk(eventlet_api: ApiProcess) -> Iterator[Any]:
+    """``Connection.network``."""
+    auth = {"endpoint": eventlet_api.url}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        connection = openstack.connect(load_yaml_config=False, load_envvars=False, auth_type="none", auth=auth)
+    yield connection.network
+    connection.close()
+
+
+@pytest.fixture
+def network(sdk: Any) -> Any:
+    return sdk.create_network(name="sdk")
+
+
+@pytest.fixture
+def subnet(sdk: Any, network: Any) -> Any:
+    return sdk.create_subnet(name="sdk", network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+
+
+def thing(sdk: Any, kind: str, network: Any, subnet: Any) -> Any:
+    if kind == "port":
+        return sdk.create_port(name="sdk", network_id=network.id)
+    return network if kind == "network" else subnet
+
+
+KINDS = ("network", "subnet", "port")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_get_find_list_update_delete(sdk: Any, network: Any, subnet: Any, kind: str) -> None:
+    made = thing(sdk, kind, network, subnet)
+    do = {verb: getattr(sdk, f"{verb}_{kind}") for verb in ("get", "find", "update", "delete")}
+    listed = getattr(sdk, f"{kind}s")
+    assert do["get"](made.id).name == "sdk"
+    assert do["update"](made, name=f"new-{made.id}", description="d").description == "d"
+    assert do["find"](f"new-{made.id}").id == do["find"](made.id).id == made.id
+    assert do["find"]("nobody") is None
+    assert [one.id for one in listed(name=f"new-{made.id}")] == [made.id]
+    assert len(list(listed(limit=1))) == len(list(listed()))
+    for one in sdk.ports(network_id=network.id):
+        sdk.delete_port(one)
+    if kind != "port":
+        do["delete"](made, ignore_missing=False)
+    assert do["find"](made.id) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_if_revision(sdk: Any, network: Any, subnet: Any, kind: str) -> None:
+    made = thing(sdk, kind, network, subnet)
+    update = getattr(sdk, f"update_{kind}")
+    assert update(made.id, name="1", if_revision=made.revision_number).revision_number == made.revision_number + 1
+    with pytest.raises(exceptions.HttpException, match="Constrained to") as refusal:
+        update(made.id, name="2", if_revision=made.revision_number)
+    assert refusal.value.status_code == 412
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tags(sdk: Any, network: Any, subnet: Any, kind: str) -> None:
+    made = thing(sdk, kind, network, subnet)
+    get, listed = getattr(sdk, f"get_{kind}"), getattr(sdk, f"{kind}s")
+    sdk.set_tags(made, ["x", made.id])
+    assert set(get(made.id).tags) == {"x", made.id}
+    assert [one.id for one in listed(tags=made.id)] == [made.id]
+    sdk.set_tags(made, [])
+    assert get(made.id).tags == []
+
+
+def test_bulk(sdk: Any, network: Any, subnet: Any) -> None:
+    made = list(sdk.create_ports([{"network_id": network.id, "name": name} for name in "ab"]))
+    assert [port.name for port in made] == ["a", "b"]
+    assert len({port.fixed_ips[0]["ip_address"] for port in made}) == 2
+
+
+def test_errors_are_those_that_programs_catch(sdk: Any, network: Any, subnet: Any) -> None:
+    sdk.create_port(network_id=network.id)
+    with pytest.raises(exceptions.ConflictException, match="ports still in use"):
+        sdk.delete_network(network)
+    with pytest.raises(exceptions.BadRequestException, match="overlaps"):
+        sdk.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/25")
+    with pytest.raises(exceptions.NotFoundException):
+        sdk.get_port("00000000-0000-4000-8000-000000000000")
+
+
+def test_extensions_and_agents(sdk: Any) -> None:
+    assert sdk.find_extension("standard-attr-tag").alias == "standard-attr-tag"
+    assert sdk.find_extension("router") is None
+    assert list(sdk.agents()) == []

@@ -1,0 +1,56 @@
+"""The ``openstack`` command, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_TIMEOUT = 120  # seconds
+
+
+class Openstack:
+    """The command against one API, without authentication.
+
+    :param url: of the API
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def run(self, *args: str) -> str:
+        """One command: its standard output."""
+        done = self._start([*args], None)
+        assert done.returncode == 0, f"openstack {' '.join(args)}: {done.stderr}"
+        return done.stdout
+
+    def fails(self, *args: str) -> str:
+        """One command that must fail: its standard error."""
+        done = self._start([*args], None)
+        assert done.returncode != 0, f"openstack {' '.join(args)}: {done.stdout}"
+        return done.stderr
+
+    def batch(self, *commands: str) -> list[Any]:
+        """Several commands that answer in JSON, in one process: its start takes some seconds; the answers."""
+        done = self._start([], "".join(f"{command} -f json\n" for command in commands))
+        answers, text = [], done.stdout.lstrip()
+        while text:
+            answer, end = json.JSONDecoder().raw_decode(text)
+            answers.append(answer)
+            text = text[end:].lstrip()
+        assert len(answers) == len(commands), done.stderr
+        return answers
+
+    def _start(self, args: list[str], commands: str | None) -> subprocess.CompletedProcess[str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("openstack")), *args],
+            env={**ours, "OS_AUTH_TYPE": "none", "OS_ENDPOINT": self._url, "COLUMNS": "250"},
+            input=commands or "",
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+        )
