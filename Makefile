@@ -10,10 +10,10 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run lab test test-faults bench lint clean packages
+.PHONY: help run lab test test-faults test-containers bench lint clean packages
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 run: $(INSTALLED) ## a controller and its topology database on this machine, with the demo networks, until Ctrl-C
 	$(SUDO) $(VENV)/bin/python -m scripts.run
@@ -28,6 +28,9 @@ test: lint ## the linters, then all tests; those with a real Open vSwitch on bot
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO
+
+test-containers: $(INSTALLED) ## docker-compose.yml on a real engine; status 77 where there is none, see docs/containers.md
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m scripts.test_containers
 
 bench: $(INSTALLED) ## how long it takes to bind ports, on a private Open vSwitch; see docs/performance.md
 	$(VENV)/bin/python bench/binding.py
