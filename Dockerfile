@@ -23,10 +23,12 @@ COPY pyproject.toml README.md ./
 COPY topology topology
 COPY apps apps
 COPY controller controller
-# What goes again, half of it: what os-ken has for OF-Config and rich for source code, what installs, tests.
+# What goes again, half of it: what os-ken has for OF-Config and its former web server, rich for source code and oslo.config
+# for files at addresses; tests, and what they need; what installs.
 RUN /opt/tunbridge/bin/pip install --no-cache-dir --disable-pip-version-check --constraint wheelhouse/constraints.txt . \
     && /opt/tunbridge/bin/pip uninstall --yes --quiet \
-        ncclient paramiko lxml cryptography bcrypt PyNaCl invoke cffi pycparser Pygments setuptools pip \
+        ncclient paramiko lxml cryptography bcrypt PyNaCl invoke cffi pycparser Pygments \
+        Routes repoze.lru WebOb fixtures requests urllib3 charset-normalizer certifi setuptools pip \
     && find /opt/tunbridge -depth -type d -name tests -exec rm -r {} + \
     && /opt/tunbridge/bin/tunbridge --version
 
