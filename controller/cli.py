@@ -253,6 +253,23 @@ def apply(
     return 0
 
 
+@cli.command(epilog="tunbridge export > topology.yaml")
+@_config_file
+@_topology
+@click.pass_context
+def export(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Print the topology as a document.
+
+    What `tunbridge apply` would make it from: networks, subnets and ports, whoever has made them.
+    """
+    config = _load(ctx, config_files, topology)
+    from controller import cli_topology, logs
+
+    logs.silence()
+    click.echo(cli_topology.export(config), nl=False)
+    return 0
+
+
 @cli.group(cls=_ExamplesGroup)
 def host() -> None:
     """The hosts of the topology."""

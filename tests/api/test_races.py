@@ -179,6 +179,11 @@ def test_documents_and_requests_see_each_other(stopped_database: OvsdbServer) ->
             document = parse_document({"networks": [{"name": name, "admin_state_up": False}]})
             apply_document(database.connection, document, policy, prune=False, dry_run=False)
 
+        [before] = database.rows("Topology", "revision")
+        api.update("network", made["id"], name="mine")
+        assert database.rows("Topology", "revision") == [
+            {"revision": before["revision"] + 1}
+        ]  # hosts tell backups by it
         apply("theirs")
         [theirs] = wait_until(lambda: api.get("/networks?name=theirs")["networks"], 10, "it is shown")
         assert theirs["provider:segmentation_id"] != made["provider:segmentation_id"]

@@ -130,6 +130,10 @@ class ApiProcess(Client):
         except OSError:
             return False
 
+    def signal(self, signum: signal.Signals) -> None:
+        """Send the process a signal."""
+        os.kill(self._process.pid, signum)
+
     def log_text(self) -> str:
         """All that it has logged."""
         return self.log.read_text() if self.log.exists() else ""

@@ -54,10 +54,18 @@ class ResourceDatabase:
     :param connection: OVSDB connection method of the topology database
     :param policy: what is given to objects that leave it open
     :param tls: certificates, where the connection is TLS
+    :param clock: seconds since the epoch
     :raises ConfigError: they are missing or cannot be used
     """
 
-    def __init__(self, connection: str, policy: AllocationPolicy, tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self,
+        connection: str,
+        policy: AllocationPolicy,
+        tls: TlsFiles | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._policy = policy
         self._assembler = Assembler()
         self._lock = threading.Lock()
@@ -214,7 +222,7 @@ class ResourceDatabase:
         raise ConflictError(str(refusal))
 
     def _draft(self, edit: Edit) -> Draft:
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
         return Draft(self._state, self._policy, _MAKER, now, lambda: SegmentPool(self._policy, segments_in_use(edit)))
 
     # -- the replica's thread ------------------------------------------------------------------------------------------

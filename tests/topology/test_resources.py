@@ -1,0 +1,146 @@
+"""Requests that lose a race: another writer commits exactly between the reading and the writing of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.waiting import wait_until
+from tests.topology.ovsdb import OvsdbServer
+from topology.allocation import AllocationPolicy
+from topology.model import NetworkType
+from topology.ovsdb.resources import ResourceDatabase
+from topology.resources.attributes import RESOURCES
+from topology.resources.errors import BadRequest, InUse, NotFound, Stale
+
+POLICY = AllocationPolicy(NetworkType.GRE, ((1, 100),))
+MAC = "fa:16:3e:00:00:01"
+
+
+class Racer:
+    """Two that write to one database; the second one's change comes when the first has read what it needs."""
+
+    def __init__(self, connection: str) -> None:
+        self._meanwhile: list[Callable[[], object]] = []
+        self.first = ResourceDatabase(connection, POLICY, clock=self._clock)
+        self.second = ResourceDatabase(connection, POLICY)
+
+    def _clock(self) -> float:
+        """Called by the first one in its transaction, before it looks at anything."""
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        return time.time()
+
+    def meanwhile(self, change: Callable[[], object]) -> None:
+        """Have this done in the middle of the first one's next change."""
+        self._meanwhile.append(change)
+
+    def create(self, kind: str, **values: Any) -> dict[str, Any]:
+        """By the second one."""
+        [made] = self.second.create(kind, [RESOURCES[kind].read_create(values)])
+        return dict(made)
+
+    def create_first(self, kind: str, **values: Any) -> dict[str, Any]:
+        """By the first one."""
+        [made] = self.first.create(kind, [RESOURCES[kind].read_create(values)])
+        return dict(made)
+
+
+@pytest.fixture
+def racer(server: OvsdbServer) -> Iterator[Racer]:
+    racer = Racer(server.connection)
+    both = (racer.first, racer.second)
+    for database in both:
+        database.start()
+    try:
+        wait_until(lambda: all(database.connected for database in both), 10, "both are connected")
+        yield racer
+    finally:
+        for database in both:
+            database.stop()
+
+
+@pytest.fixture
+def network(racer: Racer) -> str:
+    made = str(racer.create("network")["id"])
+    wait_until(lambda: racer.first.candidates("network", {"id": [made]}), 10, "both have it")
+    return made
+
+
+@pytest.fixture
+def subnet(racer: Racer, network: str) -> str:
+    made = str(racer.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)["id"])
+    wait_until(lambda: racer.first.candidates("subnet", {"id": [made]}), 10, "both have it")
+    return made
+
+
+def test_a_subnet_that_has_a_port_by_then_is_not_deleted(racer: Racer, network: str, subnet: str) -> None:
+    racer.meanwhile(lambda: racer.create("port", network_id=network))
+    with pytest.raises(InUse, match="IP allocation"):
+        racer.first.delete("subnet", subnet)
+    assert racer.second.show("subnet", subnet)
+
+
+def test_a_port_gets_no_address_of_a_subnet_that_is_gone_by_then(
+    racer: Racer, network: str, subnet: str, server: OvsdbServer
+) -> None:
+    racer.meanwhile(lambda: racer.second.delete("subnet", subnet))
+    with pytest.raises(BadRequest, match="invalid subnet"):
+        racer.create_first("port", network_id=network, fixed_ips=[{"subnet_id": subnet}])
+    assert server.rows("Subnet", "id") == server.rows("IpAllocation", "ip_address") == []
+
+
+def test_a_network_that_has_a_port_by_then_is_not_deleted(racer: Racer, network: str) -> None:
+    racer.meanwhile(lambda: racer.create("port", network_id=network))
+    with pytest.raises(InUse, match="ports still in use"):
+        racer.first.delete("network", network)
+
+
+def test_a_port_is_not_made_on_a_network_that_is_gone_by_then(racer: Racer, network: str, server: OvsdbServer) -> None:
+    racer.meanwhile(lambda: racer.second.delete("network", network))
+    with pytest.raises(NotFound):
+        racer.create_first("port", network_id=network)
+    assert server.rows("Port", "id") == []
+
+
+def test_subnets_that_come_at_once_do_not_overlap(racer: Racer, network: str) -> None:
+    racer.meanwhile(lambda: racer.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4))
+    with pytest.raises(BadRequest, match="overlaps"):
+        racer.create_first("subnet", network_id=network, cidr="10.0.0.128/25", ip_version=4)
+
+
+def test_what_was_given_out_meanwhile_is_given_to_nobody_else(racer: Racer, network: str, subnet: str) -> None:
+    """Each is worked out anew: the next address, the next segmentation id."""
+    others: list[dict[str, Any]] = []
+    racer.meanwhile(lambda: others.append(racer.create("port", network_id=network)))
+    mine = racer.create_first("port", network_id=network)
+    assert [port["fixed_ips"][0]["ip_address"] for port in (*others, mine)] == ["10.0.0.2", "10.0.0.3"]
+    racer.meanwhile(lambda: others.append(racer.create("network")))
+    mine = racer.create_first("network")
+    assert [one["provider:segmentation_id"] for one in (others[1], mine)] == [2, 3]
+
+
+def test_what_was_taken_meanwhile_is_refused(racer: Racer, network: str, subnet: str) -> None:
+    racer.meanwhile(lambda: racer.create("port", network_id=network, mac_address=MAC))
+    with pytest.raises(InUse, match=f"{MAC} is in use"):
+        racer.create_first("port", network_id=network, mac_address=MAC)
+    wanted = [{"ip_address": "10.0.0.9"}]
+    racer.meanwhile(lambda: racer.create("port", network_id=network, fixed_ips=wanted))
+    with pytest.raises(InUse, match=r"10\.0\.0\.9 already allocated"):
+        racer.create_first("port", network_id=network, fixed_ips=wanted)
+
+
+def test_changes_of_other_attributes_meanwhile_stay(racer: Racer, network: str) -> None:
+    racer.meanwhile(lambda: racer.second.update("network", network, {"description": "theirs"}))
+    changed = racer.first.update("network", network, {"name": "mine"})
+    assert (changed["name"], changed["description"], changed["revision_number"]) == ("mine", "theirs", 3)
+
+
+def test_the_revision_is_that_of_the_moment_of_writing(racer: Racer, network: str) -> None:
+    racer.meanwhile(lambda: racer.second.update("network", network, {"description": "theirs"}))
+    with pytest.raises(Stale):
+        racer.first.update("network", network, {"name": "mine"}, if_match=1)
+    assert racer.second.show("network", network)["name"] == ""
