@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import socket
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def test_a_connection_is_kept_and_ended_by_the_end_of_the_process(stopped_databa
         for _ in range(3):
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
-        api.signal(signal.SIGTERM)
+        api.terminate()
         assert client.recv(65536) == b""
 
 

@@ -98,6 +98,7 @@ class ApiProcess(Client):
         super().__init__(free_tcp_port())
         self.directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
         self.log = self.directory / "api.log"
+        self._told = False
         given: dict[str, Mapping[str, object]] = {"topology": {"connection": connection}, **(options or {})}
         given["api"] = {"listen_port": self.port, **given.get("api", {})}
         config = self.directory / "tunbridge.conf"
@@ -130,9 +131,10 @@ class ApiProcess(Client):
         except OSError:
             return False
 
-    def signal(self, signum: signal.Signals) -> None:
-        """Send the process a signal."""
-        os.kill(self._process.pid, signum)
+    def terminate(self) -> None:
+        """Tell the process to end, and do not wait for that."""
+        self._told = True
+        os.kill(self._process.pid, signal.SIGTERM)
 
     def log_text(self) -> str:
         """All that it has logged."""
@@ -148,6 +150,8 @@ class ApiProcess(Client):
 
     def _end(self) -> tuple[int, str]:
         try:
-            return self._process.stop(signal.SIGTERM), self.log_text()
+            # a second signal could meet an interpreter that has put its handlers away
+            status = self._process.wait(20) if self._told else self._process.stop(signal.SIGTERM)
+            return status, self.log_text()
         finally:
             shutil.rmtree(self.directory)
