@@ -103,7 +103,9 @@ def engine(directory: Path) -> Iterator[Engine]:
         yield Engine(True, compose, environment)
     finally:
         daemon.stop(timeout=_STOP_TIMEOUT)
-        shutil.rmtree(sockets, ignore_errors=True)
+        for place in (sockets, directory):
+            _unmount(place)
+        shutil.rmtree(sockets)
 
 
 def ensure_base_image(docker: Engine, directory: Path) -> str:
@@ -140,6 +142,14 @@ def ensure_base_image(docker: Engine, directory: Path) -> str:
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return "made by debootstrap"
+
+
+def _unmount(directory: Path) -> None:
+    """Take away what an engine leaves mounted below a directory when it ends: network namespaces, and the directory."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in reversed(mounted):  # what is mounted upon another is listed after it
+        if Path(place).is_relative_to(directory):
+            subprocess.run(["umount", place], stdin=subprocess.DEVNULL, timeout=_STOP_TIMEOUT)
 
 
 def _compose() -> tuple[str, ...]:
