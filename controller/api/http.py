@@ -101,13 +101,8 @@ class Server:
         listening.close()
 
     def stop(self) -> None:
-        """Take no more connections, and end those that are there."""
+        """Take no more connections; those that are there end with their next answer, or with the process."""
         self.stopping = True
-        for connection in list(self._connections):
-            try:
-                connection.shutdown(socket.SHUT_RD)  # an answer under way is still sent
-            except OSError:
-                continue
 
     def _run(self, connection: socket.socket, peer: Any) -> None:
         try:

@@ -116,5 +116,6 @@ class ResourceWriter:
             self._edit.insert("Port", id=port.id, network=network, status=PortStatus.DOWN.value, **columns)
         else:
             self._edit.set(row, **columns)
-        # Its addresses were chosen among the subnets that the network has: that must still be so.
-        self._edit.verify(network, "subnets")
+        # The server refuses an address in a subnet that is gone; one that has been moved it cannot know.
+        for fixed_ip in port.fixed_ips:
+            self._edit.verify(self._subnet(port.network_id, fixed_ip.subnet_id), "cidr")

@@ -34,9 +34,8 @@ class Pooled:
 
     @classmethod
     def of(cls, subnet: Subnet, kept: Mapping[str, Any]) -> Pooled:
-        """From what is stored of a subnet; one that a document has made has the default pools."""
-        given = kept.get("allocation_pools")
-        pools = default_pools(subnet.cidr, subnet.gateway_ip) if given is None else given
+        """From what is stored of a subnet."""
+        pools = pools_of(subnet, kept)
         spans = tuple((_number(pool["start"]), _number(pool["end"])) for pool in pools)
         return cls(subnet, spans, kept.get("ipv6_address_mode") in _AUTOMATIC)
 
@@ -83,6 +82,14 @@ def default_pools(cidr: str, gateway_ip: str | None) -> list[dict[str, str]]:
         gateway = _number(gateway_ip)
         spans = [(first, gateway - 1), (gateway + 1, last)] if first <= gateway <= last else spans
     return [{"start": _text(low, cidr), "end": _text(high, cidr)} for low, high in spans if low <= high]
+
+
+def pools_of(subnet: Subnet, kept: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The pools of a subnet: those stored, unless a document has made it or has given it another CIDR since."""
+    given: list[dict[str, str]] | None = kept.get("allocation_pools")
+    if given is None or not all(subnet.contains(pool[end]) for pool in given for end in ("start", "end")):
+        return default_pools(subnet.cidr, subnet.gateway_ip)
+    return given
 
 
 def check_pools(cidr: str, gateway_ip: str | None, pools: Sequence[Mapping[str, str]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, allocate_mac
+from topology.allocation import AllocationPolicy, SegmentPool, allocate_mac
 from topology.errors import ConflictError
 from topology.model import FixedIp, Network, NetworkType, Port, Subnet
 from topology.planning.targets import segment_of
@@ -22,10 +22,12 @@ from topology.resources.addresses import (
     check_pools,
     default_gateway,
     default_pools,
+    pools_of,
 )
 from topology.resources.attributes import NETWORK, PORT, SUBNET, UNSET
 from topology.resources.errors import BadRequest, InUse, Stale, invalid, not_found
 from topology.resources.state import Kept, ResourceState
+from topology.resources.taken import Either, Macs, segment_in_use
 
 
 @dataclass
@@ -119,7 +121,7 @@ class Draft:
         if key is None or (made and key.segmentation_id):
             return
         if not self._segments().free(key):
-            raise InUse(*_segment_in_use(key))
+            raise InUse(*segment_in_use(key))
         self._segments().take(key)
 
     def _segments(self) -> SegmentPool:
@@ -167,11 +169,8 @@ class Draft:
         :raises ResourceError: there is none, it is of another revision, or the change breaks a rule
         """
         network, subnet = self._subnet(subnet_id)
-        before = self.state.kept("subnet", subnet_id)
         gateway = values.get("gateway_ip", subnet.gateway_ip)
-        pools = values.get("allocation_pools", before.get("allocation_pools"))
-        if pools is None:
-            pools = default_pools(subnet.cidr, subnet.gateway_ip)
+        pools = values.get("allocation_pools", pools_of(subnet, self.state.kept("subnet", subnet_id)))
         if gateway is not None:
             check_gateway(subnet.cidr, gateway)
         if {"gateway_ip", "allocation_pools"} & values.keys():
@@ -299,7 +298,7 @@ class Draft:
     def _mac(self, network: Network, wanted: Any) -> str:
         drafted = {port.mac_address for port, _ in self.ports.values() if port.network_id == network.id}
         if wanted is UNSET:
-            taken = _Macs(self.state, network.id, drafted)
+            taken = Macs(self.state, network.id, drafted)
             try:
                 return allocate_mac(self.policy, self.maker.random_bits, taken)
             except ConflictError:
@@ -319,7 +318,7 @@ class Draft:
             used = self.state.taken(subnet_id)
             if port_id in self.state.ports:
                 used = {ip: one for ip, one in used.items() if one != port_id}
-            return _Either(used, others) if others else used
+            return Either(used, others) if others else used
 
         return AddressRequest(network.id, mac, owner, taken)
 
@@ -374,21 +373,6 @@ class Draft:
             self.ports[object_id] = self.state.ports[object_id], kept
 
 
-def _segment_in_use(key: SegmentKey) -> tuple[str, str]:
-    if key.network_type.is_tunnel:
-        return "TunnelIdInUse", f"Unable to create the network. The tunnel ID {key.segmentation_id} is in use."
-    if key.network_type is NetworkType.VLAN:
-        return (
-            "VlanIdInUse",
-            f"Unable to create the network. The VLAN {key.segmentation_id} on physical network "
-            f"{key.physical_network} is in use.",
-        )
-    return (
-        "FlatNetworkInUse",
-        f"Unable to create the flat network. Physical network {key.physical_network} is in use.",
-    )
-
-
 def _modelled(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
 
@@ -405,26 +389,3 @@ def _settled(wanted: list[dict[str, str]], port: Port) -> list[dict[str, str]]:
             item = {**item, "ip_address": match.ip_address}
         settled.append(item)
     return settled
-
-
-@dataclass(frozen=True)
-class _Macs:
-    """MAC addresses that a new port of a network cannot have."""
-
-    state: ResourceState
-    network_id: str
-    drafted: set[str]
-
-    def __contains__(self, mac: object) -> bool:
-        return mac in self.drafted or (self.network_id, mac) in self.state.macs
-
-
-@dataclass(frozen=True)
-class _Either:
-    """What either of two mappings has."""
-
-    one: Container[str]
-    other: Container[str]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.one or key in self.other

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topology.model import Network, NetworkType, Port, Subnet
-from topology.resources.addresses import default_pools
+from topology.resources.addresses import pools_of
 from topology.resources.attributes import NETWORK, PORT, SUBNET, UNSET, Resource
 
 View = Mapping[str, Any]
@@ -66,8 +66,8 @@ def network_view(network: Network, kept: Mapping[str, Any]) -> View:
 def subnet_view(subnet: Subnet, network_id: str, kept: Mapping[str, Any]) -> View:
     """A subnet."""
     return {
-        "allocation_pools": default_pools(subnet.cidr, subnet.gateway_ip),
         **_common(SUBNET, subnet, kept),
+        "allocation_pools": pools_of(subnet, kept),
         "network_id": network_id,
         "ip_version": ipaddress.ip_network(subnet.cidr).version,
         "cidr": subnet.cidr,
