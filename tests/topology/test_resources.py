@@ -104,6 +104,15 @@ def test_a_port_gets_an_address_of_the_cidr_that_its_subnet_has_by_then(
     assert racer.first.show("subnet", subnet)["allocation_pools"] == [{"start": "10.0.9.2", "end": "10.0.9.254"}]
 
 
+def test_a_port_does_not_get_the_address_that_is_the_gateways_by_then(
+    racer: Racer, network: str, subnet: str, server: OvsdbServer
+) -> None:
+    moved = {"gateway_ip": "10.0.0.2"}
+    racer.meanwhile(lambda: server.write({"op": "update", "table": "Subnet", "where": [], "row": moved}))
+    made = racer.create_first("port", network_id=network)
+    assert [fixed_ip["ip_address"] for fixed_ip in made["fixed_ips"]] == ["10.0.0.3"]
+
+
 def test_a_network_that_has_a_port_by_then_is_not_deleted(racer: Racer, network: str) -> None:
     racer.meanwhile(lambda: racer.create("port", network_id=network))
     with pytest.raises(InUse, match="ports still in use"):

@@ -118,4 +118,4 @@ class ResourceWriter:
             self._edit.set(row, **columns)
         # The server refuses an address in a subnet that is gone; one that has been moved it cannot know.
         for fixed_ip in port.fixed_ips:
-            self._edit.verify(self._subnet(port.network_id, fixed_ip.subnet_id), "cidr")
+            self._edit.verify(self._subnet(port.network_id, fixed_ip.subnet_id), "cidr", "gateway_ip")

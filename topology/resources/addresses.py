@@ -228,7 +228,8 @@ class AddressRequest:
         taken = self.taken(pooled.subnet.id)
         for number in _numbers(pooled.pools):
             address = _text(number, pooled.subnet.cidr)
-            if address not in taken and not self._has(address):
+            # a document may have put the gateway into a pool
+            if address not in taken and address != pooled.subnet.gateway_ip and not self._has(address):
                 self.chosen.append(FixedIp(address, pooled.subnet.id))
                 return True
         return False
