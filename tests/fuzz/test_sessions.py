@@ -6,8 +6,10 @@ tests/fuzz/capture.py.
 
 from __future__ import annotations
 
+import logging
 import struct
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +28,16 @@ EXAMPLES = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 SAID = {"ovs-3.1-empty": (0, True), "ovs-3.1-flows-of-others": (9, True), "ovs-3.1-table-full": (0, False)}
 """Flows of each captured switch, and whether it took the two of the bundle."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    """Thousands of connections that end as they should would bury all else in a log that is shown."""
+    logger = logging.getLogger("controller.openflow")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.mark.parametrize("name", FILES)
