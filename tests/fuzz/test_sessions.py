@@ -88,6 +88,7 @@ def test_changed_streams(stages: tuple[bytes, bytes, bytes]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @settings(EXAMPLES, max_examples=5000)
 @given(streams())
 def test_changed_streams_at_length(stages: tuple[bytes, bytes, bytes]) -> None:
