@@ -271,7 +271,7 @@ def test_a_change_whose_writing_was_cut_short_is_dropped_and_a_copy_kept(
 
 
 def _create(directory: Path, schema: str) -> Path:
-    (directory / "state").mkdir()
+    (directory / "state").mkdir(parents=True)
     file = directory / "state/topology.db"
     (directory / "schema").write_text(schema)
     subprocess.run(["ovsdb-tool", "create", file, directory / "schema"], check=True)
@@ -321,6 +321,29 @@ def test_a_newer_schema_or_another_database_is_refused(
     with pytest.raises(TopologyError, match=re.escape(message)):
         make().start()
     assert file.read_bytes() == before
+
+
+def test_a_backup_of_an_older_version_that_is_put_in_place_under_it_is_converted(
+    make: Callable[..., EmbeddedServer], directory: Path
+) -> None:
+    """The file is made ready whenever the server is started, not only at the first time."""
+    server = make()
+    server.start()
+    schema = json.loads(SCHEMA.read_text())
+    del schema["tables"]["Topology"]
+    backup = _create(directory / "old", json.dumps({**schema, "version": "1.0.0"}))
+    backup.replace(directory / "state/topology.db")
+    killed = server.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: server.pid not in (None, killed), 10, "a new server")
+    wait_until(lambda: (directory / "run/topology.sock").exists(), 10, "it listens")
+    wait_until(lambda: "revision" in _tried_dump(server.connection), 10, "it has all tables of this version")
+
+
+def _tried_dump(connection: str) -> str:
+    done = subprocess.run(["ovsdb-client", "dump", connection, DATABASE, "Topology"], capture_output=True, text=True)
+    return done.stdout
 
 
 def test_what_is_missing_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
