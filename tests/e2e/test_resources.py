@@ -160,6 +160,8 @@ def test_no_descriptors(host: Host) -> None:
         for _ in range(5):
             idle.append(socket.create_connection(("127.0.0.1", controller.of_port)))
         controller.wait_log("cannot take OpenFlow connections, trying again until it can: Too many open files")
+        for name in ("first", "second"):  # a second or two, in which it tries again and again
+            controller.apply({"networks": [{"name": name}]})
         host.add_ports(SECOND)
         host.ovs.plug_many([SECOND.device()])
         host.wait_row(SECOND, "host1", "ACTIVE")
