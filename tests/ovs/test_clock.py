@@ -59,6 +59,41 @@ def test_a_clock_that_jumps(
     assert controller.log_text().count("bridge br-int connected") == 1
 
 
+@pytest.mark.parametrize("jump", [YEAR, -YEAR], ids=["ahead", "back"])
+def test_a_clock_that_jumps_while_the_switch_is_asked(
+    ovs: OvsHost, tunbridge: Callable[..., Tunbridge], tmp_path: Path, jump: int
+) -> None:
+    """A switch that is slow to answer still has its time, no less and no more: a second later it is not given up, after
+    ``of_request_timeout`` it is.
+    """
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    controller = tunbridge(
+        program="tests.support.wrong_clock",
+        environment={"WRONG_CLOCK": str(clock)},
+        options={"agent": {"report_interval": INTERVAL}, "ovs": {"of_request_timeout": 5}},
+    )
+    controller.wait_in_sync()
+    host = Host(ovs, controller)
+    network = new_network()
+    port = new_port(network)
+    host.add_networks(network)
+    host.wire(port)
+    controller.wait_in_sync()
+    with ovs.frozen_vswitchd():
+        host.update_port(port, admin_state_up=False)
+        controller.wait_log("admin_state_up of the port is false")  # `status` would wait for the switch
+        was = _last_seen(controller)
+        set_clock(clock, jump)
+        wait_until(lambda: abs(_last_seen(controller) - was) > YEAR * 500, 20, "a heartbeat by the new time")
+        now = _last_seen(controller)
+        wait_until(lambda: _last_seen(controller) > now, 20, "and another")
+        assert "did not answer" not in controller.log_text() and "no answer" not in controller.log_text()
+        controller.wait_log("answer")
+    host.wait_flows("br-tun", port.mac, 0)
+    controller.wait_in_sync()
+
+
 def set_clock(clock: Path, seconds: int) -> None:
     """Have the controller see a time that is off by so much."""
     new = clock.with_name("new")
