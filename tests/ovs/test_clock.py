@@ -94,6 +94,21 @@ def test_a_clock_that_jumps_while_the_switch_is_asked(
     controller.wait_in_sync()
 
 
+@pytest.mark.long
+def test_a_silent_switch_is_noticed_though_the_clock_was_set_back(
+    ovs: OvsHost, tunbridge: Callable[..., Tunbridge], tmp_path: Path
+) -> None:
+    """It is asked whether it lives after so much silence as ever, and given up after so much more."""
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    controller = tunbridge(program="tests.support.wrong_clock", environment={"WRONG_CLOCK": str(clock)})
+    controller.wait_in_sync()
+    with ovs.frozen_vswitchd():
+        set_clock(clock, -YEAR)
+        controller.wait_log("no answer to an echo request", timeout=30)
+    controller.wait_in_sync()
+
+
 def set_clock(clock: Path, seconds: int) -> None:
     """Have the controller see a time that is off by so much."""
     new = clock.with_name("new")
