@@ -23,7 +23,7 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 
 # The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
 test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
-	$(VENV)/bin/pytest --numprocesses 2 --dist worksteal --ignore tests/e2e
+	$(VENV)/bin/pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider tests/e2e
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md

@@ -107,7 +107,8 @@ def unplug_and_check(
     ovs.unplug(*(device.name for device in plugged))
     wait_states(controller, {"DOWN": PORTS})
     wait_until(lambda: base_flows(ovs) == base, TIMEOUT, lambda: f"base flows, not {base_flows(ovs)}")
-    assert controller.wait_in_sync(TIMEOUT)["ports"] == []
+    wait_until(lambda: controller.quick_status()["ports"] == [], TIMEOUT, "no device is known any more")
+    controller.wait_in_sync(TIMEOUT)
 
 
 def test_500_ports_of_20_networks_ten_times(ovs: OvsHost, tunbridge: Start) -> None:
