@@ -88,8 +88,8 @@ def test_changed_streams(stages: tuple[bytes, bytes, bytes]) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-@settings(EXAMPLES, max_examples=5000)
+@pytest.mark.timeout(600)
+@settings(EXAMPLES, max_examples=2000)
 @given(streams())
 def test_changed_streams_at_length(stages: tuple[bytes, bytes, bytes]) -> None:
     """The same for some minutes."""
