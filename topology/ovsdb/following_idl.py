@@ -11,6 +11,7 @@ from typing import Any
 
 from ovs.db import idl
 from ovs.db.idl import SchemaHelper
+from ovs.jsonrpc import Message
 from ovs.poller import Poller
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
@@ -51,16 +52,28 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._session.reconnect.set_backoff(*BACKOFF_MS)
         speed_up(self._session)
         self._deliver = deliver
+        self.refusal: str | None = None
+        """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
+        self._receive = self._session.recv
+        self._session.recv = self._received
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
         self._whole = False
         self._retry = _FIRST_RETRY
         self._not_before = 0.0
 
+    def _received(self) -> Message | None:
+        """Pass a message on to the IDL, which waits for ever once its request to follow the database is refused."""
+        message: Message | None = self._receive()
+        if message is not None and message.id is not None and message.id == self._monitor_request_id:
+            is_refused = message.type == Message.T_ERROR and message.error != "unknown method"
+            self.refusal = _text(message.error) if is_refused else None
+        return message
+
     @property
     def reached(self) -> bool:
-        """True while the connection stands, also before the copy is whole."""
-        return bool(self._session.is_connected())
+        """True while the connection stands and the copy is whole or about to be."""
+        return bool(self._session.is_connected()) and self.refusal is None
 
     @property
     def linked(self) -> bool:
@@ -116,3 +129,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             return False
         self._retry = _FIRST_RETRY
         return True
+
+
+def _text(error: Any) -> str:
+    """The server's error (RFC 7047 §3.1) in words."""
+    return str(error.get("details", error)) if isinstance(error, dict) else str(error)

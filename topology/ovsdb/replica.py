@@ -132,6 +132,9 @@ class Replica(Generic[B]):
     @property
     def problem(self) -> str | None:
         """Why there is no connection, where more is known than that nobody answers."""
+        refusal = self._idl.refusal if self._idl is not None else None
+        if refusal is not None:
+            return f"cannot be followed: {refusal}: its server is of another version, upgrade that first"
         return problem(self.connection, self._tls)
 
     def start(self, listener: Callable[[B], None]) -> None:
