@@ -9,11 +9,13 @@ import time
 
 import falcon
 
+from controller.api.identity import caller_of
 from controller.api.requests import answer_list, fields_of
 from topology.liveness import HostInfo
 from topology.model import Host
 from topology.ovsdb.resources import ResourceDatabase
 from topology.resources.agents import agent_id, agent_view
+from topology.resources.caller import Caller
 from topology.resources.errors import NotFound
 from topology.resources.views import View
 
@@ -33,7 +35,7 @@ class Agents:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List them."""
         now = time.time()
-        views = [agent_view(info, now, self._agent_down_time) for info in self._database.hosts()]
+        views = [agent_view(info, now, self._agent_down_time) for info in self._database.hosts(caller_of(request))]
         answer_list(request, response, "agents", _SAMPLE, lambda _: views)
 
 
@@ -46,16 +48,17 @@ class Agent:
 
     def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         """Show it."""
-        view: View = agent_view(self._find(object_id), time.time(), self._agent_down_time)
+        view: View = agent_view(self._find(caller_of(request), object_id), time.time(), self._agent_down_time)
         response.media = {"agent": fields_of(request, view)}
 
-    def on_delete(self, _request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+    def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         """Remove the host; see ``tunbridge host delete``."""
-        self._database.delete_host(self._find(object_id).host.name)
+        caller = caller_of(request)
+        self._database.delete_host(caller, self._find(caller, object_id).host.name)
         response.status = falcon.HTTP_204
 
-    def _find(self, object_id: str) -> HostInfo:
-        for info in self._database.hosts():
+    def _find(self, caller: Caller, object_id: str) -> HostInfo:
+        for info in self._database.hosts(caller):
             if agent_id(info) == object_id:
                 return info
         raise NotFound("AgentNotFound", f"Agent {object_id} could not be found.")

@@ -14,6 +14,7 @@ import falcon
 from controller.api import discovery, errors
 from controller.api.agents import Agent, Agents
 from controller.api.guards import LocalNames, RequestIds
+from controller.api.identity import Everybody, caller_of
 from controller.api.requests import answer_list, body_of, fields_of, if_match, only, url_of
 from topology.errors import TopologyError
 from topology.model import Network, NetworkType, Port, Subnet
@@ -43,7 +44,7 @@ def make_application(database: ResourceDatabase, agent_down_time: float, *, loca
     :param agent_down_time: seconds of silence after which a host is down
     :param local: only this machine is to be served
     """
-    guards: list[Any] = [RequestIds(), *([LocalNames()] if local else [])]
+    guards: list[Any] = [RequestIds(), *([LocalNames()] if local else []), Everybody()]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _defect)
@@ -126,7 +127,7 @@ class _OfResource:
 class _Collection(_OfResource):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         def candidates(filters: Mapping[str, tuple[Any, ...]]) -> list[View]:
-            return self._database.candidates(self._resource.name, filters)
+            return self._database.candidates(caller_of(request), self._resource.name, filters)
 
         sample = {**_SAMPLES[self._resource.name], **_NUMBERS}
         answer_list(request, response, self._resource.collection, sample, candidates)
@@ -140,64 +141,70 @@ class _Collection(_OfResource):
                 raise BadRequest("HTTPBadRequest", "Resources required")
             if len(wanted) > _MAX_BULK:
                 raise BadRequest("HTTPBadRequest", f"At most {_MAX_BULK} {collection} are created at once")
-            made = self._database.create(name, [self._resource.read_create(one) for one in wanted])
+            made = self._database.create(caller_of(request), name, [self._resource.read_create(one) for one in wanted])
             response.media = {collection: made}
         else:
-            [view] = self._database.create(name, [self._resource.read_create(only(body, name))])
+            [view] = self._database.create(caller_of(request), name, [self._resource.read_create(only(body, name))])
             response.media = {name: view}
         response.status = falcon.HTTP_201
 
 
 class _Object(_OfResource):
     def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        view = self._database.show(self._resource.name, self._id(object_id))
+        view = self._database.show(caller_of(request), self._resource.name, self._id(object_id))
         response.media = {self._resource.name: fields_of(request, view)}
 
     def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         name = self._resource.name
         values = self._resource.read_update(only(body_of(request), name))
-        view = self._database.update(name, self._id(object_id), values, if_match(request))
+        view = self._database.update(caller_of(request), name, self._id(object_id), values, if_match(request))
         response.media = {name: view}
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.delete(self._resource.name, self._id(object_id), if_match(request))
+        self._database.delete(caller_of(request), self._resource.name, self._id(object_id), if_match(request))
         response.status = falcon.HTTP_204
 
 
 class _Tags(_OfResource):
     """All tags of an object (standard-attr-tag)."""
 
-    def on_get(self, _request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        response.media = {"tags": self._database.show(self._resource.name, self._id(object_id))["tags"]}
+    def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        response.media = {
+            "tags": self._database.show(caller_of(request), self._resource.name, self._id(object_id))["tags"]
+        }
 
     def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         wanted = _tag_list(only(body_of(request), "tags"))
-        view = self._database.change_tags(self._resource.name, self._id(object_id), lambda _: set(wanted))
+        view = self._database.change_tags(
+            caller_of(request), self._resource.name, self._id(object_id), lambda _: set(wanted)
+        )
         response.media = {"tags": view["tags"]}
 
-    def on_delete(self, _request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.change_tags(self._resource.name, self._id(object_id), lambda _: set())
+    def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), lambda _: set())
         response.status = falcon.HTTP_204
 
 
 class _Tag(_OfResource):
     """One tag of an object (standard-attr-tag)."""
 
-    def on_get(self, _request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
-        self._require(self._database.show(self._resource.name, self._id(object_id))["tags"], tag)
+    def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
+        self._require(self._database.show(caller_of(request), self._resource.name, self._id(object_id))["tags"], tag)
         response.status = falcon.HTTP_204
 
-    def on_put(self, _request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
+    def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
         [wanted] = _tag_list([tag])
-        self._database.change_tags(self._resource.name, self._id(object_id), lambda tags: _limited({*tags, wanted}))
+        self._database.change_tags(
+            caller_of(request), self._resource.name, self._id(object_id), lambda tags: _limited({*tags, wanted})
+        )
         response.status = falcon.HTTP_201
 
-    def on_delete(self, _request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
+    def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
         def change(tags: frozenset[str]) -> set[str]:
             self._require(tags, tag)
             return set(tags - {tag})
 
-        self._database.change_tags(self._resource.name, self._id(object_id), change)
+        self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), change)
         response.status = falcon.HTTP_204
 
     def _require(self, tags: Any, tag: str) -> None:

@@ -14,6 +14,7 @@ from topology.allocation import AllocationPolicy
 from topology.model import NetworkType
 from topology.ovsdb.resources import ResourceDatabase
 from topology.resources.attributes import RESOURCES
+from topology.resources.caller import ADMIN
 from topology.resources.errors import BadRequest, InUse, NotFound, Stale
 
 POLICY = AllocationPolicy(NetworkType.GRE, ((1, 100),))
@@ -40,12 +41,12 @@ class Racer:
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
         """By the second one."""
-        [made] = self.second.create(kind, [RESOURCES[kind].read_create(values)])
+        [made] = self.second.create(ADMIN, kind, [RESOURCES[kind].read_create(values)])
         return dict(made)
 
     def create_first(self, kind: str, **values: Any) -> dict[str, Any]:
         """By the first one."""
-        [made] = self.first.create(kind, [RESOURCES[kind].read_create(values)])
+        [made] = self.first.create(ADMIN, kind, [RESOURCES[kind].read_create(values)])
         return dict(made)
 
 
@@ -66,28 +67,28 @@ def racer(server: OvsdbServer) -> Iterator[Racer]:
 @pytest.fixture
 def network(racer: Racer) -> str:
     made = str(racer.create("network")["id"])
-    wait_until(lambda: racer.first.candidates("network", {"id": [made]}), 10, "both have it")
+    wait_until(lambda: racer.first.candidates(ADMIN, "network", {"id": [made]}), 10, "both have it")
     return made
 
 
 @pytest.fixture
 def subnet(racer: Racer, network: str) -> str:
     made = str(racer.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)["id"])
-    wait_until(lambda: racer.first.candidates("subnet", {"id": [made]}), 10, "both have it")
+    wait_until(lambda: racer.first.candidates(ADMIN, "subnet", {"id": [made]}), 10, "both have it")
     return made
 
 
 def test_a_subnet_that_has_a_port_by_then_is_not_deleted(racer: Racer, network: str, subnet: str) -> None:
     racer.meanwhile(lambda: racer.create("port", network_id=network))
     with pytest.raises(InUse, match="IP allocation"):
-        racer.first.delete("subnet", subnet)
-    assert racer.second.show("subnet", subnet)
+        racer.first.delete(ADMIN, "subnet", subnet)
+    assert racer.second.show(ADMIN, "subnet", subnet)
 
 
 def test_a_port_gets_no_address_of_a_subnet_that_is_gone_by_then(
     racer: Racer, network: str, subnet: str, server: OvsdbServer
 ) -> None:
-    racer.meanwhile(lambda: racer.second.delete("subnet", subnet))
+    racer.meanwhile(lambda: racer.second.delete(ADMIN, "subnet", subnet))
     with pytest.raises(BadRequest, match="invalid subnet"):
         racer.create_first("port", network_id=network, fixed_ips=[{"subnet_id": subnet}])
     assert server.rows("Subnet", "id") == server.rows("IpAllocation", "ip_address") == []
@@ -101,7 +102,7 @@ def test_a_port_gets_an_address_of_the_cidr_that_its_subnet_has_by_then(
     racer.meanwhile(lambda: server.write({"op": "update", "table": "Subnet", "where": [], "row": moved}))
     made = racer.create_first("port", network_id=network)
     assert [fixed_ip["ip_address"] for fixed_ip in made["fixed_ips"]] == ["10.0.9.2"]
-    assert racer.first.show("subnet", subnet)["allocation_pools"] == [{"start": "10.0.9.2", "end": "10.0.9.254"}]
+    assert racer.first.show(ADMIN, "subnet", subnet)["allocation_pools"] == [{"start": "10.0.9.2", "end": "10.0.9.254"}]
 
 
 def test_a_port_does_not_get_the_address_that_is_the_gateways_by_then(
@@ -116,11 +117,11 @@ def test_a_port_does_not_get_the_address_that_is_the_gateways_by_then(
 def test_a_network_that_has_a_port_by_then_is_not_deleted(racer: Racer, network: str) -> None:
     racer.meanwhile(lambda: racer.create("port", network_id=network))
     with pytest.raises(InUse, match="ports still in use"):
-        racer.first.delete("network", network)
+        racer.first.delete(ADMIN, "network", network)
 
 
 def test_a_port_is_not_made_on_a_network_that_is_gone_by_then(racer: Racer, network: str, server: OvsdbServer) -> None:
-    racer.meanwhile(lambda: racer.second.delete("network", network))
+    racer.meanwhile(lambda: racer.second.delete(ADMIN, "network", network))
     with pytest.raises(NotFound):
         racer.create_first("port", network_id=network)
     assert server.rows("Port", "id") == []
@@ -154,13 +155,13 @@ def test_what_was_taken_meanwhile_is_refused(racer: Racer, network: str, subnet:
 
 
 def test_changes_of_other_attributes_meanwhile_stay(racer: Racer, network: str) -> None:
-    racer.meanwhile(lambda: racer.second.update("network", network, {"description": "theirs"}))
-    changed = racer.first.update("network", network, {"name": "mine"})
+    racer.meanwhile(lambda: racer.second.update(ADMIN, "network", network, {"description": "theirs"}))
+    changed = racer.first.update(ADMIN, "network", network, {"name": "mine"})
     assert (changed["name"], changed["description"], changed["revision_number"]) == ("mine", "theirs", 3)
 
 
 def test_the_revision_is_that_of_the_moment_of_writing(racer: Racer, network: str) -> None:
-    racer.meanwhile(lambda: racer.second.update("network", network, {"description": "theirs"}))
+    racer.meanwhile(lambda: racer.second.update(ADMIN, "network", network, {"description": "theirs"}))
     with pytest.raises(Stale):
-        racer.first.update("network", network, {"name": "mine"}, if_match=1)
-    assert racer.second.show("network", network)["name"] == ""
+        racer.first.update(ADMIN, "network", network, {"name": "mine"}, if_match=1)
+    assert racer.second.show(ADMIN, "network", network)["name"] == ""

@@ -26,6 +26,7 @@ from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
 from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA, TABLES
 from topology.planning.values import Maker
+from topology.resources.caller import Caller
 from topology.resources.rules import Draft
 from topology.resources.state import Kept, ResourceState
 from topology.resources.views import View, decode, network_view, port_view, subnet_view
@@ -100,7 +101,7 @@ class ResourceDatabase:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def show(self, kind: str, object_id: str) -> View:
+    def show(self, caller: Caller, kind: str, object_id: str) -> View:
         """One object.
 
         :raises NotFound: there is none
@@ -110,7 +111,7 @@ class ResourceDatabase:
         with self._lock:
             return self._state.view(kind, object_id)
 
-    def candidates(self, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
+    def candidates(self, caller: Caller, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
         """Objects that can have these values; see :meth:`topology.resources.state.ResourceState.views`.
 
         :raises TopologyUnavailable: the database does not answer
@@ -119,7 +120,7 @@ class ResourceDatabase:
         with self._lock:
             return self._state.views(kind, wanted)
 
-    def hosts(self) -> list[HostInfo]:
+    def hosts(self, caller: Caller) -> list[HostInfo]:
         """The hosts, by name.
 
         :raises TopologyUnavailable: the database does not answer
@@ -135,7 +136,7 @@ class ResourceDatabase:
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def create(self, kind: str, wanted: Sequence[Mapping[str, Any]]) -> list[View]:
+    def create(self, caller: Caller, kind: str, wanted: Sequence[Mapping[str, Any]]) -> list[View]:
         """Create objects, all or none of them.
 
         :param wanted: checked values; see :meth:`topology.resources.attributes.Resource.read_create`
@@ -151,7 +152,9 @@ class ResourceDatabase:
 
         return self._change(apply)
 
-    def update(self, kind: str, object_id: str, values: Mapping[str, Any], if_match: int | None = None) -> View:
+    def update(
+        self, caller: Caller, kind: str, object_id: str, values: Mapping[str, Any], if_match: int | None = None
+    ) -> View:
         """Change an object.
 
         :param values: checked; see :meth:`topology.resources.attributes.Resource.read_update`
@@ -168,7 +171,7 @@ class ResourceDatabase:
 
         return self._change(apply)
 
-    def delete(self, kind: str, object_id: str, if_match: int | None = None) -> None:
+    def delete(self, caller: Caller, kind: str, object_id: str, if_match: int | None = None) -> None:
         """Delete an object; a network takes its subnets along.
 
         :raises ResourceError: there is none, it has another revision, or it is in use
@@ -182,7 +185,9 @@ class ResourceDatabase:
 
         self._change(apply)
 
-    def change_tags(self, kind: str, object_id: str, change: Callable[[frozenset[str]], set[str]]) -> View:
+    def change_tags(
+        self, caller: Caller, kind: str, object_id: str, change: Callable[[frozenset[str]], set[str]]
+    ) -> View:
         """Give an object other tags; where they are those that it has, nothing is written.
 
         :raises ResourceError: there is none, or it would have too many
@@ -199,7 +204,7 @@ class ResourceDatabase:
 
         return self._change(apply)
 
-    def delete_host(self, name: str) -> bool:
+    def delete_host(self, caller: Caller, name: str) -> bool:
         """Remove a host; see :func:`topology.ovsdb.registry.remove`.
 
         :returns: whether there was anything of it
