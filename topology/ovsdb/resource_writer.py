@@ -11,8 +11,8 @@ from topology.ovsdb.columns import network_columns, port_columns, segment_column
 from topology.ovsdb.edit import Edit
 from topology.planning.targets import segment_of
 from topology.resources.attributes import NETWORK, PORT, SUBNET
+from topology.resources.draft import Draft
 from topology.resources.errors import not_found
-from topology.resources.rules import Draft
 from topology.resources.state import Kept
 from topology.resources.views import encode
 

@@ -27,8 +27,10 @@ from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
 from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA, TABLES
 from topology.planning.values import Maker
 from topology.resources.caller import Caller
-from topology.resources.rules import Draft
+from topology.resources.draft import Draft
+from topology.resources.rules import RULES
 from topology.resources.state import Kept, ResourceState
+from topology.resources.tags import change_tags
 from topology.resources.views import View, decode, network_view, port_view, subnet_view
 from topology.source import TopologyBatch
 from topology.tls import TlsFiles
@@ -145,8 +147,7 @@ class ResourceDatabase:
         """
 
         def apply(edit: Edit, draft: Draft) -> list[View]:
-            create = {"network": draft.create_network, "subnet": draft.create_subnet, "port": draft.create_port}[kind]
-            ids = [create(values) for values in wanted]
+            ids = [RULES[kind].create(draft, values) for values in wanted]
             ResourceWriter(edit, self._assembler).write(draft)
             return [_drafted(draft, kind, object_id) for object_id in ids]
 
@@ -164,8 +165,7 @@ class ResourceDatabase:
         """
 
         def apply(edit: Edit, draft: Draft) -> View:
-            update = {"network": draft.update_network, "subnet": draft.update_subnet, "port": draft.update_port}[kind]
-            update(object_id, values, if_match)
+            RULES[kind].update(draft, object_id, values, if_match)
             ResourceWriter(edit, self._assembler).write(draft)
             return _drafted(draft, kind, object_id)
 
@@ -179,8 +179,7 @@ class ResourceDatabase:
         """
 
         def apply(edit: Edit, draft: Draft) -> None:
-            check = {"network": draft.delete_network, "subnet": draft.delete_subnet, "port": draft.delete_port}[kind]
-            check(object_id, if_match)
+            RULES[kind].delete(draft, object_id, if_match)
             ResourceWriter(edit, self._assembler).delete(kind, object_id, draft.state.network_of.get(object_id))
 
         self._change(apply)
@@ -198,7 +197,7 @@ class ResourceDatabase:
             before = draft.state.view(kind, object_id)
             if set(before["tags"]) == change(frozenset(before["tags"])):
                 return before
-            draft.change_tags(kind, object_id, change)
+            change_tags(draft, kind, object_id, change)
             ResourceWriter(edit, self._assembler).write(draft)
             return _drafted(draft, kind, object_id)
 

@@ -1,0 +1,112 @@
+"""What one request makes of the topology, as objects to be written, and what all kinds of objects have in common.
+
+Nothing is written here. What a request relies on is in the :class:`ResourceState` that it is given, and whoever writes
+has the database refuse the change when that does not hold any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from topology.allocation import AllocationPolicy, SegmentPool
+from topology.model import Network, Port, Subnet
+from topology.planning.values import Maker
+from topology.resources.attributes import UNSET
+from topology.resources.errors import Stale, not_found
+from topology.resources.state import Kept, ResourceState
+
+
+@dataclass
+class Draft:
+    """One request on its way: what it has made so far.
+
+    :param now: for ``created_at`` and ``updated_at``
+    :param segments: gives segmentation ids; made when the first one is needed, since it looks at all of them
+    """
+
+    state: ResourceState
+    policy: AllocationPolicy
+    maker: Maker
+    now: str
+    segments: Callable[[], SegmentPool]
+    networks: dict[str, tuple[Network, Kept]] = field(default_factory=dict)
+    subnets: dict[str, tuple[str, Subnet, Kept]] = field(default_factory=dict)
+    ports: dict[str, tuple[Port, Kept]] = field(default_factory=dict)
+    _pool: SegmentPool | None = None
+    _addresses: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def network(self, network_id: str) -> Network:
+        """A network that is there, or that this request makes.
+
+        :raises NotFound: there is none
+        """
+        if network_id in self.networks:
+            return self.networks[network_id][0]
+        return self.state.network(network_id)
+
+    def subnet(self, subnet_id: str) -> tuple[Network, Subnet]:
+        """A subnet that is there, and its network.
+
+        :raises NotFound: there is none
+        """
+        network = self.state.networks.get(self.state.network_of.get(subnet_id, ""))
+        if network is None:
+            raise not_found("subnet", subnet_id)
+        return network, next(subnet for subnet in network.subnets if subnet.id == subnet_id)
+
+    def segment_pool(self) -> SegmentPool:
+        """What gives segmentation ids to all that this request makes."""
+        if self._pool is None:
+            self._pool = self.segments()
+        return self._pool
+
+    def hold(self, port: Port) -> None:
+        """No other port of this request can have the addresses of this one."""
+        for fixed_ip in port.fixed_ips:
+            self._addresses.setdefault(fixed_ip.subnet_id, {})[fixed_ip.ip_address] = port.id
+
+    def addresses(self, subnet_id: str) -> Mapping[str, str]:
+        """Addresses of a subnet that this request gives to new ports → id of the port."""
+        return self._addresses.get(subnet_id, {})
+
+    def new(self, kept: Mapping[str, Any]) -> Kept:
+        """What is kept of an object that is made now."""
+        return {**kept, "created_at": self.now, "updated_at": self.now, "revision_number": 1}
+
+    def changed(self, kind: str, object_id: str, values: Mapping[str, Any], revision: int | None) -> Kept:
+        """What is kept of an object that is changed now.
+
+        :raises ResourceError: there is none, or it is of another revision
+        """
+        self.check_revision(kind, object_id, revision)
+        before = self.state.kept(kind, object_id)
+        return {
+            **before,
+            **values,
+            "updated_at": self.now,
+            "revision_number": before.get("revision_number", 0) + 1,
+        }
+
+    def check_revision(self, kind: str, object_id: str, revision: int | None) -> None:
+        """An object must be of a revision, where one is asked for.
+
+        :raises NotFound: there is none
+        :raises Stale: it is of another one
+        """
+        current = self.state.view(kind, object_id)["revision_number"]
+        if revision is not None and revision != current:
+            raise Stale(
+                "RevisionNumberConstraintFailed", f"Constrained to {revision}, but current revision is {current}"
+            )
+
+
+def value_or(values: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A value of a request to create, or what it is where the request leaves it open."""
+    return default if values[name] is UNSET else values[name]
+
+
+def modelled(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of the values that are given."""
+    return {name: values[name] for name in names if name in values}
