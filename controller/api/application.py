@@ -20,6 +20,7 @@ from topology.errors import TopologyError
 from topology.model import Network, NetworkType, Port, Subnet
 from topology.ovsdb.resources import ResourceDatabase
 from topology.resources import checks
+from topology.resources.access import shown
 from topology.resources.attributes import RESOURCES, Resource
 from topology.resources.errors import BadRequest, NotFound, not_found
 from topology.resources.views import View, network_view, port_view, subnet_view
@@ -129,7 +130,7 @@ class _Collection(_OfResource):
         def candidates(filters: Mapping[str, tuple[Any, ...]]) -> list[View]:
             return self._database.candidates(caller_of(request), self._resource.name, filters)
 
-        sample = {**_SAMPLES[self._resource.name], **_NUMBERS}
+        sample = shown(caller_of(request), self._resource.name, {**_SAMPLES[self._resource.name], **_NUMBERS})
         answer_list(request, response, self._resource.collection, sample, candidates)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -181,7 +182,9 @@ class _Tags(_OfResource):
         response.media = {"tags": view["tags"]}
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), lambda _: set())
+        self._database.change_tags(
+            caller_of(request), self._resource.name, self._id(object_id), lambda _: set(), "delete"
+        )
         response.status = falcon.HTTP_204
 
 
@@ -204,7 +207,7 @@ class _Tag(_OfResource):
             self._require(tags, tag)
             return set(tags - {tag})
 
-        self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), change)
+        self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), change, "delete")
         response.status = falcon.HTTP_204
 
     def _require(self, tags: Any, tag: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import falcon
 
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
-from topology.resources.errors import BadRequest, InUse, NotFound, Stale
+from topology.resources.errors import BadRequest, Forbidden, InUse, NotFound, Stale
 
 _STATUS: tuple[tuple[type[TopologyError], str], ...] = (
     (BadRequest, falcon.HTTP_400),
+    (Forbidden, falcon.HTTP_403),
     (NotFound, falcon.HTTP_404),
     (InUse, falcon.HTTP_409),
     (Stale, falcon.HTTP_412),

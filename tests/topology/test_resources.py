@@ -14,7 +14,7 @@ from topology.allocation import AllocationPolicy
 from topology.model import NetworkType
 from topology.ovsdb.resources import ResourceDatabase
 from topology.resources.attributes import RESOURCES
-from topology.resources.caller import ADMIN
+from topology.resources.caller import ADMIN, Caller, caller
 from topology.resources.errors import BadRequest, InUse, NotFound, Stale
 
 POLICY = AllocationPolicy(NetworkType.GRE, ((1, 100),))
@@ -44,9 +44,9 @@ class Racer:
         [made] = self.second.create(ADMIN, kind, [RESOURCES[kind].read_create(values)])
         return dict(made)
 
-    def create_first(self, kind: str, **values: Any) -> dict[str, Any]:
+    def create_first(self, kind: str, who: Caller = ADMIN, **values: Any) -> dict[str, Any]:
         """By the first one."""
-        [made] = self.first.create(ADMIN, kind, [RESOURCES[kind].read_create(values)])
+        [made] = self.first.create(who, kind, [RESOURCES[kind].read_create(values)])
         return dict(made)
 
 
@@ -118,6 +118,17 @@ def test_a_network_that_has_a_port_by_then_is_not_deleted(racer: Racer, network:
     racer.meanwhile(lambda: racer.create("port", network_id=network))
     with pytest.raises(InUse, match="ports still in use"):
         racer.first.delete(ADMIN, "network", network)
+
+
+def test_a_port_of_others_is_not_made_on_a_network_that_is_shared_no_more_by_then(
+    racer: Racer, network: str, server: OvsdbServer
+) -> None:
+    racer.second.update(ADMIN, "network", network, {"shared": True})
+    wait_until(lambda: racer.first.show(ADMIN, "network", network)["shared"], 10, "both know")
+    racer.meanwhile(lambda: racer.second.update(ADMIN, "network", network, {"shared": False}))
+    with pytest.raises(NotFound):
+        racer.create_first("port", caller("ann", "demo", ["member"]), network_id=network)
+    assert server.rows("Port", "id") == []
 
 
 def test_a_port_is_not_made_on_a_network_that_is_gone_by_then(racer: Racer, network: str, server: OvsdbServer) -> None:

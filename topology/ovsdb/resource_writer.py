@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from topology.allocation import SegmentKey
@@ -58,6 +59,11 @@ class ResourceWriter:
         network, subnet = self._network(network_id or ""), self._subnet(network_id or "", object_id)
         self._edit.set(network, subnets=[one for one in network.subnets if one is not subnet])
         self._edit.expect("IpAllocation", [["subnet", "==", ["uuid", str(subnet.uuid)]]], ["ip_address"], [])
+
+    def rely_on_networks(self, network_ids: Iterable[str]) -> None:
+        """Have the database refuse what was written when these are shared no more, or belong to others, by then."""
+        for network_id in network_ids:
+            self._edit.verify(self._network(network_id), "attributes")
 
     def _row(self, table: str, object_id: str) -> Any:
         row_uuid = self._assembler.row_of(table, object_id)

@@ -26,8 +26,11 @@ from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
 from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA, TABLES
 from topology.planning.values import Maker
+from topology.resources.access import Access, shown
 from topology.resources.caller import Caller
 from topology.resources.draft import Draft
+from topology.resources.errors import Forbidden
+from topology.resources.policy import allowed
 from topology.resources.rules import RULES
 from topology.resources.state import Kept, ResourceState
 from topology.resources.tags import change_tags
@@ -111,7 +114,7 @@ class ResourceDatabase:
         """
         self._require_connection()
         with self._lock:
-            return self._state.view(kind, object_id)
+            return Access(caller, self._state).show(kind, object_id)
 
     def candidates(self, caller: Caller, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
         """Objects that can have these values; see :meth:`topology.resources.state.ResourceState.views`.
@@ -120,14 +123,16 @@ class ResourceDatabase:
         """
         self._require_connection()
         with self._lock:
-            return self._state.views(kind, wanted)
+            return Access(caller, self._state).views(kind, wanted)
 
     def hosts(self, caller: Caller) -> list[HostInfo]:
-        """The hosts, by name.
+        """The hosts, by name; none for who may not see them.
 
         :raises TopologyUnavailable: the database does not answer
         """
         self._require_connection()
+        if not allowed("get_agent", caller):
+            return []
         with self._lock:
             seen = dict(self._seen.values())
             return [HostInfo(host, seen.get(name)) for name, host in sorted(self._hosts.items())]
@@ -147,9 +152,13 @@ class ResourceDatabase:
         """
 
         def apply(edit: Edit, draft: Draft) -> list[View]:
-            ids = [RULES[kind].create(draft, values) for values in wanted]
-            ResourceWriter(edit, self._assembler).write(draft)
-            return [_drafted(draft, kind, object_id) for object_id in ids]
+            access, writer = Access(caller, draft.state), ResourceWriter(edit, self._assembler)
+            owned = [access.owned(kind, values) for values in wanted]
+            ids = [RULES[kind].create(draft, values) for values in owned]
+            writer.write(draft)
+            if not caller.is_admin and kind != "network":
+                writer.rely_on_networks({values["network_id"] for values in owned})
+            return [shown(caller, kind, _drafted(draft, kind, object_id)) for object_id in ids]
 
         return self._change(apply)
 
@@ -165,9 +174,10 @@ class ResourceDatabase:
         """
 
         def apply(edit: Edit, draft: Draft) -> View:
+            Access(caller, draft.state).check_update(kind, object_id, values)
             RULES[kind].update(draft, object_id, values, if_match)
             ResourceWriter(edit, self._assembler).write(draft)
-            return _drafted(draft, kind, object_id)
+            return shown(caller, kind, _drafted(draft, kind, object_id))
 
         return self._change(apply)
 
@@ -179,27 +189,36 @@ class ResourceDatabase:
         """
 
         def apply(edit: Edit, draft: Draft) -> None:
+            Access(caller, draft.state).check_delete(kind, object_id)
             RULES[kind].delete(draft, object_id, if_match)
             ResourceWriter(edit, self._assembler).delete(kind, object_id, draft.state.network_of.get(object_id))
 
         self._change(apply)
 
     def change_tags(
-        self, caller: Caller, kind: str, object_id: str, change: Callable[[frozenset[str]], set[str]]
+        self,
+        caller: Caller,
+        kind: str,
+        object_id: str,
+        change: Callable[[frozenset[str]], set[str]],
+        action: str = "update",
     ) -> View:
         """Give an object other tags; where they are those that it has, nothing is written.
 
+        :param action: ``delete`` where some are taken away, which others may do
         :raises ResourceError: there is none, or it would have too many
         :raises TopologyError: as of :meth:`create`
         """
 
         def apply(edit: Edit, draft: Draft) -> View:
-            before = draft.state.view(kind, object_id)
+            access = Access(caller, draft.state)
+            access.check_tags(kind, object_id, action)
+            before = access.show(kind, object_id)
             if set(before["tags"]) == change(frozenset(before["tags"])):
                 return before
             change_tags(draft, kind, object_id, change)
             ResourceWriter(edit, self._assembler).write(draft)
-            return _drafted(draft, kind, object_id)
+            return shown(caller, kind, _drafted(draft, kind, object_id))
 
         return self._change(apply)
 
@@ -207,8 +226,11 @@ class ResourceDatabase:
         """Remove a host; see :func:`topology.ovsdb.registry.remove`.
 
         :returns: whether there was anything of it
+        :raises Forbidden: the caller may not
         :raises TopologyError: as of :meth:`create`
         """
+        if not allowed("delete_agent", caller):
+            raise Forbidden(["delete_agent"])
         return self._replica.transact(partial(registry.remove, name=name))
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:

@@ -6,6 +6,8 @@ tell errors apart by them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from topology.errors import TopologyError
 
 
@@ -34,6 +36,18 @@ class InUse(ResourceError):
 
 class Stale(ResourceError):
     """The object is not in the revision that the request is for (412)."""
+
+
+class Forbidden(ResourceError):
+    """Whoever asks may not do it (403).
+
+    :param policies: those that do not allow it
+    """
+
+    def __init__(self, policies: Sequence[str]) -> None:
+        rules = " and ".join(f"rule:{name}" for name in policies)
+        text = f"({rules})" if len(policies) > 1 else rules
+        super().__init__("PolicyNotAuthorized", f"{text} is disallowed by policy")
 
 
 def invalid(attribute: str, reason: str) -> BadRequest:

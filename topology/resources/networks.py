@@ -53,6 +53,8 @@ def update(draft: Draft, network_id: str, values: Mapping[str, Any], revision: i
     """
     network = draft.state.network(network_id)
     kept = draft.changed("network", network_id, NETWORK.kept(values), revision)
+    if not values.get("shared", True):
+        _check_unshared(draft, network_id)
     has = {
         "provider:network_type": network.network_type.value,
         "provider:physical_network": network.physical_network,
@@ -79,6 +81,19 @@ def delete(draft: Draft, network_id: str, revision: int | None) -> None:
             "NetworkInUse",
             f"Unable to complete operation on network {network_id}. There are one or more ports still in use on "
             "the network.",
+        )
+
+
+def _check_unshared(draft: Draft, network_id: str) -> None:
+    """A network whose ports are of others stays shared."""
+    view = draft.state.view("network", network_id)
+    if not view["shared"]:
+        return
+    ports = draft.state.ports_of(network_id)
+    if {draft.state.view("port", port)["project_id"] for port in ports} - {view["project_id"], ""}:
+        raise InUse(
+            "InvalidSharedSetting",
+            f"Unable to reconfigure sharing settings for network {network_id}. Multiple tenants are using it.",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from topology.model import Network, Port
@@ -15,7 +15,7 @@ Kept = Mapping[str, Any]
 """Attributes that are stored as they were given."""
 
 INDEXED = {
-    "network": ("name", "project_id"),
+    "network": ("name", "project_id", "shared", "router:external"),
     "subnet": ("name", "project_id", "network_id", "cidr"),
     "port": ("name", "project_id", "network_id", "device_id", "mac_address", "status", "binding:host_id"),
 }
@@ -87,21 +87,33 @@ class ResourceState:
             raise not_found(kind, object_id)
         return found
 
-    def views(self, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
+    def find(self, kind: str, object_id: str) -> View | None:
+        """An object; None: there is none."""
+        return self._views[kind].get(object_id)
+
+    def found(self, kind: str, attribute: str, value: object) -> Collection[str]:
+        """Ids of the objects that have a value, by an index."""
+        return self._found.get((kind, attribute, value), ())
+
+    def views(
+        self, kind: str, wanted: Mapping[str, Iterable[object]], reach: Sequence[Collection[str]] | None = None
+    ) -> list[View]:
         """The objects that can have these values, as far as an index tells; all of them have yet to be looked at.
 
         :param wanted: attribute → the values that it may have
+        :param reach: ids of the only objects that matter, one of which may be there more than once; None: all do
         """
         views = self._views[kind]
         if "id" in wanted:
             return [views[str(one)] for one in dict.fromkeys(wanted["id"]) if str(one) in views]
         indexed = [attribute for attribute in INDEXED[kind] if attribute in wanted]
-        if not indexed:
+        if not indexed and reach is None:
             return list(views.values())
-        candidates = (
-            set().union(*(self._found.get((kind, name, value), set()) for value in wanted[name])) for name in indexed
-        )
-        return [views[one] for one in min(candidates, key=len)]
+        ways = [[self.found(kind, name, value) for value in wanted[name]] for name in indexed]
+        if reach is not None:
+            ways.append(list(reach))
+        shortest = min(ways, key=lambda parts: sum(len(part) for part in parts))
+        return [views[one] for one in set().union(*shortest)]
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
