@@ -60,15 +60,19 @@ class PortStatus(str, Enum):
     BUILD = "BUILD"
 
 
+UUID_PATTERN = "[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}"
+_UUID = re.compile(UUID_PATTERN)
+
+
 def canonical_uuid(value: str, attribute: str) -> str:
     """Return ``value`` as a lower-case UUID with hyphens.
 
     :raises ValueError: it is not a UUID
     """
-    try:
-        return str(uuid.UUID(value))
-    except (ValueError, AttributeError, TypeError):
-        raise ValueError(f"{attribute}: {value!r} is not a UUID") from None
+    # Not uuid.UUID's parser alone: it takes blanks and underscores for digits.
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise ValueError(f"{attribute}: {value!r} is not a UUID")
+    return str(uuid.UUID(value))
 
 
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?P<separator>[:-]?)[0-9A-Fa-f]{2}((?P=separator)[0-9A-Fa-f]{2}){4}")

@@ -12,14 +12,14 @@ import falcon
 from controller.api.identity import caller_of
 from controller.api.requests import answer_list, fields_of
 from topology.liveness import HostInfo
-from topology.model import Host
 from topology.ovsdb.resources import ResourceDatabase
-from topology.resources.agents import agent_id, agent_view
+from topology.resources.agents import AGENT, agent_id, agent_view
 from topology.resources.caller import Caller
 from topology.resources.errors import NotFound
+from topology.resources.schemas import kinds
 from topology.resources.views import View
 
-_SAMPLE = agent_view(HostInfo(Host("h")), 0.0, 0.0)
+_KINDS = kinds(AGENT)
 
 
 class Agents:
@@ -36,7 +36,7 @@ class Agents:
         """List them."""
         now = time.time()
         views = [agent_view(info, now, self._agent_down_time) for info in self._database.hosts(caller_of(request))]
-        answer_list(request, response, "agents", _SAMPLE, lambda _: views)
+        answer_list(request, response, "agents", _KINDS, lambda _: views)
 
 
 class Agent:

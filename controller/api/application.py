@@ -11,32 +11,22 @@ from typing import Any
 
 import falcon
 
-from controller.api import discovery, errors
+from controller.api import discovery, errors, openapi, operations
 from controller.api.agents import Agent, Agents
 from controller.api.guards import LocalNames, RequestIds
 from controller.api.identity import Everybody, caller_of
-from controller.api.requests import answer_list, body_of, fields_of, if_match, only, url_of
+from controller.api.requests import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
+from controller.api.routes import Operation, Route, register
 from topology.errors import TopologyError
-from topology.model import Network, NetworkType, Port, Subnet
 from topology.ovsdb.resources import ResourceDatabase
-from topology.resources import checks
+from topology.resources import checks, schemas
 from topology.resources.access import shown
+from topology.resources.agents import AGENT
 from topology.resources.attributes import RESOURCES, Resource
 from topology.resources.errors import BadRequest, NotFound, not_found
-from topology.resources.views import View, network_view, port_view, subnet_view
+from topology.resources.views import View
 
 LOG = logging.getLogger(__name__)
-
-_MAX_BULK = 1000
-_ANY = "00000000-0000-4000-8000-000000000000"
-_SAMPLES = {
-    "network": network_view(Network(_ANY, NetworkType.LOCAL), {}),
-    "subnet": subnet_view(Subnet(_ANY, "0.0.0.0/0"), _ANY, {}),
-    "port": port_view(Port(_ANY, _ANY, "fa:16:3e:00:00:00"), {}),
-}
-"""An object of each kind, for the types of its attributes."""
-
-_NUMBERS = {"provider:segmentation_id": 0}
 
 
 def make_application(database: ResourceDatabase, agent_down_time: float, *, local: bool) -> falcon.App[Any, Any]:
@@ -51,21 +41,49 @@ def make_application(database: ResourceDatabase, agent_down_time: float, *, loca
     app.add_error_handler(Exception, _defect)
     app.add_error_handler(falcon.HTTPError, errors.http_error)
     app.add_error_handler(TopologyError, errors.topology_error)
-    collections = (*(resource.collection for resource in RESOURCES.values()), "agents")
-    app.add_route("/", _Document(lambda request: discovery.versions(url_of(request))))
-    app.add_route("/v2.0", _Document(lambda request: discovery.resources(url_of(request), collections)))
-    app.add_route("/v2.0/extensions", _Extensions())
-    app.add_route("/v2.0/extensions/{alias}", _Extension())
-    app.add_route("/v2.0/agents", Agents(database, agent_down_time))
-    app.add_route("/v2.0/agents/{object_id}", Agent(database, agent_down_time))
-    app.add_route("/healthz", _Health(database))
-    for resource in RESOURCES.values():
-        path = f"/v2.0/{resource.collection}"
-        app.add_route(path, _Collection(resource, database))
-        app.add_route(f"{path}/{{object_id}}", _Object(resource, database))
-        app.add_route(f"{path}/{{object_id}}/tags", _Tags(resource, database))
-        app.add_route(f"{path}/{{object_id}}/tags/{{tag}}", _Tag(resource, database))
+    register(app, make_routes(database, agent_down_time))
     return app
+
+
+def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Route]:
+    """All that is served."""
+    resources = tuple(RESOURCES.values())
+    collections = (*(resource.collection for resource in resources), AGENT.collection)
+    agents = {"GET": operations.listing(AGENT)}
+    agent = {
+        "GET": operations.showing(AGENT),
+        "DELETE": Operation("delete_agent", "Remove a host", {204: None}, (404,)),
+    }
+    routes = [
+        Route("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS),
+        Route(
+            "/v2.0",
+            _Document(lambda request: discovery.resources(url_of(request), collections)),
+            discovery.COLLECTIONS,
+        ),
+        Route("/v2.0/extensions", _Extensions(), discovery.LIST),
+        Route("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": operations.TEXT}),
+        Route("/v2.0/agents", Agents(database, agent_down_time), agents),
+        Route("/v2.0/agents/{object_id}", Agent(database, agent_down_time), agent, operations.OBJECT_ID),
+        Route("/healthz", _Health(database), _HEALTH),
+    ]
+    for resource in resources:
+        path = f"/v2.0/{resource.collection}"
+        one = f"{path}/{{object_id}}"
+        routes += [
+            Route(path, _Collection(resource, database), operations.collection(resource)),
+            Route(one, _Object(resource, database), operations.one(resource), operations.OBJECT_ID),
+            Route(f"{one}/tags", _Tags(resource, database), operations.tags(resource), operations.OBJECT_ID),
+            Route(f"{one}/tags/{{tag}}", _Tag(resource, database), operations.tag(resource), operations.TAG),
+        ]
+    routes.append(Route("/openapi.json", _Document(lambda _: document), _OPENAPI))
+    document = openapi.document(routes, operations.components((*resources, AGENT)))
+    return routes
+
+
+_OPENAPI = operations.document("openapi", "This document", {"type": "object"})
+_STATUS = operations.record({"status": operations.TEXT})
+_HEALTH = {"GET": Operation("health", "Whether requests can be served", {200: _STATUS, 503: _STATUS})}
 
 
 def _defect(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
@@ -126,12 +144,16 @@ class _OfResource:
 
 
 class _Collection(_OfResource):
+    def __init__(self, resource: Resource, database: ResourceDatabase) -> None:
+        super().__init__(resource, database)
+        self._kinds = schemas.kinds(resource)
+
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         def candidates(filters: Mapping[str, tuple[Any, ...]]) -> list[View]:
             return self._database.candidates(caller_of(request), self._resource.name, filters)
 
-        sample = shown(caller_of(request), self._resource.name, {**_SAMPLES[self._resource.name], **_NUMBERS})
-        answer_list(request, response, self._resource.collection, sample, candidates)
+        kinds = shown(caller_of(request), self._resource.name, self._kinds)
+        answer_list(request, response, self._resource.collection, kinds, candidates)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         name, collection = self._resource.name, self._resource.collection
@@ -140,8 +162,8 @@ class _Collection(_OfResource):
             wanted = body[collection]
             if not isinstance(wanted, list) or not wanted:
                 raise BadRequest("HTTPBadRequest", "Resources required")
-            if len(wanted) > _MAX_BULK:
-                raise BadRequest("HTTPBadRequest", f"At most {_MAX_BULK} {collection} are created at once")
+            if len(wanted) > MAX_BULK:
+                raise BadRequest("HTTPBadRequest", f"At most {MAX_BULK} {collection} are created at once")
             made = self._database.create(caller_of(request), name, [self._resource.read_create(one) for one in wanted])
             response.media = {collection: made}
         else:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from controller.api.operations import TEXT, document, listed, record
+from controller.api.routes import Operation
+from topology.resources.checks import Schema
+
 EXTENSIONS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "The hosts, and whether they live"),
     "allowed-address-pairs": ("Allowed Address Pairs", "Address pairs of ports are kept"),
@@ -62,3 +66,27 @@ def extension(alias: str) -> dict[str, Any]:
     """
     name, description = EXTENSIONS[alias]
     return {"alias": alias, "name": name, "description": description, "updated": _UPDATED, "links": []}
+
+
+_LINKS = listed(record({"rel": TEXT, "href": {"type": "string", "format": "uri"}}))
+VERSIONS = document(
+    "versions",
+    "Which versions there are",
+    record({"versions": listed(record({"id": TEXT, "status": TEXT, "links": _LINKS}))}),
+)
+COLLECTIONS = document(
+    "resources",
+    "Which collections there are",
+    record({"resources": listed(record({"name": TEXT, "collection": TEXT, "links": _LINKS}))}),
+)
+_EXTENSION: Schema = record(
+    {
+        "alias": {"enum": list(EXTENSIONS)},
+        "name": TEXT,
+        "description": TEXT,
+        "updated": {"type": "string", "format": "date-time"},
+        "links": _LINKS,
+    }
+)
+LIST = document("list_extensions", "Which extensions there are", record({"extensions": listed(_EXTENSION)}))
+SHOW = {"GET": Operation("show_extension", "Show an extension", {200: record({"extension": _EXTENSION})}, (404,))}

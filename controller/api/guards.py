@@ -7,7 +7,7 @@ import uuid
 
 import falcon
 
-_REQUEST_ID = "X-Openstack-Request-Id"
+REQUEST_ID = "X-Openstack-Request-Id"
 
 
 class RequestIds:
@@ -15,7 +15,7 @@ class RequestIds:
 
     def process_request(self, _request: falcon.Request, response: falcon.Response) -> None:
         """Give it an id."""
-        response.set_header(_REQUEST_ID, f"req-{uuid.uuid4()}")
+        response.set_header(REQUEST_ID, f"req-{uuid.uuid4()}")
 
 
 class LocalNames:

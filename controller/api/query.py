@@ -6,25 +6,30 @@ filter-validation, sort-key-validation and standard-attr-tag.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from topology.model import canonical_ip, canonical_mac
-from topology.resources.errors import BadRequest
+from topology.resources import checks
+from topology.resources.errors import BadRequest, invalid
+from topology.resources.schemas import Kind
 from topology.resources.views import View
 
 MAX_LIMIT = 1_000_000
+_MAX_DIGITS = 20
 
 _PAGING = ("limit", "marker", "page_reverse")
-_TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
+TAG_FILTERS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
     "tags": lambda wanted, has: wanted <= has,
     "tags-any": lambda wanted, has: bool(wanted & has),
     "not-tags": lambda wanted, has: not wanted <= has,
     "not-tags-any": lambda wanted, has: not wanted & has,
 }
-_UNSORTABLE = (list, dict)
+DIRECTIONS = ("asc", "desc")
+FIXED_IPS_FILTER = "^(ip_address|subnet_id|ip_address_substr)="
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,11 @@ class Query:
     reverse: bool
 
 
-def parse(pairs: Sequence[tuple[str, str]], sample: Mapping[str, Any]) -> Query:
+def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, Kind]) -> Query:
     """Read a query string.
 
     :param pairs: names and values in their order
-    :param sample: attributes of the resource → a value of the type that each has; None: any
+    :param kinds: see :func:`topology.resources.schemas.kinds`
     :raises BadRequest: a name or a value cannot be used
     """
     given: dict[str, list[str]] = {}
@@ -58,27 +63,25 @@ def parse(pairs: Sequence[tuple[str, str]], sample: Mapping[str, Any]) -> Query:
     fields = frozenset(field for value in given.pop("fields", []) for field in value.split(","))
     keys, directions = given.pop("sort_key", []), given.pop("sort_dir", [])
     limit, marker, reverse = (given.pop(name, [None])[-1] for name in _PAGING)
-    tags = {name: frozenset(",".join(given.pop(name)).split(",")) for name in _TAGS if name in given}
-    if unknown := sorted(name for name in given if name not in sample and name != "fixed_ips"):
+    tags = {name: frozenset(",".join(given.pop(name)).split(",")) for name in TAG_FILTERS if name in given}
+    if unknown := sorted(name for name in given if name not in kinds):
         raise BadRequest("HTTPBadRequest", f"{unknown} is invalid attribute for filtering")
-    filters = {name: tuple(_value(name, value, sample) for value in values) for name, values in given.items()}
-    return Query(filters, tags, fields, _sort(keys, directions, sample), _limit(limit), marker or None, _flag(reverse))
+    filters = {name: tuple(_value(name, value, kinds[name]) for value in values) for name, values in given.items()}
+    return Query(filters, tags, fields, _sort(keys, directions, kinds), _limit(limit), marker or None, _flag(reverse))
 
 
-def _value(name: str, value: str, sample: Mapping[str, Any]) -> Any:
-    like = sample.get(name)
-    if name == "fixed_ips":
-        key, _, wanted = value.partition("=")
-        if key not in ("ip_address", "subnet_id", "ip_address_substr"):
+def _value(name: str, value: str, kind: Kind) -> Any:
+    if kind is Kind.FIXED_IPS:
+        if not re.match(FIXED_IPS_FILTER, value):
             raise BadRequest("HTTPBadRequest", f"Invalid input for operation: {value!r} is no filter of fixed_ips.")
+        key, _, wanted = value.partition("=")
         return key, _canonical(canonical_ip, wanted) if key == "ip_address" else wanted
-    if isinstance(like, bool):
-        if value.lower() not in ("true", "false", "1", "0"):
-            raise BadRequest(
-                "HTTPBadRequest", f"Invalid input for {name}. Reason: '{value}' is not a valid boolean value."
-            )
-        return value.lower() in ("true", "1")
-    if isinstance(like, int):
+    if kind is Kind.BOOLEAN:
+        try:
+            return checks.boolean(value)
+        except ValueError as error:
+            raise invalid(name, str(error)) from None
+    if kind is Kind.INTEGER:
         return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
     return _canonical(canonical_mac, value) if name == "mac_address" else value
 
@@ -90,11 +93,11 @@ def _canonical(check: Callable[[str, str], str], value: str) -> str:
         return value  # nothing has it
 
 
-def _sort(keys: Sequence[str], directions: Sequence[str], sample: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
+def _sort(keys: Sequence[str], directions: Sequence[str], kinds: Mapping[str, Kind]) -> tuple[tuple[str, bool], ...]:
     for key in keys:
-        if key not in sample or isinstance(sample[key], _UNSORTABLE):
+        if kinds.get(key, Kind.FIXED_IPS) is Kind.FIXED_IPS:
             raise BadRequest("HTTPBadRequest", f"'{key}' is invalid attribute for sort keys")
-    if wrong := [one for one in directions if one not in ("asc", "desc")]:
+    if wrong := [one for one in directions if one not in DIRECTIONS]:
         raise BadRequest("HTTPBadRequest", f"'{wrong[0]}' is invalid value for sort_dir, valid are 'asc' and 'desc'")
     if directions and len(directions) != len(keys):
         raise BadRequest("HTTPBadRequest", "The number of sort_keys and sort_dirs must be same")
@@ -107,9 +110,9 @@ def _sort(keys: Sequence[str], directions: Sequence[str], sample: Mapping[str, A
 def _limit(value: str | None) -> int | None:
     if value is None:
         return None
-    if not value.isascii() or not value.isdigit() or len(value) > 20:
+    if not value.isascii() or not value.isdigit():
         raise BadRequest("HTTPBadRequest", f"Limit must be an integer 0 or greater and not '{value}'")
-    return min(int(value), MAX_LIMIT) or None
+    return min(int(value) if len(value) <= _MAX_DIGITS else MAX_LIMIT, MAX_LIMIT) or None
 
 
 def _flag(value: str | None) -> bool:
@@ -148,7 +151,7 @@ def _matches(view: View, query: Query) -> bool:
         elif view.get(name) not in values and not (view.get(name) is None and "" in values):
             return False
     has = set(view.get("tags", ()))
-    return all(_TAGS[name](set(tags), has) for name, tags in query.tags.items())
+    return all(TAG_FILTERS[name](set(tags), has) for name, tags in query.tags.items())
 
 
 def _has_address(fixed_ips: Iterable[Mapping[str, str]], key: str, wanted: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,7 +12,13 @@ import falcon
 
 from controller.api.query import chosen, links, parse, select
 from topology.resources.errors import BadRequest
+from topology.resources.schemas import Kind
 from topology.resources.views import View
+
+MAX_BULK = 1000
+"""Objects that one request creates."""
+
+IF_MATCH = '^"?revision_number=[0-9]{1,18}"?$'
 
 _MAX_QUERY = 200  # names and values
 
@@ -25,17 +32,17 @@ def answer_list(
     request: falcon.Request,
     response: falcon.Response,
     collection: str,
-    sample: Mapping[str, Any],
+    kinds: Mapping[str, Kind],
     candidates: Callable[[Mapping[str, tuple[Any, ...]]], Iterable[View]],
 ) -> None:
     """Answer a list request.
 
-    :param sample: attributes → a value of the type that each has
+    :param kinds: see :func:`topology.resources.schemas.kinds`
     :param candidates: the objects to look at, for filters
     :raises BadRequest: the query cannot be used
     """
     pairs = _query(request)
-    query = parse(pairs, sample)
+    query = parse(pairs, kinds)
     page, more, before = select(candidates(query.filters), query)
     answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in page]}
     if found := links(pairs, f"{url_of(request)}{request.path}", query, page, more, before):
@@ -97,7 +104,6 @@ def if_match(request: falcon.Request) -> int | None:
     given = request.get_header("If-Match")
     if given is None:
         return None
-    name, _, number = given.strip().strip('"').partition("=")
-    if name != "revision_number" or not number.isascii() or not number.isdigit() or len(number) > 18:
+    if not re.match(IF_MATCH, given):
         raise BadRequest("HTTPBadRequest", f"If-Match: {given!r} is not revision_number=N")
-    return int(number)
+    return int(given.strip('"').partition("=")[2])

@@ -6,10 +6,48 @@ import time
 import uuid
 
 from topology.liveness import HostInfo
+from topology.resources import checks
+from topology.resources.attributes import Resource, read_only
 from topology.resources.views import View
 
 AGENT_TYPE = "Open vSwitch agent"
 """As Neutron names the agent whose work a host controller does, so that clients find it."""
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_CONFIGURATIONS = {
+    "tunneling_ip": checks.nullable(checks.ip.shown),
+    "tunnel_types": _TEXTS,
+    "bridge_mappings": {"type": "object", "additionalProperties": _TEXT},
+    "version": checks.nullable(_TEXT),
+}
+
+AGENT = Resource(
+    "agent",
+    {
+        "id": read_only({"type": "string"}),
+        "agent_type": read_only(_TEXT),
+        "binary": read_only(_TEXT),
+        "host": read_only(_TEXT),
+        "topic": read_only(_TEXT),
+        "admin_state_up": read_only({"type": "boolean"}),
+        "alive": read_only({"type": "boolean"}),
+        "availability_zone": read_only({"type": "null"}),
+        "description": read_only(_TEXT),
+        "heartbeat_timestamp": read_only(checks.nullable(_TEXT)),
+        "created_at": read_only({"type": "null"}),
+        "started_at": read_only({"type": "null"}),
+        "resources_synced": read_only({"type": "null"}),
+        "configurations": read_only(
+            {
+                "type": "object",
+                "properties": _CONFIGURATIONS,
+                "required": list(_CONFIGURATIONS),
+                "additionalProperties": False,
+            }
+        ),
+    },
+)
 
 _NAMES = uuid.UUID("6f9c6d0a-0d38-4b6e-9b5a-3f0f5a0b8d11")
 

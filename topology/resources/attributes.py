@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from topology.model import NetworkType
+from topology.model import NetworkType, PortStatus
 from topology.resources import checks
 from topology.resources.errors import BadRequest, invalid
 
@@ -27,33 +27,52 @@ class Attribute:
     """One attribute.
 
     :param check: see :mod:`topology.resources.checks`; None: read-only
+    :param schema: of a read-only attribute
     :param default: when a request that creates leaves it out
     :param put: an update may change it
     :param required: a request that creates must give it
     :param kept: stored as given; otherwise it is a part of the model
     """
 
-    check: checks.Check | None = None
+    check: checks.Check[Any] | None = None
     default: Any = UNSET
     put: bool = True
     required: bool = False
     kept: bool = False
+    schema: checks.Schema | None = None
+
+    def __post_init__(self) -> None:
+        if (self.check is None) == (self.schema is None):
+            raise ValueError("an attribute has a check, or is read-only and has a schema")
+
+    @property
+    def shown(self) -> checks.Schema:
+        """JSON schema of the values that are shown."""
+        schema = self.check.shown if self.check is not None else self.schema
+        assert schema is not None
+        return schema
 
 
-def _kept(check: checks.Check, default: Any, *, put: bool = True) -> Attribute:
+def _kept(check: checks.Check[Any], default: Any, *, put: bool = True) -> Attribute:
     return Attribute(check, default, put, kept=True)
 
 
-_READ_ONLY = Attribute()
+def read_only(schema: checks.Schema) -> Attribute:
+    """An attribute that requests do not give."""
+    return Attribute(schema=schema)
+
+
+_ID = checks.uuid.shown
+_TIME = checks.nullable({"type": "string", "format": "date-time"})
 _STANDARD: Mapping[str, Attribute] = {
-    "id": _READ_ONLY,
+    "id": read_only(_ID),
     "name": Attribute(_NAME, ""),
     "description": _kept(_NAME, ""),
     "project_id": _kept(_NAME, "", put=False),
-    "tags": _READ_ONLY,
-    "revision_number": _READ_ONLY,
-    "created_at": _READ_ONLY,
-    "updated_at": _READ_ONLY,
+    "tags": read_only(checks.tags.shown),
+    "revision_number": read_only({"type": "integer", "minimum": 0}),
+    "created_at": read_only(_TIME),
+    "updated_at": read_only(_TIME),
 }
 
 
@@ -112,7 +131,7 @@ class Resource:
                 verb = "POST" if creating else "PUT"
                 raise BadRequest("HTTPBadRequest", f"Attribute '{name}' not allowed in {verb}")
             try:
-                values[name] = attribute.check(value)
+                values[name] = attribute.check.read(value)
             except ValueError as error:
                 raise invalid(name, str(error)) from None
         return values
@@ -132,8 +151,8 @@ NETWORK = Resource(
     {
         **_STANDARD,
         "admin_state_up": Attribute(checks.boolean, True),
-        "status": _READ_ONLY,
-        "subnets": _READ_ONLY,
+        "status": read_only({"enum": ["ACTIVE"]}),
+        "subnets": read_only({"type": "array", "items": _ID}),
         "shared": _kept(checks.boolean, False),
         "router:external": _kept(checks.boolean, False),
         "mtu": _kept(checks.integer(68, 65535), UNSET),
@@ -158,7 +177,7 @@ SUBNET = Resource(
         "enable_dhcp": _kept(checks.boolean, True),
         "ipv6_ra_mode": _kept(_IPV6_MODES, None, put=False),
         "ipv6_address_mode": _kept(_IPV6_MODES, None, put=False),
-        "subnetpool_id": _READ_ONLY,
+        "subnetpool_id": read_only({"type": "null"}),
     },
 )
 
@@ -168,7 +187,7 @@ PORT = Resource(
         **_STANDARD,
         "network_id": Attribute(checks.uuid, put=False, required=True),
         "admin_state_up": Attribute(checks.boolean, True),
-        "status": _READ_ONLY,
+        "status": read_only({"enum": [status.value for status in PortStatus]}),
         "mac_address": Attribute(checks.mac, UNSET),
         "fixed_ips": Attribute(checks.fixed_ips, UNSET),
         "device_id": Attribute(_NAME, ""),
@@ -178,8 +197,8 @@ PORT = Resource(
         "binding:host_id": Attribute(checks.optional(_NAME), None),
         "binding:vnic_type": _kept(checks.one_of("normal"), "normal"),
         "binding:profile": _kept(checks.profile, {}),
-        "binding:vif_type": _READ_ONLY,
-        "binding:vif_details": _READ_ONLY,
+        "binding:vif_type": read_only({"enum": ["ovs", "unbound"]}),
+        "binding:vif_details": read_only({"type": "object"}),
     },
 )
 

@@ -1,23 +1,67 @@
 """What a value of an attribute may be: JSON value in, canonical value out.
 
-A check raises :class:`ValueError` with the reason. The rules are those of the API reference; where it takes more than
-one spelling (``"True"``, ``"24"``), so do these.
+A check raises :class:`ValueError` with the reason, and says the same beforehand as a JSON schema. The rules are those
+of the API reference; where it takes more than one spelling (``"True"``, ``"24"``), so do these.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from topology.model import canonical_cidr, canonical_ip, canonical_mac, canonical_uuid
+from topology.model import UUID_PATTERN, canonical_cidr, canonical_ip, canonical_mac, canonical_uuid
 
-Check = Callable[[Any], Any]
+T = TypeVar("T", covariant=True)
+
+Schema = Mapping[str, Any]
+"""A JSON schema (draft 2020-12, as in OpenAPI 3.1)."""
 
 _MAX_SHOWN = 100
 _MAX_ITEMS = 200
+_MAX_TAGS = 50
 _MAX_PROFILE = 4095  # characters, as in Neutron
+
+
+@dataclass(frozen=True)
+class Check(Generic[T]):
+    """What a value may be.
+
+    :param read: JSON value in, canonical value out; raises :class:`ValueError` with the reason
+    :param shown: schema of canonical values
+    :param taken: schema of what is taken, other spellings too; whatever it does not allow is refused
+    """
+
+    read: Callable[[Any], T]
+    shown: Schema
+    taken: Schema
+
+    def __call__(self, value: Any) -> T:
+        return self.read(value)
+
+
+def _check(shown: Schema, taken: Schema | None = None) -> Callable[[Callable[[Any], T]], Check[T]]:
+    return lambda read: Check(read, shown, shown if taken is None else taken)
+
+
+def nullable(schema: Schema) -> Schema:
+    """A schema that allows null too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _record(required: Mapping[str, Schema], others: Mapping[str, Schema] | None = None) -> Schema:
+    return {
+        "type": "object",
+        "properties": {**required, **(others or {})},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": items, "maxItems": _MAX_ITEMS, **more}
 
 
 def _shown(value: Any) -> str:
@@ -25,9 +69,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def text(maximum: int) -> Check:
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+
+def text(maximum: int) -> Check[str]:
     """Text of at most so many characters that can be printed."""
 
+    @_check({"type": "string", "maxLength": maximum, "pattern": _PRINTABLE})
     def check(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError(f"{_shown(value)} is not a valid string")
@@ -40,6 +88,16 @@ def text(maximum: int) -> Check:
     return check
 
 
+@_check(
+    {"type": "boolean"},
+    {
+        "anyOf": [
+            {"type": "boolean"},
+            {"enum": [0, 1]},
+            {"type": "string", "pattern": "^(0|1|[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"},
+        ]
+    },
+)
 def boolean(value: Any) -> bool:
     """``true``, ``false``, and the spellings ``"True"``, ``"false"``, 0, 1, ``"0"``, ``"1"``."""
     if isinstance(value, bool):
@@ -51,9 +109,12 @@ def boolean(value: Any) -> bool:
     raise ValueError(f"{_shown(value)} is not a valid boolean value")
 
 
-def integer(minimum: int, maximum: int) -> Check:
+def integer(minimum: int, maximum: int) -> Check[int]:
     """A whole number between two limits, both included; also as text."""
 
+    number = {"type": "integer", "minimum": minimum, "maximum": maximum}
+
+    @_check(number, {"anyOf": [number, {"type": "string", "pattern": "^[0-9]{1,20}$"}]})
     def check(value: Any) -> int:
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
             value = int(value)
@@ -66,39 +127,55 @@ def integer(minimum: int, maximum: int) -> Check:
     return check
 
 
-def one_of(*values: Any) -> Check:
-    """One of a few values."""
+def one_of(*values: str | int) -> Check[str | int]:
+    """One of a few texts or numbers; numbers also as text."""
+    spelled = {spelling: value for value in values for spelling in (value, str(value))}
 
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and value.isdigit() and isinstance(values[0], int):
-            value = int(value) if len(value) < 10 else value
-        if isinstance(value, (dict, list, bool)) or value not in values:
+    @_check({"enum": list(values)}, {"enum": list(spelled)})
+    def check(value: Any) -> str | int:
+        if isinstance(value, (dict, list, bool)) or value not in spelled:
             raise ValueError(f"{_shown(value)} is not in {list(values)}")
-        return value
+        return spelled[value]
 
     return check
 
 
-def optional(check: Check) -> Check:
+def optional(check: Check[T]) -> Check[T | None]:
     """What ``check`` takes, or null."""
-    return lambda value: None if value is None else check(value)
+    return Check(
+        lambda value: None if value is None else check.read(value), nullable(check.shown), nullable(check.taken)
+    )
 
 
+@_check({"type": "string", "format": "uuid"}, {"type": "string", "pattern": f"^{UUID_PATTERN}$"})
 def uuid(value: Any) -> str:
     """A UUID."""
     return _modelled(canonical_uuid, value)
 
 
+_PAIR = "[0-9A-Fa-f]{2}"
+_FIRST = "[0-9A-Fa-f][02468ACEace]"  # of a unicast address
+
+
+@_check(
+    {"type": "string", "pattern": "^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$"},
+    {"type": "string", "pattern": f"^{_FIRST}(({_PAIR}){{5}}|(:{_PAIR}){{5}}|(-{_PAIR}){{5}})$"},
+)
 def mac(value: Any) -> str:
     """A unicast MAC address."""
     return _modelled(canonical_mac, value)
 
 
+@_check({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
 def ip(value: Any) -> str:
     """An IPv4 or IPv6 address."""
     return _modelled(canonical_ip, value)
 
 
+@_check(
+    {"type": "string", "format": "cidr", "pattern": "^[0-9a-f:.]+/[0-9]{1,3}$"},
+    {"type": "string", "format": "cidr", "pattern": "^[0-9A-Fa-f:.]+/[0-9A-Fa-f:.]+$"},
+)
 def cidr(value: Any) -> str:
     """A subnet such as ``10.1.1.0/24``."""
     return _modelled(canonical_cidr, value)
@@ -131,6 +208,10 @@ def _fields(value: Any, required: set[str], possible: set[str]) -> dict[str, Any
     return value
 
 
+_NAMESERVERS = _list(ip.shown, uniqueItems=True)
+
+
+@_check(_NAMESERVERS, nullable(_NAMESERVERS))
 def nameservers(value: Any) -> list[str]:
     """IP addresses in their order, each once."""
     found = [ip(item) for item in _items(value)]
@@ -139,6 +220,10 @@ def nameservers(value: Any) -> list[str]:
     return found
 
 
+@_check(
+    _list(_record({"destination": cidr.shown, "nexthop": ip.shown}), uniqueItems=True),
+    nullable(_list(_record({"destination": cidr.taken, "nexthop": ip.taken}), uniqueItems=True)),
+)
 def host_routes(value: Any) -> list[dict[str, str]]:
     """``[{"destination": CIDR, "nexthop": IP}, …]``, each once."""
     found = []
@@ -151,6 +236,10 @@ def host_routes(value: Any) -> list[dict[str, str]]:
     return found
 
 
+_POOLS = _list(_record({"start": ip.shown, "end": ip.shown}))
+
+
+@_check(_POOLS, nullable(_POOLS))
 def pools(value: Any) -> list[dict[str, str]]:
     """``[{"start": IP, "end": IP}, …]``; whether they fit the subnet is seen later."""
     found = []
@@ -160,6 +249,17 @@ def pools(value: Any) -> list[dict[str, str]]:
     return found
 
 
+@_check(
+    _list(_record({"subnet_id": uuid.shown, "ip_address": ip.shown})),
+    nullable(
+        _list(
+            {
+                **_record({}, {"subnet_id": nullable(uuid.taken), "ip_address": nullable(ip.taken)}),
+                "minProperties": 1,
+            }
+        )
+    ),
+)
 def fixed_ips(value: Any) -> list[dict[str, str]]:
     """``[{"subnet_id": …, "ip_address": …}, …]``, either of which may be left out."""
     found: list[dict[str, str]] = []
@@ -178,6 +278,10 @@ def fixed_ips(value: Any) -> list[dict[str, str]]:
     return found
 
 
+@_check(
+    _list(_record({"ip_address": {"anyOf": [ip.shown, cidr.shown]}}, {"mac_address": mac.shown}), uniqueItems=True),
+    nullable(_list(_record({"ip_address": {"anyOf": [ip.taken, cidr.taken]}}, {"mac_address": nullable(mac.taken)}))),
+)
 def address_pairs(value: Any) -> list[dict[str, str]]:
     """``[{"ip_address": IP or CIDR, "mac_address": MAC or left out}, …]``, each once."""
     found = []
@@ -197,6 +301,7 @@ def address_pairs(value: Any) -> list[dict[str, str]]:
     return found
 
 
+@_check({"type": "object"}, nullable({"type": "object"}))
 def profile(value: Any) -> dict[str, Any]:
     """A dictionary, or null for an empty one."""
     if value is None:
@@ -208,20 +313,22 @@ def profile(value: Any) -> dict[str, Any]:
     return value
 
 
-def tags(value: Any) -> list[str]:
-    """At most 50 texts of 1 to 255 characters without a comma, each once, sorted."""
-    found = {tag(item) for item in _items(value)}
-    if len(found) > _MAX_TAGS:
-        raise ValueError(f"exceeds maximum length of {_MAX_TAGS} tags")
-    return sorted(found)
-
-
-_MAX_TAGS = 50
-
-
+@_check({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f-\x9f,/]+$"})
 def tag(value: Any) -> str:
     """A text of 1 to 255 characters without a comma, which parts tags in a query."""
-    found: str = text(255)(value)
+    found = text(255)(value)
     if not found or "," in found or "/" in found:
         raise ValueError(f"{_shown(value)} is not a valid tag: 1 to 255 characters without ',' and '/'")
     return found
+
+
+@_check(
+    {"type": "array", "items": tag.shown, "maxItems": _MAX_TAGS, "uniqueItems": True},
+    nullable(_list(tag.taken)),
+)
+def tags(value: Any) -> list[str]:
+    """At most 50 texts of 1 to 255 characters without a comma, each once, sorted."""
+    found = {tag.read(item) for item in _items(value)}
+    if len(found) > _MAX_TAGS:
+        raise ValueError(f"exceeds maximum length of {_MAX_TAGS} tags")
+    return sorted(found)

@@ -1,0 +1,107 @@
+"""The OpenAPI document (https://spec.openapis.org/oas/v3.1.0) of the routes that are served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import falcon
+
+from controller.api.guards import REQUEST_ID
+from controller.api.operations import reference
+from controller.api.routes import Operation, Parameter, Route
+from topology.resources.checks import Schema
+
+_OF_ALL = (400, 403, 503)
+"""What any request can be answered: it cannot be read, it is not for this server, or the topology database is away."""
+
+_REASONS = {
+    200: "Done",
+    201: "Made",
+    204: "Done",
+    400: "The request is wrong",
+    403: "Not allowed",
+    404: "There is no such object",
+    409: "It contradicts what is there, or nothing is left",
+    412: "The object has another revision",
+    413: "The body is too large",
+    415: "The body is not said to be application/json",
+    503: "The topology database does not answer",
+}
+_REQUEST_ID_HEADER = {
+    REQUEST_ID: {
+        "description": "Which request this answers, as the log has it",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^req-[0-9a-f-]{36}$"},
+    }
+}
+_RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+
+
+def document(routes: Iterable[Route], components: Mapping[str, Schema]) -> dict[str, Any]:
+    """The document.
+
+    :param components: schemas that operations refer to
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tunbridge",
+            "description": "The Network API v2.0 on a topology database. "
+            "A request that cannot be read at all is answered with 400, 411, 413, 414 or 431, and its connection ends.",
+            "version": "2.0",
+        },
+        "paths": {route.path: _path(route) for route in routes},
+        "components": {"schemas": dict(components)},
+    }
+
+
+def _path(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        method.lower(): _operation(operation, _tag(route.path)) for method, operation in route.operations.items()
+    }
+    if route.parameters:
+        found["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": schema}
+            for name, schema in route.parameters.items()
+        ]
+    return found
+
+
+def _tag(path: str) -> str:
+    """Operations of one resource are shown together."""
+    parts = [part for part in path.split("/") if part not in ("", "v2.0")]
+    return parts[0] if parts else "versions"
+
+
+def _operation(operation: Operation, tag: str) -> dict[str, Any]:
+    refused = reference("NeutronError")
+    known = {**dict.fromkeys((*_OF_ALL, *operation.errors), refused), **operation.answers}
+    responses = {str(status): _response(status, known[status]) for status in sorted(known)}
+    for status in operation.answers:
+        if operation.links:
+            responses[str(status)]["links"] = dict(operation.links)
+    found: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [tag],
+        "responses": responses,
+    }
+    if operation.parameters:
+        found["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.body is not None:
+        found["requestBody"] = {"required": True, "content": {falcon.MEDIA_JSON: {"schema": operation.body}}}
+    return found
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    described = {"description": parameter.description} if parameter.description else {}
+    return {"name": parameter.name, "in": parameter.place, "schema": parameter.schema, **described}
+
+
+def _response(status: int, schema: Schema | None) -> dict[str, Any]:
+    headers = {**_REQUEST_ID_HEADER, **(_RETRY if status == 503 else {})}
+    found: dict[str, Any] = {"description": _REASONS[status], "headers": headers}
+    if schema is not None:
+        found["content"] = {falcon.MEDIA_JSON: {"schema": schema}}
+    return found

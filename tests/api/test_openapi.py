@@ -1,0 +1,85 @@
+"""The OpenAPI document is of what is served, all of it and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import falcon.inspect
+import openapi_spec_validator
+import pytest
+
+from controller.api.routes import Operation, Route, register
+from tests.support.api import ApiProcess
+from topology.resources.attributes import RESOURCES, Attribute
+
+METHODS = ("get", "put", "post", "delete", "patch")
+
+
+@pytest.fixture(scope="module")
+def document(eventlet_api: ApiProcess) -> Any:
+    """As it is served."""
+    answer = eventlet_api.request("GET", "/openapi.json")
+    assert answer.status == 200
+    return answer.json
+
+
+def test_valid(document: Any) -> None:
+    """It keeps to the specification."""
+    openapi_spec_validator.validate(document)
+
+
+def test_operations_have_names_of_their_own(document: Any) -> None:
+    """Clients are generated with them."""
+    operations = [path[method] for path in document["paths"].values() for method in METHODS if method in path]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names) > 30
+    assert all(operation["summary"] for operation in operations)
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_what_is_shown_is_what_is_documented(eventlet_api: ApiProcess, document: Any, name: str) -> None:
+    """Each attribute of an object is in the document, and the other way round."""
+    values = {"subnet": {"cidr": "10.0.0.0/24", "ip_version": 4}}.get(name, {})
+    if name != "network":
+        values |= {"network_id": eventlet_api.create("network")["id"]}
+    made = eventlet_api.create(name, **values)
+    schema = document["components"]["schemas"][name]
+    assert set(made) == set(schema["properties"])
+    assert {"id", "name", "tenant_id"} < set(schema["required"]) <= set(made)
+    assert schema["additionalProperties"] is False
+
+
+class Handler:
+    """Serves two methods."""
+
+    def on_get(self) -> None: ...
+
+    def on_put(self) -> None: ...
+
+
+GET, PUT = Operation("show", "Show", {200: None}), Operation("change", "Change", {200: None})
+
+
+@pytest.mark.parametrize("operations", [{}, {"GET": GET}, {"GET": GET, "PUT": PUT, "DELETE": GET}])
+def test_a_method_cannot_be_served_undocumented(operations: dict[str, Operation]) -> None:
+    """Nor documented and not served."""
+    with pytest.raises(ValueError, match="/x: serves"):
+        Route("/x", Handler(), operations)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"id": {}, "tag": {}}])
+def test_a_path_has_the_parameters_that_are_documented(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^/x/\{id\}: has"):
+        Route("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, parameters)
+
+
+def test_an_attribute_cannot_be_without_a_schema() -> None:
+    with pytest.raises(ValueError, match="an attribute has a check, or"):
+        Attribute()
+
+
+def test_routes_are_served() -> None:
+    app: falcon.App[Any, Any] = falcon.App()
+    register(app, [Route("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, {"id": {}})])
+    assert [route.path for route in falcon.inspect.inspect_routes(app)] == ["/x/{id}"]
