@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from controller.openflow.management import Management
+from controller.openflow import management
+from controller.openflow.client import Client
 from controller.openflow.wire_tables import SavedFlow
 from topology.errors import OpenFlowError
 
@@ -45,15 +46,15 @@ def keep_flows(directory: Path | None, bridge: str, change: Callable[[], list[st
     try:
         if directory is None:
             raise OpenFlowError("[ovs] ovsdb_connection is no unix socket, beside which its bridges could be reached")
-        with Management(directory / f"{bridge}.mgmt", _CONNECT_TIMEOUT) as management:
-            tables = management.tables()
+        with management.connect(directory / f"{bridge}.mgmt", _CONNECT_TIMEOUT) as client:
+            tables = management.read_tables(client)
             done = change()
             if not tables:
                 return done
-            began = _wait_flushed(management, tables.flows)
+            began = _wait_flushed(client, tables.flows)
             if began is None:
                 return done
-            refused = management.write(tables)
+            refused = management.write_tables(client, tables)
             milliseconds = (time.monotonic() - began) * 1000
     except OpenFlowError as error:
         LOG.warning("bridge %s becomes secure, which removes its flows, and they cannot be put back: %s", bridge, error)
@@ -63,14 +64,14 @@ def keep_flows(directory: Path | None, bridge: str, change: Callable[[], list[st
     return [*done, f"bridge {bridge}: put back {tables}, {milliseconds:.1f} ms after they were removed"]
 
 
-def _wait_flushed(management: Management, before: Iterable[SavedFlow]) -> float | None:
+def _wait_flushed(client: Client, before: Iterable[SavedFlow]) -> float | None:
     """Ask again and again until the flows are gone; when they were last seen, None when they stay."""
     ages = {flow.key: flow.age for flow in before}
     deadline = time.monotonic() + _FLUSH_TIMEOUT
     seen = time.monotonic()
     while seen < deadline:
         asked = time.monotonic()
-        if not any(flow.age >= ages.get(flow.key, flow.age + 1) for flow in management.flows()):
+        if not any(flow.age >= ages.get(flow.key, flow.age + 1) for flow in management.read_flows(client)):
             return seen
         seen = asked
     return None

@@ -156,7 +156,7 @@ def _read(config: Config, bridge: str, datapath_id: int | None) -> BridgeState:
     :param datapath_id: as the local OVSDB has it
     """
     connection = config.ovs.ovsdb_connection
-    path = str((rundir(connection) or Path(_RUNDIR)) / f"{bridge}.mgmt")
+    path = (rundir(connection) or Path(_RUNDIR)) / f"{bridge}.mgmt"
     try:
         state = read_bridge(path, config.ovs.of_request_timeout)
     except OpenFlowError as error:
