@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from topology.documents import Document, NetworkSpec, PortSpec
 from topology.errors import ConflictError
 from topology.model import Network, Port
+
+if TYPE_CHECKING:  # a controller plans too, and needs no documents
+    from topology.documents import Document, NetworkSpec, PortSpec
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

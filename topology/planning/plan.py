@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, allocate_mac
-from topology.documents import Document, NetworkSpec
 from topology.errors import ConflictError, DocumentError
 from topology.model import Network, Port, Subnet
 from topology.planning.changes import network_changes, network_deletions, port_changes, port_deletion
@@ -15,6 +14,9 @@ from topology.planning.checks import check_overlaps, check_ports, check_segments
 from topology.planning.matching import match_networks, match_ports, port_elements
 from topology.planning.targets import complete, encapsulation, segment_of, target_network, target_port, target_subnet
 from topology.planning.values import Change, Kind, Maker, NameGuard, Plan, TopologyState
+
+if TYPE_CHECKING:  # a controller plans too, and needs no documents
+    from topology.documents import Document, NetworkSpec
 
 
 def make_plan(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool
-from topology.documents import FixedIpSpec, NetworkSpec, PortSpec, SubnetSpec
 from topology.errors import ConflictError, DocumentError
 from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
+
+if TYPE_CHECKING:  # a controller plans too, and needs no documents
+    from topology.documents import FixedIpSpec, NetworkSpec, PortSpec, SubnetSpec
 
 
 def segment_of(network: Network) -> SegmentKey | None:
