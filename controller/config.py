@@ -18,6 +18,7 @@ from oslo_config import cfg
 
 from controller import option_types as kinds
 from controller.tls_options import TlsConfig, tls_options
+from controller.watch_options import MetricsConfig, metrics_options
 from topology.allocation import AllocationPolicy, Range
 from topology.errors import ConfigError
 from topology.model import NetworkType
@@ -114,6 +115,7 @@ class Config:
     agent: AgentConfig
     topology: TopologyConfig
     api: ApiConfig
+    metrics: MetricsConfig
     network: NetworkConfig
 
     @property
@@ -224,6 +226,7 @@ def list_opts() -> list[tuple[str, tuple[cfg.Opt, ...]]]:
         ("agent", _AGENT),
         ("topology", _TOPOLOGY),
         ("api", _API),
+        ("metrics", metrics_options()),
         ("network", _NETWORK),
     ]
 
@@ -258,6 +261,7 @@ def load(files: Sequence[str], topology_override: str | None = None) -> Config:
         agent=AgentConfig(**values["agent"]),
         topology=TopologyConfig(**values["topology"]),
         api=ApiConfig(**values["api"]),
+        metrics=MetricsConfig(**values["metrics"]),
         network=NetworkConfig(**values["network"]),
     )
     _check_names(config, reader)

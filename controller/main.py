@@ -73,18 +73,25 @@ def api(config: Config) -> int:
     _choose_hub()
     from controller import logs
     from controller.api.service import ApiService
+    from controller.metrics.exposition import Exposition
+    from controller.metrics.service import MetricsService
     from controller.workers import Workers
 
     logs.configure(config.debug, config.log_file)
     workers = Workers()
     _stop_on_signals(workers)
-    service = ApiService(config, workers)
+    exposition = Exposition()
+    service = ApiService(config, workers, exposition)
+    metrics = MetricsService(config.metrics, workers, exposition)
     service.listen()
+    metrics.listen()
     try:
         service.start()
+        metrics.start()
         alive = workers.wait()
     finally:
         workers.stop()
+        metrics.stop()
         service.stop()
     return EXIT_OK if alive else EXIT_DIED
 
@@ -115,6 +122,9 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
     from controller.api.service import ApiService
     from controller.app import Tunbridge
     from controller.endpoints import targets
+    from controller.metrics.exposition import Exposition
+    from controller.metrics.host import HostMetrics
+    from controller.metrics.service import MetricsService
     from controller.supervision import READY, STOPPING, Notifier, Supervision
     from controller.workers import Workers
     from topology.ovsdb.database import TopologyDatabase
@@ -131,14 +141,19 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
         workers=workers,
     )
     server = _embedded_server(config) if embedded else None
-    api = ApiService(config, workers) if config.api.enabled and with_api else None
+    exposition = Exposition()
+    exposition.add(HostMetrics(app.host).collect)
+    metrics = MetricsService(config.metrics, workers, exposition)
+    api = ApiService(config, workers, exposition) if config.api.enabled and with_api else None
     try:
         app.claim()
+        metrics.listen()
         if api is not None:
             api.listen()
         if server is not None:  # after the claim, since it may be another controller's; before anything asks for it
             server.start()
         app.start()
+        metrics.start()
         if api is not None:
             api.start()
         target, *_ = targets(config.ovs, config.ovs.integration_bridge)
@@ -150,6 +165,7 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
     finally:
         notifier.send(STOPPING)
         workers.stop()
+        metrics.stop()
         if api is not None:
             api.stop()
         manager.uninstantiate(app.name)

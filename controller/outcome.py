@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from apps.compile import Compiler, Unit, UnitKind
 from apps.flow import FlowKey
 from controller.binding import BindingTable, Verdict
+from controller.durations import Durations
 from controller.openflow.sender import Synced
 from controller.wiring import Wiring
 from topology.model import Network, PortStatus
 from topology.source import PortReport
 
 LOG = logging.getLogger(__name__)
+
+_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Outcomes:
@@ -35,6 +38,8 @@ class Outcomes:
     ) -> None:
         self.active: set[str] = set()
         """Ids of the ports that are up."""
+        self.durations = Durations(_BOUNDS)
+        """Seconds from the event that completes a port's binding until it is up."""
         self._table = table
         self._wiring = wiring
         self._compiler = compiler
@@ -161,11 +166,13 @@ class Outcomes:
 
     def _say_active(self, verdict: Verdict) -> None:
         port = self._table.ports[verdict.port_id]
-        milliseconds = (time.monotonic() - self._since.get(port.id, time.monotonic())) * 1000
+        now = time.monotonic()
+        seconds = now - self._since.get(port.id, now)
+        self.durations.note(seconds)
         LOG.info(
             "port %s (device %s, ofport %s) is up on network %s, local VLAN %s, after %.1f ms",
             port.id, verdict.device.name, verdict.ofport, port.network_id,
-            self._wiring.vlans.get(port.network_id), milliseconds,
+            self._wiring.vlans.get(port.network_id), seconds * 1000,
         )  # fmt: skip
 
     def _forget(self, port_id: str) -> None:

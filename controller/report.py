@@ -49,30 +49,33 @@ class Host:
         return {"status": lambda _: status(self), "flows": lambda parameters: flows(self, parameters)}
 
 
-def _ask(host: Host, ask: Callable[[], Any]) -> Any:
+def ask(host: Host, question: Callable[[], Any], timeout: float = _ANSWER_TIMEOUT) -> Any:
+    """What the deciding worker says.
+
+    :param question: called in its thread
+    :param timeout: seconds
+    :raises TunbridgeError: it did not answer in time
+    """
     reply: hub.Queue = hub.Queue()
-    host.inbox.post(("question", id(reply)), Question(ask, reply.put))
+    host.inbox.post(("question", id(reply)), Question(question, reply.put))
     try:
-        return reply.get(timeout=_ANSWER_TIMEOUT)
+        return reply.get(timeout=timeout)
     except hub.QueueEmpty:
-        raise TunbridgeError(f"the controller did not answer within {_ANSWER_TIMEOUT:g} s") from None
+        raise TunbridgeError(f"the controller did not answer within {timeout:g} s") from None
 
 
 def status(host: Host) -> dict[str, Any]:
     """The state of this host, as ``tunbridge status --json`` prints it."""
-    state: dict[str, Any] = _ask(host, lambda: _state(host.controller))
-    problems = state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)]
-    if host.memory.problem is not None:
-        problems.append(f"state_path: {host.memory.problem}")
-    problems.sort()
-    bridges = {name: _bridge(host, name, state["datapaths"].get(name)) for name in host.senders}
+    its: dict[str, Any] = ask(host, lambda: state(host.controller))
+    stands_against = problems(host, its)
+    bridges = {name: _bridge(host, name, its["datapaths"].get(name)) for name in host.senders}
     in_sync = (
-        state["informed"]
+        its["informed"]
         and host.vswitch.connected
         and host.topology.connected
-        and not problems
+        and not stands_against
         and all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
-        and all(port["status"] != PortStatus.BUILD.value for port in state["ports"])
+        and all(port["status"] != PortStatus.BUILD.value for port in its["ports"])
     )
     return {
         "host": host.controller.names.host,
@@ -80,10 +83,10 @@ def status(host: Host) -> dict[str, Any]:
         "topology": {"connection": host.topology.connection, "connected": host.topology.connected},
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
-        "drift": {"tags": state["tag_drift"], "rows": row_state(host.vswitch.layout_drift.record)},
-        "ports": state["ports"],
-        "tunnels": state["tunnels"],
-        "problems": problems,
+        "drift": {"tags": its["tag_drift"], "rows": row_state(host.vswitch.layout_drift.record)},
+        "ports": its["ports"],
+        "tunnels": its["tunnels"],
+        "problems": stands_against,
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
             "bundles": sum(sender.bundles for sender in host.senders.values()),
@@ -95,14 +98,25 @@ def status(host: Host) -> dict[str, Any]:
     }
 
 
-def _state(controller: HostController) -> dict[str, Any]:
-    """Called in the controller's thread."""
+def problems(host: Host, state: Mapping[str, Any]) -> list[str]:
+    """All that stands against being in sync, in words.
+
+    :param state: as of :func:`state`
+    """
+    found = state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)]
+    if host.memory.problem is not None:
+        found.append(f"state_path: {host.memory.problem}")
+    return sorted(found)
+
+
+def state(controller: HostController) -> dict[str, Any]:
+    """What the deciding worker knows; to be called in its thread."""
     ports = []
     for verdicts in controller.table.verdicts.values():
         for verdict in verdicts:
             port = controller.table.ports.get(verdict.port_id)
             network_id = port.network_id if port is not None else None
-            state, reason = controller.outcomes.state(verdict)
+            status, reason = controller.outcomes.state(verdict)
             ports.append(
                 {
                     "id": verdict.port_id,
@@ -110,29 +124,27 @@ def _state(controller: HostController) -> dict[str, Any]:
                     "ofport": verdict.ofport,
                     "network_id": network_id,
                     "vlan": controller.wiring.vlans.get(network_id or "") if verdict.bound else None,
-                    "status": state.value,
+                    "status": status.value,
                     "reason": reason,
                 }
             )
-    problems = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems]
-    problems += controller.remembered.problems
-    problems += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
-    problems += [
-        f"port {name}: Open vSwitch could not make it: {why}" for name, why in controller.retries.ports.items()
-    ]
-    problems += [f"port {name} is not made: {why}" for name, why in controller.retries.misplaced.items()]
-    problems += [
+    found = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems]
+    found += controller.remembered.problems
+    found += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
+    found += [f"port {name}: Open vSwitch could not make it: {why}" for name, why in controller.retries.ports.items()]
+    found += [f"port {name} is not made: {why}" for name, why in controller.retries.misplaced.items()]
+    found += [
         f"physical network {network}: bridge {its.bridge} does not exist"
         for network, its in controller.names.physical.items()
         if its.bridge not in controller.datapaths.ids
     ]
-    problems += [
+    found += [
         f"physical network {network}: bridge {its.bridge} is not joined to {controller.names.integration_bridge} yet"
         for network, its in controller.names.physical.items()
         if its.bridge in controller.datapaths.sessions and network not in controller.joining.joined
     ]
     if controller.is_restoring and not controller.datapaths.sessions:
-        problems.append(
+        found.append(
             "Open vSwitch waits until its flows are restored, and connects to no controller: "
             "whoever restarts it removes other_config:flow-restore-wait of Open_vSwitch then"
         )
@@ -152,7 +164,7 @@ def _state(controller: HostController) -> dict[str, Any]:
         "tunnels": sorted(tunnels, key=lambda tunnel: str(tunnel["device"])),
         "datapaths": controller.datapaths.ids,
         "ports": sorted(ports, key=lambda port: (str(port["id"]), str(port["device"]))),
-        "problems": problems,
+        "problems": found,
     }
 
 

@@ -13,10 +13,12 @@ import falcon
 
 from controller.api import discovery, errors, openapi, operations
 from controller.api.agents import Agent, Agents
-from controller.api.guards import LocalNames, RequestIds
+from controller.api.guards import LocalNames, RequestIds, Routes
 from controller.api.identity import Everybody, caller_of
 from controller.api.requests import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
 from controller.api.routes import Operation, Route, register
+from controller.metrics.exposition import Exposition
+from controller.metrics.service import Page
 from topology.errors import TopologyError
 from topology.ovsdb.resources import ResourceDatabase
 from topology.resources import checks, schemas
@@ -29,19 +31,23 @@ from topology.resources.views import View
 LOG = logging.getLogger(__name__)
 
 
-def make_application(database: ResourceDatabase, agent_down_time: float, *, local: bool) -> falcon.App[Any, Any]:
+def make_application(
+    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, *, local: bool
+) -> falcon.App[Any, Any]:
     """The application.
 
     :param agent_down_time: seconds of silence after which a host is down
+    :param metrics: of this process
     :param local: only this machine is to be served
     """
-    guards: list[Any] = [RequestIds(), *([LocalNames()] if local else []), Everybody()]
+    guards: list[Any] = [RequestIds(), Routes(), *([LocalNames()] if local else []), Everybody()]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _defect)
     app.add_error_handler(falcon.HTTPError, errors.http_error)
     app.add_error_handler(TopologyError, errors.topology_error)
     register(app, make_routes(database, agent_down_time))
+    app.add_route("/metrics", Page(metrics, local=True))  # no JSON, and so not in the OpenAPI document
     return app
 
 

@@ -7,6 +7,8 @@ import uuid
 
 import falcon
 
+from controller.api.http import ROUTE
+
 REQUEST_ID = "X-Openstack-Request-Id"
 
 
@@ -16,6 +18,16 @@ class RequestIds:
     def process_request(self, _request: falcon.Request, response: falcon.Response) -> None:
         """Give it an id."""
         response.set_header(REQUEST_ID, f"req-{uuid.uuid4()}")
+
+
+class Routes:
+    """The server is told the route of each request, for what it counts."""
+
+    def process_resource(
+        self, request: falcon.Request, _response: falcon.Response, _resource: object, _params: dict[str, str]
+    ) -> None:
+        """Tell it."""
+        request.env[ROUTE] = request.uri_template or ""
 
 
 class LocalNames:

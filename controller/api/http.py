@@ -37,18 +37,29 @@ IDLE = 75.0
 _BACKLOG = 256
 _ACCEPT_STEP = 0.5  # seconds; os-ken's hubs leave a thread in accept() for ever otherwise
 
+ROUTE = "tunbridge.route"
+"""Key of the WSGI environment under which an application says which of its routes it has taken."""
+
 _HeaderList = list[tuple[str, str]]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Observer = Callable[[str, str, int, float], None]
+"""Is told of each answer: the request's method, its route, the status and the seconds that it took."""
 
 
 class Server:
     """One listening address.
 
     :param application: is called for each request, in a thread of the hub
+    :param group: of the configuration, that names the address
+    :param observe: is told of each answer; without it there is no line in the access log either
     """
 
-    def __init__(self, application: Application, address: str, port: int) -> None:
+    def __init__(
+        self, application: Application, address: str, port: int, *, group: str = "api", observe: Observer | None = None
+    ) -> None:
         self.application = application
+        self.observe = observe
+        self._group = group
         self.address, self.port = address, port
         self._socket: socket.socket | None = None
         self._connections: set[socket.socket] = set()
@@ -58,6 +69,11 @@ class Server:
     def url(self) -> str:
         """Where it answers."""
         return f"http://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Number of connections that are served."""
+        return len(self._connections)
 
     def listen(self) -> None:
         """Take the address.
@@ -73,7 +89,7 @@ class Server:
         except OSError as error:
             listening.close()
             raise ConfigError(
-                f"[api] listen_address, listen_port: cannot listen at {self.url}: {error.strerror or error}"
+                f"[{self._group}] listen_address, listen_port: cannot listen at {self.url}: {error.strerror or error}"
             ) from None
         listening.settimeout(_ACCEPT_STEP)
         self._socket = listening
@@ -160,7 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         ) -> None:
             head[:] = [status, headers]
 
-        parts = self.server.application(self._environ(raw), start_response)
+        environ = self._environ(raw)
+        parts = self.server.application(environ, start_response)
         body = b"".join(parts)
         if callable(close := getattr(parts, "close", None)):
             close()
@@ -180,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
         self.wfile.flush()
-        self._log(int(code), len(body), time.monotonic() - started, dict(headers))
+        self._done(int(code), len(body), time.monotonic() - started, dict(headers), environ.get(ROUTE, ""))
 
     def _body_length(self) -> int:
         """Bytes of the body.
@@ -210,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
         self.wfile.flush()
-        self._log(code, len(text), 0.0, {})
+        self._done(code, len(text), 0.0, {}, "")
 
     def _environ(self, body: bytes) -> dict[str, Any]:
         path, _, query = self.path.partition("?")
@@ -240,7 +257,10 @@ class _Handler(BaseHTTPRequestHandler):
                 environ[key] = f"{environ[key]},{value}" if key in environ else value
         return environ
 
-    def _log(self, code: int, size: int, seconds: float, headers: Mapping[str, str]) -> None:
+    def _done(self, code: int, size: int, seconds: float, headers: Mapping[str, str], route: str) -> None:
+        if self.server.observe is None:
+            return
+        self.server.observe(getattr(self, "command", None) or "", route, code, seconds)
         line = printable(getattr(self, "requestline", ""))
         known = {name.lower(): value for name, value in headers.items()}
         ACCESS_LOG.info(

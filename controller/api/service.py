@@ -7,6 +7,9 @@ import logging
 from controller.api.application import make_application
 from controller.api.http import Server
 from controller.config import Config
+from controller.metrics.exposition import Exposition
+from controller.metrics.requests import RequestMetrics
+from controller.metrics.topology import TopologyMetrics
 from controller.workers import Workers
 from topology.ovsdb.resources import ResourceDatabase
 
@@ -16,16 +19,20 @@ LOG = logging.getLogger(__name__)
 class ApiService:
     """Serves the Network API as group ``[api]`` of the configuration says.
 
+    :param metrics: of this process; those of the API are added
     :raises ConfigError: certificates of the topology database cannot be used
     """
 
-    def __init__(self, config: Config, workers: Workers) -> None:
+    def __init__(self, config: Config, workers: Workers, metrics: Exposition) -> None:
         self._workers = workers
         self._database = ResourceDatabase(config.topology_connection, config.allocation_policy(), config.topology.tls)
         self._started = False
         api = config.api
-        application = make_application(self._database, config.agent.agent_down_time, local=not api.insecure_remote)
-        self._server = Server(application, api.listen_address, api.listen_port)
+        down_time = config.agent.agent_down_time
+        application = make_application(self._database, down_time, metrics, local=not api.insecure_remote)
+        observe = RequestMetrics(metrics.registry).answered
+        self._server = Server(application, api.listen_address, api.listen_port, observe=observe)
+        metrics.add(TopologyMetrics(self._database, down_time, lambda: self._server.connections).collect)
 
     def listen(self) -> None:
         """Take the address; nobody is answered yet.

@@ -59,6 +59,8 @@ class Comparisons:
     def __init__(self, interval: float) -> None:
         self.done = 0
         """Comparisons since start."""
+        self.seconds = 0.0
+        """What the last of them took, with what it made necessary."""
         self._interval = interval
         self._suspected = False
         self._compared_at = 0.0

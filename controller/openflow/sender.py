@@ -103,6 +103,24 @@ class Sender:
             return dict(self._desired)
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of flows that the bridge should have, and of ours that it is known to have."""
+        return len(self._desired), len(self._installed)
+
+    @property
+    def is_in_sync(self) -> bool:
+        """True while the bridge has confirmed all that is wanted of it, and nothing is known to have changed since."""
+        told, session = self._told, self._session
+        return (
+            told is not None
+            and session is not None
+            and session is self._known_session
+            and told.generation == self._generation
+            and not told.refused
+            and not self.comparisons.suspected
+        )
+
+    @property
     def session(self) -> Session | None:
         """The connection of the bridge, None while there is none."""
         return self._session
@@ -209,6 +227,7 @@ class Sender:
         return max(_SHORTEST_WAIT, min(times) - now) if times else None
 
     def _step(self, session: Session) -> None:
+        started = time.monotonic()
         is_new = session is not self._known_session
         cause = None if is_new else self.comparisons.due(time.monotonic())
         foreign: list[InstalledFlow] = []
@@ -243,6 +262,7 @@ class Sender:
             self._told = None
         if is_new or cause is not None:
             self._end_comparison(cause, drift)
+            self.comparisons.seconds = time.monotonic() - started
         self._tell(generation)
         self._retry(session, generation)
 

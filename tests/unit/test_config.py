@@ -180,7 +180,12 @@ def test_every_option_is_documented_with_its_default() -> None:
 
 def test_every_option_has_help_and_a_field() -> None:
     groups = {"ovs": config.OvsConfig, "agent": config.AgentConfig, "topology": config.TopologyConfig}
-    groups |= {"api": config.ApiConfig, "network": config.NetworkConfig, "DEFAULT": config.Config}
+    groups |= {
+        "metrics": config.MetricsConfig,
+        "api": config.ApiConfig,
+        "network": config.NetworkConfig,
+        "DEFAULT": config.Config,
+    }
     for group, opts in config.list_opts():
         fields = {field.name for field in dataclasses.fields(groups[group])} - set(groups)
         assert {opt.name for opt in opts} == fields

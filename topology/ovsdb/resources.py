@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from topology.allocation import AllocationPolicy, SegmentPool
 from topology.errors import ConflictError, TopologyUnavailable
 from topology.liveness import HostInfo
-from topology.model import Host
+from topology.model import Host, PortStatus
 from topology.ovsdb import registry, revision
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
@@ -80,6 +80,8 @@ class ResourceDatabase:
         self._ids: dict[tuple[str, uuid.UUID], str] = {}
         self._hosts: dict[str, Host] = {}
         self._seen: dict[uuid.UUID, tuple[str, float]] = {}
+        self.conflicts = 0
+        """Requests that were worked out again because another writer was faster."""
         self._replica: Replica[None] = Replica(
             connection,
             DATABASE,
@@ -95,6 +97,11 @@ class ResourceDatabase:
     def connected(self) -> bool:
         """True while what can be read is current."""
         return self._replica.connected
+
+    @property
+    def transactions(self) -> int:
+        """Transactions committed that changed something."""
+        return self._replica.transactions
 
     def start(self) -> None:
         """Begin to follow the database; returns at once, also when it is down."""
@@ -136,6 +143,19 @@ class ResourceDatabase:
         with self._lock:
             seen = dict(self._seen.values())
             return [HostInfo(host, seen.get(name)) for name, host in sorted(self._hosts.items())]
+
+    def counts(self) -> tuple[dict[str, int], dict[PortStatus, int]]:
+        """How many objects there are: by kind, and ports by status.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            state = self._state
+            return (
+                {kind: state.count(kind) for kind in _TABLES.values()},
+                {status: state.count("port", status=status.value) for status in PortStatus},
+            )
 
     def _require_connection(self) -> None:
         if not self._replica.connected:
@@ -244,6 +264,7 @@ class ResourceDatabase:
             try:
                 return self._replica.transact(change)
             except _Refused as error:  # another writer was faster; its rows are there now
+                self.conflicts += 1
                 refusal = error
         raise ConflictError(str(refusal))
 

@@ -115,6 +115,15 @@ class ResourceState:
         shortest = min(ways, key=lambda parts: sum(len(part) for part in parts))
         return [views[one] for one in set().union(*shortest)]
 
+    def count(self, kind: str, **wanted: object) -> int:
+        """How many objects there are of a kind.
+
+        :param wanted: one indexed attribute and the value that it has; none: all of them
+        """
+        for name, value in wanted.items():
+            return len(self._found.get((kind, name, value), ()))
+        return len(self._views[kind])
+
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def put_network(self, network: Network, kept: Kept, subnets: Mapping[str, Kept]) -> None:
