@@ -12,58 +12,27 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from controller.cli_options import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_OUT_OF_SYNC,
+    EXIT_USAGE,
+    ExamplesGroup,
+    Options,
+    config_file,
+    load,
+    topology_option,
+)
+from controller.cli_plug import plug, unplug
 from topology.errors import ConfigError, TunbridgeError
 
 if TYPE_CHECKING:
     from controller.config import Config
-
-EXIT_ERROR, EXIT_USAGE, EXIT_OUT_OF_SYNC, EXIT_INTERRUPTED = 1, 2, 3, 130
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What was given before the command."""
-
-    config_files: tuple[str, ...] = ()
-    topology: str | None = None
-
-
-class _Examples(click.Command):
-    """A command whose epilog keeps its lines, as examples need."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.epilog:
-            with formatter.section("Examples"):
-                for line in self.epilog.strip().splitlines():
-                    formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
-
-
-class _ExamplesGroup(_Examples, click.Group):
-    command_class = _Examples
-
-
-_config_file = click.option(
-    "--config-file",
-    "config_files",
-    metavar="FILE",
-    multiple=True,
-    help="Configuration file; may be repeated, the last value of an option holds. "
-    "Without it /etc/tunbridge/tunbridge.conf, when it is there.",
-)
-_topology = click.option(
-    "--topology",
-    metavar="CONNECTION",
-    help="Topology database instead of [topology] connection: unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT.",
-)
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -76,7 +45,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 
 
 @click.group(
-    cls=_ExamplesGroup,
+    cls=ExamplesGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""
@@ -86,8 +55,8 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
     tunbridge flows br-tun --diff        what is not installed as it should be
     """,
 )
-@_config_file
-@_topology
+@config_file
+@topology_option
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show it.")
 @click.pass_context
 def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> None:
@@ -95,18 +64,10 @@ def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None)
 
     Configuration has the groups and options of openvswitch_agent.ini.
     """
-    ctx.obj = _Options(config_files, topology)
+    ctx.obj = Options(config_files, topology)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(EXIT_USAGE)
-
-
-def _load(ctx: click.Context, config_files: tuple[str, ...], topology: str | None = None) -> Config:
-    from controller import config
-
-    given: _Options = ctx.find_object(_Options) or _Options()
-    files = given.config_files + config_files
-    return config.load(files or config.default_files(), given.topology if topology is None else topology)
 
 
 _dry_run = click.option(
@@ -123,8 +84,8 @@ _dry_run = click.option(
     tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
     """
 )
-@_config_file
-@_topology
+@config_file
+@topology_option
 @_dry_run
 @click.pass_context
 def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
@@ -134,13 +95,13 @@ def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None,
     names another.
     SIGTERM or Ctrl-C ends it; flows stay.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     return _run_controller(config, embedded=config.topology.connection is None, with_api=True, dry_run=dry_run)
 
 
 @cli.command(epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
-@_config_file
-@_topology
+@config_file
+@topology_option
 @_dry_run
 @click.pass_context
 def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
@@ -148,7 +109,7 @@ def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str 
 
     In the foreground; SIGTERM or Ctrl-C ends it; flows stay.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     if config.topology.connection is None:
         raise ConfigError(
             "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
@@ -158,15 +119,15 @@ def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str 
 
 
 @cli.command(epilog="tunbridge api --topology tcp:192.0.2.10:6642")
-@_config_file
-@_topology
+@config_file
+@topology_option
 @click.pass_context
 def api(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
     """Serve the Network API v2.0 alone, in the foreground.
 
     It keeps nothing of its own: run as many as wanted. SIGTERM or Ctrl-C ends it.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     from controller import main
 
     return main.api(config)
@@ -182,20 +143,20 @@ def _run_controller(config: Config, *, embedded: bool, with_api: bool, dry_run: 
     return EXIT_OUT_OF_SYNC if lines else 0
 
 
-@cli.group("topology", cls=_ExamplesGroup)
+@cli.group("topology", cls=ExamplesGroup)
 def topology_group() -> None:
     """The topology database server."""
 
 
 @topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
-@_config_file
+@config_file
 @click.pass_context
 def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
     """Run the embedded topology database alone, in the foreground.
 
     It listens at topology.sock in run_path and where [topology] listen says. SIGTERM or Ctrl-C ends it.
     """
-    config = _load(ctx, config_files)
+    config = load(ctx, config_files)
     from controller import logs
     from topology.ovsdb.server import EmbeddedServer
 
@@ -225,8 +186,8 @@ def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
 @click.argument("file", metavar="FILE")
 @click.option("--prune", is_flag=True, help="Delete networks, subnets and ports that FILE does not name.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@_config_file
-@_topology
+@config_file
+@topology_option
 @click.pass_context
 def apply(
     ctx: click.Context, file: str, prune: bool, dry_run: bool, config_files: tuple[str, ...], topology: str | None
@@ -235,7 +196,7 @@ def apply(
 
     All of it in one transaction, or nothing. Prints one line for each change; a second run changes nothing.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     from controller import cli_render, logs
     from topology.documents import load_document
     from topology.ovsdb.apply import apply_document
@@ -254,15 +215,15 @@ def apply(
 
 
 @cli.command(epilog="tunbridge export > topology.yaml")
-@_config_file
-@_topology
+@config_file
+@topology_option
 @click.pass_context
 def export(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
     """Print the topology as a document.
 
     What `tunbridge apply` would make it from: networks, subnets and ports, whoever has made them.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     from controller import cli_topology, logs
 
     logs.silence()
@@ -270,22 +231,22 @@ def export(ctx: click.Context, config_files: tuple[str, ...], topology: str | No
     return 0
 
 
-@cli.group(cls=_ExamplesGroup)
+@cli.group(cls=ExamplesGroup)
 def host() -> None:
     """The hosts of the topology."""
 
 
 @host.command("list", epilog="tunbridge host list --json | jq '.hosts[] | select(.alive | not) | .name'")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_config_file
-@_topology
+@config_file
+@topology_option
 @click.pass_context
 def host_list(ctx: click.Context, as_json: bool, config_files: tuple[str, ...], topology: str | None) -> int:
     """Show all hosts, and which of them live.
 
     A host is alive when its controller was heard of within [agent] agent_down_time.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     from controller import cli_hosts, logs
 
     logs.silence()
@@ -295,8 +256,8 @@ def host_list(ctx: click.Context, as_json: bool, config_files: tuple[str, ...], 
 
 @host.command("delete", epilog="tunbridge host delete h3 --topology tcp:192.0.2.10:6642")
 @click.argument("name", metavar="NAME")
-@_config_file
-@_topology
+@config_file
+@topology_option
 @click.pass_context
 def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], topology: str | None) -> int:
     """Remove host NAME, which is gone for good.
@@ -304,7 +265,7 @@ def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], to
     All other hosts remove their tunnels to it; ports that it had bound are DOWN, and any host may bind them. Stop its
     controller first: one that still runs enters the host again when it is restarted or connects anew.
     """
-    config = _load(ctx, config_files, topology)
+    config = load(ctx, config_files, topology)
     from controller import cli_hosts, logs
 
     logs.silence()
@@ -314,14 +275,14 @@ def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], to
 
 @cli.command(epilog="tunbridge status --json | jq .ports")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_config_file
+@config_file
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, config_files: tuple[str, ...]) -> int:
     """Show this host: bridges, ports, tunnels, drift.
 
     Exit status 0: all is in sync; 3: it is not.
     """
-    config = _load(ctx, config_files)
+    config = load(ctx, config_files)
     from controller import cli_render
     from controller.control_client import call
 
@@ -340,17 +301,21 @@ def status(ctx: click.Context, as_json: bool, config_files: tuple[str, ...]) -> 
 @click.option("--installed", "which", flag_value="installed", help="What the switch has (the default).")
 @click.option("--desired", "which", flag_value="desired", help="What it should have.")
 @click.option("--diff", "which", flag_value="diff", help="+ is missing, - should go; exit status 3 when there are any.")
-@_config_file
+@config_file
 @click.pass_context
 def flows(ctx: click.Context, bridge: str, which: str | None, config_files: tuple[str, ...]) -> int:
     """Print the flows of BRIDGE in the syntax of ovs-ofctl."""
     which = which or "installed"
-    config = _load(ctx, config_files)
+    config = load(ctx, config_files)
     from controller.control_client import call
 
     lines = call(config.control_socket, "flows", bridge=bridge, which=which)["lines"]
     click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return EXIT_OUT_OF_SYNC if which == "diff" and lines else 0
+
+
+cli.add_command(plug)
+cli.add_command(unplug)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@
     │   └── TopologyUnavailable  the topology database does not answer
     ├── VSwitchError           the local OVSDB refused a change
     │   └── VSwitchUnavailable the local OVSDB does not answer
+    ├── DeviceError            a network device or namespace of this host cannot be made as it should be
     ├── CompileError           desired flows contradict each other or the pipeline
     └── OpenFlowError
         ├── FramingError       bytes that are not a well-formed OpenFlow 1.3 message
@@ -56,6 +57,10 @@ class VSwitchError(TunbridgeError):
 
 class VSwitchUnavailable(VSwitchError):
     """The local OVSDB does not answer."""
+
+
+class DeviceError(TunbridgeError):
+    """A network device or namespace of this host cannot be made as it should be."""
 
 
 class CompileError(TunbridgeError):

@@ -342,3 +342,18 @@ def test_under_eventlet_nobody_else_is_held_up(server: OvsdbServer) -> None:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout == "done\n", done.stderr
+
+
+def test_rows_that_do_not_meet_the_conditions_are_not_sent(server: OvsdbServer) -> None:
+    """Not at first, nor when they change; a row that meets them no more is gone."""
+    server.transact(*({"op": "insert", "table": "Host", "row": {"name": name}} for name in ("one", "two")))
+    names = Names(server.connection, conditions={"Host": (("name", "==", "one"), ("name", "==", "three"))}).start()
+    try:
+        names.wait((True, {"one": "one"}))
+        server.transact({"op": "insert", "table": "Host", "row": {"name": "four"}})
+        server.transact({"op": "insert", "table": "Host", "row": {"name": "three"}})
+        names.wait((False, {"three": "three"}))
+        server.transact({"op": "update", "table": "Host", "where": [["name", "==", "one"]], "row": {"name": "five"}})
+        names.wait((False, {"one": None}))
+    finally:
+        names.replica.stop()

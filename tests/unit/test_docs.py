@@ -106,9 +106,10 @@ def test_commands_shown_are_commands(page: Path, monkeypatch: pytest.MonkeyPatch
     """Every ``tunbridge`` command line in the manual is understood by the program."""
     for leaf in LEAVES.values():
         monkeypatch.setattr(leaf, "callback", lambda **_: None)
+    synopses = {_synopsis(path, command) for path, command in LEAVES.items()}
     for line in _command_lines(page.read_text()):
         words = _words(line)
-        if not words or " ".join(words) in LEAVES:
+        if not words or " ".join(words) in LEAVES or f"tunbridge {' '.join(words)}" in synopses:
             continue  # the name of the program or of a command, not one to be typed
         try:
             cli.cli.main(words, prog_name="tunbridge", standalone_mode=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Protocol, TypeVar
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
 
-from topology.errors import TopologyUnavailable
+from topology.errors import TopologyUnavailable, TunbridgeError
 
 B = TypeVar("B")
 _B_co = TypeVar("_B_co", covariant=True)
@@ -30,27 +30,74 @@ _LARGE_SNAPSHOT = 60.0
 """Seconds more to wait for the rows of a server that is reached; 10,000 ports take some 5 s."""
 
 
-def _first(view: Followable[B], batches: queue.Queue[B], timeout: float) -> B:
-    try:
-        return batches.get(timeout=timeout)
-    except queue.Empty:
-        if view.reached:
-            with suppress(queue.Empty):
-                return batches.get(timeout=_LARGE_SNAPSHOT)
+class Followed(Generic[B]):
+    """What a view of a database tells; made by :func:`followed`.
+
+    :param first: the complete batch that it began with
+    :param latest: the last one; of a view that tells changes, these alone
+    """
+
+    first: B
+    latest: B
+
+    def __init__(self) -> None:
+        self.filled = False
+        self._news = threading.Condition()
+
+    def take(self, batch: B) -> None:
+        """The listener of the view."""
+        with self._news:
+            if not self.filled:
+                self.first = batch
+            self.latest, self.filled = batch, True
+            self._news.notify_all()
+
+    def until(self, accepts: Callable[[B], bool], timeout: float) -> bool:
+        """Wait until the latest batch is one that is accepted.
+
+        :param timeout: seconds
+        :returns: whether it was in time
+        """
+        with self._news:
+            return self._news.wait_for(lambda: self.filled and accepts(self.latest), timeout)
+
+
+def _wait_for_first(
+    view: Followable[B], batches: Followed[B], timeout: float, what: str, unavailable: type[TunbridgeError]
+) -> None:
+    if batches.until(lambda _: True, timeout) or (view.reached and batches.until(lambda _: True, _LARGE_SNAPSHOT)):
+        return
     why = f": {view.problem}" if view.problem else ""
-    raise TopologyUnavailable(f"topology database at {view.connection} does not answer within {timeout:g} s{why}")
+    raise unavailable(f"{what} at {view.connection} does not answer within {timeout:g} s{why}")
+
+
+@contextmanager
+def followed(
+    view: Followable[B],
+    timeout: float,
+    what: str = "topology database",
+    unavailable: type[TunbridgeError] = TopologyUnavailable,
+) -> Iterator[Followed[B]]:
+    """Follow a database within a ``with`` statement, which is entered with the first, complete batch.
+
+    :param timeout: seconds to wait for that; once the server is reached, a large database gets more
+    :param what: the database is called in the error
+    :raises TunbridgeError: of ``unavailable``: it did not come
+    """
+    batches: Followed[B] = Followed()
+    view.start(batches.take)
+    try:
+        _wait_for_first(view, batches, timeout, what, unavailable)
+        yield batches
+    finally:
+        view.stop()
 
 
 @contextmanager
 def opened(view: Followable[B], timeout: float) -> Iterator[B]:
-    """Follow a database within a ``with`` statement, which gets the first, complete batch.
+    """The same for a topology database and who has no use for a second batch: gives the first one.
 
-    :param timeout: seconds to wait for that; once the server is reached, a large database gets more
-    :raises TopologyUnavailable: it did not come
+    :raises TopologyUnavailable: as of :func:`followed`
     """
-    batches: queue.Queue[B] = queue.Queue()
-    view.start(batches.put)
-    try:
-        yield _first(view, batches, timeout)
-    finally:
-        view.stop()
+    with followed(view, timeout) as batches:
+        yield batches.first

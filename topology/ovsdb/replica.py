@@ -15,7 +15,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -75,6 +75,8 @@ class Replica(Generic[B]):
     :param timeout: seconds that a transaction may take
     :param leader_only: in a cluster, talk to the leader only: it never serves stale data
     :param tls: certificates, where ``connection`` is TLS
+    :param conditions: table → conditions in OVSDB's JSON notation (RFC 7047 §5.1), one of which its rows must meet to
+        be followed; a server that knows no conditional monitoring (ovsdb-server(7) §4.1.12) sends all rows
     :raises ConfigError: they are missing or cannot be used
     """
 
@@ -90,12 +92,14 @@ class Replica(Generic[B]):
         timeout: float = 10.0,
         leader_only: bool = True,
         tls: TlsFiles | None = None,
+        conditions: Mapping[str, Sequence[Sequence[object]]] | None = None,
     ) -> None:
         self.connection = connection
         self._secured = secured(connection, tls)
         self._tls = tls
         self.database = database
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
+        self._conditions = conditions or {}
         self._convert = convert
         self._schema = schema
         self._errors = errors or ErrorTypes()
@@ -231,7 +235,10 @@ class Replica(Generic[B]):
                 fetch.close()
         helper = SchemaHelper(schema_json=schema_json)
         restrict(helper, self._tables)
-        return FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
+        idl = FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
+        for table, conditions in self._conditions.items():
+            idl.cond_change(table, [list(condition) for condition in conditions])
+        return idl
 
     def _step(self, idl: FollowingIdl) -> None:
         idl.run()
