@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.ovs import OvsHost
+from tests.support.scenario import Host, Network, new_network
 from tests.support.sender_process import BRIDGE, SenderProcess, Settings, StartSender
 from tests.support.tunbridge import HUBS, Tunbridge
 
@@ -40,6 +41,23 @@ def tunbridge(ovs: OvsHost, hub: str, report_logs: list[Path]) -> Iterator[Calla
             return stack.enter_context(controller)
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def host(hub: str) -> Iterator[Host]:
+    """One host for all tests of a file; each has networks, ports and devices of its own."""
+    with OvsHost() as ovs, Tunbridge(ovs, hub=hub) as controller:
+        controller.wait_in_sync()
+        yield Host(ovs, controller)
+
+
+@pytest.fixture
+def network(host: Host, report_logs: list[Path]) -> Network:
+    """A network of one test on that host."""
+    report_logs += [host.tunbridge.log, *host.ovs.logs]
+    network = new_network()
+    host.add_networks(network)
+    return network
 
 
 @pytest.fixture

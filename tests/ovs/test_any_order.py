@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 
-from tests.support.ovs import Device, OvsHost
+from tests.support.ovs import Device
 from tests.support.scenario import Host, Network, new_network, new_port
-from tests.support.tunbridge import Tunbridge
 
 NO_SUCH_PORT = "the topology has no such port"
 NO_OFPORT = "Open vSwitch has not given the device an OpenFlow port"
-
-
-@pytest.fixture(scope="module")
-def host(hub: str) -> Iterator[Host]:
-    """One host for all tests of this file; each has networks, ports and devices of its own."""
-    with OvsHost() as ovs, Tunbridge(ovs, hub=hub) as tunbridge:
-        tunbridge.wait_in_sync()
-        yield Host(ovs, tunbridge)
-
-
-@pytest.fixture(autouse=True)
-def _logs(host: Host, report_logs: list[Path]) -> None:
-    report_logs += [host.tunbridge.log, *host.ovs.logs]
-
-
-@pytest.fixture
-def network(host: Host) -> Network:
-    network = new_network()
-    host.add_networks(network)
-    return network
 
 
 def assert_healthy_port_binds(host: Host, network: Network) -> None:

@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.support.ovs import OvsHost
 from tests.support.scenario import Host, Network, Port, new_network, new_port
-from tests.support.tunbridge import Tunbridge
 
 NO_SUCH_PORT = "the topology has no such port"
-
-
-@pytest.fixture(scope="module")
-def host(hub: str) -> Iterator[Host]:
-    """One host for all tests of this file; each has networks, ports and devices of its own."""
-    with OvsHost() as ovs, Tunbridge(ovs, hub=hub) as tunbridge:
-        tunbridge.wait_in_sync()
-        yield Host(ovs, tunbridge)
-
-
-@pytest.fixture(autouse=True)
-def _logs(host: Host, report_logs: list[Path]) -> None:
-    report_logs += [host.tunbridge.log, *host.ovs.logs]
-
-
-@pytest.fixture
-def network(host: Host) -> Network:
-    network = new_network()
-    host.add_networks(network)
-    return network
 
 
 @pytest.fixture

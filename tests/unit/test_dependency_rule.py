@@ -7,6 +7,7 @@ that are no controller. Imports inside functions and under ``TYPE_CHECKING`` cou
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -185,3 +186,15 @@ def test_a_module_that_breaks_the_rule_is_found(module: str, source: str) -> Non
 )
 def test_a_module_that_keeps_the_rule_is_not(module: str, source: str) -> None:
     assert violations(source, module) == []
+
+
+def test_a_controller_loads_nothing_of_documents() -> None:
+    """Their models are a quarter of a second of a start, while new devices wait."""
+    program = "import sys, controller.app, controller.api.service; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "controller.api.service" in loaded
+    assert not loaded & {"topology.documents", "pydantic", "click", "rich"}
