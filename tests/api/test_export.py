@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from controller import cli
 from tests.support.api import ApiProcess
+from tests.support.contents import TABLES, contents
 from tests.support.reference import DOCUMENT
 from tests.topology.ovsdb import OvsdbServer
 
@@ -22,19 +23,43 @@ EVERYTHING = {
             "provider:physical_network": "p",
             "provider:segmentation_id": 7,
             "admin_state_up": False,
+            "mtu": 1400,
+            "shared": True,
+            "router:external": True,
+            "port_security_enabled": False,
+            "description": "a: network",
+            "project_id": "1234567890",
+            "tags": ["blue", "x: y"],
             "subnets": [
-                {"name": "v4", "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.254"},
-                {"cidr": "2001:db8::/64"},
+                {
+                    "name": "v4",
+                    "cidr": "10.0.0.0/24",
+                    "gateway_ip": "10.0.0.254",
+                    "allocation_pools": [{"start": "10.0.0.20", "end": "10.0.0.30"}],
+                    "dns_nameservers": ["192.0.2.2", "192.0.2.1"],
+                    "host_routes": [{"destination": "192.0.2.0/24", "nexthop": "10.0.0.3"}],
+                    "enable_dhcp": False,
+                    "description": "d",
+                    "project_id": "other",
+                    "tags": ["s"],
+                },
+                {"cidr": "2001:db8::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
             ],
             "ports": [
                 {
                     "name": "p1",
                     "mac_address": "fa:16:3e:10:20:30",
-                    "fixed_ips": [{"ip_address": "10.0.0.9"}, {"ip_address": "2001:db8::9"}],
+                    "fixed_ips": [{"ip_address": "10.0.0.9"}, {"ip_address": "2001:db8::f816:3eff:fe10:2030"}],
                     "device_id": "d",
                     "device_owner": "compute:x",
                     "binding:host_id": "h1",
                     "admin_state_up": False,
+                    "allowed_address_pairs": [{"ip_address": "10.0.0.64/26", "mac_address": "fa:16:3e:10:20:40"}],
+                    "port_security_enabled": True,
+                    "binding:profile": {"b": [1, None, "x"], "a": {"c": 1.5}},
+                    "description": "d",
+                    "project_id": "p",
+                    "tags": ["t1", "t2"],
                 },
                 {"name": "p2", "mac_address": "fa:16:3e:10:20:31"},
             ],
@@ -51,31 +76,23 @@ def tunbridge(server: OvsdbServer, *args: str) -> str:
     return str(done.output)
 
 
-def objects(server: OvsdbServer) -> list[Any]:
-    """What the document says of everything, without ids that were made."""
-    document: dict[str, Any] = yaml.safe_load(tunbridge(server, "export"))
-    for network in document["networks"]:
-        del network["id"]
-        subnets = {subnet.pop("id"): subnet["cidr"] for subnet in network.get("subnets", ())}
-        network["subnets"] = sorted(network.get("subnets", ()), key=lambda subnet: str(subnet["cidr"]))
-        network["ports"] = sorted(network.get("ports", ()), key=lambda port: str(port["mac_address"]))
-        for port in network["ports"]:
-            del port["id"]
-            fixed_ips = [(subnets[ip["subnet_id"]], ip["ip_address"]) for ip in port.get("fixed_ips", ())]
-            port["fixed_ips"] = sorted(fixed_ips)
-    return list(document["networks"])
-
-
 def build(api: ApiProcess, document: dict[str, Any]) -> None:
     """The same by requests."""
+
+    def make(kind: str, element: dict[str, Any], **more: Any) -> str:
+        values = {key: value for key, value in element.items() if key not in ("subnets", "ports", "tags")}
+        made = api.create(kind, **{**more, **values})
+        if "tags" in element:
+            assert api.request("PUT", f"/v2.0/{kind}s/{made['id']}/tags", {"tags": element["tags"]}).status == 200
+        return str(made["id"])
+
     for network in document["networks"]:
-        values = {key: value for key, value in network.items() if key not in ("subnets", "ports")}
-        network_id = api.create("network", **values)["id"]
+        network_id = make("network", network)
         for subnet in network.get("subnets", ()):
             version = 6 if ":" in subnet["cidr"] else 4
-            api.create("subnet", network_id=network_id, ip_version=version, **{"gateway_ip": None, **subnet})
+            make("subnet", subnet, network_id=network_id, ip_version=version, gateway_ip=None)
         for port in network.get("ports", ()):
-            api.create("port", network_id=network_id, **{"fixed_ips": [], **port})
+            make("port", port, network_id=network_id, fixed_ips=[])
 
 
 def test_requests_and_a_document_make_the_same(
@@ -86,8 +103,13 @@ def test_requests_and_a_document_make_the_same(
     tunbridge(database, "apply", str(tmp_path / "all.yaml"))
     with ApiProcess(stopped_database.start().connection) as api:
         build(api, EVERYTHING)
-    assert objects(stopped_database) == objects(database)
-    assert [network["name"] for network in objects(database)] == ["a", "b", "c"]
+    by_document = contents(database.connection, ids=False)
+    assert contents(stopped_database.connection, ids=False) == by_document
+    assert {table: len(rows) for table, rows in by_document.items()} == dict(zip(TABLES, (3, 2, 2, 2, 2), strict=True))
+    stamped = contents(database.connection, stamps=True)
+    for row in (*stamped["Network"], *stamped["Subnet"], *stamped["Port"]):
+        stamps = row["attributes"]
+        assert stamps["revision_number"] == 1 and stamps["created_at"] == stamps["updated_at"] >= "2024-", row
 
 
 @pytest.mark.parametrize("source", [DOCUMENT, None], ids=["demo", "everything"])
@@ -107,4 +129,5 @@ def test_what_is_exported_makes_the_same_again(
         changes = tunbridge(other, "apply", str(exported)).splitlines()
         assert len(changes) >= 4 and all(line.startswith("create ") for line in changes)
         assert tunbridge(other, "export") == exported.read_text()
+        assert contents(other.connection) == contents(server.connection)
     assert not any(line.startswith(("create ", "update ", "delete ")) for line in before.splitlines()), before

@@ -13,6 +13,7 @@ from topology.errors import ConflictError, DocumentError
 from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
 from topology.planning import BrokenRow, Maker, NameGuard, Plan, TopologyState, make_plan
 
+NOW = "2031-02-03T04:05:06Z"
 GRE, VLAN = NetworkType.GRE, NetworkType.VLAN
 POLICY = AllocationPolicy(GRE, ((5, 7),), {"physnet1": ((100, 101),), "physnet2": ()})
 KIND, NUMBER, PHYSICAL = "provider:network_type", "provider:segmentation_id", "provider:physical_network"
@@ -40,7 +41,7 @@ def state(*things: Network | Port, **more: Any) -> TopologyState:
 
 
 def plan(current: TopologyState, *networks: dict[str, Any], prune: bool = False) -> Plan:
-    return make_plan(parse_document({"networks": list(networks)}), current, POLICY, maker(), prune=prune)
+    return make_plan(parse_document({"networks": list(networks)}), current, POLICY, maker(), now=NOW, prune=prune)
 
 
 WEB = Network(N1, GRE, 9, name="web", subnets=(Subnet(S1, "10.0.0.0/24", "10.0.0.1"),))

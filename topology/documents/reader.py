@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from topology.documents.shape import Document, NetworkSpec, PortSpec
+from topology.documents.shape import Document, NetworkSpec, PortSpec, SubnetSpec
 from topology.documents.yaml_values import parse_yaml
 from topology.errors import DocumentError
 from topology.model import Subnet
@@ -73,6 +73,7 @@ def parse_document(values: Any) -> Document:
         first = error.errors(include_url=False)[0]
         raise DocumentError(_path(first["loc"]), _reason(first)) from None
     _check_unique(document)
+    _check_projects(document)
     for at, network in enumerate(document.networks):
         _check_subnets(f"networks[{at}]", network)
         _check_recognisable(f"networks[{at}]", network)
@@ -130,6 +131,18 @@ def _port_identities(network: int, here: str, port: PortSpec) -> Iterator[tuple[
         yield f"{here}.name", ("port without id", network, port.name), repr(port.name)
     for k, fixed_ip in enumerate(port.fixed_ips):
         yield f"{here}.fixed_ips[{k}].ip_address", ("ip", network, fixed_ip.ip_address), fixed_ip.ip_address
+
+
+def _check_projects(document: Document) -> None:
+    """An element has one project."""
+    for i, network in enumerate(document.networks):
+        elements: list[tuple[str, NetworkSpec | SubnetSpec | PortSpec]] = [("", network)]
+        elements += [(f".subnets[{j}]", subnet) for j, subnet in enumerate(network.subnets)]
+        elements += [(f".ports[{j}]", port) for j, port in enumerate(network.ports)]
+        for here, element in elements:
+            given = {getattr(element, name) for name in ("project_id", "tenant_id") if element.gives(name)}
+            if len(given) > 1:
+                raise DocumentError(f"networks[{i}]{here}.tenant_id", "is not the project_id")
 
 
 def _check_subnets(here: str, network: NetworkSpec) -> None:

@@ -1,17 +1,19 @@
 """The elements of a topology document, their keys and the form of each value.
 
 An element remembers which keys were given (``model_fields_set``): a key that is left out keeps its value on an object
-that exists already.
+that exists already. The attributes that the Network API stores as they are given are keys too, each with the check that
+a request meets: both are made from :mod:`topology.resources.attributes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from topology.model import NetworkType, canonical_cidr, canonical_ip, canonical_mac, canonical_uuid
+from topology.resources.attributes import NETWORK, PORT, SUBNET, Resource
 
 _MAX_TEXT = 255  # characters of a name, as in the Network API
 
@@ -56,6 +58,44 @@ class _Element(BaseModel):
         return field in self.model_fields_set
 
 
+class _Kept(_Element):
+    """An element of a resource."""
+
+    NAMES: ClassVar[dict[str, str]] = {}
+    """Field → attribute that is stored as it is given."""
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Attributes that are stored as they are given, as far as the document has them."""
+        return {self.NAMES[field]: getattr(self, field) for field in self.model_fields_set & self.NAMES.keys()}
+
+
+_K = TypeVar("_K", bound=_Kept)
+
+
+def _keeps(resource: Resource) -> Callable[[type[_K]], type[_K]]:
+    """Give an element the attributes of a resource that are stored as they are given.
+
+    ``tenant_id`` is the older name of ``project_id``.
+    """
+    keys = {name: one.check.read for name, one in resource.stored.items() if one.check is not None}
+    names = {name.replace(":", "_"): name for name in keys} | {"tenant_id": "project_id"}
+
+    def extend(element: type[_K]) -> type[_K]:
+        fields: dict[str, Any] = {
+            field: (
+                Annotated[Any, AfterValidator(keys[name])],
+                Field(default=None, alias=field if field == "tenant_id" else name),
+            )
+            for field, name in names.items()
+        }
+        made: type[_K] = create_model(element.__name__, __base__=element, __doc__=element.__doc__, **fields)
+        made.NAMES = names
+        return made
+
+    return extend
+
+
 class FixedIpSpec(_Element):
     """An element of ``fixed_ips``.
 
@@ -66,7 +106,8 @@ class FixedIpSpec(_Element):
     subnet_id: _Uuid = ""
 
 
-class PortSpec(_Element):
+@_keeps(PORT)
+class PortSpec(_Kept):
     """An element of ``ports``; see :class:`topology.model.Port`."""
 
     id: _Uuid = ""
@@ -79,7 +120,8 @@ class PortSpec(_Element):
     admin_state_up: bool = True
 
 
-class SubnetSpec(_Element):
+@_keeps(SUBNET)
+class SubnetSpec(_Kept):
     """An element of ``subnets``; see :class:`topology.model.Subnet`."""
 
     cidr: _Cidr
@@ -88,7 +130,8 @@ class SubnetSpec(_Element):
     gateway_ip: _Ip | None = None
 
 
-class NetworkSpec(_Element):
+@_keeps(NETWORK)
+class NetworkSpec(_Kept):
     """An element of ``networks``; see :class:`topology.model.Network`."""
 
     id: _Uuid = ""

@@ -22,8 +22,10 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.plan_writer import PlanWriter
 from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.stored import StoredAttributes
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.planning import Change, Maker, Plan, TopologyState, make_plan
+from topology.resources.stamps import timestamp
 from topology.source import TopologyBatch
 from topology.tls import TlsFiles
 
@@ -85,7 +87,8 @@ def apply_document(
     )
 
     def change(edit: Edit) -> Plan:
-        plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune)
+        now = timestamp(time.time())
+        plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune, now=now)
         if not dry_run:
             PlanWriter(edit, assembler).write(plan)
             if plan.networks or plan.ports or plan.deleted_networks or plan.deleted_ports:
@@ -108,7 +111,7 @@ def apply_document(
 def _state(assembler: Assembler, edit: Edit) -> TopologyState:
     state = assembler.state()
     segments = frozenset(_segment(row) for row in edit.rows("Segment").values())
-    return TopologyState(state.networks, state.ports, state.broken, segments)
+    return TopologyState(state.networks, state.ports, state.broken, segments, StoredAttributes(edit, assembler))
 
 
 def _segment(row: Any) -> SegmentKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from topology.model import Network, Port, PortStatus, Subnet
@@ -10,6 +11,7 @@ from topology.ovsdb.columns import network_columns, port_columns, segment_column
 from topology.ovsdb.edit import Edit
 from topology.planning import NameGuard, Plan
 from topology.planning.targets import segment_of
+from topology.planning.values import Attributes, Key, Kind
 
 _TABLES = {"network": "Network", "port": "Port"}
 
@@ -25,12 +27,14 @@ class PlanWriter:
         self._assembler = assembler
         self._networks: dict[str, Any] = {}
         self._subnets: dict[str, Any] = {}
+        self._attributes: Mapping[Key, Attributes] = {}
 
     def write(self, plan: Plan) -> None:
         """Write all of it.
 
         What hosts report (``host``, ``status``) is given to new ports only, and hosts are never touched.
         """
+        self._attributes = plan.attributes
         for row in self._edit.rows("Network").values():
             self._networks.setdefault(row.id, row)
             for subnet in row.subnets:
@@ -46,7 +50,7 @@ class PlanWriter:
             self._write_guard(guard)
 
     def _write_network(self, network: Network) -> None:
-        columns = network_columns(network)
+        columns = {**network_columns(network), **self._kept("network", network.id)}
         row = self._networks.get(network.id)
         segments = self._write_segment(row, network)
         subnets = [self._write_subnet(subnet) for subnet in network.subnets]
@@ -55,6 +59,11 @@ class PlanWriter:
             self._networks[network.id] = row
         else:
             self._edit.set(row, **columns, segments=segments, subnets=subnets)
+
+    def _kept(self, kind: Kind, object_id: str) -> dict[str, Any]:
+        """The column of what is kept, where the plan says it."""
+        found = self._attributes.get((kind, object_id))
+        return {} if found is None else {"attributes": dict(found)}
 
     def _write_segment(self, row: Any | None, network: Network) -> list[Any]:
         key = segment_of(network)
@@ -68,7 +77,7 @@ class PlanWriter:
         return list(current)
 
     def _write_subnet(self, subnet: Subnet) -> Any:
-        columns = subnet_columns(subnet)
+        columns = {**subnet_columns(subnet), **self._kept("subnet", subnet.id)}
         row = self._subnets.get(subnet.id)
         if row is None:
             row = self._edit.insert("Subnet", id=subnet.id, **columns)
@@ -81,7 +90,12 @@ class PlanWriter:
         network = self._networks[port.network_id]
         row_uuid = self._assembler.row_of("Port", port.id)
         row = None if row_uuid is None else self._edit.rows("Port")[row_uuid]
-        columns = {**port_columns(port), "network": network, "fixed_ips": self._allocations(row, port)}
+        columns = {
+            **port_columns(port),
+            **self._kept("port", port.id),
+            "network": network,
+            "fixed_ips": self._allocations(row, port),
+        }
         if row is None:
             self._edit.insert("Port", id=port.id, **columns, status=PortStatus.DOWN.value)
         else:

@@ -27,11 +27,13 @@ from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
 from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA, TABLES
 from topology.planning.values import Maker
 from topology.resources.access import Access, shown
+from topology.resources.attributes import RESOURCES
 from topology.resources.caller import Caller
 from topology.resources.draft import Draft
 from topology.resources.errors import Forbidden
 from topology.resources.policy import allowed
 from topology.resources.rules import RULES
+from topology.resources.stamps import timestamp
 from topology.resources.state import Kept, ResourceState
 from topology.resources.tags import change_tags
 from topology.resources.views import View, decode, network_view, port_view, subnet_view
@@ -269,7 +271,7 @@ class ResourceDatabase:
         raise ConflictError(str(refusal))
 
     def _draft(self, edit: Edit) -> Draft:
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        now = timestamp(self._clock())
         return Draft(self._state, self._policy, _MAKER, now, lambda: SegmentPool(self._policy, segments_in_use(edit)))
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ class ResourceDatabase:
                 if row is None:
                     continue
                 self._ids[table, row_uuid] = row.id
-                self._kept[kind, row.id] = decode(row.attributes)
+                self._kept[kind, row.id] = decode(RESOURCES[kind], row.attributes)
                 if kind != "subnet":
                     touched[kind].add(row.id)
                 elif row.id in self._state.network_of:

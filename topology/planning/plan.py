@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, allocate_mac
@@ -11,6 +12,7 @@ from topology.errors import ConflictError, DocumentError
 from topology.model import Network, Port, Subnet
 from topology.planning.changes import network_changes, network_deletions, port_changes, port_deletion
 from topology.planning.checks import check_overlaps, check_ports, check_segments
+from topology.planning.keeping import Keeper
 from topology.planning.matching import match_networks, match_ports, port_elements
 from topology.planning.targets import complete, encapsulation, segment_of, target_network, target_port, target_subnet
 from topology.planning.values import Change, Kind, Maker, NameGuard, Plan, TopologyState
@@ -20,15 +22,22 @@ if TYPE_CHECKING:  # a controller plans too, and needs no documents
 
 
 def make_plan(
-    document: Document, state: TopologyState, policy: AllocationPolicy, maker: Maker, *, prune: bool = False
+    document: Document,
+    state: TopologyState,
+    policy: AllocationPolicy,
+    maker: Maker,
+    *,
+    now: str,
+    prune: bool = False,
 ) -> Plan:
     """Find out what is to be written so that the topology holds what the document says.
 
     :param prune: networks, subnets and ports that the document does not name are deleted
+    :param now: for ``created_at`` and ``updated_at`` of what is made or changed
     :raises DocumentError: the document contradicts itself
     :raises ConflictError: it contradicts what is there and stays, or nothing is left to allocate
     """
-    return _Planner(document, state, policy, maker, prune).plan()
+    return _Planner(document, state, policy, maker, prune, Keeper(state.attributes, now)).plan()
 
 
 _T = TypeVar("_T")
@@ -38,18 +47,26 @@ class _Planner:
     """One run; each step fills in what the next one needs."""
 
     def __init__(
-        self, document: Document, state: TopologyState, policy: AllocationPolicy, maker: Maker, prune: bool
+        self,
+        document: Document,
+        state: TopologyState,
+        policy: AllocationPolicy,
+        maker: Maker,
+        prune: bool,
+        keeper: Keeper,
     ) -> None:
         self._document = document
         self._state = state
         self._policy = policy
         self._maker = maker
         self._prune = prune
+        self._keeper = keeper
         self._paths: dict[tuple[Kind, str], str] = {}
         self._broken = {(row.kind, row.id): row for row in state.broken}
         self._subnet_owner = {subnet.id: network for network in state.networks.values() for subnet in network.subnets}
         self._networks: dict[str, Network] = {}
         self._ports: dict[str, Port] = {}
+        self._written: set[str] = set()
 
     def plan(self) -> Plan:
         self._matched = match_networks(self._document.networks, self._state.networks)
@@ -62,6 +79,7 @@ class _Planner:
         ports = _named_last(kept_ports, self._ports)
         check_segments(networks.values(), self._paths)
         check_ports(ports.values(), networks, self._paths)
+        self._keep()
         broken = self._state.broken if self._prune else ()
         deletions = [
             *(port_deletion(port) for port in gone_ports.values()),
@@ -69,12 +87,13 @@ class _Planner:
             *(Change("delete", row.kind, row.id, row.name, f"was broken: {row.reason}") for row in broken),
         ]
         return Plan(
-            networks={key: value for key, value in self._networks.items() if self._state.networks.get(key) != value},
-            ports={key: value for key, value in self._ports.items() if self._state.ports.get(key) != value},
+            networks={key: value for key, value in self._networks.items() if key in self._written},
+            ports={key: value for key, value in self._ports.items() if key in self._written},
             deleted_networks=frozenset([*gone_networks, *(row.id for row in broken if row.kind == "network")]),
             deleted_ports=frozenset([*gone_ports, *(row.id for row in broken if row.kind == "port")]),
             guards=tuple(self._guards(networks, ports)),
             changes=(*self._changes(), *deletions),
+            attributes=self._keeper.written,
         )
 
     # -- networks and subnets ------------------------------------------------------------------------------------------
@@ -154,6 +173,27 @@ class _Planner:
                 "repair or delete it with ovsdb-client"
             )
 
+    def _keep(self) -> None:
+        """Find out what is written: what differs in the model, or in what is kept."""
+        for (i, spec), network in zip(enumerate(self._document.networks), self._networks.values(), strict=True):
+            old = self._state.networks.get(network.id)
+            differs = old is None or replace(old, subnets=()) != replace(network, subnets=())
+            if self._keeper.network(old, network, spec.kept, differs=differs) or old != network:
+                self._written.add(network.id)
+            self._keep_subnets(f"networks[{i}]", spec, old, network)
+        for (i, j, element), port in zip(port_elements(self._document), self._ports.values(), strict=True):
+            path, old_port = f"networks[{i}].ports[{j}]", self._state.ports.get(port.id)
+            if self._keeper.port(path, old_port, port, self._networks[port.network_id], element.kept):
+                self._written.add(port.id)
+
+    def _keep_subnets(self, path: str, spec: NetworkSpec, old: Network | None, new: Network) -> None:
+        before = {subnet.id: subnet for subnet in old.subnets} if old else {}
+        elements = {f"{path}.subnets[{j}]": element for j, element in enumerate(spec.subnets)}
+        for subnet in new.subnets:
+            here = self._paths.get(("subnet", subnet.id))
+            if here is not None and self._keeper.subnet(here, before.get(subnet.id), subnet, elements[here].kept):
+                self._written.add(new.id)
+
     # -- the rest ------------------------------------------------------------------------------------------------------
 
     def _unnamed(self) -> tuple[dict[str, Network], dict[str, Port]]:
@@ -177,9 +217,9 @@ class _Planner:
         for port in self._ports.values():
             on_network[port.network_id].append(port)
         for network in self._networks.values():
-            yield from network_changes(self._state.networks.get(network.id), network)
+            yield from network_changes(self._state.networks.get(network.id), network, self._keeper.changes)
             for port in on_network[network.id]:
-                yield from port_changes(self._state.ports.get(port.id), port, network)
+                yield from port_changes(self._state.ports.get(port.id), port, network, self._keeper.changes)
 
 
 def _named_last(kept: dict[str, _T], named: dict[str, _T]) -> dict[str, _T]:

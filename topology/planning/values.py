@@ -11,6 +11,12 @@ from topology.model import Network, Port
 
 Kind = Literal["network", "subnet", "port"]
 
+Key = tuple[Kind, str]
+"""Kind and id of an object."""
+
+Attributes = Mapping[str, str]
+"""What is kept of an object beside the model: name of the attribute → JSON, as a row has it."""
+
 
 @dataclass(frozen=True)
 class BrokenRow:
@@ -31,12 +37,14 @@ class TopologyState:
 
     :param broken: rows that are treated as absent, but take up their ids and addresses
     :param segments: all segments in use, those of broken rows too
+    :param attributes: what is kept of each object
     """
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     ports: Mapping[str, Port] = field(default_factory=dict)
     broken: tuple[BrokenRow, ...] = ()
     segments: frozenset[SegmentKey] = frozenset()
+    attributes: Mapping[Key, Attributes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,7 @@ class Plan:
     :param deleted_networks: ids, those of broken rows too
     :param deleted_ports: ids, those of broken rows too
     :param changes: the same for people, in a stable order
+    :param attributes: what is to be kept of each network, subnet and port that is made or changed
     """
 
     networks: Mapping[str, Network]
@@ -94,3 +103,4 @@ class Plan:
     deleted_ports: frozenset[str]
     guards: tuple[NameGuard, ...]
     changes: tuple[Change, ...]
+    attributes: Mapping[Key, Attributes] = field(default_factory=dict)

@@ -37,7 +37,12 @@ class Pooled:
         """From what is stored of a subnet."""
         pools = pools_of(subnet, kept)
         spans = tuple((_number(pool["start"]), _number(pool["end"])) for pool in pools)
-        return cls(subnet, spans, kept.get("ipv6_address_mode") in _AUTOMATIC)
+        return cls(subnet, spans, is_automatic(kept))
+
+
+def is_automatic(kept: Mapping[str, Any]) -> bool:
+    """Whether ports of a subnet have the address that follows from their MAC address."""
+    return kept.get("ipv6_address_mode") in _AUTOMATIC
 
 
 def _number(address: str) -> int:
@@ -133,6 +138,26 @@ def eui64(cidr: str, mac_address: str) -> str:
     )
 
 
+def check_address(subnet: Subnet, address: str, mac_address: str, owner: str, *, automatic: bool) -> None:
+    """An address that is asked for must be one that a port can have.
+
+    :param owner: ``device_owner`` of the port
+    :param automatic: ports of the subnet have the address that follows from their MAC address
+    :raises BadRequest: it is not of the subnet, its own or its broadcast address, or does not follow
+    """
+    number = ipaddress.ip_address(address)
+    first, last = _usable(subnet.cidr)
+    if number.version != ipaddress.ip_network(subnet.cidr).version or not first <= int(number) <= last:
+        raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
+    bound = automatic and not owner.startswith(_ROUTER_OWNERS)
+    if bound and address != eui64(subnet.cidr, mac_address):
+        raise invalid(
+            "fixed_ips",
+            f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the "
+            "subnet is configured for automatic addresses",
+        )
+
+
 @dataclass(frozen=True)
 class AddressRequest:
     """Whom addresses are for.
@@ -204,17 +229,7 @@ class AddressRequest:
         return found
 
     def _give(self, pooled: Pooled, address: str) -> None:
-        subnet = pooled.subnet
-        first, last = _usable(subnet.cidr)
-        if not subnet.contains(address) or not first <= _number(address) <= last:
-            raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
-        bound = pooled.automatic and not self.owner.startswith(_ROUTER_OWNERS)
-        if bound and address != eui64(subnet.cidr, self.mac_address):
-            raise invalid(
-                "fixed_ips",
-                f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the "
-                "subnet is configured for automatic addresses",
-            )
+        check_address(pooled.subnet, address, self.mac_address, self.owner, automatic=pooled.automatic)
         self._take(pooled, address)
 
     def _take(self, pooled: Pooled, address: str) -> None:

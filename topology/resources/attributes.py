@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from topology.model import NetworkType, PortStatus
@@ -64,6 +65,9 @@ def read_only(schema: checks.Schema) -> Attribute:
 
 _ID = checks.uuid.shown
 _TIME = checks.nullable({"type": "string", "format": "date-time"})
+TAGS = _kept(checks.tags, [])
+"""Given to an object by requests of their own, or by a document."""
+
 _STANDARD: Mapping[str, Attribute] = {
     "id": read_only(_ID),
     "name": Attribute(_NAME, ""),
@@ -90,6 +94,11 @@ class Resource:
     def collection(self) -> str:
         """As in ``{"networks": […]}``."""
         return f"{self.name}s"
+
+    @cached_property
+    def stored(self) -> Mapping[str, Attribute]:
+        """What is stored as it was given, and may be left out of a document or a row: then it is the default."""
+        return {**{name: one for name, one in self.attributes.items() if one.kept}, "tags": TAGS}
 
     def kept(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that are stored as they are."""

@@ -308,7 +308,11 @@ def profile(value: Any) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is not a dictionary")
-    if len(json.dumps(value)) > _MAX_PROFILE:
+    try:
+        length = len(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("has a value that JSON has no form for") from None
+    if length > _MAX_PROFILE:
         raise ValueError(f"exceeds maximum length of {_MAX_PROFILE} characters")
     return value
 

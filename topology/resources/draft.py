@@ -13,6 +13,7 @@ from typing import Any
 from topology.allocation import AllocationPolicy, SegmentPool
 from topology.model import Network, Port, Subnet
 from topology.planning.values import Maker
+from topology.resources import stamps
 from topology.resources.attributes import UNSET
 from topology.resources.errors import Stale, not_found
 from topology.resources.state import Kept, ResourceState
@@ -73,7 +74,7 @@ class Draft:
 
     def new(self, kept: Mapping[str, Any]) -> Kept:
         """What is kept of an object that is made now."""
-        return {**kept, "created_at": self.now, "updated_at": self.now, "revision_number": 1}
+        return {**kept, **stamps.made(self.now)}
 
     def changed(self, kind: str, object_id: str, values: Mapping[str, Any], revision: int | None) -> Kept:
         """What is kept of an object that is changed now.
@@ -82,12 +83,7 @@ class Draft:
         """
         self.check_revision(kind, object_id, revision)
         before = self.state.kept(kind, object_id)
-        return {
-            **before,
-            **values,
-            "updated_at": self.now,
-            "revision_number": before.get("revision_number", 0) + 1,
-        }
+        return {**before, **values, **stamps.changed(before, self.now)}
 
     def check_revision(self, kind: str, object_id: str, revision: int | None) -> None:
         """An object must be of a revision, where one is asked for.

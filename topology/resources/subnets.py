@@ -12,6 +12,7 @@ from topology.resources.addresses import check_gateway, check_pools, default_gat
 from topology.resources.attributes import SUBNET
 from topology.resources.draft import Draft, modelled, value_or
 from topology.resources.errors import BadRequest, InUse, invalid
+from topology.resources.subnet_checks import check_modes, check_versions
 
 
 def create(draft: Draft, values: Mapping[str, Any]) -> str:
@@ -24,10 +25,7 @@ def create(draft: Draft, values: Mapping[str, Any]) -> str:
     prefix = ipaddress.ip_network(cidr)
     if prefix.version != values["ip_version"]:
         raise invalid("cidr", f"{cidr} is not a CIDR of IP version {values['ip_version']}")
-    if prefix.version == 4 and (values["ipv6_ra_mode"] or values["ipv6_address_mode"]):
-        raise invalid("ipv6_address_mode", "ipv6_ra_mode and ipv6_address_mode are for IPv6 subnets")
-    if values["ipv6_address_mode"] in ("slaac", "dhcpv6-stateless") and prefix.prefixlen != 64:
-        raise invalid("cidr", f"addresses are made from MAC addresses in a /64 only, and {cidr} is none")
+    check_modes(cidr, values)
     for other in network.subnets:
         if ipaddress.ip_network(other.cidr).overlaps(prefix):
             raise BadRequest(
@@ -40,7 +38,7 @@ def create(draft: Draft, values: Mapping[str, Any]) -> str:
         check_gateway(cidr, gateway)
     pools = value_or(values, "allocation_pools", default_pools(cidr, gateway))
     check_pools(cidr, gateway, pools)
-    _check_versions(prefix.version, values)
+    check_versions(cidr, values)
     subnet = Subnet(draft.maker.new_id(), cidr, gateway, name=values["name"])
     draft.subnets[subnet.id] = network.id, subnet, draft.new({**SUBNET.kept(values), "allocation_pools": pools})
     _with_subnets(draft, network, [*network.subnets, subnet])
@@ -65,7 +63,7 @@ def update(draft: Draft, subnet_id: str, values: Mapping[str, Any], revision: in
             "GatewayIpInUse",
             f"Current gateway ip {subnet.gateway_ip} already in use by port {owner}. Unable to update.",
         )
-    _check_versions(ipaddress.ip_network(subnet.cidr).version, values)
+    check_versions(subnet.cidr, values)
     kept = draft.changed("subnet", subnet_id, {**SUBNET.kept(values), "allocation_pools": pools}, revision)
     changed = replace(subnet, gateway_ip=gateway, **modelled(values, "name"))
     draft.subnets[subnet_id] = network.id, changed, kept
@@ -84,19 +82,6 @@ def delete(draft: Draft, subnet_id: str, revision: int | None) -> None:
             f"Unable to complete operation on subnet {subnet_id}: One or more ports have an IP allocation from "
             "this subnet.",
         )
-
-
-def _check_versions(version: int, values: Mapping[str, Any]) -> None:
-    for address in values.get("dns_nameservers") or ():
-        if ipaddress.ip_address(address).version != version:
-            raise invalid("dns_nameservers", f"dns_nameserver '{address}' does not match the ip_version '{version}'")
-    for route in values.get("host_routes") or ():
-        versions = {
-            ipaddress.ip_network(route["destination"]).version,
-            ipaddress.ip_address(route["nexthop"]).version,
-        }
-        if versions != {version}:
-            raise invalid("host_routes", f"host_route '{route}' does not match the ip_version '{version}'")
 
 
 def _with_subnets(draft: Draft, network: Network, subnets: list[Subnet]) -> None:

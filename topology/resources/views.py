@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topology.model import Network, NetworkType, Port, Subnet
+from topology.resources import checks
 from topology.resources.addresses import pools_of
 from topology.resources.attributes import NETWORK, PORT, SUBNET, UNSET, Resource
 
@@ -19,25 +20,34 @@ _MTU = {NetworkType.GRE: 1454, NetworkType.VXLAN: 1446, NetworkType.GENEVE: 1446
 
 _STAMPS: Mapping[str, Any] = {"tags": [], "revision_number": 0, "created_at": None, "updated_at": None}
 
+_STAMP_CHECKS: Mapping[str, checks.Check[Any]] = {
+    "revision_number": checks.integer(0, 2**63 - 1),
+    "created_at": checks.optional(checks.text(32)),
+    "updated_at": checks.optional(checks.text(32)),
+}
 
-def decode(attributes: Mapping[str, str]) -> dict[str, Any]:
+
+def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
     """What the column ``attributes`` of a row holds; a value that somebody has broken by hand is treated as absent."""
     values = {}
+    known = resource.stored
     for name, text in attributes.items():
+        check = known[name].check if name in known else _STAMP_CHECKS.get(name)
         try:
-            values[name] = json.loads(text)
-        except ValueError:
+            value = json.loads(text)
+            values[name] = value if check is None else check(value)
+        except (ValueError, RecursionError):
             continue
     return values
 
 
 def encode(resource: Resource, kept: Mapping[str, Any]) -> dict[str, str]:
     """For that column; defaults are left out."""
-    defaults = {name: attribute.default for name, attribute in resource.attributes.items() if attribute.kept}
+    known = resource.stored
     return {
         name: json.dumps(value, separators=(",", ":"), sort_keys=True)
         for name, value in kept.items()
-        if name not in defaults or value != defaults[name]
+        if name not in known or value != known[name].default
     }
 
 
