@@ -7,16 +7,16 @@ global ``CONF``, and no option changes after :func:`load`.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from oslo_config import cfg
 
 from controller import option_types as kinds
+from controller.api_options import ApiConfig, api_options
 from controller.tls_options import TlsConfig, tls_options
 from controller.watch_options import MetricsConfig, metrics_options
 from topology.allocation import AllocationPolicy, Range
@@ -28,6 +28,8 @@ DEFAULT_FILE = "/etc/tunbridge/tunbridge.conf"
 """Read when it exists and no file is named."""
 
 _SHOWN_VALUE_MAX = 200
+
+_option = kinds.option
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,6 @@ class TopologyConfig(TlsConfig):
 
 
 @dataclass(frozen=True)
-class ApiConfig:
-    """Group ``[api]``: the Network API over HTTP."""
-
-    enabled: bool
-    listen_address: str
-    listen_port: int
-    insecure_remote: bool
-
-
-@dataclass(frozen=True)
 class NetworkConfig:
     """Group ``[network]``: what is allocated to networks and ports that leave it open."""
 
@@ -104,7 +96,10 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All options, and what follows from them."""
+    """All options, and what follows from them.
+
+    :param files: that they were read from, for what has options of its own there
+    """
 
     host: str
     debug: bool
@@ -117,6 +112,7 @@ class Config:
     api: ApiConfig
     metrics: MetricsConfig
     network: NetworkConfig
+    files: tuple[str, ...] = ()
 
     @property
     def topology_connection(self) -> str:
@@ -136,10 +132,6 @@ class Config:
             self.network.network_vlan_ranges,
             self.network.base_mac,
         )
-
-
-def _option(name: str, default: str | None, parse: Callable[[str], Any], form: str, meaning: str) -> cfg.Opt:
-    return cfg.Opt(name, type=kinds.Checked(parse, form), default=default, help=meaning)
 
 
 _DEFAULT = (
@@ -197,13 +189,6 @@ _TOPOLOGY = (
     *tls_options(peer_name=None),
 )
 
-_API = (
-    _option("enabled", "true", kinds.boolean, "boolean", "`tunbridge run` serves the Network API too."),
-    _option("listen_address", "127.0.0.1", kinds.ip_address, "IP address", "Where the Network API answers."),
-    _option("listen_port", "9696", kinds.port_number, "port number", "TCP port of the Network API."),
-    _option("insecure_remote", "false", kinds.boolean, "boolean", "Listen where others can change everything."),
-)
-
 _NETWORK = (
     _option(
         "tenant_network_type",
@@ -225,7 +210,7 @@ def list_opts() -> list[tuple[str, tuple[cfg.Opt, ...]]]:
         ("ovs", _OVS),
         ("agent", _AGENT),
         ("topology", _TOPOLOGY),
-        ("api", _API),
+        ("api", api_options()),
         ("metrics", metrics_options()),
         ("network", _NETWORK),
     ]
@@ -263,11 +248,13 @@ def load(files: Sequence[str], topology_override: str | None = None) -> Config:
         api=ApiConfig(**values["api"]),
         metrics=MetricsConfig(**values["metrics"]),
         network=NetworkConfig(**values["network"]),
+        files=tuple(files),
     )
     _check_names(config, reader)
     _check_tls(config, reader)
     _check_allocation(config, reader)
-    _check_api(config.api, reader)
+    if problem := config.api.problem():
+        reader.refuse("api", *problem)
     if config.agent.agent_down_time < 2 * config.agent.report_interval:
         reader.refuse(
             "agent",
@@ -353,18 +340,6 @@ def _check_tls(config: Config, reader: _Reader) -> None:
         reader.refuse("ovs", *problem)
     if problem := topology.incomplete(uses):
         reader.refuse("topology", *problem)
-
-
-def _check_api(api: ApiConfig, reader: _Reader) -> None:
-    """Whoever reaches the API may change everything: that must be wanted."""
-    if not api.insecure_remote and not ipaddress.ip_address(api.listen_address).is_loopback:
-        reader.refuse(
-            "api",
-            "listen_address",
-            api.listen_address,
-            "expected an address of this machine alone, such as 127.0.0.1, since the API asks nobody who they are; "
-            "insecure_remote = true allows others",
-        )
 
 
 def _check_allocation(config: Config, reader: _Reader) -> None:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import netaddr
-from oslo_config import types
+from oslo_config import cfg, types
 
 from topology.allocation import Range
 from topology.model import VLAN_MAX, VLAN_MIN, NetworkType, canonical_ip, canonical_mac
@@ -68,6 +68,14 @@ class Checked(types.ConfigType):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Checked) and self._parse is other._parse
+
+
+def option(name: str, default: str | None, parse: Callable[[str], Any], form: str, meaning: str) -> cfg.Opt:
+    """An option whose values one of these parsers reads.
+
+    :param form: of a value, in a word or two
+    """
+    return cfg.Opt(name, type=Checked(parse, form), default=default, help=meaning)
 
 
 def boolean(value: str) -> bool:

@@ -44,16 +44,23 @@ class TlsConfig:
         return name, value, f"expected {missing} too"
 
 
+def tls_file_options() -> tuple[cfg.Opt, ...]:
+    """The options of a group whose peers are not told apart by name."""
+    path = kinds.Checked(kinds.optional(kinds.absolute_path), "path")
+    return (
+        cfg.Opt("ssl_key_file", path, help="Private key (PEM)."),
+        cfg.Opt("ssl_cert_file", path, help="Certificate of that key (PEM)."),
+        cfg.Opt("ssl_ca_cert_file", path, help="Certificates of the authorities that certify peers (PEM)."),
+    )
+
+
 def tls_options(*, peer_name: str | None) -> tuple[cfg.Opt, ...]:
     """The options of one group.
 
     :param peer_name: default of ``ssl_peer_name``
     """
-    path = kinds.Checked(kinds.optional(kinds.absolute_path), "path")
     name = kinds.Checked(kinds.optional(kinds.peer_name), "name")
     return (
-        cfg.Opt("ssl_key_file", path, help="Private key (PEM)."),
-        cfg.Opt("ssl_cert_file", path, help="Certificate of that key (PEM)."),
-        cfg.Opt("ssl_ca_cert_file", path, help="Certificates of the authorities that certify peers (PEM)."),
+        *tls_file_options(),
         cfg.Opt("ssl_peer_name", name, default=peer_name, help="Name that a peer's certificate must have; *: any."),
     )

@@ -1,4 +1,4 @@
-"""TLS for OpenFlow and OVSDB: certificates from files, who the peer is, and TLS apart from any socket.
+"""TLS for OpenFlow, OVSDB and the Network API: certificates from files, who the peer is, and TLS apart from any socket.
 
 The bytes of TLS go through memory (:class:`Tls`), so whoever carries them keeps a plain socket, and waits and times out
 as without TLS, on every hub: sockets of :mod:`ssl` are not safe to read and write from two native threads, and those of
@@ -45,7 +45,8 @@ class TlsFiles:
     :param group: of the configuration, for messages, e.g. ``[ovs]``
     :param key: private key, without a passphrase
     :param certificate: that goes with it; certificates between it and its authority may follow
-    :param ca_cert: certificates of the authorities whose peers we talk to
+    :param ca_cert: certificates of the authorities whose peers we talk to; None: peers are asked for no certificate,
+        which only who serves may do
     :param peer_name: the name that a peer's certificate must have; None: its IP address; :data:`ANY`: any, so long as
         an authority has certified it
     """
@@ -53,8 +54,13 @@ class TlsFiles:
     group: str
     key: str
     certificate: str
-    ca_cert: str
+    ca_cert: str | None
     peer_name: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All files."""
+        return tuple(path for path in (self.key, self.certificate, self.ca_cert) if path is not None)
 
     def expected(self, address: str) -> str | None:
         """The name that the certificate of a peer at an IP address must have; None: any."""
@@ -113,11 +119,12 @@ class Contexts:
         files = self.files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if self.server_side else ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False  # of addresses, which clients have too: see must_be()
-        context.verify_mode = ssl.CERT_REQUIRED
+        asks_nobody = self.server_side and files.ca_cert is None
+        context.verify_mode = ssl.CERT_NONE if asks_nobody else ssl.CERT_REQUIRED
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.server_side:
             context.num_tickets = 0  # nobody resumes; a peer that does not read gets nothing to read
-        for path in (files.key, files.certificate, files.ca_cert):
+        for path in files.paths:
             try:
                 with open(path, "rb"):
                     pass
@@ -127,10 +134,11 @@ class Contexts:
             context.load_cert_chain(files.certificate, files.key, password=_no_passphrase)
         except (ssl.SSLError, ValueError) as error:
             raise self._refusal(f"{files.certificate} with the key {files.key}", _why(error)) from None
-        try:
-            context.load_verify_locations(files.ca_cert)
-        except ssl.SSLError as error:
-            raise self._refusal(files.ca_cert, _why(error)) from None
+        if files.ca_cert is not None:
+            try:
+                context.load_verify_locations(files.ca_cert)
+            except ssl.SSLError as error:
+                raise self._refusal(files.ca_cert, _why(error)) from None
         return context
 
     def _refusal(self, what: str, why: str) -> ConfigError:
@@ -273,7 +281,7 @@ def _why(error: Exception) -> str:
 
 
 def _stamp(files: TlsFiles) -> _Stamp:
-    states = [os.stat(path) for path in (files.key, files.certificate, files.ca_cert)]
+    states = [os.stat(path) for path in files.paths]
     return tuple((state.st_mtime_ns, state.st_ino, state.st_size) for state in states)
 
 

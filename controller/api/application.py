@@ -14,7 +14,7 @@ import falcon
 from controller.api import discovery, errors, openapi, operations
 from controller.api.agents import Agent, Agents
 from controller.api.guards import LocalNames, RequestIds, Routes
-from controller.api.identity import Everybody, caller_of
+from controller.api.identity import Identify, Identity, caller_of
 from controller.api.requests import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
 from controller.api.routes import Operation, Route, register
 from controller.metrics.exposition import Exposition
@@ -32,21 +32,25 @@ LOG = logging.getLogger(__name__)
 
 
 def make_application(
-    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, *, local: bool
+    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, identify: Identify, *, local: bool
 ) -> falcon.App[Any, Any]:
     """The application.
 
     :param agent_down_time: seconds of silence after which a host is down
     :param metrics: of this process
+    :param identify: tells who sent a request
     :param local: only this machine is to be served
     """
-    guards: list[Any] = [RequestIds(), Routes(), *([LocalNames()] if local else []), Everybody()]
+    routes = make_routes(database, agent_down_time)
+    identity = Identity(identify, {route.path for route in routes if route.open})
+    guards: list[Any] = [RequestIds(), Routes(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _defect)
     app.add_error_handler(falcon.HTTPError, errors.http_error)
+    app.add_error_handler(falcon.HTTPUnauthorized, errors.unauthorized)
     app.add_error_handler(TopologyError, errors.topology_error)
-    register(app, make_routes(database, agent_down_time))
+    register(app, routes)
     app.add_route("/metrics", Page(metrics, local=True))  # no JSON, and so not in the OpenAPI document
     return app
 
@@ -61,7 +65,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
         "DELETE": Operation("delete_agent", "Remove a host", {204: None}, (404,)),
     }
     routes = [
-        Route("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS),
+        Route("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS, open=True),
         Route(
             "/v2.0",
             _Document(lambda request: discovery.resources(url_of(request), collections)),
@@ -71,7 +75,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
         Route("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": operations.TEXT}),
         Route("/v2.0/agents", Agents(database, agent_down_time), agents),
         Route("/v2.0/agents/{object_id}", Agent(database, agent_down_time), agent, operations.OBJECT_ID),
-        Route("/healthz", _Health(database), _HEALTH),
+        Route("/healthz", _Health(database), _HEALTH, open=True),
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"
@@ -82,7 +86,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
             Route(f"{one}/tags", _Tags(resource, database), operations.tags(resource), operations.OBJECT_ID),
             Route(f"{one}/tags/{{tag}}", _Tag(resource, database), operations.tag(resource), operations.TAG),
         ]
-    routes.append(Route("/openapi.json", _Document(lambda _: document), _OPENAPI))
+    routes.append(Route("/openapi.json", _Document(lambda _: document), _OPENAPI, open=True))
     document = openapi.document(routes, operations.components((*resources, AGENT)))
     return routes
 

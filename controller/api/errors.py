@@ -50,3 +50,9 @@ def http_error(_request: falcon.Request, response: falcon.Response, error: falco
     status = falcon.code_to_http_status(error.status)
     kind = _KINDS.get(status, type(error).__name__)
     answer(response, status, kind, error.description or error.title or "The resource could not be found.")
+
+
+def unauthorized(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError, params: Any) -> None:
+    """Nobody who is known; the body is keystonemiddleware's, since clients read that of Keystone's own answers."""
+    http_error(request, response, error, params)
+    response.text = json.dumps({"error": {"code": 401, "title": "Unauthorized", "message": error.description}})

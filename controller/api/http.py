@@ -19,8 +19,10 @@ from urllib.parse import unquote_to_bytes
 
 from os_ken.lib import hub
 
+from controller.api.secure import SecureConnection
 from controller.logs import printable
 from topology.errors import ConfigError
+from topology.tls import Contexts, TlsError
 
 LOG = logging.getLogger(__name__)
 ACCESS_LOG = logging.getLogger("controller.api.access")
@@ -50,14 +52,23 @@ class Server:
     """One listening address.
 
     :param application: is called for each request, in a thread of the hub
+    :param tls: for HTTPS; None: HTTP
     :param group: of the configuration, that names the address
     :param observe: is told of each answer; without it there is no line in the access log either
     """
 
     def __init__(
-        self, application: Application, address: str, port: int, *, group: str = "api", observe: Observer | None = None
+        self,
+        application: Application,
+        address: str,
+        port: int,
+        tls: Contexts | None = None,
+        *,
+        group: str = "api",
+        observe: Observer | None = None,
     ) -> None:
         self.application = application
+        self._tls = tls
         self.observe = observe
         self._group = group
         self.address, self.port = address, port
@@ -66,9 +77,14 @@ class Server:
         self.stopping = False
 
     @property
+    def scheme(self) -> str:
+        """Of the URLs of what is served."""
+        return "https" if self._tls else "http"
+
+    @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
+        return f"{self.scheme}://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -122,9 +138,10 @@ class Server:
 
     def _run(self, connection: socket.socket, peer: Any) -> None:
         try:
-            connection.settimeout(IDLE)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _Handler(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
+            self._serve(connection, peer)
+        except TlsError as error:
+            LOG.info("%s: no HTTPS: %s", peer[0], error)
         except OSError:
             pass  # the peer has gone, or was silent for too long
         except Exception:
@@ -132,6 +149,18 @@ class Server:
         finally:
             self._connections.discard(connection)
             connection.close()
+
+    def _serve(self, connection: socket.socket, peer: Any) -> None:
+        if self._tls is None:
+            connection.settimeout(IDLE)
+            _Handler(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
+            return
+        secure = SecureConnection(connection, self._tls)
+        secure.settimeout(IDLE)
+        try:
+            _Handler(secure, peer, self)  # type: ignore[arg-type]
+        finally:
+            secure.close()
 
 
 class _Unreadable(Exception):
@@ -197,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
         self.wfile.flush()
-        self._done(int(code), len(body), time.monotonic() - started, dict(headers), environ.get(ROUTE, ""))
+        self._done(int(code), len(body), time.monotonic() - started, dict(headers), environ)
 
     def _body_length(self) -> int:
         """Bytes of the body.
@@ -227,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
         self.wfile.flush()
-        self._done(code, len(text), 0.0, {}, "")
+        self._done(code, len(text), 0.0, {}, {})
 
     def _environ(self, body: bytes) -> dict[str, Any]:
         path, _, query = self.path.partition("?")
@@ -242,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
             "SERVER_PROTOCOL": self.request_version,
             "REMOTE_ADDR": self.client_address[0],
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": self.server.scheme,
             "wsgi.input": io.BytesIO(body),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
@@ -257,15 +286,19 @@ class _Handler(BaseHTTPRequestHandler):
                 environ[key] = f"{environ[key]},{value}" if key in environ else value
         return environ
 
-    def _done(self, code: int, size: int, seconds: float, headers: Mapping[str, str], route: str) -> None:
+    def _done(
+        self, code: int, size: int, seconds: float, headers: Mapping[str, str], environ: Mapping[str, Any]
+    ) -> None:
         if self.server.observe is None:
             return
-        self.server.observe(getattr(self, "command", None) or "", route, code, seconds)
+        self.server.observe(getattr(self, "command", None) or "", environ.get(ROUTE, ""), code, seconds)
+        user = environ.get("REMOTE_USER", "")
         line = printable(getattr(self, "requestline", ""))
         known = {name.lower(): value for name, value in headers.items()}
         ACCESS_LOG.info(
-            '%s "%s" %d %d %.1f ms %s',
+            '%s%s "%s" %d %d %.1f ms %s',
             self.client_address[0],
+            f" {printable(user)}" if user else "",
             line,
             code,
             size,

@@ -53,6 +53,7 @@ class Route:
     :param handler: a falcon resource
     :param operations: HTTP method → what it does
     :param parameters: name → JSON schema, of the path
+    :param open: anybody may read it, whoever they are: it says nothing of what anybody has
     :raises ValueError: a method or parameter is served and not documented, or the other way round
     """
 
@@ -60,6 +61,7 @@ class Route:
     handler: object
     operations: Mapping[str, Operation]
     parameters: Mapping[str, Schema] = field(default_factory=dict)
+    open: bool = False
 
     def __post_init__(self) -> None:
         served = {name[3:].upper() for name in dir(self.handler) if name.startswith("on_")}

@@ -6,12 +6,14 @@ import logging
 
 from controller.api.application import make_application
 from controller.api.http import Server
+from controller.api.identity import identify_by
 from controller.config import Config
 from controller.metrics.exposition import Exposition
 from controller.metrics.requests import RequestMetrics
 from controller.metrics.topology import TopologyMetrics
 from controller.workers import Workers
 from topology.ovsdb.resources import ResourceDatabase
+from topology.tls import Contexts
 
 LOG = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ class ApiService:
     """Serves the Network API as group ``[api]`` of the configuration says.
 
     :param metrics: of this process; those of the API are added
-    :raises ConfigError: certificates of the topology database cannot be used
+    :raises ConfigError: certificates, or what tells callers apart, cannot be used
     """
 
     def __init__(self, config: Config, workers: Workers, metrics: Exposition) -> None:
@@ -29,9 +31,13 @@ class ApiService:
         self._started = False
         api = config.api
         down_time = config.agent.agent_down_time
-        application = make_application(self._database, down_time, metrics, local=not api.insecure_remote)
+        identify = identify_by(api.auth_strategy, api.token_file, config.files)
+        # A browser cannot be made to send a token; where it needs none, see LocalNames.
+        local = api.auth_strategy == "noauth" and api.only_local and not api.insecure_remote
+        application = make_application(self._database, down_time, metrics, identify, local=local)
+        tls = None if api.tls is None else Contexts(api.tls, server_side=True)
         observe = RequestMetrics(metrics.registry).answered
-        self._server = Server(application, api.listen_address, api.listen_port, observe=observe)
+        self._server = Server(application, api.listen_address, api.listen_port, tls, observe=observe)
         metrics.add(TopologyMetrics(self._database, down_time, lambda: self._server.connections).collect)
 
     def listen(self) -> None:

@@ -10,6 +10,7 @@ import falcon
 
 from controller.api import errors
 from controller.api.http import Server
+from controller.api.identity import caller_of
 from controller.metrics.exposition import CONTENT_TYPE, Exposition
 from controller.watch_options import MetricsConfig
 from controller.workers import Workers
@@ -20,7 +21,7 @@ LOG = logging.getLogger(__name__)
 class Page:
     """``/metrics``.
 
-    :param local: answer this machine only: what is told of all tenants is not for each of them
+    :param local: answer administrators on this machine only: what is told of all tenants is not for each of them
     """
 
     def __init__(self, exposition: Exposition, *, local: bool) -> None:
@@ -30,11 +31,11 @@ class Page:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """All metrics, now.
 
-        :raises falcon.HTTPForbidden: another machine asks
+        :raises falcon.HTTPForbidden: another machine asks, or somebody who is no administrator
         """
-        if self._local and not _is_local(request.remote_addr):
+        if self._local and not (_is_local(request.remote_addr) and caller_of(request).is_admin):
             raise falcon.HTTPForbidden(
-                description="Metrics are for this machine here: set [metrics] listen_port for others"
+                description="Metrics are for administrators on this machine here: set [metrics] listen_port for others"
             )
         response.content_type = CONTENT_TYPE
         response.data = self._exposition.text()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from controller.openflow.tls_channel import TlsChannel
+from controller.tls_channel import TlsChannel
 from topology.errors import ConfigError, OpenFlowError
 from topology.tls import Contexts, Tls, TlsError
 

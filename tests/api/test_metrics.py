@@ -9,6 +9,7 @@ import falcon
 import falcon.testing
 import pytest
 
+from controller.api.identity import Identity
 from controller.metrics.catalogue import catalogue
 from controller.metrics.exposition import Exposition
 from controller.metrics.service import Page
@@ -17,6 +18,7 @@ from tests.support.metrics import Scrape
 from tests.support.tunbridge import free_tcp_port
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
+from topology.resources.caller import ADMIN, Caller, caller
 
 REQUESTS = "tunbridge_api_requests_total"
 
@@ -109,7 +111,18 @@ def test_an_address_of_its_own_and_an_outage(stopped_database: OvsdbServer) -> N
 )
 def test_other_machines(address: str, local: bool, status: int) -> None:
     """At the API's address only this machine reads what is told of all projects."""
-    application: falcon.App[Any, Any] = falcon.App()
+    assert asked(ADMIN, address, local) == status
+
+
+def test_other_people() -> None:
+    """And of those only administrators do; at an address of its own whoever can connect."""
+    ann = caller("ann", "demo", ["member"])
+    assert asked(ann, "127.0.0.1", True) == 403
+    assert asked(ann, "127.0.0.1", False) == 200
+
+
+def asked(who: Caller, address: str, local: bool) -> int:
+    application: falcon.App[Any, Any] = falcon.App(middleware=[Identity(lambda _: who, ())])
     application.add_route("/metrics", Page(Exposition(), local=local))
     client = falcon.testing.TestClient(application)
-    assert client.simulate_get("/metrics", remote_addr=address).status_code == status
+    return client.simulate_get("/metrics", remote_addr=address).status_code

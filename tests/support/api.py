@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -39,20 +40,33 @@ class Answer:
 
 
 class Client:
-    """Sends requests to one API, each on a connection of its own."""
+    """Sends requests to one API, each on a connection of its own.
 
-    def __init__(self, port: int) -> None:
+    :param token: to be shown with each request
+    :param tls: for HTTPS
+    """
+
+    def __init__(self, port: int, token: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        self.tls = tls
+        self._own = {} if token is None else {"X-Auth-Token": token}
+
+    def with_token(self, token: str) -> Client:
+        """The same API, asked with a token."""
+        return Client(self.port, token, self.tls)
 
     def request(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Answer:
         """One request.
 
         :param body: bytes as they are, anything else as JSON
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        if self.tls is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        else:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.tls)
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        own = {"Content-Type": "application/json"} if raw is not None else {}
+        own = {**self._own, **({"Content-Type": "application/json"} if raw is not None else {})}
         try:
             connection.request(method, path, raw, {**own, **(headers or {})})
             response = connection.getresponse()
@@ -90,12 +104,18 @@ class ApiProcess(Client):
     :param connection: of its topology database
     :param options: group → option → value
     :param hub: OSKEN_HUB_TYPE
+    :param tls: where the options make it speak HTTPS
     """
 
     def __init__(
-        self, connection: str, *, options: Mapping[str, Mapping[str, object]] | None = None, hub: str | None = None
+        self,
+        connection: str,
+        *,
+        options: Mapping[str, Mapping[str, object]] | None = None,
+        hub: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(free_tcp_port())
+        super().__init__(free_tcp_port(), tls=tls)
         self.directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
         self.log = self.directory / "api.log"
         self._told = False

@@ -13,13 +13,16 @@ _TIMEOUT = 120  # seconds
 
 
 class Openstack:
-    """The command against one API, without authentication.
+    """The command against one API.
 
     :param url: of the API
+    :param token: to be shown; None: no authentication
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._auth = {"OS_AUTH_TYPE": "none", "OS_ENDPOINT": url}
+        if token is not None:
+            self._auth |= {"OS_AUTH_TYPE": "admin_token", "OS_TOKEN": token}
 
     def run(self, *args: str) -> str:
         """One command: its standard output."""
@@ -48,7 +51,7 @@ class Openstack:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         return subprocess.run(
             [str(Path(sys.executable).with_name("openstack")), *args],
-            env={**ours, "OS_AUTH_TYPE": "none", "OS_ENDPOINT": self._url, "COLUMNS": "250"},
+            env={**ours, **self._auth, "COLUMNS": "250"},
             input=commands or "",
             capture_output=True,
             text=True,

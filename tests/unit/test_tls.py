@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from controller.openflow.tls_channel import TlsChannel
+from controller.tls_channel import TlsChannel
 from tests.support.certificates import ELSEWHERE, Authority, Identity, Pki
 from topology.errors import ConfigError
 from topology.tls import ANY, Contexts, Tls, TlsError, TlsFiles, must_be, names_of

@@ -1,4 +1,4 @@
-"""An OpenFlow connection over TLS, for one thread that reads and several that write, on either hub."""
+"""A connection over TLS, for one thread that reads and several that write, on either hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK = 65536
 
 
 class TlsChannel:
-    """What a socket is without TLS: as much of its methods as a session uses.
+    """What a socket is without TLS: as much of its methods as is used.
 
     A timeout is for the whole of a call: a peer that trickles gets no more time than one that is silent.
     """
@@ -80,6 +80,12 @@ class TlsChannel:
     def shutdown(self, how: int) -> None:
         """Wake up whoever waits; see :meth:`socket.socket.shutdown`."""
         self._sock.shutdown(how)
+
+    def say_goodbye(self) -> None:
+        """Tell the peer that this is the end, so that it knows that nothing was cut off; unless it does not listen."""
+        with contextlib.suppress(OSError), self._writing:
+            self._sock.settimeout(0)
+            self._sock.send(self._unsent + self._tls.close())
 
     def close(self) -> None:
         """Close the socket."""
