@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from topology.model import Network, Port, canonical_cidr, canonical_ip
+from topology.model import Network, Port
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tables import DATABASE, SCHEMA
+from topology.resources.attributes import RESOURCES
 from topology.resources.views import decode, network_view
 from topology.source import RowProblem
 from topology.tls import TlsFiles
@@ -102,15 +103,9 @@ class _Converter:
         return Found(PortDetails(self._port, network, mtu, routes), problems)
 
     def _attributes(self, table: str, object_id: str) -> dict[str, Any]:
-        return next((decode(row.attributes) for row in self._rows[table].values() if row.id == object_id), {})
+        resource = RESOURCES[table.lower()]
+        return next((decode(resource, row.attributes) for row in self._rows[table].values() if row.id == object_id), {})
 
 
 def _host_routes(attributes: Mapping[str, Any]) -> HostRoutes:
-    """As with all of ``attributes``, what somebody has broken by hand is treated as absent."""
-    found = []
-    for route in attributes.get("host_routes", ()):
-        try:
-            found.append((canonical_cidr(route["destination"]), canonical_ip(route["nexthop"], "nexthop")))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return tuple(found)
+    return tuple((route["destination"], route["nexthop"]) for route in attributes.get("host_routes", ()))
