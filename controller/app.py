@@ -18,7 +18,7 @@ from controller.config import Config
 from controller.control import ControlServer
 from controller.effects import Effects
 from controller.endpoints import endpoints
-from controller.events import Registered, SetUp, SetUpFailed, Stop, TimeToRetry, WrittenBack
+from controller.events import Registered, SetUp, SetUpFailed, Stop, TimeToReport, TimeToRetry, WrittenBack
 from controller.host_controller import HostController
 from controller.host_identity import installation_id
 from controller.joints import roles
@@ -90,6 +90,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             teach=self._teacher.teach,
             nudge=self._nudges.put,
             wake=lambda seconds: hub.spawn_after(seconds, inbox.post, "time to retry", TimeToRetry()),
+            remind=lambda seconds: hub.spawn_after(seconds, inbox.post, "time to report", TimeToReport()),
         )
         self._controller = HostController(names, assembly.tunnel_options(config), inbox, effects, load(remembered))
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)

@@ -39,6 +39,7 @@ class Effects:
     :param teach: has br-tun learn where ports are that have moved
     :param nudge: has Open vSwitch try again to make ports, given by name with the reason why it could not
     :param wake: posts :class:`controller.events.TimeToRetry` after so many seconds
+    :param remind: posts :class:`controller.events.TimeToReport` after so many seconds
     """
 
     senders: Mapping[str, FlowSink]
@@ -52,3 +53,4 @@ class Effects:
     teach: Callable[[Lesson], None]
     nudge: Callable[[Mapping[str, str]], None]
     wake: Callable[[float], None]
+    remind: Callable[[float], None]

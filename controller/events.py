@@ -77,6 +77,11 @@ class TimeToRetry:
 
 
 @dataclass(frozen=True)
+class TimeToReport:
+    """It is time to say of ports that they are being built."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """The controller is to end."""
 

@@ -29,6 +29,7 @@ from controller.events import (
     SetUp,
     SetUpFailed,
     Stop,
+    TimeToReport,
     TimeToRetry,
     WrittenBack,
 )
@@ -66,7 +67,7 @@ class HostController:
         self.table = BindingTable(names.host, lambda network: unwirable(network, names.physical, types))
         self.wiring = Wiring(self.table, roles(names))
         self.compiler = Compiler()
-        self.outcomes = Outcomes(self.table, self.wiring, self.compiler, self._carriers)
+        self.outcomes = Outcomes(self.table, self.wiring, self.compiler, self._carriers, effects.remind)
         self.datapaths = Datapaths(names.bridges, effects.accepted)
         self.hosts: dict[str, Host] = {}
         """Name → the hosts of the topology, this one included."""
@@ -169,6 +170,8 @@ class HostController:
             self._set_up()
         elif isinstance(event, TimeToRetry):
             self.retries.due()
+        elif isinstance(event, TimeToReport):
+            self.outcomes.due()
         elif isinstance(event, Question):
             event.answer(event.ask())
         else:

@@ -20,6 +20,12 @@ from topology.source import PortReport
 
 LOG = logging.getLogger(__name__)
 
+PATIENCE = 0.1
+"""Seconds that a port may take to be up before the topology is told that it is being built.
+
+Most take some milliseconds: to tell it of each would cost a second write, which all hosts would have to read.
+"""
+
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -27,6 +33,7 @@ class Outcomes:
     """Follows ports from their verdict to their state in the topology.
 
     :param carriers: names the bridges that have to confirm before a port of a network is up
+    :param remind: calls :meth:`due` in the worker after so many seconds
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class Outcomes:
         wiring: Wiring,
         compiler: Compiler,
         carriers: Callable[[Network], Iterable[str]],
+        remind: Callable[[float], None],
     ) -> None:
         self.active: set[str] = set()
         """Ids of the ports that are up."""
@@ -44,6 +52,8 @@ class Outcomes:
         self._wiring = wiring
         self._compiler = compiler
         self._carriers = carriers
+        self._remind = remind
+        self._is_reminded = False
         self._confirmed: dict[str, int] = {}
         self.refused: dict[str, Mapping[FlowKey, str]] = {}
         """Bridge → flows that it refused, with its reason."""
@@ -80,6 +90,11 @@ class Outcomes:
         self._dirty.update(self._awaited)
         if was != event.refused:
             self._dirty.update(self._table.verdicts)
+
+    def due(self) -> None:
+        """Look again at the ports that wait for a confirmation."""
+        self._is_reminded = False
+        self._dirty.update(self._awaited)
 
     def failure(self, port_id: str) -> str | None:
         """Why the flows of a bound port are not in place for good, None when nothing stands against them."""
@@ -133,7 +148,18 @@ class Outcomes:
                 is_said = row.host != report.host
             if not is_said and self._reported.get(port_id) != report:
                 self._reported[port_id] = reports[port_id] = report
+        if not self._is_reminded and any(map(self._is_quiet, self._awaited)):
+            self._is_reminded = True
+            self._remind(PATIENCE)
         return reports
+
+    def _is_quiet(self, port_id: str) -> bool:
+        """Whether it may have to be said of a port that waits that it is being built.
+
+        Not where the topology has it as up, here or on the host that it comes from: that is so until it is down.
+        """
+        row = self._table.ports.get(port_id)
+        return row is not None and row.host in (None, self._table.host) and row.status is PortStatus.DOWN
 
     def _settle_port(self, port_id: str) -> PortReport | None:
         host = self._table.host
@@ -144,7 +170,10 @@ class Outcomes:
         generation = self._awaited.get(port_id)
         if generation is not None:
             if not self._wiring.is_tagged(port_id) or not self._is_confirmed(port_id, generation):
-                return None
+                is_late = time.monotonic() >= self._since[port_id] + PATIENCE
+                if not is_late or not self._is_quiet(port_id):
+                    return None
+                return PortReport(port_id, host, claim=True, status=PortStatus.BUILD)
             del self._awaited[port_id]
         failure = self.failure(port_id)
         if failure is not None:

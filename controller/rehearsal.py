@@ -130,6 +130,7 @@ class Rehearsal:
             teach=lambda _: None,
             nudge=lambda _: None,
             wake=lambda _: None,
+            remind=lambda _: None,
         )
         self._controller = HostController(names, tunnels, self._inbox, effects, memory)
         self._react("topology", topology)

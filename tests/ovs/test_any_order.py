@@ -68,7 +68,7 @@ def test_a_device_sends_nothing_before_its_tag_is_committed(host: Host, network:
 
 
 def test_a_port_is_not_active_before_its_flows_are_confirmed(host: Host, network: Network) -> None:
-    """While ovs-vswitchd does not answer, the tag is written and the port is not ACTIVE; nor is it given up."""
+    """While ovs-vswitchd does not answer, the tag is written and the port is being built; nor is it given up."""
     port = new_port(network)
     host.wire(neighbour := new_port(network))
     vlan = host.tunbridge.device(neighbour.name)["vlan"]
@@ -77,8 +77,9 @@ def test_a_port_is_not_active_before_its_flows_are_confirmed(host: Host, network
     with host.ovs.frozen_vswitchd():
         host.add_ports(port)
         host.wait_tag(port.name, vlan)
-        for _ in range(10):  # a report would have come by now: each look is a round trip to the same database
-            assert host.tunbridge.topology_ports()[port.id]["status"] == "DOWN"
+        host.wait_row(port, "host1", "BUILD")
+        for _ in range(10):  # another report would have come by now: each look is a round trip to the same database
+            host.wait_row(port, "host1", "BUILD")
     host.assert_bound(port)
 
 

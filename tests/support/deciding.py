@@ -88,6 +88,7 @@ class DecidingHost:
         self.lessons: list[Lesson] = []
         self.nudges: list[Mapping[str, str]] = []
         self.wakes: list[float] = []
+        self.reminders: list[float] = []
         self.checks = 0
         self.memories: list[Memory] = []
         self.write_backs: list[WriteBack] = []
@@ -105,6 +106,7 @@ class DecidingHost:
             teach=self.lessons.append,
             nudge=self.nudges.append,
             wake=self.wakes.append,
+            remind=self.reminders.append,
         )
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
         self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, memory)

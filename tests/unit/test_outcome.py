@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from controller import outcome
+from controller.events import TimeToReport
 from controller.openflow.sender import Synced
 from controller.vswitch_rows import VSwitchBatch
-from tests.support.deciding import CLAIM, DATAPATHS, PORT, TAP, DecidingHost, device, devices
+from tests.support.deciding import CLAIM, DATAPATHS, PORT, TAP, DecidingHost, device, devices, tagged
 from topology.model import Network, NetworkType, Port, PortStatus
 from topology.source import PortReport, TopologyBatch
 
@@ -81,6 +84,41 @@ def test_waiting(host: DecidingHost) -> None:
     host.step(devices(device()))
     assert state(host) == (PortStatus.BUILD, "waiting for Open vSwitch to confirm its tag and flows")
     assert host.controller.outcomes.building == 1
+
+
+def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a port that is up within moments nothing else is said; of one that is not, that it is being built, once."""
+    row = Port(PORT.id, PORT.network_id, PORT.mac_address)
+    host.step(TopologyBatch(False, ports={PORT.id: row}), VSwitchBatch(False, {TAP: None}, DATAPATHS))
+    host.reports.clear()
+    host.step(devices(device()))
+    assert host.reminders == [outcome.PATIENCE] * len(host.reminders) != []
+    host.step(TimeToReport())
+    assert host.reports == []
+    monkeypatch.setattr(outcome, "PATIENCE", 0.0)
+    host.step(TimeToReport())
+    building = PortReport(PORT.id, "host1", True, PortStatus.BUILD)
+    assert host.reports == [{PORT.id: building}]
+    host.step(TopologyBatch(False, ports={PORT.id: replace(row, host="host1", status=PortStatus.BUILD)}))
+    host.step(TimeToReport())
+    host.confirm()
+    host.step(devices(tagged(1)))
+    host.confirm()
+    assert host.reports == [{PORT.id: building}, {PORT.id: CLAIM}]
+
+
+@pytest.mark.parametrize(("owner", "status"), [("host1", PortStatus.ACTIVE), ("host2", PortStatus.DOWN)])
+def test_a_port_that_is_up_or_elsewhere_is_not_said_to_be_built(
+    host: DecidingHost, monkeypatch: pytest.MonkeyPatch, owner: str, status: PortStatus
+) -> None:
+    """A controller that starts again, or takes over from another host, changes nothing before it has done so."""
+    monkeypatch.setattr(outcome, "PATIENCE", 0.0)
+    host.step(VSwitchBatch(False, {TAP: None}, DATAPATHS))
+    host.step(TopologyBatch(False, ports={PORT.id: replace(PORT, host=owner, status=status)}))
+    host.reports.clear()
+    host.step(devices(device()))
+    host.step(TimeToReport())
+    assert (host.controller.outcomes.building, host.reports) == (1, [])
 
 
 def _rival(network_id: str) -> TopologyBatch:
