@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from controller import option_types as kinds
 from controller.api_options import ApiConfig, api_options
+from controller.quota_options import QuotasConfig, quota_options
 from controller.tls_options import TlsConfig, tls_options
 from controller.watch_options import MetricsConfig, metrics_options
 from topology.allocation import AllocationPolicy, Range
@@ -112,6 +113,7 @@ class Config:
     api: ApiConfig
     metrics: MetricsConfig
     network: NetworkConfig
+    quotas: QuotasConfig
     files: tuple[str, ...] = ()
 
     @property
@@ -213,6 +215,7 @@ def list_opts() -> list[tuple[str, tuple[cfg.Opt, ...]]]:
         ("api", api_options()),
         ("metrics", metrics_options()),
         ("network", _NETWORK),
+        ("quotas", quota_options()),
     ]
 
 
@@ -248,6 +251,7 @@ def load(files: Sequence[str], topology_override: str | None = None) -> Config:
         api=ApiConfig(**values["api"]),
         metrics=MetricsConfig(**values["metrics"]),
         network=NetworkConfig(**values["network"]),
+        quotas=QuotasConfig(**values["quotas"]),
         files=tuple(files),
     )
     _check_names(config, reader)

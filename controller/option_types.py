@@ -121,6 +121,13 @@ def seconds_or_never(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
+def whole_number(value: str) -> int:
+    """A number of things; below 0 stands for any number of them."""
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or int(value) >= 2**31:
+        raise ValueError("expected a whole number, -1 for any number")
+    return int(value)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of a few words."""
 

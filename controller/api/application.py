@@ -11,8 +11,7 @@ from typing import Any
 
 import falcon
 
-from controller.api import discovery, errors, openapi, operations
-from controller.api.agents import Agent, Agents
+from controller.api import agents, discovery, errors, openapi, operations, quotas
 from controller.api.guards import LocalNames, RequestIds, Routes
 from controller.api.identity import Identify, Identity, caller_of
 from controller.api.requests import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
@@ -26,6 +25,7 @@ from topology.resources.access import shown
 from topology.resources.agents import AGENT
 from topology.resources.attributes import RESOURCES, Resource
 from topology.resources.errors import BadRequest, NotFound, not_found
+from topology.resources.quotas import QUOTA
 from topology.resources.views import View
 
 LOG = logging.getLogger(__name__)
@@ -58,12 +58,7 @@ def make_application(
 def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Route]:
     """All that is served."""
     resources = tuple(RESOURCES.values())
-    collections = (*(resource.collection for resource in resources), AGENT.collection)
-    agents = {"GET": operations.listing(AGENT)}
-    agent = {
-        "GET": operations.showing(AGENT),
-        "DELETE": Operation("delete_agent", "Remove a host", {204: None}, (404,)),
-    }
+    collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
     routes = [
         Route("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS, open=True),
         Route(
@@ -73,8 +68,8 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
         ),
         Route("/v2.0/extensions", _Extensions(), discovery.LIST),
         Route("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": operations.TEXT}),
-        Route("/v2.0/agents", Agents(database, agent_down_time), agents),
-        Route("/v2.0/agents/{object_id}", Agent(database, agent_down_time), agent, operations.OBJECT_ID),
+        *agents.routes(database, agent_down_time),
+        *quotas.routes(database.quotas),
         Route("/healthz", _Health(database), _HEALTH, open=True),
     ]
     for resource in resources:
@@ -87,7 +82,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
             Route(f"{one}/tags/{{tag}}", _Tag(resource, database), operations.tag(resource), operations.TAG),
         ]
     routes.append(Route("/openapi.json", _Document(lambda _: document), _OPENAPI, open=True))
-    document = openapi.document(routes, operations.components((*resources, AGENT)))
+    document = openapi.document(routes, operations.components((*resources, AGENT, QUOTA)))
     return routes
 
 

@@ -43,13 +43,15 @@ def topology_error(_request: falcon.Request, response: falcon.Response, error: T
     answer(response, status, kind, str(error))
 
 
-def http_error(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
+def http_error(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
     """What falcon refuses: no such path, another method, a body that cannot be read."""
     for name, value in (error.headers or {}).items():  # type: ignore[union-attr]
         response.set_header(name, value)
     status = falcon.code_to_http_status(error.status)
     kind = _KINDS.get(status, type(error).__name__)
-    answer(response, status, kind, error.description or error.title or "The resource could not be found.")
+    nothing = f"The resource could not be found: there is no {request.path} here."
+    title = nothing if status == falcon.HTTP_404 else error.title
+    answer(response, status, kind, error.description or title or "")
 
 
 def unauthorized(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError, params: Any) -> None:

@@ -12,7 +12,7 @@ from controller.api.query import DIRECTIONS, FIXED_IPS_FILTER, TAG_FILTERS
 from controller.api.requests import IF_MATCH, MAX_BULK
 from controller.api.routes import Operation, Parameter
 from topology.resources import checks, schemas
-from topology.resources.attributes import Resource
+from topology.resources.attributes import RESOURCES, Resource
 from topology.resources.checks import Schema
 from topology.resources.schemas import Kind
 
@@ -21,7 +21,9 @@ OBJECT_ID: Mapping[str, Schema] = {"object_id": TEXT}
 TAG: Mapping[str, Schema] = {**OBJECT_ID, "tag": checks.tag.taken}
 
 _TEXTS: Schema = {"type": "array", "items": TEXT}
-_WRITES = (409, 413, 415)
+WRITES = (409, 413, 415)
+"""Statuses of requests with a body that are refused."""
+
 _IF_MATCH = Parameter(
     "If-Match",
     {"type": "string", "pattern": IF_MATCH},
@@ -64,8 +66,9 @@ def components(resources: Sequence[Resource]) -> dict[str, Schema]:
         name = resource.name
         found[name] = schemas.view(resource)
         found[f"{name}_part"] = schemas.part(resource)
-        if any(attribute.check is not None for attribute in resource.attributes.values()):
+        if name in RESOURCES:
             found[f"{name}_create"] = schemas.create(resource)
+        if any(attribute.check is not None for attribute in resource.attributes.values()):
             found[f"{name}_update"] = schemas.update(resource)
     found["links"] = listed(
         record({"rel": {"enum": ["next", "previous"]}, "href": {"type": "string", "format": "uri"}})
@@ -88,7 +91,7 @@ def collection(resource: Resource) -> dict[str, Operation]:
         f"create_{name}",
         f"Create a {name}, or several: all or none",
         {201: {"oneOf": [record({name: made}), record({plural: listed(made)})]}},
-        (404, *_WRITES),
+        (404, *WRITES),
         body={"oneOf": [record({name: wanted}), record({plural: several})]},
         links=_links(resource),
     )
@@ -127,7 +130,7 @@ def one(resource: Resource) -> dict[str, Operation]:
         f"update_{name}",
         f"Change a {name}",
         {200: record({name: reference(name)})},
-        (404, 412, *_WRITES),
+        (404, 412, *WRITES),
         (_IF_MATCH,),
         record({name: reference(f"{name}_update")}),
     )
@@ -149,9 +152,7 @@ def tags(resource: Resource) -> dict[str, Operation]:
     taken = record({"tags": checks.tags.taken})
     return {
         "GET": Operation(f"list_{name}_tags", f"List the tags of a {name}", {200: shown}, (404,)),
-        "PUT": Operation(
-            f"replace_{name}_tags", f"Give a {name} other tags", {200: shown}, (404, *_WRITES), body=taken
-        ),
+        "PUT": Operation(f"replace_{name}_tags", f"Give a {name} other tags", {200: shown}, (404, *WRITES), body=taken),
         "DELETE": Operation(f"delete_{name}_tags", f"Take all tags from a {name}", {204: None}, (404, 409)),
     }
 

@@ -82,7 +82,7 @@ def _value(name: str, value: str, kind: Kind) -> Any:
         except ValueError as error:
             raise invalid(name, str(error)) from None
     if kind is Kind.INTEGER:
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
+        return int(value) if value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20 else value
     return _canonical(canonical_mac, value) if name == "mac_address" else value
 
 
@@ -130,7 +130,7 @@ def select(views: Iterable[View], query: Query) -> tuple[list[View], bool, bool]
         found.sort(key=lambda view, key=key: _order(view.get(key)), reverse=descending)  # type: ignore[misc]
     place = None
     if query.marker is not None:
-        place = next((at for at, view in enumerate(found) if view["id"] == query.marker), None)
+        place = next((at for at, view in enumerate(found) if _marker(view) == query.marker), None)
         if place is None:
             raise BadRequest("HTTPBadRequest", f"The marker {query.marker} is not in what is listed")
     first, last = 0, len(found)
@@ -141,6 +141,11 @@ def select(views: Iterable[View], query: Query) -> tuple[list[View], bool, bool]
         first = 0 if place is None else place + 1
         last = min(len(found), first + query.limit) if query.limit else len(found)
     return found[first:last], last < len(found), first > 0
+
+
+def _marker(view: View) -> str:
+    """What an object is known by in a list; a quota is known by its project."""
+    return str(view["id"] if "id" in view else view["project_id"])
 
 
 def _matches(view: View, query: Query) -> bool:
@@ -178,8 +183,8 @@ def links(
     kept = [(name, value) for name, value in pairs if name not in ("marker", "page_reverse")]
     found = []
     if more:
-        found.append({"rel": "next", "href": f"{url}?{urlencode([*kept, ('marker', page[-1]['id'])])}"})
+        found.append({"rel": "next", "href": f"{url}?{urlencode([*kept, ('marker', _marker(page[-1]))])}"})
     if before:
-        back = [*kept, ("marker", page[0]["id"]), ("page_reverse", "True")]
+        back = [*kept, ("marker", _marker(page[0])), ("page_reverse", "True")]
         found.append({"rel": "previous", "href": f"{url}?{urlencode(back)}"})
     return found

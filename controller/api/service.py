@@ -27,7 +27,9 @@ class ApiService:
 
     def __init__(self, config: Config, workers: Workers, metrics: Exposition) -> None:
         self._workers = workers
-        self._database = ResourceDatabase(config.topology_connection, config.allocation_policy(), config.topology.tls)
+        self._database = ResourceDatabase(
+            config.topology_connection, config.allocation_policy(), config.topology.tls, limits=config.quotas.limits
+        )
         self._started = False
         api = config.api
         down_time = config.agent.agent_down_time

@@ -54,11 +54,11 @@ class TopologyMetrics:
         yield TRANSACTIONS.family(database.transactions)
         yield CONFLICTS.family(database.conflicts)
         try:
-            (objects, statuses), hosts = database.counts(), database.hosts(ADMIN)
+            (objects, statuses), hosts = database.counts(), database.agents(ADMIN)
         except TopologyUnavailable:
             return
         now = time.time()
-        up = sum(info.alive(now, self._agent_down_time) for info in hosts)
+        up = sum(one.host.alive(now, self._agent_down_time) for one in hosts)
         yield OBJECTS.family({(kind,): number for kind, number in objects.items()})
         yield PORTS.family({(status.value,): number for status, number in statuses.items()})
         yield HOSTS.family({("alive",): up, ("down",): len(hosts) - up})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -107,3 +108,21 @@ def test_extensions_and_agents(sdk: Any) -> None:
     assert sdk.find_extension("standard-attr-tag").alias == "standard-attr-tag"
     assert sdk.find_extension("router") is None
     assert list(sdk.agents()) == []
+
+
+def test_quotas(sdk: Any) -> None:
+    project = uuid.uuid4().hex
+    assert sdk.update_quota(project, ports=2, networks=1).ports == 2
+    assert sdk.get_quota(project).networks == 1
+    assert sdk.get_quota_default(project).ports == -1
+    assert [quota.ports for quota in sdk.quotas() if quota.project_id == project] == [2]
+    sdk.create_network(project_id=project)
+    assert sdk.get_quota(project, details=True).networks == {"limit": 1, "used": 1, "reserved": 0}
+    with pytest.raises(exceptions.ConflictException, match="Quota exceeded for resources"):
+        sdk.create_network(project_id=project)
+    with pytest.raises(exceptions.BadRequestException, match="already used 1"):
+        sdk.update_quota(project, networks=0)
+    assert sdk.update_quota(project, networks=0, force=True).networks == 0
+    sdk.delete_quota(project)
+    assert sdk.get_quota(project).networks == -1
+    assert {sdk.find_extension(alias).alias for alias in ("quotas", "quota_details")} == {"quotas", "quota_details"}

@@ -38,14 +38,19 @@ class Openstack:
 
     def batch(self, *commands: str) -> list[Any]:
         """Several commands that answer in JSON, in one process: its start takes some seconds; the answers."""
-        done = self._start([], "".join(f"{command} -f json\n" for command in commands))
+        answers, errors = self.script(*(f"{command} -f json" for command in commands))
+        assert len(answers) == len(commands), errors
+        return answers
+
+    def script(self, *commands: str) -> tuple[list[Any], str]:
+        """Several commands in one process: the JSON that they answer, where they do, and their standard error."""
+        done = self._start([], "".join(f"{command}\n" for command in commands))
         answers, text = [], done.stdout.lstrip()
         while text:
             answer, end = json.JSONDecoder().raw_decode(text)
             answers.append(answer)
             text = text[end:].lstrip()
-        assert len(answers) == len(commands), done.stderr
-        return answers
+        return answers, done.stderr
 
     def _start(self, args: list[str], commands: str | None) -> subprocess.CompletedProcess[str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.topology.ovsdb import OvsdbServer
+from tests.topology.racer import Racer
 
 
 @pytest.fixture
@@ -20,3 +21,10 @@ def stopped_server() -> Iterator[OvsdbServer]:
 def server(stopped_server: OvsdbServer) -> OvsdbServer:
     """An empty topology database."""
     return stopped_server.start()
+
+
+@pytest.fixture
+def racer(server: OvsdbServer) -> Iterator[Racer]:
+    """Two that write to it."""
+    with Racer(server.connection) as racer:
+        yield racer

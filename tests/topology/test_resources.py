@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.allocation import AllocationPolicy
-from topology.model import NetworkType
-from topology.ovsdb.resources import ResourceDatabase
-from topology.resources.attributes import RESOURCES
-from topology.resources.caller import ADMIN, Caller, caller
+from tests.topology.racer import Racer
+from topology.resources.caller import ADMIN, caller
 from topology.resources.errors import BadRequest, InUse, NotFound, Stale
 
-POLICY = AllocationPolicy(NetworkType.GRE, ((1, 100),))
 MAC = "fa:16:3e:00:00:01"
-
-
-class Racer:
-    """Two that write to one database; the second one's change comes when the first has read what it needs."""
-
-    def __init__(self, connection: str) -> None:
-        self._meanwhile: list[Callable[[], object]] = []
-        self.first = ResourceDatabase(connection, POLICY, clock=self._clock)
-        self.second = ResourceDatabase(connection, POLICY)
-
-    def _clock(self) -> float:
-        """Called by the first one in its transaction, before it looks at anything."""
-        if self._meanwhile:
-            self._meanwhile.pop()()
-        return time.time()
-
-    def meanwhile(self, change: Callable[[], object]) -> None:
-        """Have this done in the middle of the first one's next change."""
-        self._meanwhile.append(change)
-
-    def create(self, kind: str, **values: Any) -> dict[str, Any]:
-        """By the second one."""
-        [made] = self.second.create(ADMIN, kind, [RESOURCES[kind].read_create(values)])
-        return dict(made)
-
-    def create_first(self, kind: str, who: Caller = ADMIN, **values: Any) -> dict[str, Any]:
-        """By the first one."""
-        [made] = self.first.create(who, kind, [RESOURCES[kind].read_create(values)])
-        return dict(made)
-
-
-@pytest.fixture
-def racer(server: OvsdbServer) -> Iterator[Racer]:
-    racer = Racer(server.connection)
-    both = (racer.first, racer.second)
-    for database in both:
-        database.start()
-    try:
-        wait_until(lambda: all(database.connected for database in both), 10, "both are connected")
-        yield racer
-    finally:
-        for database in both:
-            database.stop()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ the schema refuse the second even when both come at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,18 @@ def mark_alive(edit: Edit, name: str, now: float) -> None:
     """
     if _row(edit, name) is not None:
         _write_state(edit, name, now)
+
+
+def describe(edit: Edit, name: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> bool:
+    """Give a host other attributes; it keeps them however often it registers.
+
+    :param change: the attributes that it has → those that it is to have
+    :returns: whether there is such a host
+    """
+    row = _row(edit, name)
+    if row is not None:
+        edit.set(row, attributes=dict(change(row.attributes)))
+    return row is not None
 
 
 def remove(edit: Edit, name: str) -> bool:

@@ -17,27 +17,29 @@ from typing import Any, TypeVar
 
 from topology.allocation import AllocationPolicy, SegmentPool
 from topology.errors import ConflictError, TopologyUnavailable
-from topology.liveness import HostInfo
-from topology.model import Host, PortStatus
+from topology.model import PortStatus
 from topology.ovsdb import registry, revision
+from topology.ovsdb.agents import Agents, describe
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.quotas import Quotas
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
-from topology.ovsdb.tables import DATABASE, HOST_STATE, SCHEMA, TABLES
+from topology.ovsdb.tables import DATABASE, HOST_STATE, QUOTA, SCHEMA, TABLES
 from topology.planning.values import Maker
 from topology.resources.access import Access, shown
+from topology.resources.agents import AgentInfo
 from topology.resources.attributes import RESOURCES
 from topology.resources.caller import Caller
 from topology.resources.draft import Draft
 from topology.resources.errors import Forbidden
 from topology.resources.policy import allowed
+from topology.resources.quotas import NO_LIMITS, Limits
 from topology.resources.rules import RULES
 from topology.resources.stamps import timestamp
 from topology.resources.state import Kept, ResourceState
 from topology.resources.tags import change_tags
 from topology.resources.views import View, decode, network_view, port_view, subnet_view
-from topology.source import TopologyBatch
 from topology.tls import TlsFiles
 
 T = TypeVar("T")
@@ -63,6 +65,7 @@ class ResourceDatabase:
     :param policy: what is given to objects that leave it open
     :param tls: certificates, where the connection is TLS
     :param clock: seconds since the epoch
+    :param limits: of projects that have none of their own
     :raises ConfigError: they are missing or cannot be used
     """
 
@@ -72,7 +75,10 @@ class ResourceDatabase:
         policy: AllocationPolicy,
         tls: TlsFiles | None = None,
         clock: Callable[[], float] = time.time,
+        limits: Limits = NO_LIMITS,
     ) -> None:
+        self.quotas = Quotas(self, limits)
+        """What projects may have."""
         self._clock = clock
         self._policy = policy
         self._assembler = Assembler()
@@ -80,14 +86,13 @@ class ResourceDatabase:
         self._state = ResourceState()
         self._kept: dict[tuple[str, str], Kept] = {}
         self._ids: dict[tuple[str, uuid.UUID], str] = {}
-        self._hosts: dict[str, Host] = {}
-        self._seen: dict[uuid.UUID, tuple[str, float]] = {}
+        self._agents = Agents()
         self.conflicts = 0
         """Requests that were worked out again because another writer was faster."""
         self._replica: Replica[None] = Replica(
             connection,
             DATABASE,
-            tables=dict.fromkeys((*TABLES, HOST_STATE), ()),
+            tables=dict.fromkeys((*TABLES, HOST_STATE, QUOTA), ()),
             convert=self._take,
             schema=SCHEMA,
             errors=ErrorTypes(conflict=_Refused),
@@ -134,7 +139,7 @@ class ResourceDatabase:
         with self._lock:
             return Access(caller, self._state).views(kind, wanted)
 
-    def hosts(self, caller: Caller) -> list[HostInfo]:
+    def agents(self, caller: Caller) -> list[AgentInfo]:
         """The hosts, by name; none for who may not see them.
 
         :raises TopologyUnavailable: the database does not answer
@@ -143,8 +148,16 @@ class ResourceDatabase:
         if not allowed("get_agent", caller):
             return []
         with self._lock:
-            seen = dict(self._seen.values())
-            return [HostInfo(host, seen.get(name)) for name, host in sorted(self._hosts.items())]
+            return self._agents.all()
+
+    def read(self, look: Callable[[ResourceState], T]) -> T:
+        """Look at what is there, as far as the other methods do not.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            return look(self._state)
 
     def counts(self) -> tuple[dict[str, int], dict[PortStatus, int]]:
         """How many objects there are: by kind, and ports by status.
@@ -176,6 +189,7 @@ class ResourceDatabase:
         def apply(edit: Edit, draft: Draft) -> list[View]:
             access, writer = Access(caller, draft.state), ResourceWriter(edit, self._assembler)
             owned = [access.owned(kind, values) for values in wanted]
+            self.quotas.charge(edit, draft.state, kind, [values["project_id"] for values in owned])
             ids = [RULES[kind].create(draft, values) for values in owned]
             writer.write(draft)
             if not caller.is_admin and kind != "network":
@@ -244,6 +258,17 @@ class ResourceDatabase:
 
         return self._change(apply)
 
+    def update_agent(self, caller: Caller, agent: AgentInfo, values: Mapping[str, Any]) -> AgentInfo:
+        """Describe a host; it is as before otherwise.
+
+        :param values: checked; see :data:`topology.resources.agents.AGENT`
+        :raises ResourceError: there is none, or the caller may not
+        :raises TopologyError: as of :meth:`create`
+        """
+        if not allowed("update_agent", caller):
+            raise Forbidden(["update_agent"])
+        return self.change(lambda edit, _: describe(edit, agent, values))
+
     def delete_host(self, caller: Caller, name: str) -> bool:
         """Remove a host; see :func:`topology.ovsdb.registry.remove`.
 
@@ -256,15 +281,24 @@ class ResourceDatabase:
         return self._replica.transact(partial(registry.remove, name=name))
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
-        def change(edit: Edit) -> T:
+        def change(edit: Edit, _state: ResourceState) -> T:
             done = apply(edit, self._draft(edit))
             revision.advance(edit)
             return done
 
-        refusal = _Refused("")
+        return self.change(change)
+
+    def change(self, change: Callable[[Edit, ResourceState], T]) -> T:
+        """Change what no host depends on, in one transaction; as far as the other methods do not.
+
+        :param change: is called again, on newer rows, when another writer was faster
+        :raises TopologyError: as of :meth:`create`
+        """
+        refusal, deadline = _Refused(""), time.monotonic() + _TIMEOUT
         for _ in range(_ATTEMPTS):
+            left = max(0.0, deadline - time.monotonic())
             try:
-                return self._replica.transact(change)
+                return self._replica.transact(lambda edit: change(edit, self._state), timeout=left)
             except _Refused as error:  # another writer was faster; its rows are there now
                 self.conflicts += 1
                 refusal = error
@@ -280,10 +314,10 @@ class ResourceDatabase:
         with self._lock:
             if changes.complete:
                 self._state, self._kept, self._ids = ResourceState(), {}, {}
-                self._hosts, self._seen = {}, {}
+            self.quotas.take(changes)
             touched = self._take_attributes(changes)
             batch = self._assembler(changes)
-            self._take_hosts(changes, batch)
+            self._agents.take(changes, batch)
             networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
             ports = dict.fromkeys(touched["port"], None) | dict(batch.ports if batch else {})
             state = self._state
@@ -301,16 +335,6 @@ class ResourceDatabase:
                     state.remove_port(id_)
                 else:
                     state.put_port(port, self._kept.get(("port", id_), {}))
-
-    def _take_hosts(self, changes: RowChanges, batch: TopologyBatch | None) -> None:
-        for row_uuid, row in changes.rows.get(HOST_STATE, {}).items():
-            self._seen.pop(row_uuid, None)
-            if row is not None:
-                self._seen[row_uuid] = row.name, row.last_seen / 1000
-        for name, host in (batch.hosts if batch else {}).items():
-            self._hosts.pop(name, None)
-            if host is not None:
-                self._hosts[name] = host
 
     def _take_attributes(self, changes: RowChanges) -> dict[str, set[str]]:
         """Networks and ports whose own or whose subnet's kept attributes may have changed."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from topology.liveness import HostInfo
 from topology.resources import checks
-from topology.resources.attributes import Resource, read_only
+from topology.resources.attributes import Attribute, Resource, read_only
+from topology.resources.errors import NotFound
 from topology.resources.views import View
 
 AGENT_TYPE = "Open vSwitch agent"
@@ -30,10 +34,10 @@ AGENT = Resource(
         "binary": read_only(_TEXT),
         "host": read_only(_TEXT),
         "topic": read_only(_TEXT),
-        "admin_state_up": read_only({"type": "boolean"}),
+        "admin_state_up": Attribute(checks.boolean, True, kept=True),
         "alive": read_only({"type": "boolean"}),
         "availability_zone": read_only({"type": "null"}),
-        "description": read_only(_TEXT),
+        "description": Attribute(checks.optional(checks.text(255)), "", kept=True),
         "heartbeat_timestamp": read_only(checks.nullable(_TEXT)),
         "created_at": read_only({"type": "null"}),
         "started_at": read_only({"type": "null"}),
@@ -48,8 +52,34 @@ AGENT = Resource(
         ),
     },
 )
+"""As in neutron_lib.api.definitions.agent.
+
+``admin_state_up`` is kept and shown. Neutron does no more for this type of agent: what it holds back is the scheduling
+of networks and routers to other types, and a port is bound to a host whose agent is down by order all the same.
+"""
 
 _NAMES = uuid.UUID("6f9c6d0a-0d38-4b6e-9b5a-3f0f5a0b8d11")
+
+
+@dataclass(frozen=True)
+class AgentInfo:
+    """A host, and what was said of it by the API.
+
+    :param kept: attributes
+    """
+
+    host: HostInfo
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """See :func:`agent_id`."""
+        return agent_id(self.host)
+
+
+def agent_not_found(object_id: str) -> NotFound:
+    """There is no agent of this id."""
+    return NotFound("AgentNotFound", f"Agent {object_id} could not be found.")
 
 
 def agent_id(info: HostInfo) -> str:
@@ -57,23 +87,24 @@ def agent_id(info: HostInfo) -> str:
     return info.host.instance or str(uuid.uuid5(_NAMES, info.host.name))
 
 
-def agent_view(info: HostInfo, now: float, agent_down_time: float) -> View:
+def agent_view(agent: AgentInfo, now: float, agent_down_time: float) -> View:
     """An agent.
 
     :param now: seconds since the epoch
     :param agent_down_time: seconds of silence after which a host is down
     """
+    info = agent.host
     host = info.host
     return {
-        "id": agent_id(info),
+        "id": agent.id,
         "agent_type": AGENT_TYPE,
         "binary": "tunbridge",
         "host": host.name,
         "topic": "N/A",
-        "admin_state_up": True,
+        "admin_state_up": agent.kept.get("admin_state_up", True),
         "alive": info.alive(now, agent_down_time),
         "availability_zone": None,
-        "description": "",
+        "description": agent.kept.get("description", ""),
         "heartbeat_timestamp": _timestamp(info.last_seen),
         "created_at": None,
         "started_at": None,

@@ -1,9 +1,10 @@
 """Who may do what: the default policy of Neutron, as a table. Pure.
 
-The names and rules are those of neutron/conf/policies/{base,network,subnet,port,agent}.py, as far as there are such
-attributes here. An administrator may do all of it, also what Neutron leaves to services alone. An attribute without a
-rule of its own may be read and written with the object. One rule is narrower: whoever makes ports on a shared network
-must be a member of some project, where Neutron's would do with a reader.
+The names and rules are those of neutron/conf/policies/{base,network,subnet,port,agent,quotas}.py, as far as there are
+such attributes here. An administrator may do all of it, also what Neutron leaves to services alone. An attribute
+without a rule of its own may be read and written with the object. Two rules are narrower: whoever makes ports on a
+shared network must be a member of some project, where Neutron's would do with a reader; and quotas of other projects
+are not shown to a manager.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def _admin(_caller: Caller, _target: Target) -> bool:
 
 def _service(caller: Caller, _target: Target) -> bool:
     return caller.has("service")
+
+
+def _of_project(caller: Caller, target: Target) -> bool:
+    return caller.is_of(target.project_id)
 
 
 def _project_reader(caller: Caller, target: Target) -> bool:
@@ -138,6 +143,9 @@ RULES: Mapping[str, Rule] = {
     "get_agent": _admin,
     "update_agent": _admin,
     "delete_agent": _admin,
+    "get_quota": _of_project,
+    "update_quota": _admin,
+    "delete_quota": _admin,
 }
 """Name of a policy → who may, beside administrators."""
 
