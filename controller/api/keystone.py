@@ -17,7 +17,8 @@ from topology.resources.caller import Caller, caller
 LOG = logging.getLogger(__name__)
 
 _GROUP = "keystone_authtoken"
-_TIMEOUT = 10  # seconds that a request waits for Keystone, unless http_connect_timeout says otherwise
+BOUNDS = {"http_connect_timeout": 5, "http_request_max_retries": 1}
+"""What is different from keystonemiddleware's defaults, by which a request waits for ever where Keystone is silent."""
 
 
 class KeystoneUnavailable(Exception):
@@ -53,7 +54,8 @@ class Keystone:
         conf(args=[], project="tunbridge", default_config_files=list(files), default_config_dirs=[], use_env=False)
         for group, options in auth_token.list_opts():
             conf.register_opts(options, group=group)
-        conf.set_default("http_connect_timeout", _TIMEOUT, group=_GROUP)
+        for name, value in BOUNDS.items():
+            conf.set_default(name, value, group=_GROUP)
         try:
             if not conf[_GROUP].auth_type and not conf[_GROUP].auth_section:
                 raise ConfigError("auth_type is missing, such as auth_type = password")

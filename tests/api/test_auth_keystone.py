@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.api.identity import identify_by
+from controller.api.keystone import BOUNDS, Keystone, KeystoneUnavailable
 from tests.support.api import ApiProcess
 from tests.support.keystone import SERVICE_TOKEN, KeystonePeer, Token
 from tests.support.tunbridge import HUBS, ROOT
@@ -27,6 +28,10 @@ TOKENS = {
     NOVA: Token("nova", "service", ("service",)),
     NEW: Token("new", None, ()),
 }
+
+
+WEBOB = pytest.mark.filterwarnings("ignore:'cgi' is deprecated")
+"""Of what keystonemiddleware is made of, where it is not in a process of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +115,28 @@ def test_while_keystone_is_silent(api: ApiProcess, keystone: KeystonePeer) -> No
     assert api.with_token(f"{STRANGER}-2").request("GET", "/v2.0/networks").status == 401
 
 
-@pytest.mark.filterwarnings("ignore:'cgi' is deprecated")  # webob, which keystonemiddleware needs
+@WEBOB
+def test_nobody_waits_for_a_silent_keystone_unless_that_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keystone: KeystonePeer
+) -> None:
+    """The options that the manual shows say nothing of it."""
+    monkeypatch.setitem(BOUNDS, "http_connect_timeout", 1)
+    options = shown_in_the_manual(keystone.url)["keystone_authtoken"]
+    (tmp_path / "tunbridge.conf").write_text(
+        "[keystone_authtoken]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
+    )
+    middleware = Keystone([str(tmp_path / "tunbridge.conf")])
+    keystone.silent = True
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v2.0", "HTTP_X_AUTH_TOKEN": STRANGER, "wsgi.url_scheme": "http"}
+    try:
+        with pytest.raises(KeystoneUnavailable):
+            middleware.find(environ)
+    finally:
+        keystone.silent = False
+    assert len(environ) == 4
+
+
+@WEBOB
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
