@@ -6,11 +6,13 @@ They register themselves; what can be done is to describe them, and to delete on
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import falcon
 
 from controller.api import operations
 from controller.api.identity import caller_of
+from controller.api.pages import select
 from controller.api.requests import answer_list, body_of, fields_of, only
 from controller.api.routes import Operation, Route
 from topology.ovsdb.resources import ResourceDatabase
@@ -36,7 +38,7 @@ class Agents:
         """List them."""
         now = time.time()
         views = [agent_view(one, now, self._agent_down_time) for one in self._database.agents(caller_of(request))]
-        answer_list(request, response, "agents", _KINDS, lambda _: views)
+        answer_list(request, response, "agents", _KINDS, partial(select, views))
 
 
 class Agent:

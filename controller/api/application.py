@@ -6,7 +6,7 @@ As in the API reference, https://docs.openstack.org/api-ref/network/v2/.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -14,6 +14,8 @@ import falcon
 from controller.api import agents, discovery, errors, openapi, operations, quotas
 from controller.api.guards import LocalNames, RequestIds, Routes
 from controller.api.identity import Identify, Identity, caller_of
+from controller.api.pages import ListPage, walked
+from controller.api.query import Query
 from controller.api.requests import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
 from controller.api.routes import Operation, Route, register
 from controller.metrics.exposition import Exposition
@@ -26,7 +28,6 @@ from topology.resources.agents import AGENT
 from topology.resources.attributes import RESOURCES, Resource
 from topology.resources.errors import BadRequest, NotFound, not_found
 from topology.resources.quotas import QUOTA
-from topology.resources.views import View
 
 LOG = logging.getLogger(__name__)
 
@@ -154,11 +155,12 @@ class _Collection(_OfResource):
         self._kinds = schemas.kinds(resource)
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        def candidates(filters: Mapping[str, tuple[Any, ...]]) -> list[View]:
-            return self._database.candidates(caller_of(request), self._resource.name, filters)
+        def page(query: Query) -> ListPage:
+            name = self._resource.name
+            return self._database.look(caller_of(request), name, query.wanted, lambda views: walked(views, query))
 
         kinds = shown(caller_of(request), self._resource.name, self._kinds)
-        answer_list(request, response, self._resource.collection, kinds, candidates)
+        answer_list(request, response, self._resource.collection, kinds, page)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         name, collection = self._resource.name, self._resource.collection

@@ -7,16 +7,15 @@ filter-validation, sort-key-validation and standard-attr-tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from topology.model import canonical_ip, canonical_mac
 from topology.resources import checks
 from topology.resources.errors import BadRequest, invalid
+from topology.resources.index import Wanted
 from topology.resources.schemas import Kind
-from topology.resources.views import View
 
 MAX_LIMIT = 1_000_000
 _MAX_DIGITS = 20
@@ -48,6 +47,25 @@ class Query:
     limit: int | None
     marker: str | None
     reverse: bool
+
+    @property
+    def by_id(self) -> bool:
+        """The order is that in which objects are found."""
+        return self.sort[0][0] == "id"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is to be looked at, in the order of the page; of a page before a marker from its end."""
+        filters = dict(self.filters)
+        if "tenant_id" in filters:
+            filters.setdefault("project_id", filters["tenant_id"])
+        return Wanted(
+            filters,
+            self.tags.get("tags", ()),
+            self.tags.get("tags-any"),
+            self.marker if self.by_id else None,
+            self.by_id and self.sort[0][1] is not self.reverse,
+        )
 
 
 def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, Kind]) -> Query:
@@ -117,74 +135,3 @@ def _limit(value: str | None) -> int | None:
 
 def _flag(value: str | None) -> bool:
     return (value or "").lower() in ("true", "1")
-
-
-def select(views: Iterable[View], query: Query) -> tuple[list[View], bool, bool]:
-    """The page that was asked for.
-
-    :returns: the objects, whether more follow, and whether there are some before
-    :raises BadRequest: there is no object of the marker
-    """
-    found = [view for view in views if _matches(view, query)]
-    for key, descending in reversed(query.sort):
-        found.sort(key=lambda view, key=key: _order(view.get(key)), reverse=descending)  # type: ignore[misc]
-    place = None
-    if query.marker is not None:
-        place = next((at for at, view in enumerate(found) if _marker(view) == query.marker), None)
-        if place is None:
-            raise BadRequest("HTTPBadRequest", f"The marker {query.marker} is not in what is listed")
-    first, last = 0, len(found)
-    if query.reverse:
-        last = len(found) if place is None else place
-        first = max(0, last - query.limit) if query.limit else 0
-    else:
-        first = 0 if place is None else place + 1
-        last = min(len(found), first + query.limit) if query.limit else len(found)
-    return found[first:last], last < len(found), first > 0
-
-
-def _marker(view: View) -> str:
-    """What an object is known by in a list; a quota is known by its project."""
-    return str(view["id"] if "id" in view else view["project_id"])
-
-
-def _matches(view: View, query: Query) -> bool:
-    for name, values in query.filters.items():
-        if name == "fixed_ips":
-            if not any(_has_address(view.get("fixed_ips", ()), key, wanted) for key, wanted in values):
-                return False
-        elif view.get(name) not in values and not (view.get(name) is None and "" in values):
-            return False
-    has = set(view.get("tags", ()))
-    return all(TAG_FILTERS[name](set(tags), has) for name, tags in query.tags.items())
-
-
-def _has_address(fixed_ips: Iterable[Mapping[str, str]], key: str, wanted: str) -> bool:
-    if key == "ip_address_substr":
-        return any(wanted in fixed_ip["ip_address"] for fixed_ip in fixed_ips)
-    return any(fixed_ip[key] == wanted for fixed_ip in fixed_ips)
-
-
-def _order(value: Any) -> tuple[int, Any]:
-    return (0, "") if value is None else (1, value)
-
-
-def chosen(view: View, fields: frozenset[str]) -> View:
-    """Only the fields that were asked for; all when none was."""
-    return {name: value for name, value in view.items() if name in fields} if fields else view
-
-
-def links(
-    pairs: Sequence[tuple[str, str]], url: str, query: Query, page: Sequence[View], more: bool, before: bool
-) -> list[dict[str, str]]:
-    """``next`` and ``previous`` of a page; none without a limit."""
-    if query.limit is None or not page:
-        return []
-    kept = [(name, value) for name, value in pairs if name not in ("marker", "page_reverse")]
-    found = []
-    if more:
-        found.append({"rel": "next", "href": f"{url}?{urlencode([*kept, ('marker', _marker(page[-1]))])}"})
-    if before:
-        back = [*kept, ("marker", _marker(page[0])), ("page_reverse", "True")]
-        found.append({"rel": "previous", "href": f"{url}?{urlencode(back)}"})
-    return found

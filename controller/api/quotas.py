@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import falcon
 
 from controller.api import operations
 from controller.api.identity import caller_of
+from controller.api.pages import select
 from controller.api.requests import answer_list, body_of, only
 from controller.api.routes import Operation, Route
 from topology.ovsdb.quotas import Quotas
@@ -38,7 +40,7 @@ class Projects(_OfQuotas):
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List them."""
-        answer_list(request, response, "quotas", _KINDS, lambda _: self._quotas.all(caller_of(request)))
+        answer_list(request, response, "quotas", _KINDS, partial(select, self._quotas.all(caller_of(request))))
 
 
 class Project(_OfProject):

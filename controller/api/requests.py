@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import falcon
 
-from controller.api.query import chosen, links, parse, select
+from controller.api.pages import ListPage, chosen, links
+from controller.api.query import Query, parse
 from topology.resources.errors import BadRequest
 from topology.resources.schemas import Kind
 from topology.resources.views import View
@@ -33,20 +34,20 @@ def answer_list(
     response: falcon.Response,
     collection: str,
     kinds: Mapping[str, Kind],
-    candidates: Callable[[Mapping[str, tuple[Any, ...]]], Iterable[View]],
+    page: Callable[[Query], ListPage],
 ) -> None:
     """Answer a list request.
 
     :param kinds: see :func:`topology.resources.schemas.kinds`
-    :param candidates: the objects to look at, for filters
+    :param page: finds what a query asks for
     :raises BadRequest: the query cannot be used
     """
     pairs = _query(request)
     query = parse(pairs, kinds)
-    page, more, before = select(candidates(query.filters), query)
-    answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in page]}
-    if found := links(pairs, f"{url_of(request)}{request.path}", query, page, more, before):
-        answer[f"{collection}_links"] = found
+    found = page(query)
+    answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in found.views]}
+    if others := list(links(pairs, f"{url_of(request)}{request.path}", query, found)):
+        answer[f"{collection}_links"] = others
     response.media = answer
 
 

@@ -11,6 +11,7 @@ from tests.topology.ovsdb import OvsdbServer
 from tests.topology.racer import Racer
 from topology.resources.caller import ADMIN, caller
 from topology.resources.errors import BadRequest, InUse, NotFound, Stale
+from topology.resources.index import Wanted
 
 MAC = "fa:16:3e:00:00:01"
 
@@ -18,14 +19,14 @@ MAC = "fa:16:3e:00:00:01"
 @pytest.fixture
 def network(racer: Racer) -> str:
     made = str(racer.create("network")["id"])
-    wait_until(lambda: racer.first.candidates(ADMIN, "network", {"id": [made]}), 10, "both have it")
+    wait_until(lambda: racer.first.look(ADMIN, "network", Wanted({"id": [made]}), list), 10, "both have it")
     return made
 
 
 @pytest.fixture
 def subnet(racer: Racer, network: str) -> str:
     made = str(racer.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)["id"])
-    wait_until(lambda: racer.first.candidates(ADMIN, "subnet", {"id": [made]}), 10, "both have it")
+    wait_until(lambda: racer.first.look(ADMIN, "subnet", Wanted({"id": [made]}), list), 10, "both have it")
     return made
 
 

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from topology.resources.attributes import RESOURCES
 from topology.resources.caller import Caller
 from topology.resources.draft import Draft
 from topology.resources.errors import Forbidden
+from topology.resources.index import Wanted
 from topology.resources.policy import allowed
 from topology.resources.quotas import NO_LIMITS, Limits
 from topology.resources.rules import RULES
@@ -130,14 +131,16 @@ class ResourceDatabase:
         with self._lock:
             return Access(caller, self._state).show(kind, object_id)
 
-    def candidates(self, caller: Caller, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
-        """Objects that can have these values; see :meth:`topology.resources.state.ResourceState.views`.
+    def look(self, caller: Caller, kind: str, wanted: Wanted, choose: Callable[[Iterator[View]], T]) -> T:
+        """Choose among the objects that can be wanted; see :meth:`topology.resources.index.Index.walk`.
 
+        :param choose: takes those that it looks at, and waits for nothing
+        :returns: what ``choose`` has
         :raises TopologyUnavailable: the database does not answer
         """
         self._require_connection()
         with self._lock:
-            return Access(caller, self._state).views(kind, wanted)
+            return choose(Access(caller, self._state).walk(kind, wanted))
 
     def agents(self, caller: Caller) -> list[AgentInfo]:
         """The hosts, by name; none for who may not see them.

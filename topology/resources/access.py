@@ -5,13 +5,14 @@ What a caller cannot see is not there for it, whatever it asks: the answer is th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from topology.resources.attributes import RESOURCES
 from topology.resources.caller import Caller
 from topology.resources.errors import BadRequest, Forbidden, not_found
+from topology.resources.index import Wanted
 from topology.resources.policy import Target, allowed, hidden, written
 from topology.resources.state import ResourceState
 from topology.resources.views import View
@@ -37,15 +38,15 @@ class Access:
         """
         return shown(self.caller, kind, self._seen(kind, object_id))
 
-    def views(self, kind: str, wanted: Mapping[str, Iterable[object]]) -> list[View]:
-        """The objects that the caller sees and that can have these values; see :meth:`ResourceState.views`."""
+    def walk(self, kind: str, wanted: Wanted) -> Iterator[View]:
+        """The objects that the caller sees and that can be wanted; see :meth:`topology.resources.index.Index.walk`."""
         if self.caller.sees_all:
-            found = self.state.views(kind, wanted)
-            return found if self.caller.is_admin else [shown(self.caller, kind, view) for view in found]
+            found = self.state.walk(kind, wanted)
+            return found if self.caller.is_admin else (shown(self.caller, kind, view) for view in found)
         without = hidden(kind, self.caller)
-        wanted = {name: values for name, values in wanted.items() if name not in without}
-        found = self.state.views(kind, wanted, self._reach(kind))
-        return [shown(self.caller, kind, view) for view in found if self._sees(kind, view)]
+        visible = {name: values for name, values in wanted.filters.items() if name not in without}
+        found = self.state.walk(kind, replace(wanted, filters=visible), self._reach(kind))
+        return (shown(self.caller, kind, view) for view in found if self._sees(kind, view))
 
     def owned(self, kind: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the caller makes when it asks for these values; it belongs to its project unless it names another.

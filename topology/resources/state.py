@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from topology.model import Network, Port
 from topology.resources.addresses import Pooled
 from topology.resources.errors import not_found
+from topology.resources.index import Index, Wanted
 from topology.resources.views import View, network_view, port_view, subnet_view
 
 Kept = Mapping[str, Any]
 """Attributes that are stored as they were given."""
 
 INDEXED = {
-    "network": ("name", "project_id", "shared", "router:external"),
-    "subnet": ("name", "project_id", "network_id", "cidr"),
-    "port": ("name", "project_id", "network_id", "device_id", "mac_address", "status", "binding:host_id"),
+    "network": (
+        "name",
+        "project_id",
+        "shared",
+        "router:external",
+        "provider:network_type",
+        "provider:physical_network",
+        "provider:segmentation_id",
+    ),
+    "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
+    "port": (
+        "name",
+        "project_id",
+        "network_id",
+        "device_id",
+        "device_owner",
+        "mac_address",
+        "status",
+        "binding:host_id",
+    ),
 }
-"""Attributes by which views are found without a look at the others."""
+"""Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 
 _Key = tuple[str, str]
 
@@ -36,8 +54,7 @@ class ResourceState:
         """Id of a network and MAC address → id of the port that has it."""
         self._kept: dict[_Key, Kept] = {}
         self._addresses: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        self._views: dict[str, dict[str, View]] = {kind: {} for kind in INDEXED}
-        self._found: dict[tuple[str, str, object], set[str]] = {}
+        self._index = {kind: Index(attributes) for kind, attributes in INDEXED.items()}
         self._ports_of: defaultdict[str, set[str]] = defaultdict(set)
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -82,38 +99,22 @@ class ResourceState:
 
         :raises NotFound: there is none
         """
-        found = self._views[kind].get(object_id)
+        found = self._index[kind].get(object_id)
         if found is None:
             raise not_found(kind, object_id)
         return found
 
     def find(self, kind: str, object_id: str) -> View | None:
         """An object; None: there is none."""
-        return self._views[kind].get(object_id)
+        return self._index[kind].get(object_id)
 
     def found(self, kind: str, attribute: str, value: object) -> Collection[str]:
         """Ids of the objects that have a value, by an index."""
-        return self._found.get((kind, attribute, value), ())
+        return self._index[kind].found(attribute, value)
 
-    def views(
-        self, kind: str, wanted: Mapping[str, Iterable[object]], reach: Sequence[Collection[str]] | None = None
-    ) -> list[View]:
-        """The objects that can have these values, as far as an index tells; all of them have yet to be looked at.
-
-        :param wanted: attribute → the values that it may have
-        :param reach: ids of the only objects that matter, one of which may be there more than once; None: all do
-        """
-        views = self._views[kind]
-        if "id" in wanted:
-            return [views[str(one)] for one in dict.fromkeys(wanted["id"]) if str(one) in views]
-        indexed = [attribute for attribute in INDEXED[kind] if attribute in wanted]
-        if not indexed and reach is None:
-            return list(views.values())
-        ways = [[self.found(kind, name, value) for value in wanted[name]] for name in indexed]
-        if reach is not None:
-            ways.append(list(reach))
-        shortest = min(ways, key=lambda parts: sum(len(part) for part in parts))
-        return [views[one] for one in set().union(*shortest)]
+    def walk(self, kind: str, wanted: Wanted, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
+        """The objects that can be wanted; see :meth:`topology.resources.index.Index.walk`."""
+        return self._index[kind].walk(wanted, reach)
 
     def count(self, kind: str, **wanted: object) -> int:
         """How many objects there are of a kind.
@@ -121,8 +122,8 @@ class ResourceState:
         :param wanted: one indexed attribute and the value that it has; none: all of them
         """
         for name, value in wanted.items():
-            return len(self._found.get((kind, name, value), ()))
-        return len(self._views[kind])
+            return len(self.found(kind, name, value))
+        return len(self._index[kind])
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -177,15 +178,11 @@ class ResourceState:
 
     def _show(self, kind: str, object_id: str, kept: Kept, view: View) -> None:
         self._kept[kind, object_id] = kept
-        self._views[kind][object_id] = view
-        for name in INDEXED[kind]:
-            self._found.setdefault((kind, name, view[name]), set()).add(object_id)
+        self._index[kind].put(object_id, view)
 
     def _hide(self, kind: str, object_id: str) -> None:
         self._kept.pop((kind, object_id), None)
-        view = self._views[kind].pop(object_id)
-        for name in INDEXED[kind]:
-            _discard(self._found, (kind, name, view[name]), object_id)
+        self._index[kind].remove(object_id)
 
 
 def _discard(sets: Any, key: object, member: str) -> None:
