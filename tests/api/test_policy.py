@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.api import Answer, ApiProcess, Client
 from tests.support.tokens import ANN, BEN, BOSS, RITA, write_tokens
+from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -258,7 +259,7 @@ def test_a_network_has_a_master(callers: Callers, made: Topology) -> None:
 
 def test_hosts_are_for_administrators(callers: Callers, database: OvsdbServer) -> None:
     database.write({"op": "insert", "table": "Host", "row": {"name": "policy-host"}})
-    [agent] = callers.boss.get("/agents")["agents"]
+    [agent] = wait_until(lambda: callers.boss.get("/agents")["agents"], 10, "the host is shown")
     for member in (callers.ann, callers.rita):
         assert member.get("/agents") == {"agents": []}
         assert member.get(f"/agents?host={agent['host']}&fields=id") == {"agents": []}

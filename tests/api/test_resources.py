@@ -184,7 +184,8 @@ def test_segmentation_ids_are_the_lowest_free_ones(api: ApiProcess) -> None:
 def test_discovery(api: Client) -> None:
     """What a client asks before anything else."""
     assert api.request("GET", "/").json["versions"][0]["id"] == "v2.0"
-    assert {one["collection"] for one in api.get("")["resources"]} == {"networks", "subnets", "ports", "agents"}
+    collections = {one["collection"] for one in api.get("")["resources"]}
+    assert collections == {"networks", "subnets", "ports", "agents", "quotas"}
     extensions = api.get("/extensions")["extensions"]
     assert {"provider", "binding", "revision-if-match"} <= {one["alias"] for one in extensions}
     assert api.get("/extensions/provider")["extension"] in extensions
