@@ -42,7 +42,7 @@ def make_application(
     :param identify: tells who sent a request
     :param local: only this machine is to be served
     """
-    routes = make_routes(database, agent_down_time)
+    routes = make_routes(database, agent_down_time, metrics)
     identity = Identity(identify, {route.path for route in routes if route.open})
     guards: list[Any] = [RequestIds(), Routes(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
@@ -52,11 +52,10 @@ def make_application(
     app.add_error_handler(falcon.HTTPUnauthorized, errors.unauthorized)
     app.add_error_handler(TopologyError, errors.topology_error)
     register(app, routes)
-    app.add_route("/metrics", Page(metrics, local=True))  # no JSON, and so not in the OpenAPI document
     return app
 
 
-def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Route]:
+def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exposition) -> list[Route]:
     """All that is served."""
     resources = tuple(RESOURCES.values())
     collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
@@ -72,6 +71,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
         *agents.routes(database, agent_down_time),
         *quotas.routes(database.quotas),
         Route("/healthz", _Health(database), _HEALTH, open=True),
+        Route("/metrics", Page(metrics, local=True), _METRICS),
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"
@@ -88,6 +88,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float) -> list[Rout
 
 
 _OPENAPI = operations.document("openapi", "This document", {"type": "object"})
+_METRICS = {"GET": Operation("metrics", "Metrics for Prometheus", {200: operations.TEXT}, media=falcon.MEDIA_TEXT)}
 _STATUS = operations.record({"status": operations.TEXT})
 _HEALTH = {"GET": Operation("health", "Whether requests can be served", {200: _STATUS, 503: _STATUS})}
 

@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 
 from controller.api.guards import REQUEST_ID
-from controller.api.operations import reference
+from controller.api.operations import TEXT, record, reference
 from controller.api.routes import Operation, Parameter, Route
 from topology.resources.checks import Schema
 
@@ -20,6 +20,7 @@ _REASONS = {
     201: "Made",
     204: "Done",
     400: "The request is wrong",
+    401: "Nobody who is known",
     403: "Not allowed",
     404: "There is no such object",
     409: "It contradicts what is there, or nothing is left",
@@ -28,6 +29,8 @@ _REASONS = {
     415: "The body is not said to be application/json",
     503: "The topology database does not answer",
 }
+_UNAUTHORIZED = record({"error": record({"code": {"const": 401}, "title": TEXT, "message": TEXT})})
+_TOKEN = "token"
 _REQUEST_ID_HEADER = {
     REQUEST_ID: {
         "description": "Which request this answers, as the log has it",
@@ -35,7 +38,10 @@ _REQUEST_ID_HEADER = {
         "schema": {"type": "string", "pattern": "^req-[0-9a-f-]{36}$"},
     }
 }
-_RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+_HEADERS: Mapping[int, Mapping[str, Any]] = {
+    401: {"WWW-Authenticate": {"description": "How to say who asks", "schema": TEXT}},
+    503: {"Retry-After": {"description": "Seconds", "schema": {"type": "string", "pattern": "^[0-9]+$"}}},
+}
 
 
 def document(routes: Iterable[Route], components: Mapping[str, Schema]) -> dict[str, Any]:
@@ -52,13 +58,17 @@ def document(routes: Iterable[Route], components: Mapping[str, Schema]) -> dict[
             "version": "2.0",
         },
         "paths": {route.path: _path(route) for route in routes},
-        "components": {"schemas": dict(components)},
+        "components": {
+            "schemas": dict(components),
+            "securitySchemes": {_TOKEN: {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
+        },
+        "security": [{_TOKEN: []}, {}],  # as [api] auth_strategy has it
     }
 
 
 def _path(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {
-        method.lower(): _operation(operation, _tag(route.path)) for method, operation in route.operations.items()
+        method.lower(): _operation(operation, route) for method, operation in route.operations.items()
     }
     if route.parameters:
         found["parameters"] = [
@@ -74,19 +84,24 @@ def _tag(path: str) -> str:
     return parts[0] if parts else "versions"
 
 
-def _operation(operation: Operation, tag: str) -> dict[str, Any]:
-    refused = reference("NeutronError")
-    known = {**dict.fromkeys((*_OF_ALL, *operation.errors), refused), **operation.answers}
-    responses = {str(status): _response(status, known[status]) for status in sorted(known)}
+def _operation(operation: Operation, route: Route) -> dict[str, Any]:
+    refused = reference("NeutronError"), falcon.MEDIA_JSON
+    known: dict[int, tuple[Schema | None, str]] = dict.fromkeys((*_OF_ALL, *operation.errors), refused)
+    if not route.open:
+        known[401] = _UNAUTHORIZED, falcon.MEDIA_JSON
+    known |= {status: (schema, operation.media) for status, schema in operation.answers.items()}
+    responses = {str(status): _response(status, *known[status]) for status in sorted(known)}
     for status in operation.answers:
         if operation.links:
             responses[str(status)]["links"] = dict(operation.links)
     found: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "tags": [tag],
+        "tags": [_tag(route.path)],
         "responses": responses,
     }
+    if route.open:
+        found["security"] = []
     if operation.parameters:
         found["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:
@@ -99,9 +114,9 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {"name": parameter.name, "in": parameter.place, "schema": parameter.schema, **described}
 
 
-def _response(status: int, schema: Schema | None) -> dict[str, Any]:
-    headers = {**_REQUEST_ID_HEADER, **(_RETRY if status == 503 else {})}
+def _response(status: int, schema: Schema | None, media: str) -> dict[str, Any]:
+    headers = {**_REQUEST_ID_HEADER, **_HEADERS.get(status, {})}
     found: dict[str, Any] = {"description": _REASONS[status], "headers": headers}
     if schema is not None:
-        found["content"] = {falcon.MEDIA_JSON: {"schema": schema}}
+        found["content"] = {media: {"schema": schema}}
     return found

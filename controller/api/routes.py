@@ -34,6 +34,7 @@ class Operation:
     :param errors: statuses of requests that are refused with a ``NeutronError``, besides those of all operations
     :param body: JSON schema of the request's body
     :param links: name → link object: what can be done with what was answered
+    :param media: type of the bodies of ``answers``
     """
 
     name: str
@@ -43,6 +44,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
     links: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    media: str = falcon.MEDIA_JSON
 
 
 @dataclass(frozen=True)

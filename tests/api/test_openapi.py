@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import falcon
@@ -35,6 +36,17 @@ def test_operations_have_names_of_their_own(document: Any) -> None:
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names) > 30
     assert all(operation["summary"] for operation in operations)
+
+
+def test_other_methods_are_refused(eventlet_api: ApiProcess, document: Any) -> None:
+    """With those that there are, on each path; a path that is not in the document is not there."""
+    for path, operations in document["paths"].items():
+        documented = {method.upper() for method in METHODS if method in operations}
+        for method in {*map(str.upper, METHODS), "HEAD", "TRACE"} - documented:
+            answer = eventlet_api.request(method, re.sub("{.*?}", "x", path))
+            assert answer.status == 405, f"{method} {path}"
+            assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == documented
+    assert eventlet_api.request("GET", "/v2.0/trunks").status == 404
 
 
 @pytest.mark.parametrize("name", RESOURCES)

@@ -102,7 +102,7 @@ def boolean(value: Any) -> bool:
     """``true``, ``false``, and the spellings ``"True"``, ``"false"``, 0, 1, ``"0"``, ``"1"``."""
     if isinstance(value, bool):
         return value
-    if (isinstance(value, int) and value in (0, 1)) or (isinstance(value, str) and value in ("0", "1")):
+    if (isinstance(value, (int, float)) and value in (0, 1)) or (isinstance(value, str) and value in ("0", "1")):
         return bool(int(value))
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
@@ -118,6 +118,8 @@ def integer(minimum: int, maximum: int) -> Check[int]:
     def check(value: Any) -> int:
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
             value = int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows no other numbers, and its schema calls 24.0 an integer
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"{_shown(value)} is not an integer")
         if not minimum <= value <= maximum:
