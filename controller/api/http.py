@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 from os_ken.lib import hub
 
 from controller.api.secure import SecureConnection
+from controller.api.timed import PATIENCE, Channel, Late, Patience, TimedConnection
 from controller.logs import printable
 from topology.errors import ConfigError
 from topology.tls import Contexts, TlsError
@@ -33,10 +34,8 @@ MAX_BODY = 2**20
 MAX_CONNECTIONS = 200
 """Connections served at once; more wait in the backlog."""
 
-IDLE = 75.0
-"""Seconds that a connection may be silent, between requests and within one."""
-
 _BACKLOG = 256
+_FINISH_STEP = 0.02  # seconds
 _ACCEPT_STEP = 0.5  # seconds; os-ken's hubs leave a thread in accept() for ever otherwise
 
 ROUTE = "tunbridge.route"
@@ -55,6 +54,7 @@ class Server:
     :param tls: for HTTPS; None: HTTP
     :param group: of the configuration, that names the address
     :param observe: is told of each answer; without it there is no line in the access log either
+    :param patience: with clients
     """
 
     def __init__(
@@ -66,14 +66,17 @@ class Server:
         *,
         group: str = "api",
         observe: Observer | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.application = application
+        self._patience = patience
         self._tls = tls
         self.observe = observe
         self._group = group
         self.address, self.port = address, port
         self._socket: socket.socket | None = None
         self._connections: set[socket.socket] = set()
+        self._served: set[TimedConnection] = set()
         self.stopping = False
 
     @property
@@ -136,6 +139,15 @@ class Server:
         """Take no more connections; those that are there end with their next answer, or with the process."""
         self.stopping = True
 
+    def finish(self, seconds: float) -> None:
+        """Wait until the requests that have begun are answered, after :meth:`stop`.
+
+        :param seconds: that this may take; then they are given up
+        """
+        until = time.monotonic() + seconds
+        while any(connection.busy for connection in tuple(self._served)) and time.monotonic() < until:
+            hub.sleep(_FINISH_STEP)
+
     def _run(self, connection: socket.socket, peer: Any) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -152,15 +164,21 @@ class Server:
 
     def _serve(self, connection: socket.socket, peer: Any) -> None:
         if self._tls is None:
-            connection.settimeout(IDLE)
-            _Handler(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
+            self._talk(connection, peer)
             return
         secure = SecureConnection(connection, self._tls)
-        secure.settimeout(IDLE)
         try:
-            _Handler(secure, peer, self)  # type: ignore[arg-type]
+            self._talk(secure, peer)
         finally:
             secure.close()
+
+    def _talk(self, channel: Channel, peer: Any) -> None:
+        connection = TimedConnection(channel, self._patience)
+        self._served.add(connection)
+        try:
+            _Handler(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
+        finally:
+            self._served.discard(connection)
 
 
 class _Unreadable(Exception):
@@ -178,6 +196,30 @@ class _Handler(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.1"  # an answer without a head, as HTTP/0.9 has it, helps nobody
     wbufsize = -1  # head and body of an answer in one write
     server: Server  # type: ignore[assignment]
+    connection: TimedConnection
+    request_version = protocol_version
+
+    def handle_one_request(self) -> None:
+        """Serve one request, or see that no more come."""
+        self.connection.wait()
+        self.requestline, self.command = "", ""
+        try:
+            super().handle_one_request()
+        except Late:
+            self.send_error(408, explain="The request has taken too long")
+
+    def handle_expect_100(self) -> bool:
+        """Have the client send the body, unless it is known already that it is not read (RFC 9110 §10.1.1)."""
+        try:
+            self._body_length()
+        except _Unreadable as error:
+            self.send_error(error.code, explain=str(error))
+            return False
+        self.send_response_only(100)
+        self.end_headers()
+        self.wfile.flush()
+        self.connection.interim()
+        return True
 
     def __getattr__(self, name: str) -> Any:
         """``do_METHOD`` for all methods: which there are is the application's concern."""
@@ -186,6 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _answer(self) -> None:
+        self.connection.busy = True  # it may have been read with the one before
         started = time.monotonic()
         try:
             length = self._body_length()
@@ -257,6 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
         self.wfile.flush()
         self._done(code, len(text), 0.0, {}, {})
+        self.connection.pass_over()
 
     def _environ(self, body: bytes) -> dict[str, Any]:
         path, _, query = self.path.partition("?")
@@ -291,9 +335,9 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         if self.server.observe is None:
             return
-        self.server.observe(getattr(self, "command", None) or "", environ.get(ROUTE, ""), code, seconds)
+        self.server.observe(self.command, environ.get(ROUTE, ""), code, seconds)
         user = environ.get("REMOTE_USER", "")
-        line = printable(getattr(self, "requestline", ""))
+        line = printable(self.requestline)
         known = {name.lower(): value for name, value in headers.items()}
         ACCESS_LOG.info(
             '%s%s "%s" %d %d %.1f ms %s',

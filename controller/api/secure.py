@@ -5,9 +5,7 @@ The handshake is made in the thread of its connection, so that nobody else waits
 
 from __future__ import annotations
 
-import io
 import socket
-from typing import IO, Any
 
 from controller.tls_channel import TlsChannel
 from topology.tls import Contexts, Tls
@@ -17,7 +15,7 @@ HANDSHAKE = 10.0
 
 
 class SecureConnection:
-    """As much of a socket as :class:`http.server.BaseHTTPRequestHandler` uses.
+    """As much of a socket as :class:`controller.api.timed.TimedConnection` uses.
 
     :param sock: that a peer has just connected
     :raises TlsError: the peer does not speak TLS, or is not who it must be
@@ -33,32 +31,17 @@ class SecureConnection:
         """For each of the calls that follow."""
         self._channel.settimeout(seconds)
 
-    def makefile(self, mode: str, buffering: int = -1) -> IO[Any]:
-        """A file to read from (``rb``) or to write to (``wb``)."""
-        size = io.DEFAULT_BUFFER_SIZE if buffering < 2 else buffering
-        if mode == "rb":
-            return io.BufferedReader(_Stream(self._channel), size)
-        return io.BufferedWriter(_Stream(self._channel), size)
+    def recv(self, size: int) -> bytes:
+        """Bytes of the peer; empty at the end."""
+        return self._channel.recv(size)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send some bytes; how many."""
+        return self._channel.send(data)
+
+    def shutdown(self, how: int) -> None:
+        """Does nothing: a peer that is told of the end of what it gets does not send on, unlike one without TLS."""
 
     def close(self) -> None:
         """Say that this is the end; the socket is closed by whoever has opened it."""
         self._channel.say_goodbye()
-
-
-class _Stream(io.RawIOBase):
-    def __init__(self, channel: TlsChannel) -> None:
-        self._channel = channel
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._channel.recv(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def write(self, data: Any) -> int:
-        return self._channel.send(bytes(data))

@@ -17,6 +17,9 @@ from topology.tls import Contexts
 
 LOG = logging.getLogger(__name__)
 
+_FINISH = 5.0
+"""Seconds that requests have which have begun when the process is to end."""
+
 
 class ApiService:
     """Serves the Network API as group ``[api]`` of the configuration says.
@@ -57,7 +60,8 @@ class ApiService:
         LOG.info("the Network API answers at %s", self._server.url)
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Answer what has begun, and no more."""
         self._server.stop()
+        self._server.finish(_FINISH)
         if self._started:
             self._database.stop()

@@ -18,6 +18,12 @@ ID, OTHER, NOBODY = (f"00000000-0000-4000-8000-00000000001{number}" for number i
 
 
 @pytest.fixture(scope="module")
+def api(eventlet_api: ApiProcess) -> ApiProcess:
+    """The hub has no part in it."""
+    return eventlet_api
+
+
+@pytest.fixture(scope="module")
 def registry(database: OvsdbServer) -> Iterator[TopologyDatabase]:
     """What host controllers register themselves with."""
     hosts = TopologyDatabase(database.connection)
@@ -72,21 +78,21 @@ def test_what_is_said_stays_when_the_host_registers_again(api: ApiProcess, regis
     ],
 )  # fmt: skip
 def test_what_cannot_be_said(
-    eventlet_api: ApiProcess, registry: TopologyDatabase, agent_id: str, values: Any, status: int, message: str
+    api: ApiProcess, registry: TopologyDatabase, agent_id: str, values: Any, status: int, message: str
 ) -> None:
     registry.register(Host("h1", instance=ID))
-    wait_until(lambda: eventlet_api.request("GET", f"/v2.0/agents/{ID}").status == 200, 10, "it is known")
-    answer = eventlet_api.request("PUT", f"/v2.0/agents/{agent_id}", {"agent": values})
+    wait_until(lambda: api.request("GET", f"/v2.0/agents/{ID}").status == 200, 10, "it is known")
+    answer = api.request("PUT", f"/v2.0/agents/{agent_id}", {"agent": values})
     assert (answer.status, answer.message) == (status, message)
-    assert shown(eventlet_api, "description", "admin_state_up", "host") == ("", True, "h1")
+    assert shown(api, "description", "admin_state_up", "host") == ("", True, "h1")
 
 
-def test_the_commands(eventlet_api: ApiProcess, registry: TopologyDatabase) -> None:
+def test_the_commands(api: ApiProcess, registry: TopologyDatabase) -> None:
     """``openstack network agent``: what is not there says so, and changes nothing."""
     registry.register(Host("h2", instance=OTHER))
-    wait_until(lambda: eventlet_api.request("GET", f"/v2.0/agents/{OTHER}").status == 200, 10, "it is known")
-    eventlet_api.create("network", name="commands")
-    [listed, before, described, filtered], errors = Openstack(eventlet_api.url).script(
+    wait_until(lambda: api.request("GET", f"/v2.0/agents/{OTHER}").status == 200, 10, "it is known")
+    api.create("network", name="commands")
+    [listed, before, described, filtered], errors = Openstack(api.url).script(
         "network agent list -f json --agent-type open-vswitch --host h2",
         f"network agent show -f json {OTHER}",
         f"network agent set {OTHER} --description spare --disable",

@@ -16,6 +16,12 @@ from tests.topology.ovsdb import OvsdbServer
 NONE = {"network": -1, "subnet": -1, "port": -1}
 
 
+@pytest.fixture(scope="module")
+def api(eventlet_api: ApiProcess) -> ApiProcess:
+    """The hub has no part in it."""
+    return eventlet_api
+
+
 @pytest.fixture
 def project() -> str:
     return uuid.uuid4().hex
@@ -42,16 +48,16 @@ def test_limits_are_set_shown_listed_and_deleted(api: ApiProcess, project: str) 
     assert api.get(f"/quotas?project_id={project}") == {"quotas": []}
 
 
-def test_they_are_listed_in_pages(eventlet_api: ApiProcess, project: str) -> None:
+def test_they_are_listed_in_pages(api: ApiProcess, project: str) -> None:
     """By their projects."""
     limit = uuid.uuid4().int % 2**30
     for end in "ab":
-        put(eventlet_api, project + end, port=limit)
+        put(api, project + end, port=limit)
     path = f"/quotas?port={limit}&limit=1"
-    first = eventlet_api.get(path)
+    first = api.get(path)
     assert [quota["project_id"] for quota in first["quotas"]] == [f"{project}a"]
-    assert first["quotas_links"] == [{"rel": "next", "href": f"{eventlet_api.url}/v2.0{path}&marker={project}a"}]
-    assert [quota["project_id"] for quota in eventlet_api.get(f"{path}&marker={project}a")["quotas"]] == [f"{project}b"]
+    assert first["quotas_links"] == [{"rel": "next", "href": f"{api.url}/v2.0{path}&marker={project}a"}]
+    assert [quota["project_id"] for quota in api.get(f"{path}&marker={project}a")["quotas"]] == [f"{project}b"]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +70,10 @@ def test_they_are_listed_in_pages(eventlet_api: ApiProcess, project: str) -> Non
         ([], "The quota is not a dictionary"),
     ],
 )
-def test_bad_limits_are_refused(eventlet_api: ApiProcess, project: str, quota: Any, message: str) -> None:
-    answer = eventlet_api.request("PUT", f"/v2.0/quotas/{project}", {"quota": quota})
+def test_bad_limits_are_refused(api: ApiProcess, project: str, quota: Any, message: str) -> None:
+    answer = api.request("PUT", f"/v2.0/quotas/{project}", {"quota": quota})
     assert (answer.status, answer.error, answer.message) == (400, "HTTPBadRequest", message)
-    assert eventlet_api.get(f"/quotas/{project}") == {"quota": NONE}
+    assert api.get(f"/quotas/{project}") == {"quota": NONE}
 
 
 def test_a_request_counts_as_a_whole(api: ApiProcess, project: str) -> None:

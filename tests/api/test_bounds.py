@@ -1,0 +1,222 @@
+"""No client and no outage keeps the server busy for longer than it may, or other clients waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.api import Answer, ApiProcess
+from tests.support.impatient_server import ANSWER, impatient_server
+from tests.support.tunbridge import HUBS
+from tests.support.waiting import wait_until
+from tests.topology.ovsdb import OvsdbServer
+
+HEAD = b"POST /v2.0/networks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+BODY = b'{"network": {}}'
+
+
+@pytest.fixture(scope="module", params=HUBS)
+def impatient(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of a server that waits for about a second."""
+    with impatient_server(request.param) as port:
+        yield port
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def all_of(client: socket.socket) -> bytes:
+    """What comes until the server ends the connection."""
+    answer = b""
+    while chunk := client.recv(65536):
+        answer += chunk
+    return answer
+
+
+def until(client: socket.socket, text: bytes, times: int = 1) -> bytes:
+    """What comes until something was said so often."""
+    answer = b""
+    while answer.count(text) < times:
+        chunk = client.recv(65536)
+        assert chunk, answer
+        answer += chunk
+    return answer
+
+
+@pytest.mark.parametrize(
+    "begin", [b"GET / HT", b"GET / HTTP/1.1\r\nA: b", b"POST / HTTP/1.1\r\nContent-Length: 999\r\n\r\n"]
+)
+def test_a_request_has_a_time_as_a_whole(impatient: int, begin: bytes) -> None:
+    """A client that goes on and on, and is never silent for long, is told that it takes too long."""
+    with connect(impatient) as client:
+        ended = threading.Event()
+
+        def trickle() -> None:
+            try:
+                client.sendall(begin)
+                while not ended.wait(0.1):
+                    client.sendall(b"a")
+            except OSError:
+                pass  # that is what is waited for
+
+        sender = threading.Thread(target=trickle)
+        sender.start()
+        try:
+            assert all_of(client).startswith(b"HTTP/1.1 408 ")
+        finally:
+            ended.set()
+            sender.join()
+
+
+def test_a_connection_on_which_nothing_is_asked_ends(impatient: int) -> None:
+    """Without an answer, also after a request; one that is asked again in time goes on."""
+    with connect(impatient) as silent, connect(impatient) as client:
+        for _ in range(4):
+            client.sendall(b"GET /3 HTTP/1.1\r\n\r\n")
+            assert until(client, b"xxx").startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.5)  # all in all more than it waits for one
+        assert all_of(silent) == all_of(client) == b""
+
+
+def test_an_answer_that_is_not_taken_is_given_up(impatient: int) -> None:
+    """However steadily its reader takes a little of it."""
+    size, taken = 2**26, 0
+    with connect(impatient) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.sendall(b"GET /%d HTTP/1.1\r\n\r\n" % size)
+        slow_until = time.monotonic() + ANSWER + 1
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := client.recv(4096):
+                taken += len(chunk)
+                if time.monotonic() < slow_until:
+                    time.sleep(0.01)
+    assert 0 < taken < size
+
+
+def test_large_answers_and_bodies_arrive(impatient: int) -> None:
+    """Many times what goes into one piece, unharmed."""
+    with connect(impatient) as client:
+        request = b"POST /9000000 HTTP/1.1\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n"
+        client.sendall(request + bytes(1_000_000))
+        head, _, body = all_of(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and body == b"x" * 9_000_000
+
+
+def test_who_asks_before_sending_a_body(api: ApiProcess) -> None:
+    """``Expect: 100-continue``: it is told to go on, unless the body would not be read (RFC 9110 §10.1.1)."""
+    with connect(api.port) as client:
+        for _ in range(2):
+            client.sendall(HEAD + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(BODY))
+            assert until(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(BODY)
+            assert until(client, b'"id"').startswith(b"HTTP/1.1 201 ")
+        client.sendall(HEAD + b"Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n")
+        assert all_of(client).startswith(b"HTTP/1.1 413 ")
+
+
+def test_requests_in_one_piece_are_answered_in_their_order(api: ApiProcess) -> None:
+    with connect(api.port) as client:
+        create = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+        last = b"DELETE /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + create * 2 + last)
+        answers = all_of(client).split(b"HTTP/1.1 ")
+    assert [answer.split()[0] for answer in answers[1:]] == [b"200", b"201", b"201", b"404"]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [(b"A: " + b"b" * 65_000, 200), (b"A: " + b"b" * 66_000, 431), (b"A: b\r\n" * 98 + b"A: b", 431)],
+)
+def test_the_size_of_a_head(eventlet_api: ApiProcess, line: bytes, status: int) -> None:
+    """At most 64 KiB a line, and 100 lines."""
+    with connect(eventlet_api.port) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + line + b"\r\n\r\n")
+        assert all_of(client).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_who_sends_too_much_learns_of_it(api: ApiProcess) -> None:
+    """Also a client that sends all of it before it reads."""
+    answer = api.request("POST", "/v2.0/networks", bytes(16 * 2**20))
+    assert (answer.status, answer.message) == (413, "A body has at most 1048576 bytes")
+
+
+class Asking(threading.Thread):
+    """A request on its way."""
+
+    def __init__(self, api: ApiProcess) -> None:
+        super().__init__()
+        self._api = api
+        self.answer: Answer | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.answer = self._api.request("POST", "/v2.0/networks", {"network": {}})
+
+
+def freeze(database: OvsdbServer, signal_: signal.Signals) -> None:
+    assert database.process is not None
+    os.kill(database.process.pid, signal_)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("hub", HUBS)
+def test_a_frozen_database(stopped_database: OvsdbServer, hub: str) -> None:
+    """A change is answered with 503 after a time, however many wait; all is well afterwards."""
+    database = stopped_database.start()
+    with ApiProcess(database.connection, hub=hub) as api:
+        api.create("network")
+        freeze(database, signal.SIGSTOP)
+        try:
+            changes = [Asking(api) for _ in range(5)]
+            for change in changes:
+                change.join(25)
+                assert change.answer is not None and change.answer.status == 503
+        finally:
+            freeze(database, signal.SIGCONT)
+        api.wait_healthy()
+        assert api.create("network")["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("hub", HUBS)
+def test_the_end_waits_for_what_has_begun(stopped_database: OvsdbServer, hub: str) -> None:
+    """A request that is under way at SIGTERM is answered, and is done; then the process ends.
+
+    Others need not wait for one that takes its time.
+    """
+    database = stopped_database.start()
+    with ApiProcess(database.connection, hub=hub) as api:
+        freeze(database, signal.SIGSTOP)
+        try:
+            asking = Asking(api)
+            with connect(api.port) as client:
+                client.sendall(HEAD + b"Content-Length: %d\r\n\r\n{" % len(BODY))
+                for path in ("/", "/healthz", "/v2.0/networks"):
+                    assert api.request("GET", path).status == 200
+                assert asking.is_alive()
+                api.terminate()
+                wait_until(lambda: _refused(api.port), 10, "no others are served")
+                freeze(database, signal.SIGCONT)
+                client.sendall(BODY[1:])
+                answer = all_of(client)
+            asking.join(30)
+        finally:
+            freeze(database, signal.SIGCONT)
+        assert asking.answer is not None and asking.answer.status == 201
+        assert answer.startswith(b"HTTP/1.1 201 ") and b"\r\nConnection: close\r\n" in answer
+    assert len(database.rows("Network", "id")) == 2
+
+
+def _refused(port: int) -> bool:
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
