@@ -54,7 +54,8 @@ def document(routes: Iterable[Route], components: Mapping[str, Schema]) -> dict[
         "info": {
             "title": "Tunbridge",
             "description": "The Network API v2.0 on a topology database. "
-            "A request that cannot be read at all is answered with 400, 411, 413, 414 or 431, and its connection ends.",
+            "A request that cannot be read at all is answered with 400, 408, 411, 413, 414 or 431, and then its "
+            "connection ends.",
             "version": "2.0",
         },
         "paths": {route.path: _path(route) for route in routes},
