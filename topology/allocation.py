@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import netaddr
 
 from topology.errors import ConflictError
 from topology.model import NetworkType, canonical_mac
+from topology.numbers import Numbers, lowest_free
 
 Range = tuple[int, int]
 """Smallest and largest id, both included."""
@@ -67,29 +68,57 @@ class SegmentKey:
         return f"{self.network_type.value} {self.segmentation_id or ''}".rstrip() + where
 
 
-class SegmentPool:
-    """Gives out segmentation ids, the lowest free one first.
+class Segments:
+    """Segments in use.
 
     A tunnel key is free only when no network of another tunnel type has it either: br-tun tells networks apart by the
     key alone.
 
-    :param taken: segments in use
+    :param keys: to begin with
     """
 
-    def __init__(self, policy: AllocationPolicy, taken: Iterable[SegmentKey]) -> None:
+    def __init__(self, keys: Iterable[SegmentKey] = ()) -> None:
+        self._ids: defaultdict[str, Numbers] = defaultdict(Numbers)
+        for key in keys:
+            self.add(key)
+
+    def __contains__(self, key: SegmentKey) -> bool:
+        return key.segmentation_id in self.ids(key.network_type, key.physical_network)
+
+    def add(self, key: SegmentKey) -> None:
+        """A network has it now."""
+        self._ids[_scope(key.network_type, key.physical_network)].add(key.segmentation_id)
+
+    def discard(self, key: SegmentKey) -> None:
+        """No network has it any more."""
+        self._ids[_scope(key.network_type, key.physical_network)].discard(key.segmentation_id)
+
+    def ids(self, network_type: NetworkType, physical_network: str) -> Numbers:
+        """The ids among which one of such a network must be unique."""
+        return self._ids.get(_scope(network_type, physical_network), _NONE)
+
+
+_NONE = Numbers()
+
+
+class SegmentPool:
+    """Gives out segmentation ids, the lowest free one first.
+
+    :param used: segments in use, which stay as they are
+    """
+
+    def __init__(self, policy: AllocationPolicy, used: Segments) -> None:
         self._policy = policy
-        self._used: dict[str, set[int]] = defaultdict(set)
-        self._free: dict[tuple[NetworkType, str], Iterator[int]] = {}
-        for key in taken:
-            self.take(key)
+        self._used = used
+        self._given = Segments()
 
     def take(self, key: SegmentKey) -> None:
         """Mark a segment as used."""
-        self._used[_scope(key.network_type, key.physical_network)].add(key.segmentation_id)
+        self._given.add(key)
 
     def free(self, key: SegmentKey) -> bool:
         """True while no network has the segment."""
-        return key.segmentation_id not in self._used[_scope(key.network_type, key.physical_network)]
+        return key not in self._used and key not in self._given
 
     def allocate(self, network_type: NetworkType, physical_network: str | None = None) -> SegmentKey:
         """Take a free id for a tunnel or VLAN network.
@@ -102,7 +131,7 @@ class SegmentPool:
         else:
             places = [physical_network] if physical_network else list(self._policy.network_vlan_ranges)
         for place in places:
-            found = next(self._free_ids(network_type, place), None)
+            found = self._search(network_type, place)
             if found is not None:
                 key = SegmentKey(network_type, place, found)
                 self.take(key)
@@ -114,19 +143,13 @@ class SegmentPool:
             "widen it or give provider:segmentation_id"
         )
 
-    def _free_ids(self, network_type: NetworkType, place: str) -> Iterator[int]:
-        # Ids are never given back, so each search goes on where the last one ended.
-        return self._free.setdefault((network_type, place), self._search(network_type, place))
-
-    def _search(self, network_type: NetworkType, place: str) -> Iterator[int]:
+    def _search(self, network_type: NetworkType, place: str) -> int | None:
         ranges = self._policy.network_vlan_ranges.get(place, ()) if place else self._policy.tunnel_id_ranges
         limits = network_type.segmentation_range
         assert limits is not None
-        used = self._used[_scope(network_type, place)]
-        for low, high in ranges:
-            for candidate in range(low, min(high, limits[1]) + 1):
-                if candidate not in used:
-                    yield candidate
+        taken = self._used.ids(network_type, place), self._given.ids(network_type, place)
+        found = (lowest_free(low, min(high, limits[1]), *taken) for low, high in ranges)
+        return next((number for number in found if number is not None), None)
 
 
 def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], taken: Container[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, allocate_mac
+from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, Segments, allocate_mac
 from topology.documents import parse_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
@@ -78,14 +78,14 @@ def test_segments_of_broken_rows_and_of_pruned_networks_are_not_given_away() -> 
 
 
 def test_a_tunnel_key_is_used_for_one_tunnel_type_only() -> None:
-    pool = SegmentPool(POLICY, [SegmentKey(NetworkType.VXLAN, "", 5)])
+    pool = SegmentPool(POLICY, Segments([SegmentKey(NetworkType.VXLAN, "", 5)]))
     assert [pool.allocate(GRE).segmentation_id, pool.allocate(NetworkType.GENEVE).segmentation_id] == [6, 7]
     with pytest.raises(ConflictError):
         pool.allocate(NetworkType.VXLAN)
 
 
 def test_vlan_ids_come_from_the_physical_network_asked_for_or_the_first_with_one_left() -> None:
-    pool = SegmentPool(POLICY, [SegmentKey(VLAN, "physnet1", 100)])
+    pool = SegmentPool(POLICY, Segments([SegmentKey(VLAN, "physnet1", 100)]))
     assert str(pool.allocate(VLAN)) == "vlan 101 on physnet1"
     with pytest.raises(ConflictError, match="for a vlan network in"):
         pool.allocate(VLAN)

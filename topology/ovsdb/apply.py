@@ -10,18 +10,17 @@ import secrets
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
-from topology.allocation import AllocationPolicy, SegmentKey
+from topology.allocation import AllocationPolicy
 from topology.documents import Document
 from topology.errors import ConflictError
-from topology.model import NetworkType
 from topology.ovsdb import revision
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.plan_writer import PlanWriter
 from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.segments import segment_key
 from topology.ovsdb.stored import StoredAttributes
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.planning import Change, Maker, Plan, TopologyState, make_plan
@@ -110,9 +109,5 @@ def apply_document(
 
 def _state(assembler: Assembler, edit: Edit) -> TopologyState:
     state = assembler.state()
-    segments = frozenset(_segment(row) for row in edit.rows("Segment").values())
+    segments = frozenset(segment_key(row) for row in edit.rows("Segment").values())
     return TopologyState(state.networks, state.ports, state.broken, segments, StoredAttributes(edit, assembler))
-
-
-def _segment(row: Any) -> SegmentKey:
-    return SegmentKey(NetworkType(row.network_type), row.physical_network, row.segmentation_id)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from topology.allocation import SegmentKey
-from topology.model import Network, NetworkType, Port, PortStatus, Subnet
+from topology.model import Network, Port, PortStatus, Subnet
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.columns import network_columns, port_columns, segment_columns, subnet_columns
 from topology.ovsdb.edit import Edit
@@ -16,14 +15,6 @@ from topology.resources.draft import Draft
 from topology.resources.errors import not_found
 from topology.resources.state import Kept
 from topology.resources.views import encode
-
-
-def segments_in_use(edit: Edit) -> list[SegmentKey]:
-    """All of them, those of broken networks too."""
-    return [
-        SegmentKey(NetworkType(row.network_type), row.physical_network, row.segmentation_id)
-        for row in edit.rows("Segment").values()
-    ]
 
 
 class ResourceWriter:

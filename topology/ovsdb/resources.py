@@ -24,7 +24,8 @@ from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.quotas import Quotas
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
-from topology.ovsdb.resource_writer import ResourceWriter, segments_in_use
+from topology.ovsdb.resource_writer import ResourceWriter
+from topology.ovsdb.segments import FollowedSegments
 from topology.ovsdb.tables import DATABASE, HOST_STATE, QUOTA, SCHEMA, TABLES
 from topology.planning.values import Maker
 from topology.resources.access import Access, shown
@@ -85,6 +86,7 @@ class ResourceDatabase:
         self._assembler = Assembler()
         self._lock = threading.Lock()
         self._state = ResourceState()
+        self._segments = FollowedSegments()
         self._kept: dict[tuple[str, str], Kept] = {}
         self._ids: dict[tuple[str, uuid.UUID], str] = {}
         self._agents = Agents()
@@ -285,7 +287,7 @@ class ResourceDatabase:
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
         def change(edit: Edit, _state: ResourceState) -> T:
-            done = apply(edit, self._draft(edit))
+            done = apply(edit, self._draft())
             revision.advance(edit)
             return done
 
@@ -307,9 +309,9 @@ class ResourceDatabase:
                 refusal = error
         raise ConflictError(str(refusal))
 
-    def _draft(self, edit: Edit) -> Draft:
+    def _draft(self) -> Draft:
         now = timestamp(self._clock())
-        return Draft(self._state, self._policy, _MAKER, now, lambda: SegmentPool(self._policy, segments_in_use(edit)))
+        return Draft(self._state, self._policy, _MAKER, now, SegmentPool(self._policy, self._segments.used))
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
 
@@ -318,6 +320,7 @@ class ResourceDatabase:
             if changes.complete:
                 self._state, self._kept, self._ids = ResourceState(), {}, {}
             self.quotas.take(changes)
+            self._segments.take(changes)
             touched = self._take_attributes(changes)
             batch = self._assembler(changes)
             self._agents.take(changes, batch)

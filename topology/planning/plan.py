@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, allocate_mac
+from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, Segments, allocate_mac
 from topology.errors import ConflictError, DocumentError
 from topology.model import Network, Port, Subnet
 from topology.planning.changes import network_changes, network_deletions, port_changes, port_deletion
@@ -103,7 +103,7 @@ class _Planner:
         open_ended = [
             encapsulation(spec, existing, self._policy) for spec, existing in zip(specs, self._matched, strict=True)
         ]
-        pool = SegmentPool(self._policy, self._segments_in_use())
+        pool = SegmentPool(self._policy, Segments(self._segments_in_use()))
         for wanted in open_ended:
             if not wanted.open and wanted.segmentation_id is not None:
                 pool.take(SegmentKey(wanted.network_type, wanted.physical_network or "", wanted.segmentation_id))

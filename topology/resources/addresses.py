@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from topology.model import FixedIp, Subnet
+from topology.numbers import Numbers, lowest_free
 from topology.resources.errors import BadRequest, InUse, invalid
 
 Span = tuple[int, int]
@@ -36,7 +38,7 @@ class Pooled:
     def of(cls, subnet: Subnet, kept: Mapping[str, Any]) -> Pooled:
         """From what is stored of a subnet."""
         pools = pools_of(subnet, kept)
-        spans = tuple((_number(pool["start"]), _number(pool["end"])) for pool in pools)
+        spans = tuple((number_of(pool["start"]), number_of(pool["end"])) for pool in pools)
         return cls(subnet, spans, is_automatic(kept))
 
 
@@ -45,10 +47,35 @@ def is_automatic(kept: Mapping[str, Any]) -> bool:
     return kept.get("ipv6_address_mode") in _AUTOMATIC
 
 
-def _number(address: str) -> int:
+def number_of(address: str) -> int:
+    """An address as a number."""
     return int(ipaddress.ip_address(address))
 
 
+@dataclass(frozen=True)
+class TakenAddresses:
+    """Addresses of a subnet that a port cannot have, as numbers.
+
+    :param used: those that ports have
+    :param given: those that the same request has given to others
+    :param own: those that the port has already, which it can keep
+    """
+
+    used: Numbers
+    given: Numbers
+    own: frozenset[int] = frozenset()
+
+    def __contains__(self, number: int) -> bool:
+        return (number in self.used and number not in self.own) or number in self.given
+
+    def lowest_free(self, low: int, high: int) -> int | None:
+        """The lowest of a range that the port can have; None: there is none."""
+        found = lowest_free(low, high, self.used, self.given)
+        own = [number for number in self.own if low <= number <= high and number not in self.given]
+        return min([*own, *([] if found is None else [found])], default=None)
+
+
+@lru_cache(maxsize=4096)
 def _usable(cidr: str) -> Span:
     """First and last address that a port may have: not the network's own, nor an IPv4 broadcast address."""
     network = ipaddress.ip_network(cidr)
@@ -59,7 +86,7 @@ def _usable(cidr: str) -> Span:
 
 
 def _text(number: int, like: str) -> str:
-    made = ipaddress.IPv4Address if ipaddress.ip_network(like).version == 4 else ipaddress.IPv6Address
+    made = ipaddress.IPv6Address if ":" in like else ipaddress.IPv4Address
     return str(made(number))
 
 
@@ -84,7 +111,7 @@ def default_pools(cidr: str, gateway_ip: str | None) -> list[dict[str, str]]:
     first, last = _usable(cidr)
     spans = [(first, last)]
     if gateway_ip is not None:
-        gateway = _number(gateway_ip)
+        gateway = number_of(gateway_ip)
         spans = [(first, gateway - 1), (gateway + 1, last)] if first <= gateway <= last else spans
     return [{"start": _text(low, cidr), "end": _text(high, cidr)} for low, high in spans if low <= high]
 
@@ -115,7 +142,7 @@ def check_pools(cidr: str, gateway_ip: str | None, pools: Sequence[Mapping[str, 
             raise BadRequest(
                 "OutOfBoundsAllocationPool", f"The allocation pool {shown} spans beyond the subnet cidr {cidr}."
             )
-        if gateway_ip is not None and int(start) <= _number(gateway_ip) <= int(end):
+        if gateway_ip is not None and int(start) <= number_of(gateway_ip) <= int(end):
             raise InUse(
                 "GatewayConflictWithAllocationPools",
                 f"Gateway ip {gateway_ip} conflicts with allocation pool {shown}.",
@@ -169,7 +196,7 @@ class AddressRequest:
     network_id: str
     mac_address: str
     owner: str
-    taken: Callable[[str], Container[str]]
+    taken: Callable[[str], TakenAddresses]
     chosen: list[FixedIp] = field(default_factory=list)
 
     def allocate(self, subnets: Sequence[Pooled]) -> tuple[FixedIp, ...]:
@@ -233,7 +260,7 @@ class AddressRequest:
         self._take(pooled, address)
 
     def _take(self, pooled: Pooled, address: str) -> None:
-        if address in self.taken(pooled.subnet.id) or self._has(address):
+        if number_of(address) in self.taken(pooled.subnet.id) or self._has(address):
             raise InUse(
                 "IpAddressAlreadyAllocated", f"IP address {address} already allocated in subnet {pooled.subnet.id}"
             )
@@ -241,12 +268,15 @@ class AddressRequest:
 
     def _first_free(self, pooled: Pooled) -> bool:
         taken = self.taken(pooled.subnet.id)
-        for number in _numbers(pooled.pools):
-            address = _text(number, pooled.subnet.cidr)
-            # a document may have put the gateway into a pool
-            if address not in taken and address != pooled.subnet.gateway_ip and not self._has(address):
-                self.chosen.append(FixedIp(address, pooled.subnet.id))
-                return True
+        for low, high in pooled.pools:
+            number = taken.lowest_free(low, high)
+            while number is not None:
+                address = _text(number, pooled.subnet.cidr)
+                # a document may have put the gateway into a pool
+                if address != pooled.subnet.gateway_ip and not self._has(address):
+                    self.chosen.append(FixedIp(address, pooled.subnet.id))
+                    return True
+                number = taken.lowest_free(number + 1, high) if number < high else None
         return False
 
     def _has(self, address: str) -> bool:
@@ -256,10 +286,5 @@ class AddressRequest:
         return tuple(sorted(self.chosen, key=lambda fixed_ip: (fixed_ip.subnet_id, fixed_ip.ip_address)))
 
 
-def _numbers(pools: Iterable[Span]) -> Iterator[int]:
-    for low, high in pools:
-        yield from range(low, high + 1)
-
-
 def _version(pooled: Pooled) -> int:
-    return ipaddress.ip_network(pooled.subnet.cidr).version
+    return 6 if ":" in pooled.subnet.cidr else 4

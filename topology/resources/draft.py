@@ -6,17 +6,21 @@ has the database refuse the change when that does not hold any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from topology.allocation import AllocationPolicy, SegmentPool
 from topology.model import Network, Port, Subnet
+from topology.numbers import Numbers
 from topology.planning.values import Maker
 from topology.resources import stamps
+from topology.resources.addresses import TakenAddresses, number_of
 from topology.resources.attributes import UNSET
 from topology.resources.errors import Stale, not_found
 from topology.resources.state import Kept, ResourceState
+
+_NO_NUMBERS = Numbers()
 
 
 @dataclass
@@ -24,19 +28,19 @@ class Draft:
     """One request on its way: what it has made so far.
 
     :param now: for ``created_at`` and ``updated_at``
-    :param segments: gives segmentation ids; made when the first one is needed, since it looks at all of them
+    :param segments: gives segmentation ids to all that this request makes
     """
 
     state: ResourceState
     policy: AllocationPolicy
     maker: Maker
     now: str
-    segments: Callable[[], SegmentPool]
+    segments: SegmentPool
     networks: dict[str, tuple[Network, Kept]] = field(default_factory=dict)
     subnets: dict[str, tuple[str, Subnet, Kept]] = field(default_factory=dict)
     ports: dict[str, tuple[Port, Kept]] = field(default_factory=dict)
-    _pool: SegmentPool | None = None
-    _addresses: dict[str, dict[str, str]] = field(default_factory=dict)
+    _addresses: dict[str, Numbers] = field(default_factory=dict)
+    _macs: set[tuple[str, str]] = field(default_factory=set)
 
     def network(self, network_id: str) -> Network:
         """A network that is there, or that this request makes.
@@ -57,20 +61,24 @@ class Draft:
             raise not_found("subnet", subnet_id)
         return network, next(subnet for subnet in network.subnets if subnet.id == subnet_id)
 
-    def segment_pool(self) -> SegmentPool:
-        """What gives segmentation ids to all that this request makes."""
-        if self._pool is None:
-            self._pool = self.segments()
-        return self._pool
-
     def hold(self, port: Port) -> None:
         """No other port of this request can have the addresses of this one."""
+        self._macs.add((port.network_id, port.mac_address))
         for fixed_ip in port.fixed_ips:
-            self._addresses.setdefault(fixed_ip.subnet_id, {})[fixed_ip.ip_address] = port.id
+            self._addresses.setdefault(fixed_ip.subnet_id, Numbers()).add(number_of(fixed_ip.ip_address))
 
-    def addresses(self, subnet_id: str) -> Mapping[str, str]:
-        """Addresses of a subnet that this request gives to new ports → id of the port."""
-        return self._addresses.get(subnet_id, {})
+    def has_mac(self, network_id: str, mac_address: str) -> bool:
+        """A port of the network has the MAC address, or is given it by this request."""
+        key = network_id, mac_address
+        return key in self._macs or key in self.state.macs
+
+    def addresses(self, subnet_id: str, port_id: str) -> TakenAddresses:
+        """Addresses of a subnet that other ports have, or are given by this request."""
+        return TakenAddresses(
+            self.state.numbers(subnet_id),
+            self._addresses.get(subnet_id, _NO_NUMBERS),
+            self.state.numbers_of(port_id, subnet_id),
+        )
 
     def new(self, kept: Mapping[str, Any]) -> Kept:
         """What is kept of an object that is made now."""

@@ -25,7 +25,7 @@ def create(draft: Draft, values: Mapping[str, Any]) -> str:
     number = value_or(values, "provider:segmentation_id", None)
     if number is None and kind.segmentation_range is not None:
         try:
-            key = draft.segment_pool().allocate(kind, physical)
+            key = draft.segments.allocate(kind, physical)
         except ConflictError as error:
             raise InUse("NoNetworkAvailable", f"Unable to create the network: {error}.") from None
         physical, number = key.physical_network or physical, key.segmentation_id
@@ -102,6 +102,6 @@ def _take_segment(draft: Draft, network: Network, *, made: bool) -> None:
     key = segment_of(network)
     if key is None or (made and key.segmentation_id):
         return
-    if not draft.segment_pool().free(key):
+    if not draft.segments.free(key):
         raise InUse(*segment_in_use(key))
-    draft.segment_pool().take(key)
+    draft.segments.take(key)

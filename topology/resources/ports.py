@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from topology.resources.addresses import AddressRequest
 from topology.resources.attributes import PORT, UNSET
 from topology.resources.draft import Draft, modelled, value_or
 from topology.resources.errors import InUse
-from topology.resources.taken import Either, Macs
+from topology.resources.taken import Macs
 
 
 def create(draft: Draft, values: Mapping[str, Any]) -> str:
@@ -86,16 +86,14 @@ def delete(draft: Draft, port_id: str, revision: int | None) -> None:
 
 
 def _mac(draft: Draft, network: Network, wanted: Any) -> str:
-    drafted = {port.mac_address for port, _ in draft.ports.values() if port.network_id == network.id}
     if wanted is UNSET:
-        taken = Macs(draft.state, network.id, drafted)
         try:
-            return allocate_mac(draft.policy, draft.maker.random_bits, taken)
+            return allocate_mac(draft.policy, draft.maker.random_bits, Macs(draft, network.id))
         except ConflictError:
             raise InUse(
                 "MacAddressGenerationFailure", f"Unable to generate unique mac on network {network.id}."
             ) from None
-    if wanted in drafted or (network.id, wanted) in draft.state.macs:
+    if draft.has_mac(network.id, wanted):
         raise InUse(
             "MacAddressInUse",
             f"Unable to complete operation for network {network.id}. The mac address {wanted} is in use.",
@@ -104,14 +102,7 @@ def _mac(draft: Draft, network: Network, wanted: Any) -> str:
 
 
 def _request(draft: Draft, network: Network, mac: str, owner: str, port_id: str) -> AddressRequest:
-    def taken(subnet_id: str) -> Container[str]:
-        others = {ip: one for ip, one in draft.addresses(subnet_id).items() if one != port_id}
-        used = draft.state.taken(subnet_id)
-        if port_id in draft.state.ports:
-            used = {ip: one for ip, one in used.items() if one != port_id}
-        return Either(used, others) if others else used
-
-    return AddressRequest(network.id, mac, owner, taken)
+    return AddressRequest(network.id, mac, owner, lambda subnet_id: draft.addresses(subnet_id, port_id))
 
 
 def _settled(wanted: list[dict[str, str]], port: Port) -> list[dict[str, str]]:

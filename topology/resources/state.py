@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from topology.model import Network, Port
-from topology.resources.addresses import Pooled
+from topology.numbers import Numbers
+from topology.resources.addresses import Pooled, number_of
 from topology.resources.errors import not_found
 from topology.resources.index import Index, Wanted
 from topology.resources.views import View, network_view, port_view, subnet_view
@@ -40,6 +41,7 @@ INDEXED = {
 """Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 
 _Key = tuple[str, str]
+_NO_NUMBERS = Numbers()
 
 
 class ResourceState:
@@ -54,6 +56,7 @@ class ResourceState:
         """Id of a network and MAC address → id of the port that has it."""
         self._kept: dict[_Key, Kept] = {}
         self._addresses: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self._numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
         self._index = {kind: Index(attributes) for kind, attributes in INDEXED.items()}
         self._ports_of: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -84,6 +87,16 @@ class ResourceState:
     def taken(self, subnet_id: str) -> Mapping[str, str]:
         """Addresses of a subnet in use → id of the port."""
         return self._addresses.get(subnet_id, {})
+
+    def numbers(self, subnet_id: str) -> Numbers:
+        """The same addresses, as numbers."""
+        return self._numbers.get(subnet_id, _NO_NUMBERS)
+
+    def numbers_of(self, port_id: str, subnet_id: str) -> frozenset[int]:
+        """Those that one port has."""
+        port = self.ports.get(port_id)
+        mine = port.fixed_ips if port is not None else ()
+        return frozenset(number_of(one.ip_address) for one in mine if one.subnet_id == subnet_id)
 
     def ports_of(self, network_id: str) -> Iterable[str]:
         """Ids of the ports of a network."""
@@ -158,6 +171,7 @@ class ResourceState:
         self._ports_of[port.network_id].add(port.id)
         for fixed_ip in port.fixed_ips:
             self._addresses[fixed_ip.subnet_id][fixed_ip.ip_address] = port.id
+            self._numbers[fixed_ip.subnet_id].add(number_of(fixed_ip.ip_address))
         self._show("port", port.id, kept, port_view(port, kept))
 
     def remove_port(self, port_id: str) -> None:
@@ -172,8 +186,10 @@ class ResourceState:
             addresses = self._addresses[fixed_ip.subnet_id]
             if addresses.get(fixed_ip.ip_address) == port_id:
                 del addresses[fixed_ip.ip_address]
+                self._numbers[fixed_ip.subnet_id].discard(number_of(fixed_ip.ip_address))
             if not addresses:
                 del self._addresses[fixed_ip.subnet_id]
+                self._numbers.pop(fixed_ip.subnet_id, None)
         self._hide("port", port_id)
 
     def _show(self, kind: str, object_id: str, kept: Kept, view: View) -> None:

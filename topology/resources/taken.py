@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 
 from topology.allocation import SegmentKey
 from topology.model import NetworkType
-from topology.resources.state import ResourceState
+from topology.resources.draft import Draft
 
 
 def segment_in_use(key: SegmentKey) -> tuple[str, str]:
@@ -30,20 +29,8 @@ def segment_in_use(key: SegmentKey) -> tuple[str, str]:
 class Macs:
     """MAC addresses that a new port of a network cannot have."""
 
-    state: ResourceState
+    draft: Draft
     network_id: str
-    drafted: set[str]
 
     def __contains__(self, mac: object) -> bool:
-        return mac in self.drafted or (self.network_id, mac) in self.state.macs
-
-
-@dataclass(frozen=True)
-class Either:
-    """What either of two mappings has."""
-
-    one: Container[str]
-    other: Container[str]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.one or key in self.other
+        return self.draft.has_mac(self.network_id, str(mac))
