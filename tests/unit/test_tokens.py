@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def test_whose_a_token_is(path: Path) -> None:
     assert ann is not None and ann.has("member") and ann.has("reader") and not ann.is_admin
     assert (ann.user, ann.project_id) == ("ann", "demo")
     assert rita is not None and rita.roles == {"reader"}
-    for wrong in ("", ANN[:-1], f"{ANN}x", sha256(ANN), ANN.upper(), "é", "\udcff"):
+    near = next(one for at in count() if sha256(one := f"near-{at}")[:4] == sha256(ANN)[:4])
+    for wrong in (near, "", ANN[:-1], f"{ANN}x", sha256(ANN), ANN.upper(), "é", "\udcff"):
         assert tokens.find(wrong) is None
 
 

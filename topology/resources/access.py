@@ -20,7 +20,10 @@ from topology.resources.views import View
 
 def shown(caller: Caller, kind: str, view: View) -> View:
     """The attributes of an object that a caller is shown."""
-    without = hidden(kind, caller)
+    return _less(view, hidden(kind, caller))
+
+
+def _less(view: View, without: frozenset[str]) -> View:
     return {name: value for name, value in view.items() if name not in without} if without else view
 
 
@@ -40,13 +43,13 @@ class Access:
 
     def walk(self, kind: str, wanted: Wanted) -> Iterator[View]:
         """The objects that the caller sees and that can be wanted; see :meth:`topology.resources.index.Index.walk`."""
+        without = hidden(kind, self.caller)
         if self.caller.sees_all:
             found = self.state.walk(kind, wanted)
-            return found if self.caller.is_admin else (shown(self.caller, kind, view) for view in found)
-        without = hidden(kind, self.caller)
+            return (_less(view, without) for view in found) if without else found
         visible = {name: values for name, values in wanted.filters.items() if name not in without}
         found = self.state.walk(kind, replace(wanted, filters=visible), self._reach(kind))
-        return (shown(self.caller, kind, view) for view in found if self._sees(kind, view))
+        return (_less(view, without) for view in found if self._sees(kind, view))
 
     def owned(self, kind: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the caller makes when it asks for these values; it belongs to its project unless it names another.
