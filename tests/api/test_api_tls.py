@@ -75,6 +75,17 @@ def test_requests_and_links_are_https(api: ApiProcess) -> None:
     assert api.request("GET", "/").json["versions"][0]["links"][0]["href"] == f"{api.url}/v2.0/"
 
 
+def test_the_end_of_a_connection_is_said(api: ApiProcess, pki: Pki) -> None:
+    """So that a client knows that nothing was cut off (RFC 8446 §6.1)."""
+    with (
+        socket.create_connection(("127.0.0.1", api.port), timeout=20) as sock,
+        trusting(pki).wrap_socket(sock, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as peer,
+    ):
+        peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: peer.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
 def test_peers_that_do_not_play_along_keep_nobody_waiting(api: ApiProcess, pki: Pki) -> None:
     """Silent ones, ones that stop halfway through the handshake, and plain HTTP, which gets no answer."""
     with contextlib.ExitStack() as peers:
