@@ -19,6 +19,13 @@ class World(NamedTuple):
 
     api: Client
     names: dict[str, str]
+    document: Any
+
+    def documented(self, method: str, path: str) -> set[str]:
+        """Statuses that the OpenAPI document has for a method of a path below /v2.0."""
+        collection, _, one = path.partition("?")[0].partition("/")
+        template = f"/v2.0/{collection}/{{object_id}}" if one else f"/v2.0/{collection}"
+        return set(self.document["paths"][template][method.lower()]["responses"])
 
     def fill(self, text: Any) -> Any:
         """Put ids in the place of ``{names}``."""
@@ -43,7 +50,7 @@ def world(eventlet_api: ApiProcess) -> World:
     router = {"device_owner": "network:router_interface", "mac_address": "fa:16:3e:00:00:01", "fixed_ips": gateway}
     names["gateway"] = api.create("port", network_id=net, **router)["id"]
     names["port"] = api.create("port", network_id=net, fixed_ips=[{"subnet_id": names["tiny"]}])["id"]
-    return World(api, names)
+    return World(api, names, api.request("GET", "/openapi.json").json)
 
 
 POST, PUT, DELETE, GET = "POST", "PUT", "DELETE", "GET"
@@ -172,6 +179,7 @@ def test_refused(
     body = None if values is None else {path.partition("/")[0][:-1]: world.fill(values)}
     answer = world.api.request(method, f"/v2.0/{world.fill(path)}", body)
     assert (answer.status, answer.error) == (status, kind), answer.json
+    assert str(status) in world.documented(method, path)
     assert message in answer.message
     assert set(answer.json["NeutronError"]) == {"type", "message", "detail"}
     assert _dump(database) == before

@@ -26,7 +26,9 @@ def hosts(database: OvsdbServer) -> int:
 def test_a_few_requests_of_each_operation(eventlet_api: ApiProcess, hosts: int, tmp_path: Path) -> None:
     """The same ones at each run: at least one of each operation does what it is for."""
     wait_until(lambda: len(eventlet_api.get("/agents")["agents"]) == hosts, 10, "the hosts are there")
-    fuzz(eventlet_api.url, tmp_path, "--phases", "fuzzing", "-n", "8", "--generation-deterministic", seconds=100)
+    fuzz(
+        eventlet_api.url, tmp_path, "--phases", "fuzzing,stateful", "-n", "8", "--generation-deterministic", seconds=100
+    )
 
 
 @pytest.mark.long

@@ -31,6 +31,12 @@ _CONFIG = """
 [phases.fuzzing]
 extra-data-sources = {responses = false}  # what was answered before is not the same at each run
 error-feedback = {enabled = false}
+
+[phases.stateful]
+inference = {algorithms = []}  # the links of the document, which all lead from objects that were made
+
+[phases.stateful.generation]
+mode = "positive"
 """
 
 
