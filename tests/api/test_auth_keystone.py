@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
+import openstack
 import pytest
 
 from controller.api.identity import identify_by
@@ -36,7 +38,7 @@ WEBOB = pytest.mark.filterwarnings("ignore:'cgi' is deprecated")
 
 @pytest.fixture(scope="module")
 def keystone() -> Iterator[KeystonePeer]:
-    with KeystonePeer(TOKENS, ("neutron", "secret")) as peer:
+    with KeystonePeer(TOKENS, ("neutron", "secret"), {("ann", "password of ann"): ANN}) as peer:
         yield peer
 
 
@@ -73,6 +75,20 @@ def test_a_token_is_asked_for_once_and_tells_project_and_roles(api: ApiProcess, 
     assert (answer.status, answer.error) == (403, "PolicyNotAuthorized")
     assert sorted(keystone.asked) == [ANN, BOSS]
     assert ' 127.0.0.1 ann "POST /v2.0/networks HTTP/1.1" 201 ' in api.log_text()
+
+
+def test_a_client_logs_in_and_finds_the_api_in_the_catalogue(api: ApiProcess, keystone: KeystonePeer) -> None:
+    """As against any cloud: nothing but Keystone's address and a password is known."""
+    keystone.network_url = api.url
+    who = {"username": "ann", "password": "password of ann", "user_domain_id": "default", "project_id": "demo"}
+    auth = {"auth_url": f"{keystone.url}/v3", **who}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        connection = openstack.connect(load_yaml_config=False, load_envvars=False, auth=auth)
+        with connection:
+            made = connection.network.create_network(name="by password")
+            assert made.project_id == "demo"
+            assert connection.network.get_network(made.id).name == "by password"
 
 
 def test_a_service_binds_ports(api: ApiProcess) -> None:

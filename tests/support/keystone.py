@@ -29,11 +29,13 @@ class Token:
     roles: tuple[str, ...]
     hours: float = 1.0
 
-    def body(self, url: str) -> dict[str, Any]:
-        """As Keystone tells it."""
+    def body(self, services: Mapping[str, str]) -> dict[str, Any]:
+        """As Keystone tells it.
+
+        :param services: type of a service → where it answers
+        """
         now = datetime.now(timezone.utc)
         project = {"id": self.project_id, "name": f"name of {self.project_id}", "domain": _DOMAIN}
-        endpoint = {"id": "e", "interface": "internal", "region": "r", "region_id": "r", "url": f"{url}/v3"}
         return {
             "token": {
                 "methods": ["password"],
@@ -43,12 +45,20 @@ class Token:
                 "issued_at": _time(now),
                 "expires_at": _time(now + timedelta(hours=self.hours)),
                 "audit_ids": ["a"],
-                "catalog": [{"id": "c", "type": "identity", "name": "keystone", "endpoints": [endpoint]}],
+                "catalog": [
+                    {"id": kind, "type": kind, "name": kind, "endpoints": [_endpoint(side, url) for side in _SIDES]}
+                    for kind, url in services.items()
+                ],
             }
         }
 
 
 _DOMAIN = {"id": "default", "name": "Default"}
+_SIDES = ("internal", "public")
+
+
+def _endpoint(side: str, url: str) -> dict[str, str]:
+    return {"id": side, "interface": side, "region": "r", "region_id": "r", "url": url}
 
 
 def _time(moment: datetime) -> str:
@@ -61,12 +71,16 @@ class KeystonePeer:
 
     :param tokens: token → what Keystone knows of it
     :param credentials: user name and password of the service that may ask
+    :param people: user name and password of others → the token that they get
+    :param network_url: what the catalogue says of the Network API
     :param asked: the tokens that were asked for, in their order
     :param silent: it takes requests, and answers none
     """
 
     tokens: Mapping[str, Token]
     credentials: tuple[str, str]
+    people: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    network_url: str = ""
     asked: list[str] = field(default_factory=list)
     silent: bool = False
 
@@ -90,11 +104,16 @@ class KeystonePeer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 user = body["auth"]["identity"]["password"]["user"]
-                if (user["name"], user["password"]) != peer.credentials:
+                who = user["name"], user["password"]
+                if who == peer.credentials:
+                    found, given = Token(user["name"], "service", ("service",)), SERVICE_TOKEN
+                elif who in peer.people:
+                    given = peer.people[who]
+                    found = peer.tokens[given]
+                else:
                     _answer(self, 401, {"error": {"code": 401, "message": "wrong", "title": "Unauthorized"}})
                     return
-                service = Token(user["name"], "service", ("service",))
-                _answer(self, 201, service.body(peer.url), {"X-Subject-Token": SERVICE_TOKEN})
+                _answer(self, 201, found.body(peer._services), {"X-Subject-Token": given})
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -109,6 +128,10 @@ class KeystonePeer:
         """Where it answers."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    @property
+    def _services(self) -> dict[str, str]:
+        return {"identity": f"{self.url}/v3", "network": self.network_url}
+
     def _validate(self, handler: BaseHTTPRequestHandler) -> None:
         if handler.headers["X-Auth-Token"] != SERVICE_TOKEN:
             _answer(handler, 401, {"error": {"code": 401, "message": "who asks?", "title": "Unauthorized"}})
@@ -118,7 +141,7 @@ class KeystonePeer:
         if wanted not in self.tokens:
             _answer(handler, 404, {"error": {"code": 404, "message": "no such token", "title": "Not Found"}})
             return
-        _answer(handler, 200, self.tokens[wanted].body(self.url), {"X-Subject-Token": wanted})
+        _answer(handler, 200, self.tokens[wanted].body(self._services), {"X-Subject-Token": wanted})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
