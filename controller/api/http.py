@@ -6,6 +6,7 @@ whose length is not said beforehand is refused, so nothing is ever read that was
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import socket
@@ -131,6 +132,8 @@ class Server:
                     hub.sleep(_ACCEPT_STEP)
                 continue
             self._connections.add(connection)
+            if self.stopping:
+                _hang_up(connection)  # finish() may not have seen it
             hub.spawn(self._run, connection, peer)
             hub.sleep(0)
         listening.close()
@@ -140,13 +143,17 @@ class Server:
         self.stopping = True
 
     def finish(self, seconds: float) -> None:
-        """Wait until the requests that have begun are answered, after :meth:`stop`.
+        """Wait until the requests that have begun are answered, after :meth:`stop`; then end all connections.
+
+        A native thread that waits for the next request would keep the process.
 
         :param seconds: that this may take; then they are given up
         """
         until = time.monotonic() + seconds
         while any(connection.busy for connection in tuple(self._served)) and time.monotonic() < until:
             hub.sleep(_FINISH_STEP)
+        for connection in tuple(self._connections):
+            _hang_up(connection)
 
     def _run(self, connection: socket.socket, peer: Any) -> None:
         try:
@@ -179,6 +186,11 @@ class Server:
             _Handler(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
         finally:
             self._served.discard(connection)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Unreadable(Exception):

@@ -17,6 +17,9 @@ from controller.workers import Workers
 
 LOG = logging.getLogger(__name__)
 
+_FINISH = 1.0
+"""Seconds that a scrape has which has begun when the process is to end."""
+
 
 class Page:
     """``/metrics``.
@@ -77,3 +80,4 @@ class MetricsService:
         """Answer no more."""
         if self._server is not None:
             self._server.stop()
+            self._server.finish(_FINISH)

@@ -10,7 +10,7 @@ import pytest
 
 from controller import config
 from tests.support.api import ApiProcess
-from tests.support.tunbridge import HUBS
+from tests.support.tunbridge import HUBS, free_tcp_port
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.errors import ConfigError
@@ -63,18 +63,20 @@ def test_each_request_is_logged_with_its_id(eventlet_api: ApiProcess) -> None:
     assert line.endswith(answer.headers["x-openstack-request-id"])
 
 
-def test_a_connection_is_kept_and_ended_by_the_end_of_the_process(stopped_database: OvsdbServer) -> None:
-    """Several requests go over one connection; SIGTERM ends the process though the client stays."""
-    database = stopped_database.start()
+@pytest.mark.parametrize("hub", HUBS)
+def test_a_connection_is_kept_and_ended_by_the_end_of_the_process(database: OvsdbServer, hub: str) -> None:
+    """Several requests go over one connection; SIGTERM ends the process though the clients stay, Prometheus too."""
+    metrics = free_tcp_port()
     with (
-        ApiProcess(database.connection) as api,
+        ApiProcess(database.connection, hub=hub, options={"metrics": {"listen_port": metrics}}) as api,
         socket.create_connection(("127.0.0.1", api.port), timeout=20) as client,
+        socket.create_connection(("127.0.0.1", metrics), timeout=20) as scraper,
     ):
         for _ in range(3):
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
         api.terminate()
-        assert client.recv(65536) == b""
+        assert client.recv(65536) == scraper.recv(65536) == b""
 
 
 @pytest.mark.parametrize(
