@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.topology.ovsdb import OvsdbServer
 
 SAMPLES = 200
 _BULK = 50  # ports in one request
+_CLIENTS = 8
 
 
 class Session:
@@ -47,6 +50,26 @@ def measure(what: str, samples: int, work: Callable[[int], object]) -> None:
         times.append(1000 * (time.perf_counter() - started))
     ninety_ninth = sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
     print(f"| {what} | {statistics.median(times):.1f} | {ninety_ninth:.1f} |", flush=True)
+
+
+def concurrently(what: str, port: int, work: Callable[[Session, int], None]) -> None:
+    """Print how many calls a second 8 clients make together."""
+    done = []
+
+    def client(first: int) -> None:
+        ask = Session(port)
+        for number in range(first, first + SAMPLES):
+            work(ask, number)
+            done.append(number)
+
+    clients = [threading.Thread(target=client, args=(at * SAMPLES,)) for at in range(_CLIENTS)]
+    started = time.perf_counter()
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join()
+    assert len(done) == _CLIENTS * SAMPLES
+    print(f"| {what} | {len(done) / (time.perf_counter() - started):.0f} |", flush=True)
 
 
 def main() -> None:
@@ -89,10 +112,28 @@ def main() -> None:
                 SAMPLES,
                 lambda number: ask("GET", f"/ports?network_id={ids[number % networks]}"),
             )
+            measure(
+                "GET /ports?fixed_ips=ip_address=… (200 ports)",
+                SAMPLES,
+                lambda number: ask("GET", f"/ports?fixed_ips=ip_address%3D10.0.0.{2 + number % 40}"),
+            )
             measure("GET /ports?limit=100", 20, lambda _: ask("GET", "/ports?limit=100"))
+            marker = sorted(port["id"] for port in ask("GET", "/ports?fields=id")["ports"])[wanted * 9 // 10]
+            measure("GET /ports?limit=100&marker=…", 20, lambda _: ask("GET", f"/ports?limit=100&marker={marker}"))
             measure("GET /ports", 5, lambda _: ask("GET", "/ports"))
             measure("DELETE /ports/ID", SAMPLES, lambda number: ask("DELETE", f"/ports/{made[number]}"))
             measure("POST /networks", SAMPLES, lambda number: ask("POST", "/networks", {"network": {}}))
+            print(f"\n| {_CLIENTS} clients at once | requests a second |\n| --- | --- |")
+            new: queue.Queue[str] = queue.Queue()
+
+            def create_one(ask: Session, number: int) -> None:
+                port = {"port": {"network_id": ids[number % networks]}}
+                new.put(ask("POST", "/ports", port)["port"]["id"])
+
+            concurrently("POST /ports", process.port, create_one)
+            some = list(new.queue)
+            concurrently("GET /ports/ID", process.port, lambda ask, number: ask("GET", f"/ports/{some[number]}"))
+            concurrently("DELETE /ports/ID", process.port, lambda ask, _: ask("DELETE", f"/ports/{new.get()}"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, Union
 
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
 from topology.ovsdb.following_idl import RowChanges
+from topology.ovsdb.rows import read
 from topology.planning.values import BrokenRow, Kind, TopologyState
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 
@@ -174,10 +175,11 @@ class Assembler:
         self._problems[key].append(RowProblem(_brief(_name(row)), object_id, _brief(str(error))))
 
     def _network(self, key: _Key, row: Any) -> Network:
-        self._own(key, [*row.segments, *row.subnets])
+        segments, subnets = read(row, "segments"), read(row, "subnets")
+        self._own(key, [*segments, *subnets])
         network_type = NetworkType(row.network_type)
         segmentation_id = physical_network = None
-        for segment in row.segments:
+        for segment in segments:
             self._require_owner(key, segment)
             if segment.network_type != row.network_type:
                 raise ValueError(f"segments: has {segment.network_type} on a network of type {row.network_type}")
@@ -190,16 +192,16 @@ class Assembler:
             physical_network=physical_network,
             name=row.name,
             admin_state_up=row.admin_state_up,
-            subnets=tuple(sorted(self._valid(key, row.subnets, _subnet), key=lambda subnet: subnet.id)),
+            subnets=tuple(sorted(self._valid(key, subnets, _subnet), key=lambda subnet: subnet.id)),
         )
         _require_canonical("id", row.id, network.id)
         return network
 
     def _port(self, key: _Key, row: Any) -> Port:
-        network = row.network
-        self._own(key, row.fixed_ips)
-        self._depend(key, [network, *(allocation.subnet for allocation in row.fixed_ips)])
-        allocations = self._valid(key, row.fixed_ips, partial(self._fixed_ip, network))
+        network, fixed_ips = row.network, read(row, "fixed_ips")
+        self._own(key, fixed_ips)
+        self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
+        allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
         port = Port(
             id=row.id,
             network_id=network.id,
@@ -209,8 +211,8 @@ class Assembler:
             device_id=row.device_id,
             device_owner=row.device_owner,
             admin_state_up=row.admin_state_up,
-            requested_host=_optional(row.requested_host),
-            host=_optional(row.host),
+            requested_host=_optional(read(row, "requested_host")),
+            host=_optional(read(row, "host")),
             status=row.status,
         )
         _require_canonical("id", row.id, port.id)
@@ -219,9 +221,10 @@ class Assembler:
 
     def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
         """The address; None when its subnet is treated as absent, which is noted with the network."""
-        if row.subnet not in network.subnets:
-            raise ValueError(f"subnet: {row.subnet.id} is not of network {network.id}")
-        subnet = self._subnet_of(row.subnet)
+        subnet_row = row.subnet
+        if subnet_row not in read(network, "subnets"):
+            raise ValueError(f"subnet: {subnet_row.id} is not of network {network.id}")
+        subnet = self._subnet_of(subnet_row)
         if subnet is None:
             return None
         fixed_ip = FixedIp(ip_address=_address(row), subnet_id=subnet.id)
@@ -304,7 +307,7 @@ def _require_canonical(column: str, written: str, canonical: str) -> None:
 
 
 def _subnet(row: Any) -> Subnet:
-    subnet = Subnet(id=row.id, cidr=row.cidr, gateway_ip=_optional(row.gateway_ip), name=row.name)
+    subnet = Subnet(id=row.id, cidr=row.cidr, gateway_ip=_optional(read(row, "gateway_ip")), name=row.name)
     _require_canonical("id", row.id, subnet.id)
     _require_canonical("cidr", row.cidr, subnet.cidr)
     return subnet

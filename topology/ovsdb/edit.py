@@ -119,9 +119,10 @@ class Edit:
         if not hasattr(row, column):  # new in this transaction, and not given
             return True
         wanted = self._datum(row, column, value)
-        current = self._datum(row, column, getattr(row, column))
-        return bool(wanted != current)
+        if row._data is not None and column in row._data and not row._changes and not row._mutations:
+            return bool(wanted != row._data[column])
+        return bool(wanted != self._datum(row, column, getattr(row, column)))
 
     def _write(self, row: Any, column: str, value: Any) -> None:
-        self._datum(row, column, value)
-        setattr(row, column, value)
+        datum = self._datum(row, column, value)
+        self.txn._write(row, row._table.columns[column], datum)  # setattr() would convert it once more

@@ -25,6 +25,7 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.quotas import Quotas
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.resource_writer import ResourceWriter
+from topology.ovsdb.rows import read
 from topology.ovsdb.segments import FollowedSegments
 from topology.ovsdb.tables import DATABASE, HOST_STATE, QUOTA, SCHEMA, TABLES
 from topology.planning.values import Maker
@@ -354,7 +355,7 @@ class ResourceDatabase:
                 if row is None:
                     continue
                 self._ids[table, row_uuid] = row.id
-                self._kept[kind, row.id] = decode(RESOURCES[kind], row.attributes)
+                self._kept[kind, row.id] = decode(RESOURCES[kind], read(row, "attributes"))
                 if kind != "subnet":
                     touched[kind].add(row.id)
                 elif row.id in self._state.network_of:

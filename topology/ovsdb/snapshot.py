@@ -9,6 +9,7 @@ from typing import Any
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
+from topology.ovsdb.rows import read
 from topology.ovsdb.tables import DATABASE, SCHEMA, TABLES
 from topology.resources.attributes import RESOURCES
 from topology.resources.views import decode
@@ -45,7 +46,7 @@ def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) 
         if batch is None or not changes.complete:
             return None
         kept = {
-            (kind, row.id): decode(RESOURCES[kind], row.attributes)
+            (kind, row.id): decode(RESOURCES[kind], read(row, "attributes"))
             for kind, table in _TABLES.items()
             for row in changes.rows[table].values()
             if row is not None

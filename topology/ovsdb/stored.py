@@ -7,6 +7,7 @@ from typing import Any
 
 from topology.ovsdb.assembler import Assembler
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.rows import read
 from topology.planning.values import Attributes, Key
 
 _TABLES = {"network": "Network", "port": "Port"}
@@ -24,7 +25,7 @@ class StoredAttributes(Mapping[Key, Attributes]):
         row = self._row(key)
         if row is None:
             raise KeyError(key)
-        found: Attributes = row.attributes
+        found: Attributes = read(row, "attributes")
         return found
 
     def _row(self, key: Key) -> Any | None:

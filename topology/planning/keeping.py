@@ -30,12 +30,17 @@ class Keeper:
     def __init__(self, stored: Mapping[Key, Attributes], now: str) -> None:
         self._stored = stored
         self._now = now
+        self._made = {kind: encode(resource, stamps.made(now)) for kind, resource in RESOURCES.items()}
+        self._decoded: dict[Key, Mapping[str, Any]] = {}
         self.written: dict[Key, Attributes] = {}
         """Of the objects that are made or changed."""
 
-    def of(self, kind: Kind, object_id: str) -> Mapping[str, Any]:
-        """What is kept of an object in the end."""
-        return decode(RESOURCES[kind], self.written.get((kind, object_id)) or self._stored.get((kind, object_id), {}))
+    def _final(self, kind: Kind, object_id: str) -> Mapping[str, Any]:
+        """What is kept of a network or subnet in the end: for its ports, which come after all of these."""
+        key = kind, object_id
+        if key not in self._decoded:
+            self._decoded[key] = decode(RESOURCES[kind], self.written.get(key) or self._stored.get(key, {}))
+        return self._decoded[key]
 
     def network(self, old: Network | None, new: Network, given: Mapping[str, Any], *, differs: bool) -> bool:
         """A network that the document names.
@@ -52,10 +57,9 @@ class Keeper:
         :returns: whether it is to be written
         :raises DocumentError: its values do not go together
         """
-        before = self._stored.get(("subnet", new.id), {})
-        if old is not None and old == new and not given:
+        if old == new and not given:
             return False
-        kept = decode(SUBNET, before)
+        kept = decode(SUBNET, self._stored.get(("subnet", new.id), {}))
         default = default_pools(new.cidr, new.gateway_ip)
         values = {**kept, **given}
         if old is None:
@@ -84,7 +88,7 @@ class Keeper:
         :raises DocumentError: it cannot have an address that it did not have
         """
         if old is None:
-            security = self.of("network", network.id).get("port_security_enabled", True)
+            security = self._final("network", network.id).get("port_security_enabled", True)
             given = {"port_security_enabled": security, **given}
         if old is None or (old.fixed_ips, old.mac_address) != (new.fixed_ips, new.mac_address):
             self._check_addresses(path, () if old is None else old.fixed_ips, new, network)
@@ -96,7 +100,7 @@ class Keeper:
             subnet = subnets.get(fixed_ip.subnet_id)
             if fixed_ip in had or subnet is None or not subnet.contains(fixed_ip.ip_address):
                 continue
-            automatic = is_automatic(self.of("subnet", subnet.id))
+            automatic = is_automatic(self._final("subnet", subnet.id))
             try:
                 check_address(subnet, fixed_ip.ip_address, port.mac_address, port.device_owner, automatic=automatic)
             except ResourceError as error:
@@ -105,8 +109,10 @@ class Keeper:
     def _keep(self, kind: Kind, object_id: str, given: Mapping[str, Any], *, made: bool, differs: bool) -> bool:
         resource = RESOURCES[kind]
         if made:
-            self.written[kind, object_id] = encode(resource, {**given, **stamps.made(self._now)})
+            self.written[kind, object_id] = encode(resource, given) | self._made[kind]
             return True
+        if not given and not differs:
+            return False
         before = self._stored.get((kind, object_id), {})
         after = {name: text for name, text in before.items() if name not in given} | encode(resource, given)
         if not differs and after == before:
@@ -117,8 +123,10 @@ class Keeper:
 
     def changes(self, kind: Kind, object_id: str) -> list[str]:
         """What of an object that was there is another attribute now, for people."""
+        after = self.written.get((kind, object_id))
+        if after is None:
+            return []
         before = self._stored.get((kind, object_id), {})
-        after = self.written.get((kind, object_id), before)
         names = sorted((before.keys() | after.keys()) - set(stamps.NAMES))
         return [
             f"{name} {_shown(before.get(name))} -> {_shown(after.get(name))}"
