@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from tests.topology.racer import Racer
+from tests.topology.racer import POLICY, Racer
+from topology.documents import parse_document
+from topology.ovsdb.apply import apply_document
 from topology.resources.caller import ADMIN, caller
 from topology.resources.errors import BadRequest, Forbidden, InUse, NotFound
 from topology.resources.quotas import NO_LIMITS
@@ -114,3 +116,17 @@ def test_the_project_of_who_asks_counts(racer: Racer) -> None:
     racer.create_first("network", caller("u", "p", ["member"]))
     with pytest.raises(InUse, match="Quota exceeded"):
         racer.create_first("network", caller("u", "p", ["member"]))
+
+
+def test_documents_know_no_limits(server: OvsdbServer) -> None:
+    """What the operator applies may be more than a limit allows, and counts."""
+    with Racer(server.connection, {"network": 1, "subnet": -1, "port": -1}) as racer:
+        document = parse_document({"networks": [{"name": "a"}, {"name": "b"}]})
+        apply_document(server.connection, document, POLICY, prune=False, dry_run=False)
+        used = wait_until(lambda: racer.first.quotas.details(ADMIN, "")["network"]["used"], 10, "they are seen")
+        assert used == 2
+        with pytest.raises(InUse, match="Quota exceeded"):
+            racer.create_first("network")
+        apply_document(server.connection, parse_document({"networks": []}), POLICY, prune=True, dry_run=False)
+        wait_until(lambda: not racer.first.quotas.details(ADMIN, "")["network"]["used"], 10, "they are gone")
+        racer.create_first("network")
