@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def hosts(database: OvsdbServer) -> int:
     return len(rows)
 
 
+@pytest.fixture
+def native_api(database: OvsdbServer) -> Iterator[ApiProcess]:
+    """On the other hub."""
+    with ApiProcess(database.connection, hub="native") as process:
+        yield process
+
+
 def test_a_few_requests_of_each_operation(eventlet_api: ApiProcess, hosts: int, tmp_path: Path) -> None:
     """The same ones at each run: at least one of each operation does what it is for."""
     wait_until(lambda: len(eventlet_api.get("/agents")["agents"]) == hosts, 10, "the hosts are there")
@@ -33,8 +41,8 @@ def test_a_few_requests_of_each_operation(eventlet_api: ApiProcess, hosts: int, 
 
 @pytest.mark.long
 @pytest.mark.timeout(1900)
-def test_thousands_of_requests(api: ApiProcess, hosts: int, tmp_path: Path) -> None:
+def test_thousands_of_requests(native_api: ApiProcess, hosts: int, tmp_path: Path) -> None:
     """Others at each run, each operation's limits among them, and operations that follow from each other."""
-    wait_until(lambda: len(api.get("/agents")["agents"]) == hosts, 10, "the hosts are there")
+    wait_until(lambda: len(native_api.get("/agents")["agents"]) == hosts, 10, "the hosts are there")
     phases = ("--phases", "coverage,fuzzing,stateful", "-n", "50", "--generation-database", "none")
-    fuzz(api.url, tmp_path, *phases, seconds=1800)
+    fuzz(native_api.url, tmp_path, *phases, seconds=1800)

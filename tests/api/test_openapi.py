@@ -10,9 +10,15 @@ import falcon.inspect
 import openapi_spec_validator
 import pytest
 
+from controller.api.application import make_application
 from controller.api.routes import Operation, Route, register
+from controller.metrics.exposition import Exposition
 from tests.support.api import ApiProcess
+from topology.allocation import AllocationPolicy
+from topology.model import NetworkType
+from topology.ovsdb.resources import ResourceDatabase
 from topology.resources.attributes import RESOURCES, Attribute
+from topology.resources.caller import ADMIN
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -36,6 +42,15 @@ def test_operations_have_names_of_their_own(document: Any) -> None:
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names) > 30
     assert all(operation["summary"] for operation in operations)
+
+
+def test_every_path_is_in_it(document: Any) -> None:
+    """Nothing is served that was not in the table of routes."""
+    database = ResourceDatabase("unix:/nowhere", AllocationPolicy(NetworkType.GRE))
+    application = make_application(database, 75.0, Exposition(), lambda _: ADMIN, local=True)
+    database.start()
+    database.stop()
+    assert {route.path for route in falcon.inspect.inspect_routes(application)} == set(document["paths"])
 
 
 def test_other_methods_are_refused(eventlet_api: ApiProcess, document: Any) -> None:
