@@ -51,6 +51,8 @@ def api(hub: str, database: OvsdbServer, tokens: Path) -> Iterator[ApiProcess]:
         ("GET", "/v2.0"),
         ("GET", "/v2.0/extensions"),
         ("GET", "/v2.0/agents"),
+        ("GET", "/v2.0/quotas"),
+        ("GET", "/metrics"),
         ("GET", "/nothing"),
         ("GET", "/healthz/nothing"),
         ("TRACE", "/nothing"),
