@@ -83,6 +83,20 @@ def test_a_port_of_others_is_not_made_on_a_network_that_is_shared_no_more_by_the
     assert server.rows("Port", "id") == []
 
 
+def test_a_network_on_which_others_have_a_port_by_then_stays_shared(racer: Racer, network: str) -> None:
+    """Another of its own is no reason."""
+    racer.second.update(ADMIN, "network", network, {"shared": True})
+    wait_until(lambda: racer.first.show(ADMIN, "network", network)["shared"], 10, "both know")
+    racer.meanwhile(lambda: racer.create("port", network_id=network, project_id="demo"))
+    with pytest.raises(InUse, match="Multiple tenants are using it"):
+        racer.first.update(ADMIN, "network", network, {"shared": False})
+    [port] = racer.second.look(ADMIN, "port", Wanted(), list)
+    racer.second.delete(ADMIN, "port", port["id"])
+    racer.meanwhile(lambda: racer.create("port", network_id=network))
+    wait_until(lambda: not racer.first.look(ADMIN, "port", Wanted(), list), 10, "both know")
+    assert not racer.first.update(ADMIN, "network", network, {"shared": False})["shared"]
+
+
 def test_a_port_is_not_made_on_a_network_that_is_gone_by_then(racer: Racer, network: str, server: OvsdbServer) -> None:
     racer.meanwhile(lambda: racer.second.delete(ADMIN, "network", network))
     with pytest.raises(NotFound):

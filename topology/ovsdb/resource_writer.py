@@ -34,6 +34,10 @@ class ResourceWriter:
             self._write_subnet(network_id, subnet, kept)
         for port, kept in draft.ports.values():
             self._write_port(port, kept)
+        for network_id in draft.sole_ports:
+            ports = [{"id": port_id} for port_id in draft.state.ports_of(network_id)]
+            where = [["network", "==", ["uuid", str(self._network(network_id).uuid)]]]
+            self._edit.expect("Port", where, ["id"], ports)
 
     def delete(self, kind: str, object_id: str, network_id: str | None = None) -> None:
         """Delete a network, subnet or port, unless something new depends on it.

@@ -29,6 +29,7 @@ class Draft:
 
     :param now: for ``created_at`` and ``updated_at``
     :param segments: gives segmentation ids to all that this request makes
+    :param sole_ports: ids of networks that must have no other ports, when this is written, than they have now
     """
 
     state: ResourceState
@@ -39,6 +40,7 @@ class Draft:
     networks: dict[str, tuple[Network, Kept]] = field(default_factory=dict)
     subnets: dict[str, tuple[str, Subnet, Kept]] = field(default_factory=dict)
     ports: dict[str, tuple[Port, Kept]] = field(default_factory=dict)
+    sole_ports: set[str] = field(default_factory=set)
     _addresses: dict[str, Numbers] = field(default_factory=dict)
     _macs: set[tuple[str, str]] = field(default_factory=set)
 

@@ -90,6 +90,7 @@ def _check_unshared(draft: Draft, network_id: str) -> None:
     if not view["shared"]:
         return
     ports = draft.state.ports_of(network_id)
+    draft.sole_ports.add(network_id)
     if {draft.state.view("port", port)["project_id"] for port in ports} - {view["project_id"], ""}:
         raise InUse(
             "InvalidSharedSetting",
