@@ -16,7 +16,7 @@ from scripts.processes import ChildProcess
 from tests.support.tunbridge import ROOT, free_tcp_port
 from tests.support.waiting import wait_until
 
-IDLE, REQUEST, ANSWER = 1.5, 2.0, 1.0
+IDLE, REQUEST, ANSWER = 1.0, 2.0, 1.0
 """Seconds; see :class:`controller.api.timed.Patience`."""
 
 

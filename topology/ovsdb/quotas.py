@@ -35,8 +35,8 @@ from topology.resources.views import View
 T = TypeVar("T")
 
 
-class Access(Protocol):
-    """The database that the rows are in."""
+class Database(Protocol):
+    """As much of a topology database as is used."""
 
     def read(self, look: Callable[[ResourceState], T]) -> T:
         """Look at what is there.
@@ -54,12 +54,12 @@ class Access(Protocol):
 class Quotas:
     """The limits of all projects.
 
-    :param access: the database
+    :param database: that the rows are in
     :param defaults: of projects that have none of their own
     """
 
-    def __init__(self, access: Access, defaults: Limits = NO_LIMITS) -> None:
-        self._access = access
+    def __init__(self, database: Database, defaults: Limits = NO_LIMITS) -> None:
+        self._database = database
         self._defaults = merged(defaults, {})
         self._rows: dict[uuid.UUID, tuple[str, Mapping[str, int]]] = {}
         self._row_of: dict[str, uuid.UUID] = {}
@@ -81,7 +81,7 @@ class Quotas:
         :raises TopologyUnavailable: the database does not answer
         """
         _require("get_quota", caller, project_id)
-        return self._access.read(lambda _: merged(self._defaults, self._own(project_id)))
+        return self._database.read(lambda _: merged(self._defaults, self._own(project_id)))
 
     def details(self, caller: Caller, project_id: str) -> View:
         """The same, with what it has.
@@ -89,7 +89,7 @@ class Quotas:
         :raises TopologyError: as of :meth:`show`
         """
         _require("get_quota", caller, project_id)
-        return self._access.read(
+        return self._database.read(
             lambda state: details(merged(self._defaults, self._own(project_id)), state, project_id)
         )
 
@@ -99,7 +99,7 @@ class Quotas:
         :raises TopologyError: as of :meth:`show`
         """
         _require("get_quota", caller, "")
-        return self._access.read(
+        return self._database.read(
             lambda _: [
                 with_project(project, merged(self._defaults, own))
                 for project, own in sorted(self._rows.values())
@@ -135,7 +135,7 @@ class Quotas:
                 edit.insert(QUOTA, project_id=project_id, limits=own)
             return merged(self._defaults, own)
 
-        return self._access.change(change)
+        return self._database.change(change)
 
     def delete(self, caller: Caller, project_id: str) -> None:
         """Have the defaults hold for a project again.
@@ -151,7 +151,7 @@ class Quotas:
                 raise no_quota(project_id)
             edit.delete(row)
 
-        self._access.change(change)
+        self._database.change(change)
 
     def charge(self, edit: Edit, state: ResourceState, kind: str, project_ids: Iterable[str]) -> None:
         """Allow a creation, as a part of its transaction.
