@@ -6,6 +6,7 @@ no other code of the process ever runs there. pyroute2 is loaded here and nowher
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import threading
@@ -30,7 +31,9 @@ _PAUSE = 0.01  # seconds between looks: a device has no event that every namespa
 _LOOPBACK = "lo"
 _NODAD = 0x02  # IFA_F_NODAD, <linux/if_addr.h>
 _ONLINK = 0x04  # RTNH_F_ONLINK, <linux/rtnetlink.h>
+_CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def namespace_exists(name: str) -> bool:
@@ -38,8 +41,14 @@ def namespace_exists(name: str) -> bool:
     return (NAMES / name).exists()
 
 
+def device_names() -> set[str]:
+    """Names of all network devices in the namespace of this thread."""
+    with _links(_LOOPBACK) as links:
+        return {link.get("ifname") for link in links.get_links()}
+
+
 def device_exists(name: str) -> bool:
-    """Whether there is a network device of a name in our own namespace."""
+    """Whether there is a network device of a name in the namespace of this thread."""
     with _links(name) as links:
         return bool(links.link_lookup(ifname=name))
 
@@ -51,8 +60,15 @@ def make_namespace(name: str) -> bool:
     """
     if namespace_exists(name):
         return False
-    with _explained(f"namespace {name}"):
-        netns.create(name)
+
+    def make() -> None:
+        # netns.create() would fork, which is no good for a process that has threads.
+        with _explained(f"namespace {name}"):
+            if _libc.unshare(_CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "unshare")
+            netns.attach(name, threading.get_native_id())
+
+    _in_thread(make)
     return True
 
 
@@ -63,7 +79,7 @@ def remove_namespace(name: str, device: str) -> list[str]:
     :returns: names of the devices for whose sake it was left; none: it is removed
     :raises DeviceError: it cannot be removed
     """
-    others = sorted(_in_namespace(name, _device_names) - {_LOOPBACK, device})
+    others = sorted(_in_namespace(name, device_names) - {_LOOPBACK, device})
     if not others:
         with _explained(f"namespace {name}"):
             netns.remove(name)
@@ -135,7 +151,7 @@ def _wait_where(name: str, namespace: str) -> bool:
     places: list[bool] = []
 
     def found() -> bool:
-        places[:] = [True] * device_exists(name) or [False] * (name in _in_namespace(namespace, _device_names))
+        places[:] = [True] * device_exists(name) or [False] * (name in _in_namespace(namespace, device_names))
         return bool(places)
 
     _wait(found, f"{_absent(name)}, nor in namespace {namespace}: {_PLACE}")
@@ -143,11 +159,6 @@ def _wait_where(name: str, namespace: str) -> bool:
 
 
 # -- in the namespace of this thread -----------------------------------------------------------------------------------
-
-
-def _device_names() -> set[str]:
-    with _links("lo") as links:
-        return {link.get("ifname") for link in links.get_links()}
 
 
 def _delete(name: str) -> None:
@@ -224,18 +235,27 @@ def _in_namespace(name: str, do: Callable[[], T]) -> T:
 
     :raises DeviceError: it cannot be entered
     """
+
+    def enter() -> T:
+        with _explained(f"namespace {name}"), (NAMES / name).open("rb") as there:
+            netns.setns(there.fileno())
+        return do()
+
+    return _in_thread(enter)
+
+
+def _in_thread(do: Callable[[], T]) -> T:
+    """Do something in a thread of its own, which may leave our namespace for good."""
     results: list[T] = []
     errors: list[BaseException] = []
 
-    def enter() -> None:
+    def run() -> None:
         try:
-            with _explained(f"namespace {name}"), (NAMES / name).open("rb") as there:
-                netns.setns(there.fileno())
             results.append(do())
         except BaseException as error:  # the other thread's to raise
             errors.append(error)
 
-    thread = threading.Thread(target=enter, name=f"netns-{name}")
+    thread = threading.Thread(target=run, name="netns")
     thread.start()
     thread.join()
     for error in errors:
