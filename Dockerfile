@@ -23,12 +23,14 @@ COPY pyproject.toml README.md ./
 COPY topology topology
 COPY apps apps
 COPY controller controller
-# What goes again, half of it: what os-ken has for OF-Config and its former web server, rich for source code and oslo.config
-# for files at addresses; tests, and what they need; what installs.
+# What goes again, half of it: what os-ken has for OF-Config, its former web server and its BGP speaker, rich for source
+# code and oslo.config for files at addresses; the names of the vendors of network cards; tests, and what they need; what
+# installs.
 RUN /opt/tunbridge/bin/pip install --no-cache-dir --disable-pip-version-check --constraint wheelhouse/constraints.txt . \
     && /opt/tunbridge/bin/pip uninstall --yes --quiet \
         ncclient paramiko lxml cryptography bcrypt PyNaCl invoke cffi pycparser Pygments \
-        Routes repoze.lru WebOb fixtures requests urllib3 charset-normalizer certifi setuptools pip \
+        Routes repoze.lru WebOb fixtures msgpack requests urllib3 charset-normalizer certifi setuptools pip \
+    && rm /opt/tunbridge/lib/python3*/site-packages/netaddr/eui/*.txt \
     && find /opt/tunbridge -depth -type d -name tests -exec rm -r {} + \
     && /opt/tunbridge/bin/tunbridge --version
 
