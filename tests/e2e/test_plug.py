@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import openstack
 import pytest
 
 from controller.plugging import links, run
 from controller.plugging.plan import plan_device
 from controller.plugging.rows import device_rows
+from scripts.processes import ChildProcess
 from tests.support.golden import Golden
 from tests.support.lab.lab import Lab
 from tests.support.lab.machine import Machine
 from tests.support.lab.netns import Namespace, names_with
+from tests.support.libvirt import add_port_command
 from tests.support.tunbridge import ROOT
-from topology.errors import DeviceError
+from tests.support.waiting import wait_until
+from topology.errors import DeviceError, VSwitchError
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.port_lookup import port_lookup
+
+EXAMPLES = ROOT / "examples"
+EXAMPLE = "99f91280-a060-442e-90b0-d8324e50efc8"
+"""The port of the examples of libvirt and LXC."""
 
 ONE, TWO, DISABLED = (f"{number}9f91280-a060-442e-90b0-d8324e50efc8" for number in (1, 2, 3))
 NAME = "tap19f91280-a0"
@@ -38,6 +49,7 @@ networks:
     mac_address: "fa:16:3e:00:02:0c"
     fixed_ips: [{{ip_address: 10.2.0.12}}, {{ip_address: "fd00:2::12"}}]
   - {{id: {DISABLED}, mac_address: "fa:16:3e:00:02:0d", admin_state_up: false}}
+  - {{id: {EXAMPLE}, mac_address: "fa:16:3e:02:dd:79", fixed_ips: [{{ip_address: 10.2.0.13}}]}}
 """
 
 
@@ -67,7 +79,7 @@ def test_the_reference_case_with_the_clients_that_people_have(machine: Machine, 
     """examples/namespaces.sh with examples/clouds.yaml, as they stand: flows as in the specification, and the table of
     ports has their ids, names, MAC and IP addresses.
     """
-    script = ROOT / "examples" / "namespaces.sh"
+    script = EXAMPLES / "namespaces.sh"
     try:
         up = machine.run(script, "up")
         assert up.returncode == 0, up.stdout + up.stderr
@@ -193,3 +205,74 @@ def test_a_device_that_was_made_anew_is_set_up_anew(machine: Machine) -> None:
         assert "10.2.0.11/24" in one.run("ip", "address", "show", NAME)
         machine.unplug(ONE)
         assert names_with(one.name) == []
+
+
+def test_openstacksdk_takes_the_clouds_yaml(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, with the API at its default address."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(EXAMPLES / "clouds.yaml"))
+    with machine.host.namespace.inside(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells each user of what it is going to remove
+        with openstack.connect(cloud="tunbridge") as cloud:
+            assert {port.id for port in cloud.network.ports()} == {ONE, TWO, DISABLED, EXAMPLE}
+
+
+def test_what_libvirt_plugs_is_bound(machine: Machine) -> None:
+    """examples/libvirt-domain.xml as it stands: dead at first, and then on its network."""
+    words = add_port_command(EXAMPLES / "libvirt-domain.xml")
+    assert "tag=4095" in words
+    machine.host.namespace.ip("tuntap add dev tap99f91280-a0 mode tap")  # as libvirt does for QEMU
+    try:
+        machine.host.ovs.vsctl(*words)
+        machine.controller.wait_device("tap99f91280-a0", status="ACTIVE", id=EXAMPLE)
+        assert machine.host.ovs.tag("tap99f91280-a0") not in (None, 4095)
+        with pytest.raises(VSwitchError, match="tap99f91280-a0 is a device that somebody else has plugged"):
+            machine.unplug(EXAMPLE)
+        machine.host.ovs.vsctl("--if-exists", "del-port", "tap99f91280-a0")
+    finally:
+        machine.host.namespace.ip("link delete tap99f91280-a0")
+
+
+def lxc_options() -> dict[str, str]:
+    """Options of examples/lxc-container.conf."""
+    lines = (EXAMPLES / "lxc-container.conf").read_text().splitlines()
+    return dict(line.split(" = ", 1) for line in lines if not line.startswith("#"))
+
+
+def test_the_hooks_of_lxc(machine: Machine) -> None:
+    """Called as LXC calls them, they plug a port into the container, and leave nothing when it has stopped."""
+    options, netns = lxc_options(), Namespace("lxc-plugtest")
+    container = ChildProcess(["unshare", "--net", "sleep", "100"])
+    try:
+        wait_until(lambda: not_ours(container.pid), 10, "the container has a namespace of its own")
+        told = {"LXC_NAME": "plugtest", "LXC_PID": str(container.pid)}
+        for hook in ("start-host", "post-stop"):
+            installed, port = options[f"lxc.hook.{hook}"].split()
+            script = EXAMPLES / Path(installed).name
+            done = machine.run(script, port, **told, LXC_HOOK_TYPE=hook)
+            assert (done.returncode, done.stderr) == (0, ""), done.stdout
+            if hook == "start-host":
+                assert done.stdout.endswith(" ACTIVE\n")
+                assert "10.2.0.13/24" in netns.run("ip", "address", "show", "tap99f91280-a0")
+                container.stop()
+    finally:
+        container.stop()
+        netns.delete()
+
+
+def not_ours(pid: int) -> bool:
+    """Whether a process has another network namespace than we have."""
+    return Path(f"/proc/{pid}/ns/net").stat().st_ino != Path("/proc/self/ns/net").stat().st_ino
+
+
+@pytest.mark.skipif(shutil.which("lxc-execute") is None, reason="LXC is not installed")
+def test_a_container_of_lxc(machine: Machine, tmp_path: Path) -> None:
+    """With examples/lxc-container.conf, but for the place of the hook: when its init runs, its port is ACTIVE."""
+    text = (EXAMPLES / "lxc-container.conf").read_text().replace("/usr/local/lib/tunbridge", str(EXAMPLES))
+    config = tmp_path / "config"
+    config.write_text(f"{text}lxc.console.path = none\n")
+    what = ("lxc-execute", "-n", "plugtest", "-f", config, "-P", tmp_path, "-o", tmp_path / "log", "-l", "DEBUG", "--")
+    done = machine.run(*what, "ip", "address")
+    log = (tmp_path / "log").read_text()
+    assert done.returncode == 0, log
+    assert "inet 10.2.0.13/24 scope global tap99f91280-a0" in done.stdout, log
+    assert "ACTIVE" in log
