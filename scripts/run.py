@@ -33,6 +33,9 @@ DEMO = ROOT / "examples" / "demo.yaml"
 DEMO_PORT = "99f91280-a060-442e-90b0-d8324e50efc8"
 """The port of the demo whose device the printed command plugs."""
 
+DEMO_NETNS = "vm1"
+"""The network namespace that it plugs it into."""
+
 _START_TIMEOUT = 60.0  # seconds
 _STOP_TIMEOUT = 20.0  # seconds; the controller ends its topology database first
 _TUNSETIFF = 0x400454CA  # <linux/if_tun.h>
@@ -46,11 +49,13 @@ class Switch:
     :param description: a sentence for the user
     :param db: OVSDB connection method; None: the machine's own, which ovs-vsctl finds by itself
     :param datapath_type: ``[ovs] datapath_type``
+    :param devices: its ports are network devices
     """
 
     description: str
     db: str | None
     datapath_type: str
+    devices: bool = True
 
 
 def main() -> int:
@@ -111,7 +116,7 @@ def _switch() -> Iterator[Switch]:
     try:
         datapath_type = "netdev" if private is Datapath.NETDEV else "system"
         sentence = f"No Open vSwitch answers on this machine: started a private one {how}, in {directory}."
-        yield Switch(sentence, ovs.db, datapath_type)
+        yield Switch(sentence, ovs.db, datapath_type, devices=private is Datapath.NETDEV)
     finally:
         ovs.stop()
 
@@ -190,12 +195,7 @@ def _is_up() -> bool:
 
 def advice(switch: Switch, tunbridge: list[str]) -> str:
     """What to type next."""
-    networks = yaml.safe_load(DEMO.read_text())["networks"]
-    port = next(port for network in networks for port in network.get("ports", []) if port["id"] == DEMO_PORT)
-    device = f"tap{DEMO_PORT[:11]}"
-    vsctl = ["ovs-vsctl", *([f"--db={switch.db}"] if switch.db else [])]
-    plug = [*vsctl, "--may-exist", "add-port", "br-int", device, "--", "set", "Interface", device, "type=internal"]
-    plug += [f"external_ids:iface-id={DEMO_PORT}", f"external_ids:attached-mac={port['mac_address']}"]
+    plug = [*tunbridge, "plug", DEMO_PORT, "--netns", DEMO_NETNS] if switch.devices else _plug_by_hand(switch)
     # The sockets are those of the user who runs this, and `make run` becomes root by sudo.
     as_root = ["sudo"] if "SUDO_USER" in os.environ else []
     commands = [shlex.join([*as_root, *command]) for command in (plug, [*tunbridge, "flows", "br-tun"])]
@@ -210,6 +210,16 @@ def advice(switch: Switch, tunbridge: list[str]) -> str:
             "",
         ]
     )
+
+
+def _plug_by_hand(switch: Switch) -> list[str]:
+    """The command for a switch whose ports are no network devices, so that there is nothing to give an address to."""
+    networks = yaml.safe_load(DEMO.read_text())["networks"]
+    port = next(port for network in networks for port in network.get("ports", []) if port["id"] == DEMO_PORT)
+    device = f"tap{DEMO_PORT[:11]}"
+    vsctl = ["ovs-vsctl", *([f"--db={switch.db}"] if switch.db else [])]
+    plug = [*vsctl, "--may-exist", "add-port", "br-int", device, "--", "set", "Interface", device, "type=internal"]
+    return [*plug, f"external_ids:iface-id={DEMO_PORT}", f"external_ids:attached-mac={port['mac_address']}"]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,21 @@ def _commands(switch: run.Switch) -> list[list[str]]:
 def test_the_commands_to_type_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
     plug, flows = _commands(MACHINES)
+    tunbridge = ["tunbridge", "--config-file", "/a b/c.conf"]
+    assert plug == [*tunbridge, "plug", "99f91280-a060-442e-90b0-d8324e50efc8", "--netns", "vm1"]
+    assert flows == [*tunbridge, "flows", "br-tun"]
+    assert _commands(PRIVATE) == [plug, flows]
+
+
+def test_a_port_that_is_no_device_is_plugged_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the private Open vSwitch cannot make devices, there is nothing for `tunbridge plug` to set up."""
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    plug, _ = _commands(replace(PRIVATE, devices=False))
     assert plug == shlex.split(
-        "ovs-vsctl --may-exist add-port br-int tap99f91280-a0 -- set Interface tap99f91280-a0 type=internal "
+        f"ovs-vsctl --db={PRIVATE.db} "
+        "--may-exist add-port br-int tap99f91280-a0 -- set Interface tap99f91280-a0 type=internal "
         "external_ids:iface-id=99f91280-a060-442e-90b0-d8324e50efc8 external_ids:attached-mac=fa:16:3e:02:dd:79"
     )
-    assert flows == ["tunbridge", "--config-file", "/a b/c.conf", "flows", "br-tun"]
-    assert _commands(PRIVATE) == [["ovs-vsctl", f"--db={PRIVATE.db}", *plug[1:]], flows]
 
 
 def test_the_commands_need_sudo_where_make_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +73,12 @@ def test_a_second_run_in_the_same_checkout_is_refused(directory: Path) -> None:
 
 
 def test_the_plug_command_of_the_readme_is_the_one_that_is_printed() -> None:
-    readme = (ROOT / "README.md").read_text().replace("\\\n", " ")
-    (line,) = (line for line in readme.splitlines() if line.startswith("    ovs-vsctl"))
-    assert shlex.split(line) == [word for word in _commands(MACHINES)[0] if word != "sudo"]
+    readme = (ROOT / "README.md").read_text()
+    (line,) = (
+        line for line in readme.splitlines() if line.startswith("    $ .venv/bin/tunbridge") and " plug " in line
+    )
+    printed = run.advice(MACHINES, [".venv/bin/tunbridge", "--config-file", ".run/tunbridge.conf"])
+    assert line.removeprefix("    $ ") in printed
 
 
 def _install_packages(path: str, python: str | Path) -> tuple[int, str, str]:
