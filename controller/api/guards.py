@@ -7,7 +7,7 @@ import uuid
 
 import falcon
 
-from controller.api.http import ROUTE
+from controller.api.wsgi import ROUTE
 
 REQUEST_ID = "X-Openstack-Request-Id"
 
