@@ -60,7 +60,7 @@ class PortStatus(str, Enum):
     BUILD = "BUILD"
 
 
-UUID_PATTERN = "[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}"
+UUID_PATTERN = r"\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?"
 _UUID = re.compile(UUID_PATTERN)
 
 
