@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from topology.errors import TopologyError
-from topology.model import Subnet
+from topology.model import FixedIp, Subnet
 from topology.ovsdb.port_lookup import HostRoutes, PortDetails
 
 _PREFIX = "tap"
@@ -60,10 +60,12 @@ def plan_device(details: PortDetails, *, with_routes: bool) -> DevicePlan:
     :raises TopologyError: an address is of a subnet that is not there
     """
     port = details.port
-    subnets = _subnets(details)
+    # The topology keeps no order among them, and which gateway is taken must not change from one call to the next.
+    fixed_ips = sorted(port.fixed_ips, key=_order)
+    subnets = _subnets(details, fixed_ips)
     interfaces = [
         ipaddress.ip_interface(f"{ip.ip_address}/{ipaddress.ip_network(subnet.cidr).prefixlen}")
-        for ip, subnet in zip(port.fixed_ips, subnets, strict=True)
+        for ip, subnet in zip(fixed_ips, subnets, strict=True)
     ]
     external_ids = {"iface-id": port.id, "attached-mac": port.mac_address, "iface-status": "active"}
     if port.device_id:
@@ -83,13 +85,19 @@ def plan_device(details: PortDetails, *, with_routes: bool) -> DevicePlan:
     )
 
 
-def _subnets(details: PortDetails) -> list[Subnet]:
+def _order(ip: FixedIp) -> tuple[int, int]:
+    """IPv4 before IPv6, and low addresses before high ones."""
+    address = ipaddress.ip_address(ip.ip_address)
+    return address.version, int(address)
+
+
+def _subnets(details: PortDetails, fixed_ips: Iterable[FixedIp]) -> list[Subnet]:
     """The subnet of each address."""
     known = {subnet.id: subnet for subnet in details.network.subnets}
-    for ip in details.port.fixed_ips:
+    for ip in fixed_ips:
         if ip.subnet_id not in known:
             raise TopologyError(f"port {details.port.id}: subnet {ip.subnet_id} of {ip.ip_address} is not there")
-    return [known[ip.subnet_id] for ip in details.port.fixed_ips]
+    return [known[ip.subnet_id] for ip in fixed_ips]
 
 
 def _routes(subnets: Iterable[Subnet], host_routes: Mapping[str, HostRoutes]) -> dict[str, str]:

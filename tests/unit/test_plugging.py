@@ -57,11 +57,13 @@ def test_the_hosts_own_routes_are_left_alone() -> None:
     assert plan_device(details(V4, V6), with_routes=False).routes == ()
 
 
-def test_of_two_gateways_the_first_subnets_counts() -> None:
-    port = replace(PORT, fixed_ips=(FixedIp("10.1.2.5", OTHER_V4.id), FixedIp("10.1.1.13", V4.id)))
-    plan = plan_device(details(V4, OTHER_V4, port=port), with_routes=True)
-    assert plan.addresses == ("10.1.2.5/25", "10.1.1.13/24")
-    assert plan.routes == (Route("0.0.0.0/0", "10.1.2.1"),)
+def test_of_two_gateways_that_of_the_lowest_address_counts() -> None:
+    """In whichever order the topology has the addresses."""
+    fixed_ips = (FixedIp("fd00:1::d", V6.id), FixedIp("10.1.2.5", OTHER_V4.id), FixedIp("10.1.1.13", V4.id))
+    for order in (fixed_ips, fixed_ips[::-1]):
+        plan = plan_device(details(V4, V6, OTHER_V4, port=replace(PORT, fixed_ips=order)), with_routes=True)
+        assert plan.addresses == ("10.1.1.13/24", "10.1.2.5/25", "fd00:1::d/64")
+        assert plan.routes == (Route("0.0.0.0/0", "10.1.1.1"), Route("::/0", "fd00:1::1"))
 
 
 def test_host_routes_are_routes() -> None:
