@@ -13,11 +13,12 @@ from controller.openflow.session import Session
 from controller.openflow.wire_packets import frame_to_itself
 from topology.errors import OpenFlowError
 
-REPEATED = (0.0, 1.0, 3.0)
+REPEATED = (*(step * 0.05 for step in range(13)), 1.0, 3.0)
 """Seconds after a move at which the lesson is given.
 
 Once is not enough: Open vSwitch learns again from frames that it forwarded before, when it counts them, which is up to
-half a second later (``other_config:max-revalidator``) and more when it is busy.
+half a second later (``other_config:max-revalidator``) and more when it is busy. Frames for the VM go to where it was
+until the next lesson, so the lessons of that half second are close together; each is one packet of some 60 bytes.
 """
 
 

@@ -168,6 +168,17 @@ class Lab:
         self.vms[name] = vm
         return vm
 
+    def add_twin(self, vm: Vm, name: str) -> Vm:
+        """The same guest once more, for the host that it is to migrate to: a NIC of the same addresses and port.
+
+        It is not one of :attr:`vms`, so that nobody waits for it to be ACTIVE. A probe counts what comes to either as
+        come to the guest: lost is what came to neither, and what came to both came twice.
+        """
+        vm.twin = twin = Vm(name, self._namespace(name), vm.nic)
+        twin.twin = vm
+        twin.create()
+        return twin
+
     def apply(self) -> None:
         """Make the topology database hold the networks and ports of the lab.
 

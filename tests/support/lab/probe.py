@@ -180,7 +180,9 @@ class Probe:
             "interval_ns": self._interval_ns,
             "token": os.urandom(8).hex(),
             "device": DEVICE,
-            "receivers": {vm.name: vm.namespace.name for vm in vms.values()},
+            "receivers": {
+                vm.name: [place.namespace.name for place in (vm, vm.twin) if place is not None] for vm in vms.values()
+            },
             "streams": [
                 {
                     "namespace": stream.sender.namespace.name,

@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -97,7 +98,10 @@ class Prober:
             self._streams.append((sender, start, number))
             for name in stream["receivers"]:
                 self._arrivals[number, name] = Arrivals()
-        self._receivers = [(name, self._open(namespace, EXPERIMENTAL)) for name, namespace in spec["receivers"].items()]
+        self._receivers = {
+            name: [self._open(namespace, EXPERIMENTAL) for namespace in namespaces]
+            for name, namespaces in spec["receivers"].items()
+        }
 
     def _open(self, namespace: str, ethertype: int) -> socket.socket:
         with Namespace(namespace).inside():
@@ -149,20 +153,28 @@ class Prober:
     def _drain(self) -> bool:
         """Read what has arrived; whether anything has."""
         any_ = False
-        for name, sock in self._receivers:
-            with suppress(BlockingIOError):
-                while True:
-                    data, ancillary, _, address = sock.recvmsg(128, 64, socket.MSG_DONTWAIT)
-                    if address[2] == socket.PACKET_OUTGOING or data[14:22] != self.token:
-                        continue
-                    any_ = True
-                    _, stream, number = HEADER.unpack_from(data, 14)
-                    arrivals = self._arrivals.get((stream, name))
-                    if arrivals is not None:
-                        seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
-                        arrivals.add(number, seconds * 1_000_000_000 + nanoseconds)
-            self.overrun += struct.unpack("=II", sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[1]
+        for name, places in self._receivers.items():
+            heard = [one for sock in places for one in self._read(sock)]
+            if len(places) > 1:
+                heard.sort()  # by time: a guest that migrates is in two places
+            for at, stream, number in heard:
+                any_ = True
+                arrivals = self._arrivals.get((stream, name))
+                if arrivals is not None:
+                    arrivals.add(number, at)
         return any_
+
+    def _read(self, sock: socket.socket) -> Iterator[tuple[int, int, int]]:
+        """What has arrived at one place: time in ns, number of the stream, number of the frame."""
+        with suppress(BlockingIOError):
+            while True:
+                data, ancillary, _, address = sock.recvmsg(128, 64, socket.MSG_DONTWAIT)
+                if address[2] == socket.PACKET_OUTGOING or data[14:22] != self.token:
+                    continue
+                _, stream, number = HEADER.unpack_from(data, 14)
+                seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
+                yield seconds * 1_000_000_000 + nanoseconds, stream, number
+        self.overrun += struct.unpack("=II", sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[1]
 
     def _result(self) -> dict[str, Any]:
         arrivals = [

@@ -54,6 +54,8 @@ class Vm:
         self.namespace = namespace
         self.nic = nic
         self.host: LabHost | None = None
+        self.twin: Vm | None = None
+        """Where it is too while it migrates; see :meth:`tests.support.lab.lab.Lab.add_twin`."""
         self._cabled: LabHost | None = None
 
     @property
