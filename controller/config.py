@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from controller import option_types as kinds
 from controller.api_options import ApiConfig, api_options
+from controller.notify_options import NotificationsConfig, notify_options
 from controller.quota_options import QuotasConfig, quota_options
 from controller.tls_options import TlsConfig, tls_options
 from controller.watch_options import MetricsConfig, metrics_options
@@ -113,6 +114,7 @@ class Config:
     api: ApiConfig
     metrics: MetricsConfig
     network: NetworkConfig
+    notifications: NotificationsConfig
     quotas: QuotasConfig
     files: tuple[str, ...] = ()
 
@@ -215,6 +217,7 @@ def list_opts() -> list[tuple[str, tuple[cfg.Opt, ...]]]:
         ("api", api_options()),
         ("metrics", metrics_options()),
         ("network", _NETWORK),
+        ("notifications", notify_options()),
         ("quotas", quota_options()),
     ]
 
@@ -251,6 +254,7 @@ def load(files: Sequence[str], topology_override: str | None = None) -> Config:
         api=ApiConfig(**values["api"]),
         metrics=MetricsConfig(**values["metrics"]),
         network=NetworkConfig(**values["network"]),
+        notifications=NotificationsConfig(**values["notifications"]),
         quotas=QuotasConfig(**values["quotas"]),
         files=tuple(files),
     )

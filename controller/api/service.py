@@ -7,8 +7,10 @@ import logging
 from controller.api.application import make_application
 from controller.api.http import Server
 from controller.api.identity import identify_by
+from controller.api.notifier import Notifier
 from controller.config import Config
 from controller.metrics.exposition import Exposition
+from controller.metrics.notifications import NotificationMetrics
 from controller.metrics.requests import RequestMetrics
 from controller.metrics.topology import TopologyMetrics
 from controller.workers import Workers
@@ -25,7 +27,7 @@ class ApiService:
     """Serves the Network API as group ``[api]`` of the configuration says.
 
     :param metrics: of this process; those of the API are added
-    :raises ConfigError: certificates, or what tells callers apart, cannot be used
+    :raises ConfigError: certificates, tokens or what tells callers apart cannot be used
     """
 
     def __init__(self, config: Config, workers: Workers, metrics: Exposition) -> None:
@@ -44,6 +46,8 @@ class ApiService:
         observe = RequestMetrics(metrics.registry).answered
         self._server = Server(application, api.listen_address, api.listen_port, tls, observe=observe)
         metrics.add(TopologyMetrics(self._database, down_time, lambda: self._server.connections).collect)
+        self._notifier = Notifier(config.notifications, config.topology_connection, config.topology.tls, workers)
+        metrics.add(NotificationMetrics(self._notifier).collect)
 
     def listen(self) -> None:
         """Take the address; nobody is answered yet.
@@ -56,12 +60,14 @@ class ApiService:
         """Answer requests, after :meth:`listen`; returns at once."""
         self._database.start()
         self._started = True
+        self._notifier.start()
         self._workers.spawn("api", self._server.serve)
         LOG.info("the Network API answers at %s", self._server.url)
 
     def stop(self) -> None:
         """Answer what has begun, and no more."""
         self._server.stop()
+        self._notifier.stop()
         self._server.finish(_FINISH)
         if self._started:
             self._database.stop()

@@ -16,12 +16,12 @@ import hmac
 import logging
 import os
 import re
-import stat
 import threading
 from dataclasses import dataclass
 
 import yaml
 
+from controller.private_file import read_private
 from topology.errors import ConfigError
 from topology.resources.caller import Caller, caller
 
@@ -84,14 +84,8 @@ class TokenFile:
 
     def _load(self) -> tuple[_Stamp, tuple[_Entry, ...]]:
         try:
-            with open(self._path, "rb") as file:
-                state = os.fstat(file.fileno())
-                if state.st_mode & stat.S_IRWXO:
-                    mode = stat.S_IMODE(state.st_mode)
-                    raise ConfigError(
-                        f"everybody on this machine has access to it (mode {mode:04o}); chmod o= is right"
-                    )
-                return _stamp(state), _entries(file.read())
+            state, raw = read_private(self._path)
+            return _stamp(state), _entries(raw)
         except OSError as error:
             why = error.strerror or str(error)
         except ConfigError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from controller.metrics import exposition, host, requests, topology
+from controller.metrics import exposition, host, notifications, requests, topology
 from controller.metrics.families import Metric
 
 
@@ -16,6 +16,6 @@ def catalogue() -> dict[str, list[Metric]]:
     """Part → its metrics; ``process`` is told by all processes, the others by those that have that part."""
     return {
         "process": [*_of(exposition), *exposition.PROCESS],
-        "api": [*_of(requests), *_of(topology)],
+        "api": [*_of(requests), *_of(topology), *_of(notifications)],
         "controller": _of(host),
     }

@@ -118,7 +118,7 @@ class ApiProcess(Client):
         super().__init__(free_tcp_port(), tls=tls)
         self.directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
         self.log = self.directory / "api.log"
-        self._told = False
+        self._told = self._killed = False
         self.may_trace = False
         """Whether a traceback in the log is nothing that this process has to be ashamed of."""
         given: dict[str, Mapping[str, object]] = {"topology": {"connection": connection}, **(options or {})}
@@ -158,6 +158,11 @@ class ApiProcess(Client):
         self._told = True
         os.kill(self._process.pid, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._killed = True
+        os.kill(self._process.pid, signal.SIGKILL)
+
     def log_text(self) -> str:
         """All that it has logged."""
         return self.log.read_text() if self.log.exists() else ""
@@ -167,13 +172,15 @@ class ApiProcess(Client):
     ) -> None:
         status, log = self._end()
         if kind is None:
-            assert status == 0, f"tunbridge api ended with status {status}\n{log}"
+            assert status == (-signal.SIGKILL if self._killed else 0), (
+                f"tunbridge api ended with status {status}\n{log}"
+            )
             assert self.may_trace or "Traceback" not in log, log
 
     def _end(self) -> tuple[int, str]:
         try:
             # a second signal could meet an interpreter that has put its handlers away
-            status = self._process.wait(20) if self._told else self._process.stop(signal.SIGTERM)
+            status = self._process.wait(20) if self._told or self._killed else self._process.stop(signal.SIGTERM)
             return status, self.log_text()
         finally:
             shutil.rmtree(self.directory)

@@ -184,6 +184,7 @@ def test_every_option_has_help_and_a_field() -> None:
         "metrics": config.MetricsConfig,
         "api": config.ApiConfig,
         "network": config.NetworkConfig,
+        "notifications": config.NotificationsConfig,
         "quotas": config.QuotasConfig,
         "DEFAULT": config.Config,
     }

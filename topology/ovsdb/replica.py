@@ -77,6 +77,8 @@ class Replica(Generic[B]):
     :param tls: certificates, where ``connection`` is TLS
     :param conditions: table → conditions in OVSDB's JSON notation (RFC 7047 §5.1), one of which its rows must meet to
         be followed; a server that knows no conditional monitoring (ovsdb-server(7) §4.1.12) sends all rows
+    :param lock: name of a lock (RFC 7047 §4.1.8) that one client of a server has at a time; transactions are made
+        while this replica has it, and fail otherwise
     :raises ConfigError: they are missing or cannot be used
     """
 
@@ -93,6 +95,7 @@ class Replica(Generic[B]):
         leader_only: bool = True,
         tls: TlsFiles | None = None,
         conditions: Mapping[str, Sequence[Sequence[object]]] | None = None,
+        lock: str | None = None,
     ) -> None:
         self.connection = connection
         self._secured = secured(connection, tls)
@@ -100,6 +103,7 @@ class Replica(Generic[B]):
         self.database = database
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._conditions = conditions or {}
+        self._lock = lock
         self._convert = convert
         self._schema = schema
         self._errors = errors or ErrorTypes()
@@ -126,6 +130,12 @@ class Replica(Generic[B]):
         """True while the copy is being kept current."""
         idl = self._idl
         return idl is not None and idl.current
+
+    @property
+    def locked(self) -> bool:
+        """True while the copy is being kept current and this replica has its lock."""
+        idl = self._idl
+        return idl is not None and idl.current and bool(idl.has_lock)
 
     @property
     def reached(self) -> bool:
@@ -238,6 +248,8 @@ class Replica(Generic[B]):
         idl = FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])
+        if self._lock is not None:
+            idl.set_lock(self._lock)
         return idl
 
     def _step(self, idl: FollowingIdl) -> None:

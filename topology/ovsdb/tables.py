@@ -11,10 +11,13 @@ SCHEMA = Path(__file__).with_name("topology.ovsschema")
 """The schema, which is part of the package; its columns are described in docs/topology.md."""
 
 TABLES = ("Topology", "Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
-"""The tables that are followed: all but :data:`HOST_STATE` and :data:`QUOTA`."""
+"""The tables that are followed: all but those below."""
 
 HOST_STATE = "HostState"
 """When each host was last seen: followed by no controller, so that a heartbeat wakes none of them."""
 
 QUOTA = "Quota"
 """How much each project may have: followed by the Network API alone."""
+
+NOTIFICATION = "Notification"
+"""What was told of each port of a server: followed by those alone who tell it."""
