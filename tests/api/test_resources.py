@@ -102,6 +102,7 @@ def test_a_port_is_changed(api: ApiProcess, network: Made, subnet: Made) -> None
     changed = api.update("port", port["id"], **values)
     assert ips(changed) == ["10.0.0.6"]
     del values["fixed_ips"]
+    values["allowed_address_pairs"] = [{"ip_address": "10.0.0.0/30", "mac_address": "fa:16:3e:00:00:01"}]
     assert changed.items() >= values.items()
     assert (changed["binding:vif_type"], api.get(f"/ports/{port['id']}")["port"]) == ("ovs", changed)
     assert ips(api.create("port", network_id=network["id"])) == ["10.0.0.2"]

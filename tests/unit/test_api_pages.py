@@ -104,6 +104,15 @@ def test_an_index_forgets_what_has_gone() -> None:
     assert state.found("port", "fixed_ips", ("ip_address", "10.0.0.2")) == ()
 
 
+def test_two_addresses_of_a_subnet_are_forgotten_together() -> None:
+    state = ResourceState()
+    addresses = tuple(FixedIp(f"10.0.0.{number}", SUBNET.format(1)) for number in (1, 2))
+    state.put_port(Port(PORT_ID.format(1), NETWORK.format(1), "fa:16:3e:00:00:01", addresses), {})
+    assert state.found("port", "fixed_ips", ("subnet_id", SUBNET.format(1))) == {PORT_ID.format(1)}
+    state.remove_port(PORT_ID.format(1))
+    assert state.found("port", "fixed_ips", ("subnet_id", SUBNET.format(1))) == ()
+
+
 OPTIONS = st.fixed_dictionaries(
     {},
     optional={

@@ -281,7 +281,7 @@ def fixed_ips(value: Any) -> list[dict[str, str]]:
 
 
 @_check(
-    _list(_record({"ip_address": {"anyOf": [ip.shown, cidr.shown]}}, {"mac_address": mac.shown}), uniqueItems=True),
+    _list(_record({"ip_address": {"anyOf": [ip.shown, cidr.shown]}, "mac_address": mac.shown})),
     nullable(_list(_record({"ip_address": {"anyOf": [ip.taken, cidr.taken]}}, {"mac_address": nullable(mac.taken)}))),
 )
 def address_pairs(value: Any) -> list[dict[str, str]]:

@@ -67,7 +67,7 @@ class Index:
         view = self._views.pop(object_id)
         ids = self._ordered()
         del ids[bisect_left(ids, object_id)]
-        for key in self._keys(view):
+        for key in set(self._keys(view)):  # a port may have two addresses of one subnet
             members = self._found[key]
             members.discard(object_id)
             if not members:

@@ -87,7 +87,10 @@ def subnet_view(subnet: Subnet, network_id: str, kept: Mapping[str, Any]) -> Vie
 
 
 def port_view(port: Port, kept: Mapping[str, Any]) -> View:
-    """A port; ``binding:host_id`` is the host that it is meant for, or else the one that has bound it."""
+    """A port; ``binding:host_id`` is the host that it is meant for, or else the one that has bound it.
+
+    An allowed address pair that names no MAC address is one of the port's own, as in the API reference.
+    """
     host = port.requested_host or port.host or ""
     details = {"connectivity": "l2", "port_filter": False, "ovs_hybrid_plug": False}
     return {
@@ -97,6 +100,9 @@ def port_view(port: Port, kept: Mapping[str, Any]) -> View:
         "admin_state_up": port.admin_state_up,
         "status": port.status.value,
         "mac_address": port.mac_address,
+        "allowed_address_pairs": [
+            {"mac_address": port.mac_address, **pair} for pair in kept.get("allowed_address_pairs", ())
+        ],
         "fixed_ips": [{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.fixed_ips],
         "device_id": port.device_id,
         "device_owner": port.device_owner,
