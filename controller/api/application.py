@@ -206,16 +206,27 @@ class _Tags(_OfResource):
 
     def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         wanted = _tag_list(only(body_of(request), "tags"))
-        view = self._database.change_tags(
-            caller_of(request), self._resource.name, self._id(object_id), lambda _: set(wanted)
-        )
-        response.media = {"tags": view["tags"]}
+        self._change(request, response, object_id, lambda _: set(wanted))
+
+    def on_post(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        wanted = _tag_list(only(body_of(request), "tags"))
+        self._change(request, response, object_id, lambda tags: _limited({*tags, *wanted}))
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         self._database.change_tags(
             caller_of(request), self._resource.name, self._id(object_id), lambda _: set(), "delete"
         )
         response.status = falcon.HTTP_204
+
+    def _change(
+        self,
+        request: falcon.Request,
+        response: falcon.Response,
+        object_id: str,
+        change: Callable[[frozenset[str]], set[str]],
+    ) -> None:
+        view = self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), change)
+        response.media = {"tags": view["tags"]}
 
 
 class _Tag(_OfResource):

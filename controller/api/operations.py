@@ -153,6 +153,7 @@ def tags(resource: Resource) -> dict[str, Operation]:
     return {
         "GET": Operation(f"list_{name}_tags", f"List the tags of a {name}", {200: shown}, (404,)),
         "PUT": Operation(f"replace_{name}_tags", f"Give a {name} other tags", {200: shown}, (404, *WRITES), body=taken),
+        "POST": Operation(f"add_{name}_tags", f"Give a {name} more tags", {200: shown}, (404, *WRITES), body=taken),
         "DELETE": Operation(f"delete_{name}_tags", f"Take all tags from a {name}", {204: None}, (404, 409)),
     }
 

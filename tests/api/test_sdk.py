@@ -12,6 +12,8 @@ import pytest
 from openstack import exceptions
 
 from tests.support.api import ApiProcess
+from tests.support.waiting import wait_until
+from tests.topology.ovsdb import OvsdbServer
 
 # openstacksdk tells each user of what it is going to remove, whether used or not
 pytestmark = [
@@ -75,6 +77,11 @@ def test_if_revision(sdk: Any, network: Any, subnet: Any, kind: str) -> None:
     with pytest.raises(exceptions.HttpException, match="Constrained to") as refusal:
         update(made.id, name="2", if_revision=made.revision_number)
     assert refusal.value.status_code == 412
+    delete = getattr(sdk, f"delete_{kind}")
+    with pytest.raises(exceptions.HttpException, match="Constrained to"):
+        delete(made.id, if_revision=made.revision_number)
+    delete(made.id, ignore_missing=False, if_revision=made.revision_number + 1)
+    assert getattr(sdk, f"find_{kind}")(made.id) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,10 +89,86 @@ def test_tags(sdk: Any, network: Any, subnet: Any, kind: str) -> None:
     made = thing(sdk, kind, network, subnet)
     get, listed = getattr(sdk, f"get_{kind}"), getattr(sdk, f"{kind}s")
     sdk.set_tags(made, ["x", made.id])
-    assert set(get(made.id).tags) == {"x", made.id}
+    sdk.add_tag(made, "y")
+    sdk.add_tags(made, ["y", "z"])
+    assert set(sdk.get_tags(get(made.id))) == {"x", "y", "z", made.id}
+    assert sdk.check_tag(made, "z")
+    sdk.remove_tag(made, "z")
+    with pytest.raises(exceptions.NotFoundException, match="Tag z could not be found"):
+        sdk.check_tag(made, "z")
     assert [one.id for one in listed(tags=made.id)] == [made.id]
-    sdk.set_tags(made, [])
+    assert [one.id for one in listed(any_tags=f"{made.id},nobody")] == [made.id]
+    assert made.id not in [one.id for one in listed(not_tags="x")]
+    assert made.id not in [one.id for one in listed(not_any_tags="x,nobody")]
+    sdk.remove_all_tags(made)
     assert get(made.id).tags == []
+
+
+def test_networks_are_found_by_what_they_are(sdk: Any) -> None:
+    number = 4000
+    made = sdk.create_network(
+        name="wanted",
+        provider_network_type="vlan",
+        provider_physical_network="physnet9",
+        provider_segmentation_id=number,
+        is_router_external=True,
+        is_shared=True,
+        is_admin_state_up=False,
+        description="d",
+        mtu=1400,
+    )
+    for query in (
+        {"provider_physical_network": "physnet9"},
+        {"provider_network_type": "vlan", "provider_segmentation_id": number},
+        {"name": "wanted", "is_router_external": True, "is_shared": True, "is_admin_state_up": False},
+        {"id": made.id, "status": "ACTIVE", "description": "d"},
+    ):
+        assert [one.id for one in sdk.networks(**query)] == [made.id], query
+        assert list(sdk.networks(**{**query, "name": "other"})) == []
+    sdk.delete_network(made)
+    sdk.delete_network(made)  # is no error, unless asked for
+    with pytest.raises(exceptions.NotFoundException):
+        sdk.delete_network(made, ignore_missing=False)
+
+
+def test_subnets_are_found_by_what_they_are(sdk: Any, network: Any, subnet: Any) -> None:
+    six = {"ip_version": 6, "cidr": "2001:db8::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    made = sdk.create_subnet(network_id=network.id, is_dhcp_enabled=False, **six)
+    for query in (
+        {"ip_version": 6},
+        {"cidr": "2001:db8::/64"},
+        {"gateway_ip": "2001:db8::1"},
+        {"is_dhcp_enabled": False},
+        {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
+    ):
+        assert [one.id for one in sdk.subnets(network_id=network.id, **query)] == [made.id], query
+    assert {one.id for one in sdk.subnets(network_id=network.id)} == {made.id, subnet.id}
+    port = sdk.create_port(network_id=network.id, fixed_ips=[{"subnet_id": subnet.id}])
+    assert [one.id for one in sdk.get_subnet_ports(subnet.id)] == [port.id]
+
+
+def test_ports_are_found_by_what_they_are(sdk: Any, network: Any, subnet: Any) -> None:
+    device = uuid.uuid4().hex
+    made = sdk.create_port(
+        network_id=network.id,
+        mac_address="fa:16:3e:0a:0b:0c",
+        fixed_ips=[{"ip_address": "10.0.0.77"}],
+        device_id=device,
+        device_owner="compute:x",
+        binding_host_id="h9",
+        is_admin_state_up=False,
+    )
+    sdk.create_port(network_id=network.id)
+    for query in (
+        {"mac_address": "FA:16:3E:0A:0B:0C"},
+        {"device_id": device},
+        {"device_owner": "compute:x", "binding_host_id": "h9"},
+        {"fixed_ips": "ip_address=10.0.0.77"},
+        {"fixed_ips": ["ip_address=10.0.0.77", f"subnet_id={subnet.id}", "ip_address_substr=0.77"]},
+        {"is_admin_state_up": False, "status": "DOWN"},
+    ):
+        found = [one.id for one in sdk.ports(network_id=network.id, **query)]
+        assert found == [made.id] if "subnet" not in str(query) else made.id in found, query
 
 
 def test_bulk(sdk: Any, network: Any, subnet: Any) -> None:
@@ -104,10 +187,23 @@ def test_errors_are_those_that_programs_catch(sdk: Any, network: Any, subnet: An
         sdk.get_port("00000000-0000-4000-8000-000000000000")
 
 
-def test_extensions_and_agents(sdk: Any) -> None:
+def test_extensions(sdk: Any) -> None:
     assert sdk.find_extension("standard-attr-tag").alias == "standard-attr-tag"
     assert sdk.find_extension("router") is None
-    assert list(sdk.agents()) == []
+    assert {"agent", "binding", "quotas"} <= {one.alias for one in sdk.extensions()}
+
+
+def test_agents(sdk: Any, database: OvsdbServer) -> None:
+    """A host that an operator has entered."""
+    database.write({"op": "insert", "table": "Host", "row": {"name": "sdk-host"}})
+    [agent] = wait_until(lambda: list(sdk.agents(host="sdk-host")), 10, "the host is shown")
+    assert (agent.agent_type, agent.is_alive, agent.is_admin_state_up) == ("Open vSwitch agent", False, True)
+    assert sdk.get_agent(agent.id).host == "sdk-host"
+    assert sdk.update_agent(agent.id, description="rack 1", is_admin_state_up=False).description == "rack 1"
+    assert [one.id for one in sdk.agents(description="rack 1", is_admin_state_up=False)] == [agent.id]
+    sdk.delete_agent(agent.id, ignore_missing=False)
+    with pytest.raises(exceptions.NotFoundException):
+        sdk.get_agent(agent.id)
 
 
 def test_quotas(sdk: Any) -> None:
