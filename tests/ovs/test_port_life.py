@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.api import ApiProcess
 from tests.support.ovs import Device, OvsHost
+from tests.support.receiver import Receiver
 from tests.support.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
@@ -21,17 +23,25 @@ TAP = "tap0"
 
 @dataclass(frozen=True)
 class Cloud:
-    """Three hosts with a controller each, and an API, on one topology."""
+    """Three hosts with a controller each, an API that tells of ports, and who is told, on one topology."""
 
     api: ApiProcess
     hosts: tuple[OvsHost, ...]
     controllers: tuple[Tunbridge, ...]
+    receiver: Receiver
 
     def port(self, **values: object) -> str:
         """A new port on a new network; its id."""
         network = self.api.create("network")
         self.api.create("subnet", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
-        made = self.api.create("port", network_id=network["id"], mac_address=MAC, device_owner="compute:nova", **values)
+        made = self.api.create(
+            "port",
+            network_id=network["id"],
+            mac_address=MAC,
+            device_id=str(uuid.uuid4()),
+            device_owner="compute:nova",
+            **values,
+        )
         assert (made["status"], made["binding:vif_type"] == "ovs") == ("DOWN", bool(made["binding:host_id"]))
         return str(made["id"])
 
@@ -44,6 +54,14 @@ class Cloud:
             return {name: view[name] for name in expected}
 
         wait_until(lambda: shown() == expected, 20, lambda: f"{expected}, not {shown()}")
+
+    def wait_told(self, port_id: str, *names: str) -> None:
+        """Wait until these events of a port have come, in this order."""
+
+        def told() -> list[str]:
+            return [name for name, _ in self.receiver.told(port_id)]
+
+        wait_until(lambda: told() == list(names), 20, lambda: f"{names}, not {told()}")
 
     def wired(self, host: int, port_id: str) -> bool:
         """Whether frames for the port's address are delivered on a host."""
@@ -68,7 +86,9 @@ def cloud() -> Iterator[Cloud]:
             )
             for number, ovs in enumerate(hosts, 1)
         )
-        yield Cloud(stack.enter_context(ApiProcess(database.connection)), hosts, controllers)
+        receiver = stack.enter_context(Receiver())
+        api = ApiProcess(database.connection, options={"notifications": {"url": receiver.url}})
+        yield Cloud(stack.enter_context(api), hosts, controllers, receiver)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +98,7 @@ def _logs(cloud: Cloud, report_logs: list[Path]) -> None:
 
 def test_down_build_active_and_back(cloud: Cloud) -> None:
     """DOWN until a device is plugged, BUILD while the switch has not confirmed, ACTIVE after that; DOWN while
-    admin_state_up is false, and when the device is gone."""
+    admin_state_up is false, and when the device is gone. Events tell of ACTIVE, and of DOWN after that."""
     port_id, (ovs, *_) = cloud.port(), cloud.hosts
     device = Device(TAP, port_id, MAC)
     ovs.plug(TAP, "00000000-0000-4000-8000-00000000dead")  # nobody's, so that what follows takes no new port
@@ -94,8 +114,10 @@ def test_down_build_active_and_back(cloud: Cloud) -> None:
         )
         cloud.wait(port_id, "BUILD", "h1")
     cloud.wait(port_id, "ACTIVE", "h1")
+    cloud.wait_told(port_id, "plugged")
     cloud.api.update("port", port_id, admin_state_up=False)
     cloud.wait(port_id, "DOWN", "")
+    cloud.wait_told(port_id, "plugged", "unplugged")
     cloud.api.update("port", port_id, admin_state_up=True)
     cloud.wait(port_id, "ACTIVE", "h1")
     ovs.unplug(TAP)
@@ -104,6 +126,7 @@ def test_down_build_active_and_back(cloud: Cloud) -> None:
     cloud.wait(port_id, "ACTIVE", "h1")
     ovs.unplug(TAP)
     cloud.api.delete("port", port_id)
+    wait_until(lambda: cloud.receiver.told(port_id)[-1][0] == "deleted", 20, "it is told to be deleted")
 
 
 def test_live_migration(cloud: Cloud) -> None:

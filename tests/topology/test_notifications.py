@@ -59,6 +59,11 @@ def wait_due(notifications: Notifications, *wanted: tuple[str, str]) -> list[Eve
     return notifications.due(10000)
 
 
+def wait_seen(notifications: Notifications, status: str) -> None:
+    """Wait until port a has this status there."""
+    wait_until(lambda: notifications._replica.connected and notifications._seen["a"].status == status, 10, status)
+
+
 def test_it_is_remembered_by_who_comes_next(server: OvsdbServer) -> None:
     """What was told is not told again, and what was not is, be it of a port that is gone or came meanwhile."""
     add(server, "a", "b", "c", status="ACTIVE")
@@ -89,13 +94,39 @@ def test_one_leads(server: OvsdbServer) -> None:
         wait_until(lambda: first.leading, 10, "it leads")
         add(server, "a", status="ACTIVE")
         with followed(server) as second:
+            wait_seen(second, "ACTIVE")
             events = wait_due(first, ("plugged", "a"))
             assert (second.due(10), second.leading) == ([], False)
             with pytest.raises(TopologyError, match="not locked"):
                 second.told(events)
+            first.told(events)
+            for status in ("DOWN", "ACTIVE"):  # both see it, and the first one tells it
+                report(server, status, "a")
+                wait_seen(first, status)
+                wait_seen(second, status)
+            first.told(wait_due(first, ("plugged", "a")))
+            assert second.due(10) == []
+            add(server, "b", status="ACTIVE")
+            wait_due(first, ("plugged", "b"))
             stack.close()
             wait_until(lambda: second.leading, 10, "it leads")
-            wait_due(second, ("plugged", "a"))
+            wait_due(second, ("plugged", "b"))
+
+
+def test_what_cannot_be_remembered_is_not_forgotten(server: OvsdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that refuses to remember a port is asked again."""
+    add(server, "a", status="ACTIVE")
+    with followed(server) as first:
+        wait_until(lambda: first.leading, 10, "it leads")
+        with monkeypatch.context() as patch:
+            patch.setattr(first, "_write", refuse)
+            with pytest.raises(TopologyError, match="full"):
+                first.due(1)
+        wait_due(first, ("plugged", "a"))
+
+
+def refuse(*_: object) -> None:
+    raise TopologyError("the disk is full")
 
 
 def test_a_port_that_was_down_for_a_moment(server: OvsdbServer) -> None:
@@ -106,7 +137,7 @@ def test_a_port_that_was_down_for_a_moment(server: OvsdbServer) -> None:
         events = wait_due(first, ("plugged", "a"))
         for status in ("DOWN", "ACTIVE"):
             report(server, status, "a")
-            wait_until(lambda status=status: first._seen["a"].status == status, 10, status)  # type: ignore[misc]
+            wait_seen(first, status)
         first.told(events)
         first.told(wait_due(first, ("plugged", "a")))
         wait_due(first)
