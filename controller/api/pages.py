@@ -81,7 +81,7 @@ def _marker(view: View) -> str:
 def _matches(view: View, query: Query) -> bool:
     for name, values in query.filters.items():
         if name == "fixed_ips":
-            if not any(_has_address(view.get("fixed_ips", ()), key, wanted) for key, wanted in values):
+            if not any(_is_address(fixed_ip, values) for fixed_ip in view.get("fixed_ips", ())):
                 return False
         elif view.get(name) not in values and not (view.get(name) is None and "" in values):
             return False
@@ -91,10 +91,13 @@ def _matches(view: View, query: Query) -> bool:
     return all(TAG_FILTERS[name](set(tags), has) for name, tags in query.tags.items())
 
 
-def _has_address(fixed_ips: Iterable[Mapping[str, str]], key: str, wanted: str) -> bool:
-    if key == "ip_address_substr":
-        return any(wanted in fixed_ip["ip_address"] for fixed_ip in fixed_ips)
-    return any(fixed_ip[key] == wanted for fixed_ip in fixed_ips)
+def _is_address(fixed_ip: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> bool:
+    """One address must have one of the values that are asked for under each key, as in Neutron."""
+    alike: dict[str, bool] = {}
+    for key, wanted in pairs:
+        found = wanted in fixed_ip["ip_address"] if key == "ip_address_substr" else fixed_ip[key] == wanted
+        alike[key] = alike.get(key, False) or found
+    return all(alike.values())
 
 
 def _order(value: Any) -> tuple[int, Any]:

@@ -52,11 +52,15 @@ class Openstack:
             text = text[end:].lstrip()
         return answers, done.stderr
 
-    def _start(self, args: list[str], commands: str | None) -> subprocess.CompletedProcess[str]:
+    def environment(self) -> dict[str, str]:
+        """Variables of the command's process."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        return {**ours, **self._auth, "COLUMNS": "250"}
+
+    def _start(self, args: list[str], commands: str | None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).with_name("openstack")), *args],
-            env={**ours, **self._auth, "COLUMNS": "250"},
+            env=self.environment(),
             input=commands or "",
             capture_output=True,
             text=True,

@@ -70,6 +70,8 @@ MANY = filled(list(range(2000)))
         ([("fixed_ips", "ip_address=10.0.3.8")], 1, 1),
         ([("fixed_ips", f"subnet_id={SUBNET.format(3)}")], 100, 100),
         ([("fixed_ips", "ip_address=10.0.3.8"), ("network_id", NETWORK.format(1))], 1, 0),
+        ([("fixed_ips", "ip_address=10.0.3.8"), ("fixed_ips", f"subnet_id={SUBNET.format(3)}")], 1, 0),
+        ([("fixed_ips", "ip_address_substr=0.3.8"), ("fixed_ips", f"subnet_id={SUBNET.format(7)}")], 100, 2),
         ([("mac_address", "FA-16-3E-00-00-09")], 1, 1),
         ([("device_id", "d9")], 2, 2),
         ([("name", "p9"), ("name", "p10")], 2, 2),

@@ -109,8 +109,8 @@ class Index:
                 yield [self.found(name, value) for value in values]
             elif name == "fixed_ips":
                 pairs = list(values)
-                if all(key in _OF_FIXED_IPS for key, _ in pairs):
-                    yield [self.found(name, pair) for pair in pairs]
+                for key in _OF_FIXED_IPS & {key for key, _ in pairs}:
+                    yield [self.found(name, pair) for pair in pairs if pair[0] == key]
         for tag in wanted.tags:
             yield [self.found("tags", tag)]
         if wanted.any_tags is not None:
@@ -137,7 +137,7 @@ class Index:
         return self._ids
 
 
-_OF_FIXED_IPS = ("ip_address", "subnet_id")
+_OF_FIXED_IPS = {"ip_address", "subnet_id"}
 
 
 def _length(parts: Sequence[Collection[str]]) -> int:
