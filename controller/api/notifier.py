@@ -21,10 +21,18 @@ _BATCH = 100
 """Events of one request."""
 
 _FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
-"""Seconds until events are told again that could not be; doubled each time."""
+"""Seconds until events that failed are told again; doubled each time."""
 
 _IDLE = 0.25
 """Seconds after which the end of the process, or the lock of a process that has died, is noticed."""
+
+
+def pause(failures: int) -> float:
+    """Seconds until events are told again.
+
+    :param failures: in a row, before the last one
+    """
+    return min(_FIRST_RETRY * 2.0 ** min(failures, 10), _LAST_RETRY)
 
 
 class Notifier:
@@ -116,7 +124,7 @@ class Notifier:
             LOG.warning(
                 "%s was not told %s: %s; trying again until it is", webhook.url, _names(events) or "anything", reason
             )
-        self._not_before = time.monotonic() + min(_FIRST_RETRY * 2 ** min(self._failures, 10), _LAST_RETRY)
+        self._not_before = time.monotonic() + pause(self._failures)
         self._failures += 1
 
     def _recover(self, webhook: Webhook) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -28,6 +29,8 @@ class Receiver:
         self._server: ThreadingHTTPServer | None = None
         self.requests: list[tuple[str, dict[str, str], Events]] = []
         """Path, head and events of each request, those that were refused among them."""
+        self.times: list[float] = []
+        """When each of them came, by time.monotonic()."""
         self.accepted: Events = []
         self.reply: Callable[[Events], tuple[int, Any]] = lambda events: (200, {"events": events})
         """Status and body for events."""
@@ -84,6 +87,7 @@ class Receiver:
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         events: Events = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))["events"]
+        self.times.append(time.monotonic())
         self.requests.append((handler.path, {k.lower(): v for k, v in handler.headers.items()}, events))
         if self.stalled.is_set():
             self.stalling = True

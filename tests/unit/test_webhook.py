@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import ssl
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.api.notifier import pause
 from controller.api.webhook import Answer, Result, Webhook, outcome
 from controller.config import load
 from controller.notify_options import NotificationsConfig
@@ -145,3 +150,29 @@ def test_who_is_told_must_be_certified(tmp_path: Path) -> None:
         assert re.fullmatch(why, found.reason), found.reason
         assert found.results == ([F, F] if why else [A, A])
         assert len(receiver.accepted) == (0 if why else 2)
+
+
+def test_an_answer_that_never_ends() -> None:
+    """Is given up when its time as a whole is over, and its connection closed."""
+    hung_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                for _ in range(1000):
+                    connection.sendall(b"x")
+                    time.sleep(0.01)
+                return
+            hung_up.set()
+
+        threading.Thread(target=drip, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        found = Webhook(NotificationsConfig(url, None, None, 0.3), url).post(TWO, lambda: False)
+        assert (found.results, found.reason) == ([F, F], "no answer within 0.3 s")
+        assert hung_up.wait(5)
+
+
+def test_it_is_left_more_time_after_each_failure() -> None:
+    assert [pause(failures) for failures in (0, 1, 2, 5, 6, 100000)] == [0.5, 1, 2, 16, 30, 30]
