@@ -26,7 +26,7 @@ from topology.tls import TlsFiles
 LOCK = "tunbridge_notifications"
 """Name of the lock."""
 
-_AT_ONCE = 500
+_AT_ONCE = 100
 """Ports that are looked at, and rows that are written, in one go: nobody waits for 10,000."""
 
 
