@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -121,11 +122,10 @@ def _pings(lab: Lab) -> bool:
     good = True
     for vm in lab.vms.values():
         own = {other.nic.address(): other for other in lab.vms.values() if other.network is vm.network}
-        cells = []
-        for address in addresses:
-            cell, as_expected = _ping(lab, vm, address, own.get(address))
-            cells.append(cell)
-            good = good and as_expected
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda address: _ping(lab, vm, address, own.get(address)), addresses))  # noqa: B023
+        cells = [cell for cell, _ in answers]
+        good = good and all(as_expected for _, as_expected in answers)
         print("".join(f"{cell:<{_COLUMN}}" for cell in (f"{vm.name} on {vm.host}", *cells)).rstrip(), flush=True)
     print("\nAll as it should be." if good else "\nThis is not as it should be.", flush=True)
     return good

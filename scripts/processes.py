@@ -39,6 +39,7 @@ class ChildProcess:
     ) -> None:
         self.name = name or Path(argv[0]).name
         self.log = log
+        self._told: signal.Signals | None = None
         command = ["setpriv", "--pdeathsig", orphaned.name.removeprefix("SIG"), "--", *argv]
         output = None if log is None else log.open("ab")
         try:
@@ -90,13 +91,20 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             raise ProcessError(f"{self.name} (pid {self.pid}) still runs after {timeout} s") from None
 
+    def tell(self, signum: signal.Signals = signal.SIGTERM) -> None:
+        """Tell it to end, and do not wait for that; :meth:`stop` does."""
+        self._told = signum
+        if self.status is None:
+            self._process.send_signal(signum)
+
     def stop(self, signum: signal.Signals = signal.SIGTERM, timeout: float = 10.0) -> int:
         """End it, by force where it does not end by itself; its exit status. Does nothing when it has ended already.
 
         :param timeout: seconds that it has until it gets SIGKILL
         """
         if self.status is None:
-            self._process.send_signal(signum)
+            if self._told is not signum:
+                self._process.send_signal(signum)
             try:
                 return self.wait(timeout)
             except ProcessError:

@@ -79,6 +79,7 @@ class Tunbridge:
         self.of_port = free_tcp_port()
         self._env = dict(os.environ) | ({"OSKEN_HUB_TYPE": hub} if hub else {}) | dict(environment or {})
         self._process: ChildProcess | None = None
+        self._told = False
         self._killed = False  # and so without a chance to end its own children
         self._write_config(options or {})
 
@@ -116,7 +117,7 @@ class Tunbridge:
         problems = []
         try:
             if self._process is not None:
-                if self._process.status is not None:
+                if self._process.status is not None and not self._told:
                     problems.append(f"tunbridge died with status {self._process.status}")
                 elif status := self.stop():
                     problems.append(f"tunbridge exited with status {status} on SIGTERM")
@@ -135,7 +136,7 @@ class Tunbridge:
     def start(self) -> None:
         """Start the process; it need not answer yet."""
         assert self._process is None, "tunbridge runs already"
-        self._killed = False
+        self._killed = self._told = False
         self._process = ChildProcess(
             [*self.prefix, sys.executable, "-m", self.program, "run", "--config-file", str(self.config_file)],
             name="tunbridge",
@@ -144,6 +145,12 @@ class Tunbridge:
             cwd=self.root,
             orphaned=signal.SIGTERM,  # it has a child of its own to end
         )
+
+    def tell_to_end(self) -> None:
+        """Tell the process to end, where it runs; :meth:`end` waits for that."""
+        if self._process is not None and self._process.status is None:
+            self._told = True
+            self._process.tell()
 
     def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
         """End the process; its exit status."""

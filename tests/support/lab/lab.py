@@ -19,7 +19,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -265,6 +265,7 @@ class Lab:
             self.controllers[host.name] = self._running[host.name].push(controller)
             controller.start()  # they start at the same time, and are waited for afterwards
             made.append(controller)
+        self._stack.callback(_tell_to_end, made)
         for controller in made:
             controller.wait_ready()
             if not check:
@@ -297,6 +298,12 @@ class Lab:
     def capture_trunk(self, host: LabHost) -> Capture:
         """What a host sends on the physical network."""
         return Capture(self.fabric, f"t-{host.name}")
+
+
+def _tell_to_end(controllers: Iterable[HostController]) -> None:
+    """They end at the same time, and are waited for one after the other."""
+    for controller in controllers:
+        controller.tell_to_end()
 
 
 @contextmanager
