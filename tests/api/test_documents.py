@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support.api import ApiProcess
@@ -181,7 +181,12 @@ TOPOLOGIES = st.lists(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example takes half a second
+)
 @given(TOPOLOGIES)
 def test_what_the_api_made_comes_back_from_its_export(
     empty: OvsdbServer, eventlet_api: ApiProcess, topology: list[Any]

@@ -103,7 +103,7 @@ def test_two_processes_give_nothing_out_twice(stopped_database: OvsdbServer) -> 
 @pytest.mark.long
 def test_two_processes_give_nothing_out_twice_for_long(stopped_database: OvsdbServer) -> None:
     """The same, for about a minute."""
-    _race(stopped_database.start(), CLIENTS, 40 * STEPS)
+    _race(stopped_database.start(), CLIENTS, 130 * STEPS)
 
 
 def test_the_last_address_has_one_owner(stopped_database: OvsdbServer) -> None:
