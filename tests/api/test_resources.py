@@ -143,6 +143,14 @@ def test_several_are_created_together_or_none(api: ApiProcess, network: Made, su
     assert api.get(f"/ports?network_id={network['id']}") == {"ports": []}
 
 
+def test_addresses_of_one_request_are_apart(api: ApiProcess, network: Made) -> None:
+    """A MAC address that two of its ports name is refused in the words of one that a port has."""
+    ports = [{"network_id": network["id"], "mac_address": "fa:16:3e:00:99:01"}] * 2
+    refused = api.request("POST", "/v2.0/ports", {"ports": ports})
+    assert (refused.status, refused.error) == (409, "MacAddressInUse")
+    assert api.get("/ports?mac_address=fa:16:3e:00:99:01")["ports"] == []
+
+
 def test_a_change_of_another_revision_is_refused(api: ApiProcess, network: Made) -> None:
     """If-Match is what keeps two clients from overwriting each other."""
     path = f"/v2.0/networks/{network['id']}"

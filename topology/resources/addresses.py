@@ -69,10 +69,8 @@ class TakenAddresses:
         return (number in self.used and number not in self.own) or number in self.given
 
     def lowest_free(self, low: int, high: int) -> int | None:
-        """The lowest of a range that the port can have; None: there is none."""
-        found = lowest_free(low, high, self.used, self.given)
-        own = [number for number in self.own if low <= number <= high and number not in self.given]
-        return min([*own, *([] if found is None else [found])], default=None)
+        """The lowest of a range that nobody has; None: there is none."""
+        return lowest_free(low, high, self.used, self.given)
 
 
 @lru_cache(maxsize=4096)
