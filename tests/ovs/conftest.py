@@ -16,6 +16,13 @@ from tests.support.sender_process import BRIDGE, SenderProcess, Settings, StartS
 from tests.support.tunbridge import HUBS, Tunbridge
 
 
+@pytest.hookimpl(tryfirst=True)  # before the long ones are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("one_hub") and "native" in item.name and "OSKEN_HUB_TYPE" not in os.environ:
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture
 def ovs(report_logs: list[Path]) -> Iterator[OvsHost]:
     """A host with a running Open vSwitch (dummy datapath) without bridges."""

@@ -12,6 +12,8 @@ from tests.support.ovs import OvsHost
 from tests.support.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 PROTOCOLS = "protocols=OpenFlow10,OpenFlow13,OpenFlow14"
 """As we want them: when they change, Open vSwitch ends all connections, those of the tests among them."""
 GROUP = "group_id=7,type=select,bucket=weight:10,actions=output:1,bucket=weight:20,actions=set_field:9->reg1,output:2"

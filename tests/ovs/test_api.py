@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+import pytest
+
 from tests.support import reference
 from tests.support.api import Client
 from tests.support.golden import Golden
@@ -12,6 +14,8 @@ from tests.support.openstack import Openstack
 from tests.support.ovs import Device, OvsHost
 from tests.support.tunbridge import Tunbridge, free_tcp_port
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_hub
 
 ADDRESSES = [(reference.GATEWAY, "10.1.1.1"), (reference.DHCP, "10.1.1.12"), (reference.VM, "10.1.1.13")]
 

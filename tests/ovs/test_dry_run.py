@@ -20,6 +20,8 @@ from tests.support.ovs import OvsHost
 from tests.support.tunbridge import ROOT, Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 BOUND, VLAN, UNKNOWN = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 DOCUMENT = {
     "networks": [

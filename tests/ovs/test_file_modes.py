@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.tunbridge import Tunbridge
 
+pytestmark = pytest.mark.one_hub
+
 DOCUMENT = {"networks": [{"name": "net1"}]}
 
 

@@ -13,6 +13,8 @@ from tests.support.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
+pytestmark = pytest.mark.one_hub
+
 PAIR = {"gre-c0000202": "192.0.2.2", "gre-c0000203": "192.0.2.3"}
 Options = Mapping[str, Mapping[str, object]]
 LOCAL_IP = "192.0.2.1"
