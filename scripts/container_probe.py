@@ -99,7 +99,7 @@ class ContainerProbe:
             "interval_ns": _INTERVAL,
             "token": os.urandom(8).hex(),
             "device": "eth0",
-            "receivers": self._names,
+            "receivers": {name: [namespace] for name, namespace in self._names.items()},
             "streams": streams,
         }
         self._process = subprocess.Popen(
