@@ -187,7 +187,7 @@ def test_documents_and_requests_see_each_other(stopped_database: OvsdbServer) ->
         apply("theirs")
         [theirs] = wait_until(lambda: api.get("/networks?name=theirs")["networks"], 10, "it is shown")
         assert theirs["provider:segmentation_id"] != made["provider:segmentation_id"]
-        assert (theirs["revision_number"], theirs["created_at"]) == (1, theirs["updated_at"])
+        assert (theirs["revision_number"], theirs["created_at"], theirs["mtu"]) == (1, theirs["updated_at"], 1454)
         assert api.update("network", theirs["id"], description="x")["revision_number"] == 2
         apply("mine")
 
