@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.cookie import App, cookie
-from apps.flow import Flow, ModVlanVid, Normal, Output, SetTunnel, match
-from apps.host_view import LocalNetwork, LocalPort
-from apps.pipeline import Band
+from apps.framework.cookie import App, cookie
+from apps.framework.flow import Flow, ModVlanVid, Normal, Output, SetTunnel, match
+from apps.framework.host_view import LocalNetwork, LocalPort
+from apps.framework.pipeline import Band
 
 
 def base_flows() -> Iterator[Flow]:

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.support.api import ApiProcess
+from tests.support.http.api_process import ApiProcess
 from tests.topology.ovsdb import OvsdbServer
 
 SAMPLES = 200

@@ -17,9 +17,9 @@ from itertools import count
 
 from bench.host import TIMEOUT, MeasuredHost, device, measured_host
 from bench.watch import BridgeWatch, Watcher
-from controller.openflow.comparisons import CALM
-from tests.support.ovs import OvsHost
-from tests.support.tunbridge import Tunbridge
+from controller.openflow.tables.comparisons import CALM
+from tests.support.host.ovs import OvsHost
+from tests.support.host.tunbridge import Tunbridge
 
 NETWORKS = 20
 REPETITIONS = 20

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
 
-from tests.support import switch
-from tests.support.openflow_client import HELLO, desc_reply, features_reply
-from tests.support.peers import FLOODS, PeerHost, flooding
+from tests.support.openflow import switch
+from tests.support.openflow.openflow_client import HELLO, desc_reply, features_reply
+from tests.support.openflow.peers import FLOODS, PeerHost, flooding
 
 STRANGERS = 60
 SECONDS = 3.0

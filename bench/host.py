@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from apps.cookie import App, cookie
-from apps.local_vlans import DEAD_VLAN
+from apps.framework.cookie import App, cookie
+from apps.framework.local_vlans import DEAD_VLAN
 from bench.watch import BridgeWatch, TableWatch, Watcher
-from tests.support.ovs import Device, OvsHost
-from tests.support.tunbridge import Tunbridge
+from tests.support.host.ovs import Device, OvsHost
+from tests.support.host.tunbridge import Tunbridge
 
 TIMEOUT = 120.0
 """Seconds after which a measurement is given up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from tests.support.ovs import Device, OvsHost
+from tests.support.host.ovs import Device, OvsHost
 
 _TUNNEL_ID, _LOCAL_VLAN = 4000, 4000
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own
 
 from bench.host import device, document
 from scripts.processes import ProcessError
-from tests.support.ovs import OvsHost
-from tests.support.tunbridge import Tunbridge
+from tests.support.host.ovs import OvsHost
+from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
 BRIDGES = ("br-int", "br-tun")

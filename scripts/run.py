@@ -23,7 +23,7 @@ from typing import TextIO
 
 import yaml
 
-from controller.control_client import ControlError, call
+from controller.status.control_client import ControlError, call
 from scripts.private_ovs import Datapath, PrivateOvs
 from scripts.processes import ChildProcess, ProcessError
 

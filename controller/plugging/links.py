@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pyroute2 import IPRoute, NetlinkError, netns
 
-from controller.plugging.plan import DevicePlan, Route
+from controller.plugging.device_plan import DevicePlan, Route
 from topology.errors import DeviceError
 
 T = TypeVar("T")

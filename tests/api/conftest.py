@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api import ApiProcess
+from tests.support.http.api_process import ApiProcess
 from tests.topology.ovsdb import OvsdbServer
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import ApiProcess
-from tests.support.openstack import Openstack
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.openstack import Openstack
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
+from topology.database.topology_database import TopologyDatabase
 from topology.model import Host
-from topology.ovsdb.database import TopologyDatabase
 
 ID, OTHER, NOBODY = (f"00000000-0000-4000-8000-00000000001{number}" for number in (1, 2, 3))
 

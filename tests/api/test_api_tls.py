@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from controller import config
-from controller.api import secure
-from tests.support.api import ApiProcess, Client
+from controller.config import config
+from controller.network_api.http import secure
 from tests.support.certificates import Identity, Pki, Replaceable, make_pki
-from tests.support.tokens import ANN, write_tokens
-from tests.support.tunbridge import HUBS
+from tests.support.host.tunbridge import HUBS
+from tests.support.http.api_process import ApiProcess, Client
+from tests.support.http.tokens import ANN, write_tokens
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.errors import ConfigError
-from topology.tls import Contexts
+from topology.ovsdb.tls import Contexts
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from pathlib import Path
 import openstack
 import pytest
 
-from controller.api.identity import identify_by
-from controller.api.keystone import BOUNDS, Keystone, KeystoneUnavailable
-from tests.support.api import ApiProcess
-from tests.support.keystone import SERVICE_TOKEN, KeystonePeer, Token
-from tests.support.tunbridge import HUBS, ROOT
+from controller.network_api.identity.identity import identify_by
+from controller.network_api.identity.keystone import BOUNDS, Keystone, KeystoneUnavailable
+from tests.support.host.tunbridge import HUBS, ROOT
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.keystone import SERVICE_TOKEN, KeystonePeer, Token
 from tests.topology.ovsdb import OvsdbServer
 from topology.errors import ConfigError
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import openstack
 import pytest
 
-from tests.support.api import ApiProcess
-from tests.support.openstack import Openstack
-from tests.support.tokens import ANN, BEN, BOSS, RITA, sha256, write_tokens
-from tests.support.tunbridge import HUBS
+from tests.support.host.tunbridge import HUBS
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.openstack import Openstack
+from tests.support.http.tokens import ANN, BEN, BOSS, RITA, sha256, write_tokens
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

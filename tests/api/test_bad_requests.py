@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.api import ApiProcess, Client
+from tests.support.http.api_process import ApiProcess, Client
 from tests.topology.ovsdb import OvsdbServer
 
 NOBODY = "00000000-0000-4000-8000-0000000000ff"

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api import Answer, ApiProcess
-from tests.support.impatient_server import ANSWER, impatient_server
-from tests.support.tunbridge import HUBS
+from tests.support.host.tunbridge import HUBS
+from tests.support.http.api_process import Answer, ApiProcess
+from tests.support.http.impatient_server import ANSWER, impatient_server
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from tests.support.api import ApiProcess
-from tests.support.openstack import Openstack
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.openstack import Openstack
 
 
 def answers(api: ApiProcess, *commands: str) -> list[Any]:

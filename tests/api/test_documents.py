@@ -10,17 +10,17 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.api import ApiProcess
 from tests.support.contents import contents
+from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.allocation import AllocationPolicy
+from topology.database.apply import ApplyResult, apply_document
+from topology.database.snapshot import read_topology
 from topology.documents import parse_document
 from topology.documents.writer import write_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import NetworkType
-from topology.ovsdb.apply import ApplyResult, apply_document
-from topology.ovsdb.snapshot import read_topology
+from topology.rules.allocation.segment_allocation import AllocationPolicy
 
 SLAAC = {"cidr": "2001:db8::/64", "gateway_ip": None, "ipv6_address_mode": "slaac"}
 POLICY = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 10000),))

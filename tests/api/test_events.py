@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api import ApiProcess
 from tests.support.certificates import Authority
-from tests.support.metrics import Scrape
-from tests.support.receiver import Events, Receiver
+from tests.support.host.metrics import Scrape
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.receiver import Events, Receiver
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

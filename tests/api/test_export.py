@@ -9,9 +9,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from controller import cli
-from tests.support.api import ApiProcess
+from controller.cli import commands
 from tests.support.contents import TABLES, contents
+from tests.support.http.api_process import ApiProcess
 from tests.support.reference import DOCUMENT
 from tests.topology.ovsdb import OvsdbServer
 
@@ -71,7 +71,7 @@ EVERYTHING = {
 
 
 def tunbridge(server: OvsdbServer, *args: str) -> str:
-    done = CliRunner().invoke(cli.cli, ["--topology", server.connection, *args], catch_exceptions=False)
+    done = CliRunner().invoke(commands.cli, ["--topology", server.connection, *args], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return str(done.output)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import ApiProcess
-from tests.support.fuzzing import fuzz
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.fuzzing import fuzz
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

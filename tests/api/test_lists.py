@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.api import ApiProcess
+from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

@@ -9,16 +9,16 @@ import falcon
 import falcon.testing
 import pytest
 
-from controller.api.identity import Identity
-from controller.metrics.catalogue import catalogue
-from controller.metrics.exposition import Exposition
-from controller.metrics.service import Page
-from tests.support.api import ApiProcess, Client
-from tests.support.metrics import Scrape
-from tests.support.tunbridge import free_tcp_port
+from controller.network_api.identity.identity import Identity
+from controller.network_api.metrics_service import Page
+from controller.runtime.exposition import Exposition
+from controller.status.metrics_catalogue import catalogue
+from tests.support.host.metrics import Scrape
+from tests.support.host.tunbridge import free_tcp_port
+from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.resources.caller import ADMIN, Caller, caller
+from topology.rules.access.caller import ADMIN, Caller, caller
 
 REQUESTS = "tunbridge_api_requests_total"
 

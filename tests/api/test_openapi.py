@@ -10,15 +10,15 @@ import falcon.inspect
 import openapi_spec_validator
 import pytest
 
-from controller.api.application import make_application
-from controller.api.routes import Operation, Route, register
-from controller.metrics.exposition import Exposition
-from tests.support.api import ApiProcess
-from topology.allocation import AllocationPolicy
+from controller.network_api.application import make_application
+from controller.network_api.routes import Operation, Route, register
+from controller.runtime.exposition import Exposition
+from tests.support.http.api_process import ApiProcess
+from topology.database.resource_database import ResourceDatabase
 from topology.model import NetworkType
-from topology.ovsdb.resources import ResourceDatabase
-from topology.resources.attributes import RESOURCES, Attribute
-from topology.resources.caller import ADMIN
+from topology.rules.access.caller import ADMIN
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+from topology.rules.attributes.attributes import RESOURCES, Attribute
 
 METHODS = ("get", "put", "post", "delete", "patch")
 

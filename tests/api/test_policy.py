@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.api import Answer, ApiProcess, Client
-from tests.support.tokens import ANN, BEN, BOSS, RITA, write_tokens
+from tests.support.http.api_process import Answer, ApiProcess, Client
+from tests.support.http.tokens import ANN, BEN, BOSS, RITA, write_tokens
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.test_races import together
-from tests.support.api import ApiProcess, Client
+from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import ApiProcess, Client
+from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.allocation import AllocationPolicy
+from topology.database.apply import apply_document
 from topology.documents import parse_document
 from topology.model import NetworkType
-from topology.ovsdb.apply import apply_document
+from topology.rules.allocation.segment_allocation import AllocationPolicy
 
 CLIENTS, STEPS = 8, 30
 

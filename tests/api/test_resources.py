@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import ApiProcess, Client
+from tests.support.http.api_process import ApiProcess, Client
 
 Made = dict[str, Any]
 

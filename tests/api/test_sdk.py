@@ -11,7 +11,7 @@ import openstack
 import pytest
 from openstack import exceptions
 
-from tests.support.api import ApiProcess
+from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller import config
-from tests.support.api import ApiProcess
-from tests.support.tunbridge import HUBS, free_tcp_port
+from controller.config import config
+from tests.support.host.tunbridge import HUBS, free_tcp_port
+from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.errors import ConfigError

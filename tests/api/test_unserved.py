@@ -5,8 +5,8 @@ Those of python-openstackclient's ``network``, ``subnet`` and ``port`` commands.
 
 from __future__ import annotations
 
-from tests.support.api import ApiProcess
-from tests.support.openstack_shell import OpenstackShell
+from tests.support.http.api_process import ApiProcess
+from tests.support.http.openstack_shell import OpenstackShell
 
 UNSERVED = {
     "network create --default x": "Unrecognized attribute(s) 'is_default'",

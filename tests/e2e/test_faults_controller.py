@@ -13,13 +13,13 @@ from contextlib import ExitStack
 import pytest
 import yaml
 
-from tests.support.flow_monitor import watch
+from tests.support.host.ovs import Device
 from tests.support.lab.fault_lab import BRIDGES, Churn, FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.host import LabHost
 from tests.support.lab.networks import Nic, topology_document
 from tests.support.lab.probe import Probe
-from tests.support.ovs import Device
+from tests.support.openflow.flow_monitor import watch
 from tests.support.waiting import wait_until
 
 LOG = logging.getLogger(__name__)

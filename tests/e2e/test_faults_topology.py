@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.local_vlans import DEAD_VLAN
+from apps.framework.local_vlans import DEAD_VLAN
+from tests.support.host.ovs import Device
 from tests.support.lab.fault_lab import FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.frames import BROADCAST, unique
 from tests.support.lab.networks import Nic
 from tests.support.lab.probe import Probe
 from tests.support.lab.vm import Vm
-from tests.support.ovs import Device
 from tests.support.waiting import wait_until
 
 LOG = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.flow_monitor import FlowEvent, watch
+from tests.support.host.tunbridge import ROOT
 from tests.support.lab.fault_lab import BRIDGES, FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.probe import Probe
 from tests.support.lab.releases import RELEASES, Release
-from tests.support.tunbridge import ROOT
+from tests.support.openflow.flow_monitor import FlowEvent, watch
 
 SHORT = 1
 """So many releases are tried in the short run: the first differs in most."""

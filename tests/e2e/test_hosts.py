@@ -13,10 +13,10 @@ from typing import cast
 import pytest
 
 from scripts.processes import ProcessError
+from tests.support.host.ovs import plain
 from tests.support.lab.host import LabHost
 from tests.support.lab.lab import Lab
 from tests.support.lab.vm import Vm
-from tests.support.ovs import plain
 from tests.support.waiting import wait_until
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.processes import ChildProcess, ProcessError
+from tests.support.host.tunbridge import ROOT
 from tests.support.lab import remains
 from tests.support.lab.frames import BROADCAST, EXPERIMENTAL, SERVICE_VLAN, Capture, Frame, quiet, send, unique
 from tests.support.lab.host import PROVIDER_DEVICE
@@ -21,7 +22,6 @@ from tests.support.lab.lab import Lab
 from tests.support.lab.netns import names_with, pids_in
 from tests.support.lab.traffic import transfer
 from tests.support.lab.vm import Vm
-from tests.support.tunbridge import ROOT
 from tests.support.waiting import wait_until
 
 NOBODY = 65534

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from apps.local_vlans import DEAD_VLAN
-from tests.support.api import ApiProcess
+from apps.framework.local_vlans import DEAD_VLAN
+from tests.support.http.api_process import ApiProcess
 from tests.support.lab.fault_lab import undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.frames import BROADCAST, quiet

@@ -13,20 +13,20 @@ from pathlib import Path
 import openstack
 import pytest
 
-from controller.plugging import links, run
-from controller.plugging.plan import plan_device
-from controller.plugging.rows import device_rows
+from controller.plugging import links, plug
+from controller.plugging.device_plan import plan_device
+from controller.plugging.device_rows import device_rows
 from scripts.processes import ChildProcess
 from tests.support.golden import Golden
+from tests.support.host.tunbridge import ROOT
+from tests.support.http.libvirt import add_port_command
 from tests.support.lab.lab import Lab
 from tests.support.lab.machine import Machine
 from tests.support.lab.netns import Namespace, names_with
-from tests.support.libvirt import add_port_command
-from tests.support.tunbridge import ROOT
 from tests.support.waiting import wait_until
+from topology.database.port_lookup import port_lookup
 from topology.errors import DeviceError, VSwitchError
 from topology.ovsdb.one_shot import opened
-from topology.ovsdb.port_lookup import port_lookup
 
 EXAMPLES = ROOT / "examples"
 EXAMPLE = "99f91280-a060-442e-90b0-d8324e50efc8"
@@ -187,7 +187,7 @@ def test_a_port_that_does_not_become_active_is_named_with_the_reason(machine: Ma
             machine.plug(DISABLED, one, wait=1)
         nowhere = replace(machine.config, run_path="/nonexistent")
         with machine.host.namespace.inside(), pytest.raises(DeviceError, match="no controller is running on this host"):
-            run.plug(nowhere, DISABLED, one.name, 0.1)
+            plug.plug(nowhere, DISABLED, one.name, 0.1)
         assert machine.host.ovs.tag("tap39f91280-a0") == 4095
         assert machine.plug(DISABLED, one, wait=None).endswith("already: fa:16:3e:00:02:0d, DOWN")
         machine.unplug(DISABLED)

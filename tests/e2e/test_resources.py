@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.full_disk import SmallDisk
-from tests.support.ovs import OvsHost
-from tests.support.scenario import Host, new_network, new_port
-from tests.support.tunbridge import Tunbridge
+from tests.support.host.full_disk import SmallDisk
+from tests.support.host.ovs import OvsHost
+from tests.support.host.scenario import Host, new_network, new_port
+from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
 FULL = "No space left on device"

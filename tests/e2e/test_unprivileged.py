@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from scripts.private_ovs import Datapath
-from tests.support.ovs import OvsHost
-from tests.support.tunbridge import HUBS, Tunbridge
+from tests.support.host.ovs import OvsHost
+from tests.support.host.tunbridge import HUBS, Tunbridge
 
 UID = GID = 64646
 """Nobody's on a machine that follows the policy of Debian; in no file of users."""

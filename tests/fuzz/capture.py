@@ -16,15 +16,15 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from controller.openflow.listener import Timeouts
-from controller.openflow.session import Session
-from controller.openflow.wire_constants import FlowModCommand
-from controller.openflow.wire_flows import flow_mod
-from controller.openflow.wire_messages import PortDesc
+from controller.openflow.channel.listener import Timeouts
+from controller.openflow.channel.session import Session
+from controller.openflow.wire.constants import FlowModCommand
+from controller.openflow.wire.flow_messages import flow_mod
+from controller.openflow.wire.messages import PortDesc
 from tests.fuzz.replay import FLOWS
-from tests.support.openflow import message_bytes
-from tests.support.openflow_client import HELLO, desc_reply, features_reply
-from tests.support.ovs import OvsHost
+from tests.support.host.ovs import OvsHost
+from tests.support.openflow.openflow import message_bytes
+from tests.support.openflow.openflow_client import HELLO, desc_reply, features_reply
 
 CORPUS = Path(__file__).parent / "corpus"
 DESC, PORTS, FLOW_DUMP, OPEN, FIRST, COMMIT = 4, 5, 6, 7, 8, 10

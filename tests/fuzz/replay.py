@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from apps.flow import Field, Flow, Match, Normal, Term
-from controller.openflow.framing import MAX_MESSAGE_LENGTH
-from controller.openflow.listener import Timeouts
-from controller.openflow.session import Session
-from controller.openflow.wire_constants import FlowModCommand
-from controller.openflow.wire_flows import flow_mod
-from controller.openflow.wire_foreign import describe_foreign
-from controller.openflow.wire_messages import PortDesc
+from apps.framework.flow import Field, Flow, Match, Normal, Term
+from controller.openflow.channel.listener import Timeouts
+from controller.openflow.channel.session import Session
+from controller.openflow.wire.constants import FlowModCommand
+from controller.openflow.wire.flow_messages import flow_mod
+from controller.openflow.wire.foreign_flows import describe_foreign
+from controller.openflow.wire.framing import MAX_MESSAGE_LENGTH
+from controller.openflow.wire.messages import PortDesc
 from topology.errors import OpenFlowError
 
 WATCHDOG = 30.0
@@ -50,7 +50,7 @@ class Replay:
         self._session = Session(ours, "peer", Timeouts(WATCHDOG, WATCHDOG), self)
         self._threads = [threading.Thread(target=self._guard, args=(self._session.run,), daemon=True)]
 
-    # -- controller.openflow.listener.Listener
+    # -- controller.openflow.channel.listener.Listener
 
     def identified(self, session: Session) -> None:
         session.accept("br0")

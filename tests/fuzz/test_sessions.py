@@ -18,8 +18,8 @@ from os_ken.lib import hub
 
 from tests.fuzz.capture import CORPUS, unpack
 from tests.fuzz.replay import FLOWS, Replay
-from tests.support.openflow import message_bytes
-from tests.support.openflow_client import HELLO, desc_reply, features_reply
+from tests.support.openflow.openflow import message_bytes
+from tests.support.openflow.openflow_client import HELLO, desc_reply, features_reply
 
 FILES = {path.stem: unpack(path.read_bytes()) for path in sorted(CORPUS.glob("*.bin"))}
 REAL = {name: stages for name, stages in FILES.items() if name.startswith("ovs-")}

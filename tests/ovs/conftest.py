@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.ovs import OvsHost
-from tests.support.scenario import Host, Network, new_network
-from tests.support.sender_process import BRIDGE, SenderProcess, Settings, StartSender
-from tests.support.tunbridge import HUBS, Tunbridge
+from tests.support.host.ovs import OvsHost
+from tests.support.host.scenario import Host, Network, new_network
+from tests.support.host.tunbridge import HUBS, Tunbridge
+from tests.support.openflow.sender_process import BRIDGE, SenderProcess, Settings, StartSender
 
 
 @pytest.hookimpl(tryfirst=True)  # before the long ones are left out

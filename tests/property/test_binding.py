@@ -10,11 +10,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.local_vlans import DEAD_VLAN
-from controller.binding import BindingTable, Device, Verdict, unwirable
-from controller.tagging import DEAD
-from controller.wiring import Wiring
-from tests.support.views import BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks
+from apps.framework.local_vlans import DEAD_VLAN
+from controller.agent.binding import BindingTable, Verdict, unwirable
+from controller.agent.local_networks import Wiring
+from controller.vswitch.device import Device
+from controller.vswitch.tagging import DEAD
+from tests.support.openflow.views import BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks
 from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType, Port
 
 HOST = "host1"

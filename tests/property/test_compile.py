@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from apps.compile import Change, Compiler, Unit, UnitKind, compile_unit, units_of
-from apps.flow import Flow, FlowKey
-from apps.host_view import HostView
-from apps.pipeline import violation
-from tests.support.views import BRIDGES, Edit, edited, edits, views
+from apps.framework.compiler import Change, Compiler, Unit, UnitKind, compile_unit, units_of
+from apps.framework.flow import Flow, FlowKey
+from apps.framework.host_view import HostView
+from apps.framework.pipeline import violation
+from tests.support.openflow.views import BRIDGES, Edit, edited, edits, views
 from topology.model import NetworkType
 
 _STEPS = st.lists(st.lists(edits(), min_size=1, max_size=6), max_size=8)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.openflow import wire
-from controller.openflow.framing import Framer, validate
-from controller.openflow.wire_constants import OFPMP_DESC
-from controller.openflow.wire_messages import decode_desc_reply
-from tests.support.openflow import (
+from controller.openflow.wire import codec
+from controller.openflow.wire.constants import OFPMP_DESC
+from controller.openflow.wire.framing import Framer, validate
+from controller.openflow.wire.messages import decode_desc_reply
+from tests.support.openflow.openflow import (
     flow_entry,
     flow_stats_reply,
     flows,
@@ -24,32 +24,32 @@ from tests.support.openflow import (
 from topology.errors import FramingError
 
 DECODERS: dict[int, Callable[[bytes], object]] = {
-    wire.MessageType.OFPT_HELLO: wire.decode_hello,
-    wire.MessageType.OFPT_ERROR: lambda message: wire.describe_error(wire.decode_error(message)),
-    wire.MessageType.OFPT_ECHO_REQUEST: wire.echo_reply,
-    wire.MessageType.OFPT_EXPERIMENTER: lambda message: (
-        wire.monitor_state(message) or wire.decode_bundle_control(message)
+    codec.MessageType.OFPT_HELLO: codec.decode_hello,
+    codec.MessageType.OFPT_ERROR: lambda message: codec.describe_error(codec.decode_error(message)),
+    codec.MessageType.OFPT_ECHO_REQUEST: codec.echo_reply,
+    codec.MessageType.OFPT_EXPERIMENTER: lambda message: (
+        codec.monitor_state(message) or codec.decode_bundle_control(message)
     ),
-    wire.MessageType.OFPT_FEATURES_REPLY: wire.decode_features_reply,
-    wire.MessageType.OFPT_PORT_STATUS: wire.decode_port_status,
+    codec.MessageType.OFPT_FEATURES_REPLY: codec.decode_features_reply,
+    codec.MessageType.OFPT_PORT_STATUS: codec.decode_port_status,
 }
 ACCEPTED = (0, 1, 2, 3, 4, 6, 8, 10, 11, 12, 19, 21)
 
 
 def decode(message: bytes) -> None:
     """Whatever the controller would do with a message."""
-    wire.decode_header(message)
-    if message[1] == wire.MessageType.OFPT_MULTIPART_REPLY:
-        if wire.multipart_type(message) == OFPMP_DESC:
+    codec.decode_header(message)
+    if message[1] == codec.MessageType.OFPT_MULTIPART_REPLY:
+        if codec.multipart_type(message) == OFPMP_DESC:
             decode_desc_reply(message)
-        elif wire.multipart_type(message) == wire.OFPMP_PORT_DESC:
-            wire.decode_port_desc_reply(message)
-        elif wire.multipart_type(message) == wire.OFPMP_EXPERIMENTER:
-            assert all(isinstance(hash(update.key), int) for update in wire.decode_flow_updates(message))
+        elif codec.multipart_type(message) == codec.OFPMP_PORT_DESC:
+            codec.decode_port_desc_reply(message)
+        elif codec.multipart_type(message) == codec.OFPMP_EXPERIMENTER:
+            assert all(isinstance(hash(update.key), int) for update in codec.decode_flow_updates(message))
         else:
-            for installed in wire.decode_flow_stats_reply(message).flows:
-                assert "\n" not in wire.describe_foreign(installed)
-                wire.delete_strict(installed.table, installed.priority, installed.raw_match, 1)
+            for installed in codec.decode_flow_stats_reply(message).flows:
+                assert "\n" not in codec.describe_foreign(installed)
+                codec.delete_strict(installed.table, installed.priority, installed.raw_match, 1)
     elif message[1] in DECODERS:
         DECODERS[message[1]](message)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.flow import Action, Field, Flow, Match, Normal, Output, Term
-from apps.overlap import OverlapIndex
+from apps.framework.flow import Action, Field, Flow, Match, Normal, Output, Term
+from apps.framework.overlap import OverlapIndex
 
 _MASKS = {Field.ETH_DST: (None, 1 << 40, 3), Field.IN_PORT: (None,), Field.TUN_ID: (None, 1), Field.VLAN_VID: (None,)}
 _ACTIONS: tuple[tuple[Action, ...], ...] = ((), (Normal(),), (Output(1),))

@@ -6,11 +6,11 @@ import netaddr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.compile import Compiler, Unit, UnitKind
-from apps.flow import MULTICAST_BIT, Flow
-from apps.host_view import HostView
-from tests.support.frames import Frame, Sent, sent
-from tests.support.views import MACS, TUNNEL_IDS, views
+from apps.framework.compiler import Compiler, Unit, UnitKind
+from apps.framework.flow import MULTICAST_BIT, Flow
+from apps.framework.host_view import HostView
+from tests.support.openflow.frames import Frame, Sent, sent
+from tests.support.openflow.views import MACS, TUNNEL_IDS, views
 
 TUNNEL_PORT = 99
 BROADCAST = 2**48 - 1

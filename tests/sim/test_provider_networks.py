@@ -10,10 +10,10 @@ import netaddr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.compile import Compiler
-from apps.host_view import HostView, PhysicalNetwork
-from tests.support.frames import Frame, Sent, sent
-from tests.support.views import MACS, PHYSICAL_BRIDGES, SEGMENTS, TUNNEL_IDS, views
+from apps.framework.compiler import Compiler
+from apps.framework.host_view import HostView, PhysicalNetwork
+from tests.support.openflow.frames import Frame, Sent, sent
+from tests.support.openflow.views import MACS, PHYSICAL_BRIDGES, SEGMENTS, TUNNEL_IDS, views
 from topology.model import NetworkType
 
 WIRE = 1

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from topology.tls import TlsFiles
+from topology.ovsdb.tls import TlsFiles
 
 LOCALHOST = ("127.0.0.1",)
 _DAY = timedelta(days=1)

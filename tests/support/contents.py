@@ -6,7 +6,7 @@ import json
 import subprocess
 from typing import Any
 
-from topology.ovsdb.tables import DATABASE
+from topology.database.tables import DATABASE
 
 TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation")
 STAMPS = ("created_at", "updated_at", "revision_number")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.ovs import Device, OvsHost
+from tests.support.host.ovs import Device, OvsHost
 
 DOCUMENT = Path(__file__).parents[2] / "examples" / "demo.yaml"
 """The topology of the reference host."""

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.waiting import wait_until
-from topology.ovsdb.database import DATABASE, SCHEMA
-from topology.ovsdb.tools import find_program
+from topology.database.topology_database import DATABASE, SCHEMA
+from topology.server.ovsdb_tools import find_program
 
 
 class OvsdbServer:

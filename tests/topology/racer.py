@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.waiting import wait_until
-from topology.allocation import AllocationPolicy
+from topology.database.resource_database import ResourceDatabase
 from topology.model import NetworkType
-from topology.ovsdb.resources import ResourceDatabase
-from topology.resources.attributes import RESOURCES
-from topology.resources.caller import ADMIN, Caller
-from topology.resources.quotas import NO_LIMITS, Limits
+from topology.rules.access.caller import ADMIN, Caller
+from topology.rules.access.quotas import NO_LIMITS, Limits
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+from topology.rules.attributes.attributes import RESOURCES
 
 POLICY = AllocationPolicy(NetworkType.GRE, ((1, 100),))
 

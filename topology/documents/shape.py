@@ -2,7 +2,7 @@
 
 An element remembers which keys were given (``model_fields_set``): a key that is left out keeps its value on an object
 that exists already. The attributes that the Network API stores as they are given are keys too, each with the check that
-a request meets: both are made from :mod:`topology.resources.attributes`.
+a request meets: both are made from :mod:`topology.rules.attributes.attributes`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from topology.model import NetworkType, canonical_cidr, canonical_ip, canonical_mac, canonical_uuid
-from topology.resources.attributes import NETWORK, PORT, SUBNET, Resource
+from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
 
 _MAX_TEXT = 255  # characters of a name, as in the Network API
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from topology.model import Network, Port, Subnet
-from topology.resources.addresses import default_pools
-from topology.resources.attributes import NETWORK, PORT, SUBNET, Resource
+from topology.rules.allocation.address_allocation import default_pools
+from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml where PyYAML was built with it
 

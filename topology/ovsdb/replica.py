@@ -30,9 +30,9 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict
+from topology.ovsdb.tls import TlsFiles
 from topology.ovsdb.tls_stream import problem, secured
 from topology.ovsdb.transaction import Request
-from topology.tls import TlsFiles
 
 LOG = logging.getLogger(__name__)
 

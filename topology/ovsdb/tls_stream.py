@@ -17,7 +17,7 @@ from ovs.socket_util import inet_parse_active
 from ovs.stream import Stream, TCPStream
 
 from topology.errors import ConfigError
-from topology.tls import Contexts, Tls, TlsError, TlsFiles
+from topology.ovsdb.tls import Contexts, Tls, TlsError, TlsFiles
 
 _CHUNK = 65536
 

@@ -12,12 +12,18 @@ from typing import Any
 from topology.errors import DocumentError
 from topology.model import Network, Port, Subnet
 from topology.planning.values import Attributes, Key, Kind
-from topology.resources import stamps
-from topology.resources.addresses import check_address, check_gateway, check_pools, default_pools, is_automatic
-from topology.resources.attributes import RESOURCES, SUBNET
-from topology.resources.errors import ResourceError
-from topology.resources.subnet_checks import check_modes, check_versions
-from topology.resources.views import decode, encode
+from topology.rules import stamps
+from topology.rules.allocation.address_allocation import (
+    check_address,
+    check_gateway,
+    check_pools,
+    default_pools,
+    is_automatic,
+)
+from topology.rules.attributes.attributes import RESOURCES, SUBNET
+from topology.rules.attributes.subnet_checks import check_modes, check_versions
+from topology.rules.request_errors import ResourceError
+from topology.rules.views import decode, encode
 
 
 class Keeper:

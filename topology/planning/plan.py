@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool, Segments, allocate_mac
 from topology.errors import ConflictError, DocumentError
 from topology.model import Network, Port, Subnet
 from topology.planning.changes import network_changes, network_deletions, port_changes, port_deletion
-from topology.planning.checks import check_overlaps, check_ports, check_segments
 from topology.planning.keeping import Keeper
 from topology.planning.matching import match_networks, match_ports, port_elements
 from topology.planning.targets import complete, encapsulation, segment_of, target_network, target_port, target_subnet
+from topology.planning.topology_checks import check_overlaps, check_ports, check_segments
 from topology.planning.values import Change, Kind, Maker, NameGuard, Plan, TopologyState
+from topology.rules.allocation.segment_allocation import (
+    AllocationPolicy,
+    SegmentKey,
+    SegmentPool,
+    Segments,
+    allocate_mac,
+)
 
 if TYPE_CHECKING:  # a controller plans too, and needs no documents
     from topology.documents import Document, NetworkSpec

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from topology.allocation import AllocationPolicy, SegmentKey, SegmentPool
 from topology.errors import ConflictError, DocumentError
 from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
+from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool
 
 if TYPE_CHECKING:  # a controller plans too, and needs no documents
     from topology.documents import FixedIpSpec, NetworkSpec, PortSpec, SubnetSpec

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from topology.allocation import SegmentKey
 from topology.model import Network, Port
+from topology.rules.allocation.segment_allocation import SegmentKey
 
 Kind = Literal["network", "subnet", "port"]
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from apps.local_vlans import DEAD_VLAN
-from controller.control_client import call
+from apps.framework.local_vlans import DEAD_VLAN
+from controller.status.control_client import call
+from tests.support.host.ovs import plain
 from tests.support.lab.host import HostController, LabHost
 from tests.support.lab.lab import Lab
 from tests.support.lab.netns import run
 from tests.support.lab.probe import Result, Stream, full_mesh
 from tests.support.lab.vm import Vm
-from tests.support.ovs import plain
 
 BRIDGES = ("br-int", "br-tun", "br-ex")
 _PLACES = {"red": ("h1", "h1", "h2"), "blue": ("h1", "h2")}

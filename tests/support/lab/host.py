@@ -15,10 +15,10 @@ from pathlib import Path
 
 from scripts.private_ovs import Datapath, PrivateOvs
 from scripts.processes import ChildProcess
+from tests.support.host.ovs import OvsHost
+from tests.support.host.tunbridge import Tunbridge
 from tests.support.lab.netns import Namespace, veth
 from tests.support.lab.networks import PHYSICAL_NETWORK
-from tests.support.ovs import OvsHost
-from tests.support.tunbridge import Tunbridge
 
 UNDERLAY_DEVICE = "eth0"
 PROVIDER_DEVICE = "eth1"

@@ -28,6 +28,7 @@ from typing import TypeVar
 import yaml
 
 from scripts.processes import ChildProcess, ProcessError
+from tests.support.host.tunbridge import ROOT
 from tests.support.lab import remains
 from tests.support.lab.frames import Capture
 from tests.support.lab.grizzly import GrizzlyHost
@@ -35,7 +36,6 @@ from tests.support.lab.host import HostController, LabHost
 from tests.support.lab.netns import Namespace, run
 from tests.support.lab.networks import LabNetwork, Nic, topology_document
 from tests.support.lab.vm import MTU, Vm
-from tests.support.tunbridge import ROOT
 from tests.support.waiting import wait_until
 
 UNDERLAY_MTU = 9100
@@ -209,7 +209,7 @@ class Lab:
 
         :raises ProcessError: it failed
         """
-        return run(sys.executable, "-m", "controller.cli", *args, "--topology", self.topology, cwd=ROOT)
+        return run(sys.executable, "-m", "controller.cli.commands", *args, "--topology", self.topology, cwd=ROOT)
 
     # Processes
 
@@ -227,7 +227,7 @@ class Lab:
         run_path.mkdir(exist_ok=True)
         config = run_path / "tunbridge.conf"
         config.write_text(f"[DEFAULT]\nstate_path = {run_path}\nrun_path = {run_path}\n")
-        argv = [sys.executable, "-m", "controller.cli", "topology", "serve", "--config-file", str(config)]
+        argv = [sys.executable, "-m", "controller.cli.commands", "topology", "serve", "--config-file", str(config)]
         log = run_path / "topology.log"
         with self.fabric.inside():
             server = ChildProcess(argv, name="topology serve", log=log, cwd=ROOT, orphaned=signal.SIGTERM)

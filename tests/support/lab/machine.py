@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.config import Config, load
-from controller.plugging import links, run
+from controller.config.config import Config, load
+from controller.plugging import links, plug
+from tests.support.host.tunbridge import ROOT, Tunbridge
 from tests.support.lab.host import LabHost
 from tests.support.lab.lab import Lab
 from tests.support.lab.netns import Namespace
-from tests.support.tunbridge import ROOT, Tunbridge
+from topology.database.apply import apply_document
 from topology.documents import load_document
-from topology.ovsdb.apply import apply_document
 
 _TIMEOUT = 100  # seconds of a command
 
@@ -37,7 +37,7 @@ class Machine:
         apply_document(lab.topology, load_document(str(document)), policy, prune=False, dry_run=False)
         self._programs = lab.directory / "bin"
         self._programs.mkdir()
-        self._program("tunbridge", f"-m controller.cli --config-file {self.controller.config_file}")
+        self._program("tunbridge", f"-m controller.cli.commands --config-file {self.controller.config_file}")
         self._program("openstack", "-m openstackclient.shell")
 
     def _program(self, name: str, words: str) -> None:
@@ -75,12 +75,12 @@ class Machine:
     def plug(self, port_id: str, netns: Namespace | None = None, wait: float | None = 20) -> str:
         """``tunbridge plug``, without the start of a process."""
         with self.host.namespace.inside():
-            return run.plug(self.config, port_id, netns.name if netns is not None else None, wait)
+            return plug.plug(self.config, port_id, netns.name if netns is not None else None, wait)
 
     def unplug(self, port_id: str) -> str:
         """``tunbridge unplug``, without the start of a process."""
         with self.host.namespace.inside():
-            return run.unplug(self.config, port_id)
+            return plug.unplug(self.config, port_id)
 
     def ports(self) -> list[str]:
         """Devices on br-int."""

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from tests.support.host.tunbridge import ROOT
 from tests.support.lab.frames import BROADCAST
 from tests.support.lab.lab import Lab
 from tests.support.lab.steadiness import backlog_dropped, dropped, steady
 from tests.support.lab.vm import DEVICE, Vm
-from tests.support.tunbridge import ROOT
 from tests.support.waiting import wait_until
 
 _ANSWER_TIMEOUT = 30.0  # seconds

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.tunbridge import ROOT
+from tests.support.host.tunbridge import ROOT
 
 _PACKAGES = ("apps", "controller", "topology")
 
@@ -42,30 +42,30 @@ RELEASES = (
         # whose flows are foreign, then; on physical bridges in the places of ours, since foreign flows stay there
         "another mark and other priorities",
         (
-            ("apps/cookie.py", r"OWNER = 0x7B1D", "OWNER = 0x7B1C"),
-            ("apps/pipeline.py", r"(BridgeRole\.(?:INTEGRATION|TUNNEL),\s+)(\d+),", r"\1 10\2,"),
+            ("apps/framework/cookie.py", r"OWNER = 0x7B1D", "OWNER = 0x7B1C"),
+            ("apps/framework/pipeline.py", r"(BridgeRole\.(?:INTEGRATION|TUNNEL),\s+)(\d+),", r"\1 10\2,"),
         ),
     ),
-    Release("other priorities", (("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),)),
+    Release("other priorities", (("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),)),
     Release(
         "other cookies",
         (
-            ("apps/cookie.py", r"_BRIDGE = (\d)", r"_BRIDGE = 1\1"),
-            ("apps/cookie.py", r"object_id\.encode\(\)", 'b"other" + object_id.encode()'),
+            ("apps/framework/cookie.py", r"_BRIDGE = (\d)", r"_BRIDGE = 1\1"),
+            ("apps/framework/cookie.py", r"object_id\.encode\(\)", 'b"other" + object_id.encode()'),
         ),
     ),
     Release(
         # 3 and 4 are changed for each other: flows with the match of one and the priority of another
         "priorities of one another",
         (
-            ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 5,"),
-            ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
-            ("apps/pipeline.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
+            ("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 5,"),
+            ("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
+            ("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
         ),
     ),
     Release(
         "fewer keys in rows",
-        (("controller/tagging.py", r"if network\.segmentation_id is not None:", "if network.name is None:"),),
+        (("controller/vswitch/tagging.py", r"if network\.segmentation_id is not None:", "if network.name is None:"),),
     ),
 )
 """What may change from one release to the next; those that change most come first."""

@@ -1,0 +1,229 @@
+"""Flows as frozen, canonical, hashable values.
+
+Canonical means: what Open vSwitch gives back in a dump decodes to a value equal to the one that was sent. Full masks
+are dropped, zero masks are refused, value bits outside the mask are refused, fields are kept in one fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Union
+
+import netaddr
+
+
+class Field(Enum):
+    """A header field that a flow may match on.
+
+    Members are in the order in which ``ovs-ofctl`` prints them.
+    """
+
+    #          name as in ovs-ofctl, OXM field of class 0x8000 (OpenFlow 1.3 §7.2.3.7), width in bits
+    ETH_TYPE = ("dl_type", 5, 16)
+    TUN_ID = ("tun_id", 38, 64)
+    IN_PORT = ("in_port", 0, 32)
+    VLAN_VID = ("vlan_vid", 6, 13)
+    ETH_SRC = ("dl_src", 4, 48)
+    ETH_DST = ("dl_dst", 3, 48)
+
+    def __init__(self, label: str, oxm: int, bits: int) -> None:
+        self.label = label
+        self.oxm = oxm
+        self.bits = bits
+
+    @cached_property
+    def octets(self) -> int:
+        """Width on the wire."""
+        return (self.bits + 7) // 8
+
+    @cached_property
+    def full_mask(self) -> int:
+        """All bits of the field."""
+        return int((1 << self.bits) - 1)
+
+    @cached_property
+    def order(self) -> int:
+        """Place among the fields of a match."""
+        return list(Field).index(self)
+
+
+VLAN_PRESENT = 0x1000
+"""OFPVID_PRESENT: the frame has a tag (OpenFlow 1.3 §7.2.3.7)."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One field of a match.
+
+    :param value: as an integer; bits outside ``mask`` are zero
+    :param mask: None when every bit counts
+
+    :raises ValueError: the value does not fit, or the mask matches everything
+    """
+
+    field: Field
+    value: int
+    mask: int | None = None
+
+    def __post_init__(self) -> None:
+        full = self.field.full_mask
+        if self.mask == full:
+            object.__setattr__(self, "mask", None)
+        if self.mask is not None and not 0 < self.mask < full:
+            raise ValueError(
+                f"{self.field.label}: mask {self.mask:#x} is not of {self.field.bits} bits, or matches all"
+            )
+        if not 0 <= self.value <= full:
+            raise ValueError(f"{self.field.label}: {self.value:#x} does not fit in {self.field.bits} bits")
+        if self.value & ~self.effective_mask:
+            raise ValueError(
+                f"{self.field.label}: value {self.value:#x} has bits outside mask {self.effective_mask:#x}"
+            )
+
+    @property
+    def effective_mask(self) -> int:
+        """The mask, with all bits set when every bit counts."""
+        return self.field.full_mask if self.mask is None else self.mask
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a frame must look like; terms sorted by :attr:`Field.order`, one a field.
+
+    :raises ValueError: a field occurs twice
+    """
+
+    terms: tuple[Term, ...] = ()
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.terms, key=lambda term: term.field.order))
+        if len({term.field for term in ordered}) != len(ordered):
+            raise ValueError(f"a field occurs twice in {ordered}")
+        object.__setattr__(self, "terms", ordered)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.terms)
+
+    def __hash__(self) -> int:  # flows are looked up far more often than they are made
+        return self._hash
+
+
+MULTICAST_BIT = 1 << 40
+"""The group bit of an Ethernet address: set in broadcast and multicast destinations (IEEE 802)."""
+
+
+def match(
+    *,
+    in_port: int | None = None,
+    dl_vlan: int | None = None,
+    untagged: bool = False,
+    dl_dst: str | None = None,
+    multicast: bool = False,
+    tun_id: int | None = None,
+) -> Match:
+    """Build a match from the names that ``ovs-ofctl`` uses.
+
+    :param dl_vlan: 1–4094; the frame has a tag with that VLAN id
+    :param untagged: the frame has no tag
+    :param dl_dst: a unicast MAC address
+    :param multicast: ``dl_dst=01:00:00:00:00:00/01:00:00:00:00:00``, broadcast included
+    :param tun_id: key or network identifier of the tunnel that the frame came from
+    """
+    terms = []
+    if in_port is not None:
+        terms.append(Term(Field.IN_PORT, in_port))
+    if dl_vlan is not None:
+        terms.append(Term(Field.VLAN_VID, VLAN_PRESENT | dl_vlan))
+    if untagged:
+        terms.append(Term(Field.VLAN_VID, 0))
+    if dl_dst is not None:
+        terms.append(Term(Field.ETH_DST, int(netaddr.EUI(dl_dst))))
+    if multicast:
+        terms.append(Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
+    if tun_id is not None:
+        terms.append(Term(Field.TUN_ID, tun_id))
+    return Match(tuple(terms))
+
+
+@dataclass(frozen=True)
+class Output:
+    """``output:PORT``: send out of one OpenFlow port."""
+
+    port: int
+
+
+@dataclass(frozen=True)
+class Normal:
+    """``NORMAL``: forward as a learning switch does."""
+
+
+@dataclass(frozen=True)
+class SetTunnel:
+    """``set_field:ID->tun_id`` (``set_tunnel`` of OpenFlow 1.0): the key that tunnels put on the frame."""
+
+    tun_id: int
+
+
+@dataclass(frozen=True)
+class ModVlanVid:
+    """What ``mod_vlan_vid`` of OpenFlow 1.0 did: exactly one tag with this VLAN id, whether or not there was one.
+
+    Written as two loads into NXM_OF_VLAN_TCI, VID then CFI, which keep the priority bits of a tag that was there.
+    OpenFlow 1.3's push_vlan with set_field would put a second tag on a frame that has one.
+    """
+
+    vlan: int
+
+
+@dataclass(frozen=True)
+class PopVlan:
+    """``pop_vlan`` (``strip_vlan`` of OpenFlow 1.0): take the outermost tag off."""
+
+
+Action = Union[Output, Normal, SetTunnel, ModVlanVid, PopVlan]
+
+
+@dataclass(frozen=True)
+class FlowKey:
+    """What tells one flow of a bridge from another (OpenFlow 1.3 §6.4: table, priority, match)."""
+
+    table: int
+    priority: int
+    match: Match
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.table, self.priority, self.match))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One permanent flow: no timeouts, no flags.
+
+    :param priority: 0–65535
+    :param actions: in order; none means drop
+    :param cookie: 64 bits, see :mod:`apps.framework.cookie`
+    """
+
+    priority: int
+    match: Match
+    actions: tuple[Action, ...]
+    cookie: int
+    table: int = 0
+
+    @cached_property
+    def key(self) -> FlowKey:
+        """Identity of the flow on its bridge."""
+        return FlowKey(self.table, self.priority, self.match)
+
+
+def by_key(flows: Iterable[Flow]) -> dict[FlowKey, Flow]:
+    """Index flows by their key; of two with one key the last stays."""
+    return {flow.key: flow for flow in flows}

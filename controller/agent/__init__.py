@@ -1,0 +1,1 @@
+"""The decisions for this host: from facts about devices, bridges and the topology to flows, tags and port states."""

@@ -1,0 +1,56 @@
+"""What the worker that decides can bring about; others do it, so that it never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from controller.agent.moves import Lesson
+from controller.agent.restore.restore_guard import Memory
+from controller.openflow.channel.session import Session
+from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.tagging import Tagging
+from topology.source import PortReport, WriteBack
+
+
+class FlowSink(Protocol):
+    """Takes the flows of one bridge; see :class:`controller.openflow.tables.sender.Sender`."""
+
+    def want(self, changes: Mapping[Any, Any], generation: int) -> None: ...
+
+    def attach(self, session: Session) -> None: ...
+
+    def detach(self, session: Session) -> None: ...
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What the controller can bring about.
+
+    :param senders: bridge → who writes its flows
+    :param tag: has Ports tagged
+    :param report: has port states written to the topology
+    :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be
+    :param register: has this host registered again
+    :param remember: has it remembered over a restart what runs here
+    :param write_back: has that written to the topology
+    :param accepted: is told of sessions that turned out to be a bridge of this host
+    :param teach: has br-tun learn where ports are that have moved
+    :param nudge: has Open vSwitch try again to make ports, given by name with the reason why it could not
+    :param wake: posts :class:`controller.agent.events.TimeToRetry` after so many seconds
+    :param remind: posts :class:`controller.agent.events.TimeToReport` after so many seconds
+    """
+
+    senders: Mapping[str, FlowSink]
+    tag: Callable[[Mapping[str, Tagging]], None]
+    report: Callable[[Mapping[str, PortReport]], None]
+    set_up: Callable[[Wanted], None]
+    register: Callable[[], None]
+    remember: Callable[[Memory], None]
+    write_back: Callable[[WriteBack], None]
+    accepted: Callable[[Session], None]
+    teach: Callable[[Lesson], None]
+    nudge: Callable[[Mapping[str, str]], None]
+    wake: Callable[[float], None]
+    remind: Callable[[float], None]

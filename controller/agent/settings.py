@@ -1,0 +1,61 @@
+"""What a controller is made of, as its configuration says: the same for one that serves and for a dry run."""
+
+from __future__ import annotations
+
+from controller.agent.tunnels import TunnelOptions
+from controller.config.config import Config
+from controller.runtime.version import installed_version
+from controller.vswitch.bridge_setup import BridgeLayout
+from controller.vswitch.controller_targets import targets
+from controller.vswitch.local_ovsdb import VSwitch
+from controller.vswitch.names import Names, physical_names
+from topology.model import Host
+
+
+def names(config: Config) -> Names:
+    """Names of this host's parts."""
+    ovs = config.ovs
+    return Names(
+        config.host,
+        ovs.integration_bridge,
+        ovs.tunnel_bridge,
+        ovs.int_peer_patch_port,
+        ovs.tun_peer_patch_port,
+        physical_names(ovs.bridge_mappings),
+    )
+
+
+def tunnel_options(config: Config) -> TunnelOptions:
+    """How this host makes tunnels."""
+    return TunnelOptions(
+        config.ovs.local_ip,
+        config.agent.tunnel_types,
+        config.agent.vxlan_udp_port,
+        config.agent.dont_fragment,
+        config.agent.tunnel_csum,
+    )
+
+
+def vswitch(config: Config) -> VSwitch:
+    """The local OVSDB.
+
+    :raises ConfigError: certificates cannot be used
+    """
+    ovs, its = config.ovs, names(config)
+    layout = BridgeLayout(its, {bridge: targets(ovs, bridge) for bridge in its.bridges}, ovs.datapath_type)
+    return VSwitch(ovs.ovsdb_connection, layout, ovs.tls)
+
+
+def this_host(config: Config, instance: str) -> Host:
+    """This host, as other hosts shall see it.
+
+    :param instance: of which installation it is
+    """
+    return Host(
+        config.host,
+        tunnel_ips=(config.ovs.local_ip,) if config.ovs.local_ip is not None else (),
+        tunnel_types=config.agent.tunnel_types if config.ovs.local_ip is not None else (),
+        bridge_mappings=tuple(sorted(config.ovs.bridge_mappings.items())),
+        instance=instance,
+        version=installed_version() or "",
+    )

@@ -1,0 +1,1 @@
+"""The configuration: each option declared once, read by oslo.config, checked and frozen."""

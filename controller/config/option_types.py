@@ -1,0 +1,322 @@
+"""What a value of the configuration file may be: text in, checked value out, each as a pure function.
+
+The parsers raise :class:`ValueError` with a text that says what is expected, so that one place can add the
+file, the group, the option and the value. Syntax is that of ``openvswitch_agent.ini`` and of OVSDB connection
+methods (ovsdb(7)).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import netaddr
+from oslo_config import cfg, types
+
+from topology.model import VLAN_MAX, VLAN_MIN, NetworkType, canonical_ip, canonical_mac
+from topology.rules.allocation.segment_allocation import Range
+
+INTERFACE_NAME_MAX = 15
+"""Characters of a Linux network device (IFNAMSIZ without its NUL), and so of a bridge and its local port."""
+
+UNIX_PATH_MAX = 107
+"""Bytes of a unix socket's path on Linux (unix(7), ``sun_path`` without its NUL)."""
+
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+_TUNNEL_TYPES = tuple(kind.value for kind in NetworkType if kind.is_tunnel)
+_TUNNEL_IDS = (1, 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """Stands where a value could not be read.
+
+    :param value: as written in the file
+    :param expected: what would be right
+    """
+
+    value: str
+    expected: str
+
+
+class Checked(types.ConfigType):
+    """An oslo.config type that gives an :class:`Invalid` instead of raising.
+
+    oslo.config wraps what a type raises in a text of its own and does not tell the value's file apart; with a
+    value in hand, ``ConfigOpts.get_location`` still tells it.
+    """
+
+    def __init__(self, parse: Callable[[str], Any], type_name: str) -> None:
+        super().__init__(type_name=type_name)
+        self._parse = parse
+
+    def __call__(self, value: Any) -> Any:
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            return Invalid(str(value), str(error))
+
+    def _formatter(self, value: Any) -> str:
+        return str(value)
+
+    def __repr__(self) -> str:
+        return str(self.type_name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Checked) and self._parse is other._parse
+
+
+def option(name: str, default: str | None, parse: Callable[[str], Any], form: str, meaning: str) -> cfg.Opt:
+    """An option whose values one of these parsers reads.
+
+    :param form: of a value, in a word or two
+    """
+    return cfg.Opt(name, type=Checked(parse, form), default=default, help=meaning)
+
+
+def boolean(value: str) -> bool:
+    """``true``/``false`` and the other spellings of oslo.config."""
+    try:
+        return bool(types.Boolean()(value))
+    except ValueError:
+        raise ValueError("expected true or false") from None
+
+
+def port_number(value: str) -> int:
+    """A TCP or UDP port."""
+    if not value.isascii() or not value.isdigit() or len(value) > 5 or not 1 <= int(value) <= 65535:
+        raise ValueError("expected a port number from 1 to 65535")
+    return int(value)
+
+
+def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
+    """A duration between two limits, both included."""
+
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not minimum <= number <= maximum:
+            raise ValueError(f"expected a number of seconds from {minimum:g} to {maximum:g}")
+        return number
+
+    return parse
+
+
+def seconds_or_never(minimum: float, maximum: float) -> Callable[[str], float]:
+    """A duration between two limits, both included, or 0 for never."""
+    check = seconds(minimum, maximum)
+
+    def parse(value: str) -> float:
+        try:
+            return 0.0 if value.strip() == "0" else check(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or 0 for never") from None
+
+    return parse
+
+
+def whole_number(value: str) -> int:
+    """A number of things; below 0 stands for any number of them."""
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or int(value) >= 2**31:
+        raise ValueError("expected a whole number, -1 for any number")
+    return int(value)
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of a few words."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def host_name(value: str) -> str:
+    """The name under which a host is known: any text without white space, as in Neutron."""
+    if not re.fullmatch(r"\S{1,255}", value) or not value.isprintable():
+        raise ValueError("expected a host name of 1 to 255 characters without white space")
+    return value
+
+
+def interface_name(value: str) -> str:
+    """A bridge or port, as Open vSwitch can name it."""
+    if not re.fullmatch(rf"[^\s/:,]{{1,{INTERFACE_NAME_MAX}}}", value) or not value.isprintable():
+        raise ValueError(
+            f"expected a name of 1 to {INTERFACE_NAME_MAX} characters without white space, '/', ':' and ','"
+        )
+    return value
+
+
+def absolute_path(value: str) -> str:
+    """A path that does not depend on the working directory."""
+    if not value.startswith("/") or not value.isprintable():
+        raise ValueError("expected an absolute path, such as /var/lib/tunbridge")
+    return value
+
+
+def socket_directory(value: str) -> str:
+    """A directory for unix sockets: their path must fit :data:`UNIX_PATH_MAX`."""
+    limit = UNIX_PATH_MAX - len("/topology.sock")
+    path = absolute_path(value)
+    if len(path.encode()) > limit:
+        raise ValueError(f"expected a path of at most {limit} bytes, since sockets are made in it")
+    return path
+
+
+def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """An option that is unset when it is left empty."""
+    return lambda value: parse(value) if value else None
+
+
+def peer_name(value: str) -> str:
+    """A DNS name, an IP address or a common name, as a certificate has it; ``*``: any."""
+    if not re.fullmatch(r"\*|[^\s*,]{1,253}", value) or not value.isprintable():
+        raise ValueError("expected one name as in a certificate, or * for any")
+    return value
+
+
+def ip_address(value: str) -> str:
+    """An IPv4 or IPv6 address of a host, in its canonical form."""
+    try:
+        address = netaddr.IPAddress(canonical_ip(value, ""))
+    except ValueError:
+        raise ValueError("expected an IP address") from None
+    if address.is_multicast() or address == netaddr.IPAddress("255.255.255.255"):
+        raise ValueError("expected an IP address of a host, not a group of them")
+    return str(address)
+
+
+def tunnel_endpoint(value: str) -> str:
+    """An address that peers can send to."""
+    address = ip_address(value)
+    if int(netaddr.IPAddress(address)) == 0:
+        raise ValueError("expected an IP address that other hosts can send to")
+    return address
+
+
+def connection_method(value: str) -> str:
+    """One active OVSDB connection method, as ovsdb(7) writes them.
+
+    Names are refused: the OVSDB client of Open vSwitch resolves none.
+    """
+    kind, _, rest = value.partition(":")
+    if kind == "unix":
+        if not rest.startswith("/") or not rest.isprintable() or len(rest.encode()) > UNIX_PATH_MAX:
+            raise ValueError(f"expected unix: and an absolute path of at most {UNIX_PATH_MAX} bytes")
+        return value
+    if kind in ("tcp", "ssl"):
+        return _address_and_port(kind, rest)
+    raise ValueError("expected unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT")
+
+
+def _address_and_port(kind: str, rest: str) -> str:
+    host, _, port = rest.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+        number = port_number(port)
+        if bracketed != (":" in address):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"expected {kind}:ADDRESS:PORT with an IP address (IPv6 in brackets) and a port from 1 to 65535"
+        ) from None
+    return f"{kind}:[{address}]:{number}" if bracketed else f"{kind}:{address}:{number}"
+
+
+def connection(value: str) -> str | None:
+    """The servers of a topology database, comma-separated; None when there are none."""
+    return ",".join(connection_method(item) for item in _items(value)) or None
+
+
+def listen(value: str) -> tuple[str, ...]:
+    """Addresses at which the topology database can be reached from other hosts."""
+    methods = tuple(connection_method(item) for item in _items(value))
+    if any(method.startswith("unix:") for method in methods):
+        raise ValueError("expected tcp:ADDRESS:PORT or ssl:ADDRESS:PORT; the unix socket is always there")
+    if len(set(methods)) < len(methods):
+        raise ValueError("expected each address once")
+    return methods
+
+
+def tunnel_types(value: str) -> tuple[str, ...]:
+    """Encapsulations, preferred first; empty: no tunnels."""
+    kinds = tuple(_items(value))
+    for kind in kinds:
+        if kind not in _TUNNEL_TYPES:
+            raise ValueError(f"expected a list of {', '.join(_TUNNEL_TYPES)}, not {kind!r}")
+    if len(set(kinds)) < len(kinds):
+        raise ValueError("expected each tunnel type once")
+    return kinds
+
+
+def bridge_mappings(value: str) -> Mapping[str, str]:
+    """``physical_network:bridge`` pairs, each network and each bridge once."""
+    mappings: dict[str, str] = {}
+    for item in _items(value):
+        network, _, bridge = (part.strip() for part in item.partition(":"))
+        if not network or not bridge:
+            raise ValueError(f"expected PHYSICAL_NETWORK:BRIDGE pairs, such as physnet1:br-ex, not {item!r}")
+        try:
+            interface_name(bridge)
+        except ValueError as error:
+            raise ValueError(f"bridge {bridge!r}: {error}") from None
+        if network in mappings:
+            raise ValueError(f"expected each physical network once, {network!r} is there twice")
+        if bridge in mappings.values():
+            raise ValueError(f"expected each bridge once, {bridge!r} is there twice")
+        mappings[network] = bridge
+    return MappingProxyType(mappings)
+
+
+def tunnel_id_ranges(value: str) -> tuple[Range, ...]:
+    """``MIN:MAX`` pairs of tunnel ids, both included (GRE keys have 32 bits, RFC 2890)."""
+    return tuple(_range(item, _TUNNEL_IDS) for item in _items(value))
+
+
+def network_vlan_ranges(value: str) -> Mapping[str, tuple[Range, ...]]:
+    """``PHYSICAL_NETWORK[:MIN:MAX]`` entries; a network without a range allows no VLAN to be allocated."""
+    ranges: dict[str, tuple[Range, ...]] = {}
+    for item in _items(value):
+        network, colon, span = (part.strip() for part in item.partition(":"))
+        if not network:
+            raise ValueError(f"expected PHYSICAL_NETWORK or PHYSICAL_NETWORK:MIN:MAX, not {item!r}")
+        known = ranges.get(network, ())
+        ranges[network] = (*known, _range(span, (VLAN_MIN, VLAN_MAX))) if colon else known
+    return MappingProxyType(ranges)
+
+
+def base_mac(value: str) -> str:
+    """The address whose first octets every made MAC address begins with."""
+    try:
+        if not _MAC.fullmatch(value):
+            raise ValueError
+        return canonical_mac(value)
+    except ValueError:
+        raise ValueError("expected a unicast MAC address, such as fa:16:3e:00:00:00") from None
+
+
+def _items(value: str) -> list[str]:
+    """Comma-separated items; a list may go over several lines, and end in a comma."""
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _range(text: str, limits: Range) -> Range:
+    low, high = limits
+    numbers = [part.strip() for part in text.split(":")]
+    if len(numbers) != 2 or not all(re.fullmatch(r"[0-9]{1,10}", number) for number in numbers):
+        raise ValueError(f"expected MIN:MAX, such as {low}:1000, not {text!r}")
+    minimum, maximum = (int(number) for number in numbers)
+    if not (low <= minimum and maximum <= high):
+        raise ValueError(f"expected ids from {low} to {high}, not {text!r}")
+    if minimum > maximum:
+        raise ValueError(f"expected MIN:MAX with MIN not above MAX, not {text!r}")
+    return minimum, maximum

@@ -1,0 +1,178 @@
+"""Starts a controller process. The hub is chosen here, before anything that waits is imported, and nowhere else."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from controller.config.config import Config
+from topology.errors import TunbridgeError
+
+if TYPE_CHECKING:
+    from controller.runtime.workers import Workers
+    from topology.server.embedded_server import EmbeddedServer
+
+LOG = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_REFUSED, EXIT_DIED = 0, 1, 70
+"""Stopped by a signal; an error that a restart does not mend; a defect (EX_SOFTWARE of sysexits.h), which it does.
+
+The second is what every command ends with after its one line of error, so the crash has the number of its own: Python's
+own status after an exception that nobody caught is 1 too, which is why none gets that far.
+"""
+
+
+def _choose_hub() -> None:
+    """Green threads unless ``OSKEN_HUB_TYPE=native`` says otherwise; os-ken reads the variable when it is imported."""
+    if os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet") == "eventlet":
+        import eventlet
+
+        eventlet.monkey_patch()
+
+
+def _embedded_server(config: Config) -> EmbeddedServer:
+    from topology.server.embedded_server import EmbeddedServer
+
+    return EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
+
+
+def run(config: Config, *, embedded: bool, with_api: bool) -> int:
+    """Serve this host until SIGTERM or SIGINT.
+
+    :param embedded: run the topology database too
+    :param with_api: and the Network API, unless the configuration says no
+    :returns: exit status: :data:`EXIT_OK` after a signal, :data:`EXIT_REFUSED` when another installation has this
+        host's name or address, :data:`EXIT_DIED` when a part of it died
+    :raises TunbridgeError: it could not be started
+    :raises OSError: the machine did not let it start
+    """
+    faulthandler.enable()  # a supervisor whose watchdog was not fed sends SIGABRT: all stacks are on stderr then
+    _choose_hub()
+    from controller.runtime import logs
+
+    logs.configure(config.debug, config.log_file)
+    try:
+        return _serve(config, embedded=embedded, with_api=with_api)
+    except (TunbridgeError, OSError):
+        raise
+    except Exception:
+        LOG.exception("the controller died")
+        return EXIT_DIED
+
+
+def api(config: Config) -> int:
+    """Serve the Network API alone, until SIGTERM or SIGINT.
+
+    :returns: exit status, as of :func:`run`
+    :raises TunbridgeError: it could not be started
+    """
+    _choose_hub()
+    from controller.network_api.api_service import ApiService
+    from controller.network_api.metrics_service import MetricsService
+    from controller.runtime import logs
+    from controller.runtime.exposition import Exposition
+    from controller.runtime.workers import Workers
+
+    logs.configure(config.debug, config.log_file)
+    workers = Workers()
+    _stop_on_signals(workers)
+    exposition = Exposition()
+    service = ApiService(config, workers, exposition)
+    metrics = MetricsService(config.metrics, workers, exposition)
+    service.listen()
+    metrics.listen()
+    try:
+        service.start()
+        metrics.start()
+        alive = workers.wait()
+    finally:
+        workers.stop()
+        metrics.stop()
+        service.stop()
+    return EXIT_OK if alive else EXIT_DIED
+
+
+def _stop_on_signals(workers: Workers) -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        workers.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def dry_run(config: Config, *, embedded: bool) -> list[str]:
+    """What :func:`run` would change; see :func:`controller.dry_run.planned_changes.dry_run`.
+
+    :raises TunbridgeError: it cannot be found out
+    """
+    _choose_hub()
+    from controller.dry_run import planned_changes
+    from controller.runtime import logs
+
+    logs.warn()
+    return planned_changes.dry_run(config, embedded=embedded)
+
+
+def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
+    from os_ken.base.app_manager import AppManager
+
+    from controller.daemon.app import Tunbridge
+    from controller.daemon.supervision import READY, STOPPING, Notifier, Supervision
+    from controller.network_api.api_service import ApiService
+    from controller.network_api.metrics_service import MetricsService
+    from controller.runtime.exposition import Exposition
+    from controller.runtime.workers import Workers
+    from controller.status.host_metrics import HostMetrics
+    from controller.vswitch.controller_targets import targets
+    from topology.database.topology_database import TopologyDatabase
+
+    notifier = Notifier.from_environment()
+    workers = Workers()
+
+    _stop_on_signals(workers)
+    manager = AppManager.get_instance()
+    app = manager.instantiate(
+        Tunbridge,
+        config=config,
+        topology=TopologyDatabase(config.topology_connection, config.topology.tls),
+        workers=workers,
+    )
+    server = _embedded_server(config) if embedded else None
+    exposition = Exposition()
+    exposition.add(HostMetrics(app.host).collect)
+    metrics = MetricsService(config.metrics, workers, exposition)
+    api = ApiService(config, workers, exposition) if config.api.enabled and with_api else None
+    try:
+        app.claim()
+        metrics.listen()
+        if api is not None:
+            api.listen()
+        if server is not None:  # after the claim, since it may be another controller's; before anything asks for it
+            server.start()
+        app.start()
+        metrics.start()
+        if api is not None:
+            api.start()
+        target, *_ = targets(config.ovs, config.ovs.integration_bridge)
+        LOG.info("serving host %s: OpenFlow at %s, topology %s", config.host, target, config.topology_connection)
+        notifier.send(READY)
+        if notifier.wanted:
+            workers.spawn("supervision", Supervision(notifier, app.host, workers).run)
+        alive = workers.wait()
+    finally:
+        notifier.send(STOPPING)
+        workers.stop()
+        metrics.stop()
+        if api is not None:
+            api.stop()
+        manager.uninstantiate(app.name)
+        if server is not None:
+            server.stop()
+    LOG.info("host %s is left as it is: flows stay", config.host)
+    if alive:
+        return EXIT_OK
+    return EXIT_REFUSED if workers.refused else EXIT_DIED

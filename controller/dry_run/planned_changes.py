@@ -1,0 +1,179 @@
+"""What ``tunbridge run`` or ``tunbridge controller`` would change on this host, found out without changing anything.
+
+No row is written, no flow is sent, no bridge gets a controller, nothing is registered or made in ``run_path`` and
+``state_path``, and no lock is taken: it may run beside a controller that serves the host.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from apps.framework.pipeline import BridgeRole
+from controller.agent import settings
+from controller.agent.patch_ports import roles
+from controller.agent.restore.host_identity import known_installation_id
+from controller.agent.restore.state_file import FILE, load
+from controller.config.config import Config
+from controller.dry_run.simulated_host import Rehearsal
+from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
+from controller.status.flow_diff import flow_diff
+from controller.vswitch.adoption import rundir
+from controller.vswitch.bridge_proof import KEY
+from controller.vswitch.bridge_setup import Wanted
+from topology.database.topology_database import DATABASE, TopologyDatabase
+from topology.errors import OpenFlowError, TopologyError, TopologyUnavailable, TunbridgeError, VSwitchUnavailable
+from topology.ovsdb.obstacle import obstacle
+from topology.server.embedded_server import EmbeddedServer
+
+_TIMEOUT = 10.0
+"""Seconds that each database has to answer."""
+
+_LARGE_SNAPSHOT = 60.0
+"""Seconds more for the rows of a database that is reached."""
+
+_RUNDIR = "/var/run/openvswitch"
+"""Where Open vSwitch has its sockets, as far as its database's own place does not say."""
+
+_NEW = "(new)"
+"""Stands for what is made at random."""
+
+_SERIAL = re.compile(rf"(other_config:{KEY}=)\S+")
+"""A serial number that a bridge is given: made at random, and a secret."""
+
+B = TypeVar("B")
+_B_co = TypeVar("_B_co", covariant=True)
+
+
+class _View(Protocol[_B_co]):
+    @property
+    def connection(self) -> str: ...
+    @property
+    def reached(self) -> bool: ...
+    def start(self, listener: Callable[[_B_co], None]) -> None: ...
+    def stop(self) -> None: ...
+
+
+def dry_run(config: Config, *, embedded: bool) -> list[str]:
+    """What would change, under a heading for each database and each bridge.
+
+    Lines of a database begin with ``+`` or ``-`` and name a row; those of a bridge are flows in ``ovs-ofctl`` syntax. A
+    port that Open vSwitch has yet to number stands there with its name.
+
+    :param embedded: the topology is that of the embedded database
+    :returns: nothing when there is nothing to do
+    :raises TunbridgeError: something does not answer, or the host cannot be served like this
+    """
+    with ExitStack() as stack:
+        connection = stack.enter_context(_embedded(config)) if embedded else config.topology_connection
+        database = TopologyDatabase(connection, config.topology.tls)
+        vswitch = settings.vswitch(config)
+        topology = stack.enter_context(_followed(database, DATABASE, TopologyUnavailable))
+        local = stack.enter_context(_followed(vswitch, "Open_vSwitch", VSwitchUnavailable))
+        names = settings.names(config)
+        present = vswitch.attempt(Wanted(None)).present.intersection(names.bridges)
+        installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
+        memory = load(Path(config.state_path) / FILE)
+        rehearsal = Rehearsal(
+            names, settings.tunnel_options(config), vswitch.attempt, local, topology, installed, memory
+        )
+        rehearsal.run()
+        instance = known_installation_id(config.state_path)
+        host = settings.this_host(config, instance or str(uuid.uuid4()))
+        registered = database.preview(host, rehearsal.reports.values(), rehearsal.write_back)
+        if instance is None:
+            registered = [line.replace(host.instance, _NEW) for line in registered]
+        local_lines = vswitch.preview(rehearsal.wanted, rehearsal.tags)
+        sections = {
+            f"Open_vSwitch at {vswitch.connection}": [_SERIAL.sub(rf"\1{_NEW}", line) for line in local_lines],
+            f"{DATABASE} at {config.topology_connection}": registered,
+        }
+        kept = {name for name, role in roles(names).items() if role is BridgeRole.PHYSICAL}
+        for name, desired in rehearsal.flows.items():
+            dumped = installed[name].flows if name in installed else ()
+            removes, adds = flow_diff(desired, dumped, keeps_foreign=name in kept)
+            lines = [f"- {line}" for line in removes] + [f"+ {line}" for line in adds]
+            sections[f"bridge {name}"] = [_with_names(line, rehearsal.new_ports) for line in lines]
+    return [line for heading, lines in sections.items() if lines for line in (f"{heading}:", *lines)]
+
+
+@contextmanager
+def _embedded(config: Config) -> Iterator[str]:
+    """A server of a copy of the embedded topology database's file, which may be in use meanwhile.
+
+    :returns: the connection method
+    :raises TopologyError: the file cannot be used
+    """
+    with tempfile.TemporaryDirectory(prefix="tunbridge-") as directory:
+        file = Path(config.state_path) / "topology.db"
+        try:
+            if file.exists():
+                shutil.copyfile(file, Path(directory) / file.name)
+        except OSError as error:
+            raise TopologyError(f"topology database {file} cannot be read: {error.strerror}") from None
+        server = EmbeddedServer(directory, directory)
+        try:
+            server.start()
+        except TopologyError as error:
+            raise TopologyError(str(error).replace(directory, config.state_path)) from None
+        try:
+            yield server.connection
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _followed(view: _View[B], database: str, unavailable: type[TunbridgeError]) -> Iterator[B]:
+    """Follow a database; what is in it."""
+    batches: queue.Queue[B] = queue.Queue()
+    view.start(batches.put)
+    try:
+        yield _first(view, batches, unavailable, database)
+    finally:
+        view.stop()
+
+
+def _first(view: _View[B], batches: queue.Queue[B], unavailable: type[TunbridgeError], database: str) -> B:
+    with suppress(queue.Empty):
+        return batches.get(timeout=_TIMEOUT)
+    if view.reached:
+        with suppress(queue.Empty):
+            return batches.get(timeout=_LARGE_SNAPSHOT)
+    why = obstacle(view.connection)
+    raise unavailable(f"database {database} at {view.connection} does not answer within {_TIMEOUT:g} s{why}")
+
+
+def _read(config: Config, bridge: str, datapath_id: int | None) -> BridgeState:
+    """What a bridge has.
+
+    :param datapath_id: as the local OVSDB has it
+    """
+    connection = config.ovs.ovsdb_connection
+    path = (rundir(connection) or Path(_RUNDIR)) / f"{bridge}.mgmt"
+    try:
+        state = read_bridge(path, config.ovs.of_request_timeout)
+    except OpenFlowError as error:
+        raise OpenFlowError(f"the flows of bridge {bridge} cannot be read: {error}{obstacle(f'unix:{path}')}") from None
+    if state.datapath_id != datapath_id:
+        raise OpenFlowError(
+            f"the flows of bridge {bridge} cannot be read: {path} is of another Open vSwitch than the database at "
+            f"{connection}"
+        )
+    return state
+
+
+def _with_names(line: str, ports: Mapping[int, str]) -> str:
+    """A flow with the names of ports that have no number yet, as ``ovs-ofctl --names`` has it."""
+
+    def named(found: re.Match[str]) -> str:
+        name = ports.get(int(found[2]))
+        return found[0] if name is None else f'{found[1]}"{name}"'
+
+    return re.sub(r"\b(in_port=|output:)(\d+)\b", named, line)

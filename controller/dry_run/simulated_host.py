@@ -1,0 +1,223 @@
+"""What a controller would do to this host, found out by letting it do so to a host that does everything at once.
+
+The deciding worker is the real one, and so is all that it is made of. Its effects end here: bridges that take every
+flow, a local OVSDB that takes every tag, ports that are there as soon as they are asked for. What they bring about is
+told to the worker as it is on a real host, until nothing more follows.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from apps.framework.flow import Flow, FlowKey
+from controller.agent.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
+from controller.agent.host_controller import HostController
+from controller.agent.outputs import Effects
+from controller.agent.patch_ports import roles
+from controller.agent.restore.restore_guard import Memory
+from controller.agent.tunnels import TunnelOptions
+from controller.openflow.channel.listener import Listener, Timeouts
+from controller.openflow.channel.session import Session
+from controller.openflow.tables.bridge_reader import BridgeState
+from controller.openflow.tables.sender import Synced
+from controller.openflow.wire.messages import PortDesc
+from controller.runtime.workers import Inbox
+from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.device import PORT_NAME_MAX, Device
+from controller.vswitch.interface_rows import VSwitchBatch
+from controller.vswitch.local_ovsdb import Attempt
+from controller.vswitch.names import Names
+from controller.vswitch.tagging import Tagging
+from topology.errors import TunbridgeError
+from topology.source import PortReport, TopologyBatch, WriteBack
+
+_FIRST_NEW_OFPORT = 0xFF000000
+"""Numbers from here on stand for ports that Open vSwitch has yet to number; its own end at 0xfeff."""
+
+_NEW_DATAPATH = 1 << 63
+"""Datapath ids from here on stand for bridges that are not there yet."""
+
+_SERIAL = "dry run"
+"""The serial number that all bridges have been given, and show."""
+
+_ROUNDS = 100
+"""How often what was brought about may bring about more; some 5 are usual."""
+
+
+class _Connection(Session):
+    """The session of a bridge that is not spoken to: it is there to be told from others."""
+
+    def __init__(self, datapath_id: int, listener: Listener) -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            super().__init__(sock, "dry run", Timeouts(0, 0), listener)
+        self.handshake.datapath_id, self.handshake.serial = datapath_id, _SERIAL
+
+    def accept(self, name: str) -> None:
+        self._accepted = True
+
+    def close(self, reason: str | None = None) -> None:
+        """There is nothing to be closed."""
+
+
+class _Flows:
+    """Takes the flows of one bridge, and says at once that they are in place."""
+
+    def __init__(self, bridge: str, react: Callable[[object, Any], None]) -> None:
+        self.wanted: dict[FlowKey, Flow] | None = None
+        self._bridge = bridge
+        self._react = react
+
+    def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None:
+        self.wanted = {key: flow for key, flow in {**(self.wanted or {}), **changes}.items() if flow is not None}
+        self._react(("synced", self._bridge), Synced(self._bridge, generation, {}))
+
+    def attach(self, session: Session) -> None:
+        """There is no connection."""
+
+    def detach(self, session: Session) -> None:
+        """There is no connection."""
+
+
+class Rehearsal:
+    """One controller on one host.
+
+    :param attempt: what a set-up of the local OVSDB would come to
+    :param vswitch: what is in it, complete
+    :param topology: what is in the topology, complete
+    :param installed: bridge → what it has; bridges that are not there are left out
+    :param memory: of the controller that ran before
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        tunnels: TunnelOptions,
+        attempt: Callable[[Wanted], Attempt],
+        vswitch: VSwitchBatch,
+        topology: TopologyBatch,
+        installed: Mapping[str, BridgeState],
+        memory: Memory,
+    ) -> None:
+        self.wanted = Wanted(None)
+        self.tags: dict[str, Tagging] = {}
+        self.reports: dict[str, PortReport] = {}
+        self.write_back: WriteBack | None = None
+        self.new_ports: dict[int, str] = {}
+        """The numbers of ports that are not there yet → their names."""
+        self._attempt = attempt
+        self._installed = installed
+        self._datapaths = dict(vswitch.datapaths)
+        self._devices: dict[str, Device] = {name: one for name, one in vswitch.devices.items() if one is not None}
+        self._sessions: dict[str, _Connection] = {}
+        self._ports: dict[str, dict[str, int]] = {}
+        self._serials = dict.fromkeys(names.bridges, _SERIAL)
+        self._faults = vswitch.faults
+        self._waiting: list[tuple[object, Any]] = []
+        self._inbox: Inbox[Any] = Inbox()
+        self._sinks = {name: _Flows(name, self._react) for name in roles(names)}
+        effects = Effects(
+            senders=self._sinks,
+            tag=self._tag,
+            report=self.reports.update,
+            set_up=self._set_up,
+            register=lambda: None,
+            remember=lambda _: None,
+            write_back=self._write_back,
+            accepted=lambda _: None,
+            teach=lambda _: None,
+            nudge=lambda _: None,
+            wake=lambda _: None,
+            remind=lambda _: None,
+        )
+        self._controller = HostController(names, tunnels, self._inbox, effects, memory)
+        self._react("topology", topology)
+        self._react("registered", Registered())
+        self._react("vswitch", replace(vswitch, complete=True, layout=True, serials=self._serials))
+
+    @property
+    def flows(self) -> dict[str, dict[FlowKey, Flow]]:
+        """Bridge → the flows that it should have; a bridge that would not be touched is left out."""
+        return {name: sink.wanted for name, sink in self._sinks.items() if sink.wanted is not None}
+
+    def run(self) -> None:
+        """Let the controller decide until nothing follows any more.
+
+        :raises TunbridgeError: as of ``attempt``; or it comes to no end
+        """
+        for _ in range(_ROUNDS):
+            if not self._waiting:
+                return
+            events, self._waiting = self._waiting, []
+            for key, event in events:
+                self._inbox.post(key, event)
+            # Answered among the events; the worker settles, and what follows from that waits for the next round.
+            self._inbox.post("end", Question(lambda: None, lambda _: self._inbox.post("stop", Stop())))
+            self._controller.run()
+        raise TunbridgeError(f"the controller has not come to an end after {_ROUNDS} rounds of the dry run")
+
+    def _react(self, key: object, event: Any) -> None:
+        self._waiting.append((key, event))
+
+    def _set_up(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        interfaces = self._attempt(wanted).interfaces
+        bridges = {name: its for name, its in interfaces.items() if name in self._sinks}
+        made = bridges.keys() - self._datapaths.keys()
+        if made:
+            self._datapaths.update((name, _NEW_DATAPATH + number) for number, name in enumerate(sorted(made)))
+            self._tell("datapaths", {})
+        for bridge, its in bridges.items():
+            if bridge not in self._sessions:
+                self._connect(bridge)
+            self._show_ports(bridge, its)
+
+    def _connect(self, bridge: str) -> None:
+        installed = self._installed.get(bridge)
+        session = self._sessions[bridge] = _Connection(self._datapaths[bridge], self._controller)
+        listed = installed.ports if installed is not None else ()
+        self._ports[bridge] = {port.name: port.port_no for port in listed}
+        self._react(("identified", bridge), Identified(session))
+        self._react(("ports", bridge), PortsListed(session, listed))
+
+    def _show_ports(self, bridge: str, names: tuple[str, ...]) -> None:
+        """Ports that are to be made are there at once; ports that are to go are gone."""
+        there = self._ports[bridge]
+        short = {name[:PORT_NAME_MAX]: name for name in names}
+        for name in short.keys() - there.keys() - {bridge}:
+            if name in self._devices:
+                continue  # Open vSwitch has not made it, and does not because of us
+            number = _FIRST_NEW_OFPORT + len(self.new_ports)
+            self.new_ports[number] = short[name]
+            self._show(bridge, name, number, present=True)
+        for name in there.keys() - short.keys() - {bridge}:
+            self._show(bridge, name, there[name], present=False)
+
+    def _show(self, bridge: str, name: str, number: int, *, present: bool) -> None:
+        if present:
+            self._ports[bridge][name] = number
+        else:
+            del self._ports[bridge][name]
+        port = PortDesc(number, name, "00:00:00:00:00:00", 0, 0)
+        self._react(("port", bridge, name), PortSeen(self._sessions[bridge], port, present))
+
+    def _write_back(self, wanted: WriteBack) -> None:
+        self.write_back = wanted
+
+    def _tag(self, wanted: Mapping[str, Tagging]) -> None:
+        self.tags.update(wanted)
+        changed = {}
+        for name, device in self._devices.items():
+            tagging = wanted.get(device.port_name)
+            if tagging is not None:
+                written = tagging.written(device.other_config)
+                changed[name] = replace(device, tag=tagging.tag, other_config=written)
+        self._devices.update(changed)
+        self._tell("tags", changed)
+
+    def _tell(self, key: str, changed: Mapping[str, Device]) -> None:
+        """Something has changed in the local OVSDB."""
+        batch = VSwitchBatch(False, dict(changed), dict(self._datapaths), faults=self._faults, serials=self._serials)
+        self._react(key, batch)

@@ -1,1 +1,0 @@
-"""What a Prometheus server can read of a process; each metric is described in docs/metrics.md."""

@@ -1,0 +1,96 @@
+"""What a client asks first: which versions are there, and which extensions.
+
+As in the API reference, "API versions" and "Extensions"; the aliases are those of neutron_lib.api.definitions. Only
+what works is named: clients leave out what is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.network_api.operations import TEXT, document, listed, record
+from controller.network_api.routes import Operation
+from topology.rules.attributes.value_checks import Schema
+
+EXTENSIONS: dict[str, tuple[str, str]] = {
+    "agent": ("agent", "The hosts, and whether they live"),
+    "allowed-address-pairs": ("Allowed Address Pairs", "Address pairs of ports are kept"),
+    "binding": ("Port Binding", "Which host a port is for, and how it is plugged there"),
+    "empty-string-filtering": ("Empty String Filtering Extension", "Filters of an empty value"),
+    "external-net": ("Neutron external network", "router:external of networks is kept"),
+    "filter-validation": ("Filters validation", "Unknown filters are refused"),
+    "ip-substring-filtering": ("IP address substring filtering", "Ports by a part of an address"),
+    "net-mtu": ("Network MTU", "The MTU of a network"),
+    "net-mtu-writable": ("Network MTU (writable)", "It can be given"),
+    "pagination": ("Pagination support", "Lists in pages, with links"),
+    "port-security": ("Port Security", "port_security_enabled is kept"),
+    "project-id": ("project_id field enabled", "project_id beside tenant_id"),
+    "provider": ("Provider Network", "How a network travels"),
+    "quota-check-limit": ("Quota engine limit check", "A limit below what is used is refused"),
+    "quota-check-limit-default": ("Quota engine limit check by default", "It is, unless it is forced"),
+    "quota_details": ("Quota details management support", "What projects have, of what they may have"),
+    "quotas": ("Quota management support", "How much each project may have"),
+    "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision only"),
+    "sort-key-validation": ("Sort Key Validation", "Unknown sort keys are refused"),
+    "sorting": ("Sorting support", "Lists in an order"),
+    "standard-attr-description": ("standard-attr-description", "description of all resources"),
+    "standard-attr-revisions": ("Resource revision numbers", "revision_number of all resources"),
+    "standard-attr-tag": ("Tag support for resources with standard attribute", "tags of all resources"),
+    "standard-attr-timestamp": ("Resource timestamps", "created_at and updated_at of all resources"),
+}
+"""Alias → name and description."""
+
+_UPDATED = "2026-11-01T00:00:00-00:00"
+
+
+def versions(url: str) -> dict[str, Any]:
+    """``GET /``.
+
+    :param url: of the server, without a slash at the end
+    """
+    return {
+        "versions": [{"id": "v2.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{url}/v2.0/"}]}],
+    }
+
+
+def resources(url: str, collections: tuple[str, ...]) -> dict[str, Any]:
+    """``GET /v2.0``."""
+    return {
+        "resources": [
+            {"name": name[:-1], "collection": name, "links": [{"rel": "self", "href": f"{url}/v2.0/{name}"}]}
+            for name in collections
+        ]
+    }
+
+
+def extension(alias: str) -> dict[str, Any]:
+    """One extension.
+
+    :raises KeyError: it is not loaded
+    """
+    name, description = EXTENSIONS[alias]
+    return {"alias": alias, "name": name, "description": description, "updated": _UPDATED, "links": []}
+
+
+_LINKS = listed(record({"rel": TEXT, "href": {"type": "string", "format": "uri"}}))
+VERSIONS = document(
+    "versions",
+    "Which versions there are",
+    record({"versions": listed(record({"id": TEXT, "status": TEXT, "links": _LINKS}))}),
+)
+COLLECTIONS = document(
+    "resources",
+    "Which collections there are",
+    record({"resources": listed(record({"name": TEXT, "collection": TEXT, "links": _LINKS}))}),
+)
+_EXTENSION: Schema = record(
+    {
+        "alias": {"enum": list(EXTENSIONS)},
+        "name": TEXT,
+        "description": TEXT,
+        "updated": {"type": "string", "format": "date-time"},
+        "links": _LINKS,
+    }
+)
+LIST = document("list_extensions", "Which extensions there are", record({"extensions": listed(_EXTENSION)}))
+SHOW = {"GET": Operation("show_extension", "Show an extension", {200: record({"extension": _EXTENSION})}, (404,))}

@@ -1,0 +1,1 @@
+"""Events of ports of servers, told to whoever the configuration names."""

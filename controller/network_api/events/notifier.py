@@ -1,0 +1,142 @@
+"""Tells events of ports, one process for all that serve one topology (:mod:`topology.database.notification_rows`)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from controller.config.notify_options import NotificationsConfig
+from controller.network_api.events.webhook import Outcome, Result, Webhook
+from controller.runtime.workers import Inbox, Workers
+from topology.database.notification_rows import Notifications
+from topology.errors import TopologyError
+from topology.ovsdb.tls import TlsFiles
+from topology.rules.server_events import Event
+
+LOG = logging.getLogger(__name__)
+
+_BATCH = 100
+"""Events of one request."""
+
+_FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
+"""Seconds until events that failed are told again; doubled each time."""
+
+_IDLE = 0.25
+"""Seconds after which the end of the process, or the lock of a process that has died, is noticed."""
+
+
+def pause(failures: int) -> float:
+    """Seconds until events are told again.
+
+    :param failures: in a row, before the last one
+    """
+    return min(_FIRST_RETRY * 2.0 ** min(failures, 10), _LAST_RETRY)
+
+
+class Notifier:
+    """Does nothing, unless ``[notifications] url`` is set.
+
+    :param connection: OVSDB connection method of the topology database
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: files of the configuration cannot be used
+    """
+
+    def __init__(self, config: NotificationsConfig, connection: str, tls: TlsFiles | None, workers: Workers) -> None:
+        self._workers = workers
+        self._webhook = None if config.url is None else Webhook(config, config.url)
+        self._notifications = Notifications(connection, tls)
+        self._inbox: Inbox[None] = Inbox()
+        self._started = False
+        self._counts: Counter[Result] = Counter()
+        self._limit = _BATCH
+        self._failures = 0
+        self._not_before = 0.0
+
+    @property
+    def counts(self) -> Mapping[Result, int]:
+        """How many events were told, by what became of them; one that failed is told again."""
+        return {result: self._counts[result] for result in Result}
+
+    @property
+    def pending(self) -> int:
+        """How many events are to be told by this process."""
+        return self._notifications.pending
+
+    def start(self) -> None:
+        """Begin to tell; returns at once."""
+        if self._webhook is not None:
+            self._notifications.start(lambda: self._inbox.post("change", None))
+            self._started = True
+            webhook = self._webhook
+            self._workers.spawn("notifications", lambda: self._run(webhook))
+
+    def stop(self) -> None:
+        """Give up what is being told: whoever is next tells it."""
+        if self._started:
+            self._notifications.stop()
+
+    def _run(self, webhook: Webhook) -> None:
+        while not self._workers.stopping:
+            self._inbox.take(timeout=_IDLE)
+            while not self._workers.stopping and self._tell(webhook):
+                pass
+
+    def _tell(self, webhook: Webhook) -> bool:
+        """Tell some events; whether there may be more."""
+        events: list[Event] = []
+        try:
+            events = self._notifications.due(self._limit)
+            if not events or time.monotonic() < self._not_before:
+                return False
+            outcome = webhook.post(events, lambda: self._workers.stopping)
+            if self._workers.stopping and Result.FAILED in outcome.results:
+                return False
+            self._count(webhook, events, outcome)
+            done = [event for event, result in zip(events, outcome.results, strict=True) if result is not Result.FAILED]
+            if done:
+                self._notifications.told(done)
+        except TopologyError as error:
+            if self._workers.stopping:
+                return False
+            self._fail(webhook, events, f"what is told cannot be remembered: {error}")
+            return False
+        if outcome.too_many:
+            self._limit = len(events) // 2
+            return True
+        if len(done) < len(events):
+            failed = [event for event in events if event not in done]
+            self._fail(webhook, failed, outcome.reason)
+            return False
+        self._limit = _BATCH
+        self._recover(webhook)
+        return True
+
+    def _count(self, webhook: Webhook, events: Sequence[Event], outcome: Outcome) -> None:
+        self._counts.update(outcome.results)
+        refused = [one for one, result in zip(events, outcome.results, strict=True) if result is Result.REFUSED]
+        if refused:
+            LOG.info("%s takes no %s: %s", webhook.url, _names(refused), outcome.reason)
+
+    def _fail(self, webhook: Webhook, events: Sequence[Event], reason: str) -> None:
+        if not self._failures:
+            LOG.warning(
+                "%s was not told %s: %s; trying again until it is", webhook.url, _names(events) or "anything", reason
+            )
+        self._not_before = time.monotonic() + pause(self._failures)
+        self._failures += 1
+
+    def _recover(self, webhook: Webhook) -> None:
+        if self._failures:
+            LOG.info("%s is told events again, after %d failures", webhook.url, self._failures)
+        self._failures = 0
+
+
+def _names(events: Sequence[Event]) -> str:
+    """E.g. ``3 events, the first network-vif-plugged of port …, server …``."""
+    if not events:
+        return ""
+    first = events[0]
+    number = "1 event," if len(events) == 1 else f"{len(events)} events, the first"
+    return f"{number} {first.name} of port {first.port_id}, server {first.device_id}"

@@ -1,0 +1,238 @@
+"""One request to whoever is told of events, and what its answer says of each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from controller.config.notify_options import NotificationsConfig
+from controller.runtime.private_file import read_private
+from controller.runtime.version import installed_version
+from topology.errors import ConfigError
+from topology.rules.server_events import Event
+
+_ANSWER_MAX = 1 << 20
+"""Bytes of an answer that are read: Nova's has less than 300 for each event."""
+
+_STEP = 0.2
+"""Seconds after which the end of the process is noticed."""
+
+
+class Result(Enum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the events of one request.
+
+    :param results: of each of them, in their order
+    :param reason: why they are not all accepted
+    :param too_many: all were refused together, and it may be for one of them
+    """
+
+    results: Sequence[Result]
+    reason: str = ""
+    too_many: bool = False
+
+
+class Webhook:
+    """Posts events as group ``[notifications]`` says.
+
+    :raises ConfigError: its files cannot be used
+    """
+
+    def __init__(self, config: NotificationsConfig, url: str) -> None:
+        self.url = url
+        self._config = config
+        self._context = _context(config.ca_cert_file) if urlsplit(url).scheme == "https" else None
+        self._headers()
+
+    def post(self, events: Sequence[Event], stopping: Callable[[], bool]) -> Outcome:
+        """Tell events.
+
+        It takes no longer than ``[notifications] timeout``, and ends soon when the process is to.
+        """
+        try:
+            headers = self._headers()
+        except ConfigError as error:
+            return _all(events, Result.FAILED, str(error))
+        body = json.dumps({"events": [event.body() for event in events]}).encode()
+        exchange = _Exchange(self.url, self._config.timeout, self._context)
+        return outcome(events, exchange.run(body, headers, stopping))
+
+    def _headers(self) -> dict[str, str]:
+        """Made anew for each request: tokens expire, and the file has a new one then."""
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"tunbridge/{installed_version() or 'unknown'}",
+            "Connection": "close",
+        }
+        if self._config.token_file is not None:
+            headers["X-Auth-Token"] = _token(self._config.token_file)
+        return headers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered; ``status`` 0: nothing, and ``body`` says why."""
+
+    status: int
+    body: bytes
+
+
+def outcome(events: Sequence[Event], answer: Answer) -> Outcome:
+    """What an answer says, as Nova means it.
+
+    207: ``code`` of each event tells; the events of one that has 404 (no such server) or 422 (it is on no host) will
+    never be taken. 404 with Nova's own error: none of the servers is there. See
+    https://docs.openstack.org/api-ref/compute/#create-external-events-os-server-external-events.
+    """
+    status = answer.status
+    if not status:
+        return _all(events, Result.FAILED, answer.body.decode())
+    if status == 207:
+        return _each(events, _json(answer.body))
+    if 200 <= status < 300:
+        return _all(events, Result.ACCEPTED, "")
+    reason = f"it answers {status} {http.client.responses.get(status, '')}".rstrip()
+    if status == 404 and isinstance(body := _json(answer.body), dict) and "itemNotFound" in body:
+        return _all(events, Result.REFUSED, reason)
+    if status in (400, 413, 422):
+        if len(events) > 1:
+            return Outcome([Result.FAILED] * len(events), reason, too_many=True)
+        return _all(events, Result.REFUSED, reason)
+    return _all(events, Result.FAILED, reason)
+
+
+def _each(events: Sequence[Event], body: Any) -> Outcome:
+    items = body.get("events") if isinstance(body, dict) else None
+    codes: dict[tuple[Any, Any], Any] = {}
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("tag"), str):
+            codes[item["name"], item["tag"]] = item.get("code")
+    results = [_result(codes.get((event.name, event.port_id))) for event in events]
+    others = sorted({str(code) for code in codes.values() if _result(code) is not Result.ACCEPTED})
+    return Outcome(results, f"it answers 207 with code {', '.join(others) or 'missing'}")
+
+
+def _result(code: Any) -> Result:
+    if not isinstance(code, int) or code >= 500:
+        return Result.FAILED
+    return Result.ACCEPTED if code < 300 else Result.REFUSED
+
+
+def _all(events: Sequence[Event], result: Result, reason: str) -> Outcome:
+    return Outcome([result] * len(events), reason)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _token(path: str) -> str:
+    try:
+        token = read_private(path)[1].strip().decode("ascii")
+    except OSError as error:
+        why = error.strerror or str(error)
+    except ConfigError as error:
+        why = str(error)
+    except UnicodeDecodeError:
+        why = "expected a token of ASCII"
+    else:
+        if token and all("!" <= letter <= "~" for letter in token):
+            return token
+        why = "expected one token, which has no white space in it"
+    raise ConfigError(f"[notifications] token_file: cannot use {path}: {why}")
+
+
+def _context(ca_cert_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_cert_file)
+    except OSError as error:  # which ssl.SSLError is
+        raise ConfigError(
+            f"[notifications] ca_cert_file: cannot use {ca_cert_file}: {error.strerror or error}"
+        ) from None
+
+
+class _Exchange:
+    """One request and its answer, in a thread of its own: so it can be given up at any moment, by time or by the end.
+
+    The thread is no worker of the hub: on native threads these keep the process until they end, and nothing interrupts
+    one that looks up a name or connects.
+    """
+
+    def __init__(self, url: str, timeout: float, context: ssl.SSLContext | None) -> None:
+        parts = urlsplit(url)
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._timeout = timeout
+        host = parts.hostname or ""
+        self._connection: http.client.HTTPConnection
+        if context is None:
+            self._connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
+        else:
+            self._connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+        self._answers: queue.Queue[Answer] = queue.Queue()
+        self._given_up = False
+
+    def run(self, body: bytes, headers: dict[str, str], stopping: Callable[[], bool]) -> Answer:
+        thread = threading.Thread(target=self._work, args=(body, headers), name="notification", daemon=True)
+        thread.start()
+        left = self._timeout
+        while left > 0 and not stopping():
+            step = min(left, _STEP)
+            with contextlib.suppress(queue.Empty):
+                return self._answers.get(timeout=step)
+            left -= step
+        self._give_up()
+        return Answer(0, f"no answer within {self._timeout:g} s".encode())
+
+    def _work(self, body: bytes, headers: dict[str, str]) -> None:
+        try:
+            self._answers.put(self._exchange(body, headers))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._answers.put(Answer(0, _reason(error).encode()))
+        finally:
+            self._connection.close()
+
+    def _exchange(self, body: bytes, headers: dict[str, str]) -> Answer:
+        connection = self._connection
+        connection.connect()
+        if self._given_up:
+            return Answer(0, b"")
+        connection.request("POST", self._path, body, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.read(_ANSWER_MAX))
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        sock = self._connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good: {error.verify_message}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    return f"what it answers is no HTTP: {error or type(error).__name__}"

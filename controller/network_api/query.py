@@ -1,0 +1,137 @@
+"""What a list request asks for: filters, fields, order and pages. Pure.
+
+As in the API reference, "Filtering and Column Selection", "Sorting" and "Pagination", and in the extensions
+filter-validation, sort-key-validation and standard-attr-tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from topology.model import canonical_ip, canonical_mac
+from topology.rules.attributes import value_checks
+from topology.rules.attributes.schemas import Kind
+from topology.rules.index import Wanted
+from topology.rules.request_errors import BadRequest, invalid
+
+MAX_LIMIT = 1_000_000
+_MAX_DIGITS = 20
+
+_PAGING = ("limit", "marker", "page_reverse")
+TAG_FILTERS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
+    "tags": lambda wanted, has: wanted <= has,
+    "tags-any": lambda wanted, has: bool(wanted & has),
+    "not-tags": lambda wanted, has: not wanted <= has,
+    "not-tags-any": lambda wanted, has: not wanted & has,
+}
+DIRECTIONS = ("asc", "desc")
+FIXED_IPS_FILTER = "^(ip_address|subnet_id|ip_address_substr)="
+
+
+@dataclass(frozen=True)
+class Query:
+    """One list request.
+
+    :param filters: attribute → the values of which it must have one
+    :param tags: name of a tag filter → tags
+    :param sort: attribute and whether it descends
+    """
+
+    filters: Mapping[str, tuple[Any, ...]]
+    tags: Mapping[str, frozenset[str]]
+    fields: frozenset[str]
+    sort: tuple[tuple[str, bool], ...]
+    limit: int | None
+    marker: str | None
+    reverse: bool
+
+    @property
+    def by_id(self) -> bool:
+        """The order is that in which objects are found."""
+        return self.sort[0][0] == "id"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is to be looked at, in the order of the page; of a page before a marker from its end."""
+        filters = dict(self.filters)
+        if "tenant_id" in filters:
+            filters.setdefault("project_id", filters["tenant_id"])
+        return Wanted(
+            filters,
+            self.tags.get("tags", ()),
+            self.tags.get("tags-any"),
+            self.marker if self.by_id else None,
+            self.by_id and self.sort[0][1] is not self.reverse,
+        )
+
+
+def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, Kind]) -> Query:
+    """Read a query string.
+
+    :param pairs: names and values in their order
+    :param kinds: see :func:`topology.rules.attributes.schemas.kinds`
+    :raises BadRequest: a name or a value cannot be used
+    """
+    given: dict[str, list[str]] = {}
+    for name, value in pairs:
+        given.setdefault(name, []).append(value)
+    fields = frozenset(field for value in given.pop("fields", []) for field in value.split(","))
+    keys, directions = given.pop("sort_key", []), given.pop("sort_dir", [])
+    limit, marker, reverse = (given.pop(name, [None])[-1] for name in _PAGING)
+    tags = {name: frozenset(",".join(given.pop(name)).split(",")) for name in TAG_FILTERS if name in given}
+    if unknown := sorted(name for name in given if name not in kinds):
+        raise BadRequest("HTTPBadRequest", f"{unknown} is invalid attribute for filtering")
+    filters = {name: tuple(_value(name, value, kinds[name]) for value in values) for name, values in given.items()}
+    return Query(filters, tags, fields, _sort(keys, directions, kinds), _limit(limit), marker or None, _flag(reverse))
+
+
+def _value(name: str, value: str, kind: Kind) -> Any:
+    if kind is Kind.FIXED_IPS:
+        if not re.match(FIXED_IPS_FILTER, value):
+            raise BadRequest("HTTPBadRequest", f"Invalid input for operation: {value!r} is no filter of fixed_ips.")
+        key, _, wanted = value.partition("=")
+        return key, _canonical(canonical_ip, wanted) if key == "ip_address" else wanted
+    if kind is Kind.BOOLEAN:
+        try:
+            return value_checks.boolean(value)
+        except ValueError as error:
+            raise invalid(name, str(error)) from None
+    if kind is Kind.INTEGER:
+        return int(value) if value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20 else value
+    return _canonical(canonical_mac, value) if name == "mac_address" else value
+
+
+def _canonical(check: Callable[[str, str], str], value: str) -> str:
+    try:
+        return check(value, "")
+    except ValueError:
+        return value  # nothing has it
+
+
+def _sort(keys: Sequence[str], directions: Sequence[str], kinds: Mapping[str, Kind]) -> tuple[tuple[str, bool], ...]:
+    for key in keys:
+        if kinds.get(key, Kind.FIXED_IPS) is Kind.FIXED_IPS:
+            raise BadRequest("HTTPBadRequest", f"'{key}' is invalid attribute for sort keys")
+    if wrong := [one for one in directions if one not in DIRECTIONS]:
+        raise BadRequest("HTTPBadRequest", f"'{wrong[0]}' is invalid value for sort_dir, valid are 'asc' and 'desc'")
+    if directions and len(directions) != len(keys):
+        raise BadRequest("HTTPBadRequest", "The number of sort_keys and sort_dirs must be same")
+    found = [(key, way == "desc") for key, way in zip(keys, directions or ["asc"] * len(keys), strict=True)]
+    if not any(key == "id" for key, _ in found):
+        found.append(("id", False))
+    return tuple(found)
+
+
+def _limit(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit():
+        raise BadRequest("HTTPBadRequest", f"Limit must be an integer 0 or greater and not '{value}'")
+    return min(int(value) if len(value) <= _MAX_DIGITS else MAX_LIMIT, MAX_LIMIT) or None
+
+
+def _flag(value: str | None) -> bool:
+    return (value or "").lower() in ("true", "1")

@@ -1,0 +1,107 @@
+"""``/v2.0/quotas``: how much each project may have (extensions ``quotas`` and ``quota_details``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import falcon
+
+from controller.network_api import operations
+from controller.network_api.identity.identity import caller_of
+from controller.network_api.pages import select
+from controller.network_api.request_bodies import answer_list, body_of, only
+from controller.network_api.routes import Operation, Route
+from topology.database.quota_rows import Quotas
+from topology.rules.access.quotas import PROJECT_ID, QUOTA, QUOTA_UPDATE, read_limits
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.attributes.schemas import kinds, update
+from topology.rules.attributes.value_checks import Schema
+from topology.rules.request_errors import invalid
+
+_KINDS = kinds(QUOTA)
+
+
+class _OfQuotas:
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+
+
+class _OfProject(_OfQuotas):
+    def _project(self, given: str) -> str:
+        try:
+            return PROJECT_ID(given)
+        except ValueError as error:
+            raise invalid("project_id", str(error)) from None
+
+
+class Projects(_OfQuotas):
+    """Projects that have limits of their own."""
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """List them."""
+        answer_list(request, response, "quotas", _KINDS, partial(select, self._quotas.all(caller_of(request))))
+
+
+class Project(_OfProject):
+    """What one project may have."""
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        """Show it."""
+        response.media = {"quota": self._quotas.show(caller_of(request), self._project(project_id))}
+
+    def on_put(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        """Set limits."""
+        limits, force = read_limits(only(body_of(request), "quota"))
+        response.media = {"quota": self._quotas.put(caller_of(request), self._project(project_id), limits, force=force)}
+
+    def on_delete(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        """Have the defaults hold again."""
+        self._quotas.delete(caller_of(request), self._project(project_id))
+        response.status = falcon.HTTP_204
+
+
+class Default(_OfProject):
+    """What a project may have without limits of its own."""
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        """Show it."""
+        response.media = {"quota": self._quotas.defaults(caller_of(request), self._project(project_id))}
+
+
+class Details(_OfProject):
+    """What one project may have, and has."""
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        """Show it."""
+        response.media = {"quota": self._quotas.details(caller_of(request), self._project(project_id))}
+
+
+def routes(quotas: Quotas) -> list[Route]:
+    """Their paths."""
+    path = "/v2.0/quotas/{project_id}"
+    parameters = {"project_id": PROJECT_ID.taken}
+    limits = _record(lambda kind: QUOTA.attributes[kind].shown)
+    number = {"type": "integer", "minimum": 0}
+    details = _record(
+        lambda kind: operations.record({"limit": QUOTA.attributes[kind].shown, "used": number, "reserved": number})
+    )
+    taken = operations.record({"quota": update(QUOTA_UPDATE)})
+    one = {
+        "GET": Operation("show_quota", "Show what a project may have", {200: limits}),
+        "PUT": Operation("update_quota", "Set what a project may have", {200: limits}, operations.WRITES, body=taken),
+        "DELETE": Operation("delete_quota", "Have the defaults hold for a project", {204: None}, (404, 409)),
+    }
+    default = {"GET": Operation("show_quota_default", "Show the defaults", {200: limits})}
+    detailed = {"GET": Operation("show_quota_details", "Show what a project may have, and has", {200: details})}
+    return [
+        Route("/v2.0/quotas", Projects(quotas), {"GET": operations.listing(QUOTA)}),
+        Route(path, Project(quotas), one, parameters),
+        Route(f"{path}/default", Default(quotas), default, parameters),
+        Route(f"{path}/details", Details(quotas), detailed, parameters),
+    ]
+
+
+def _record(schema: Callable[[str], Schema]) -> Schema:
+    """What is answered of one project."""
+    return operations.record({"quota": operations.record({kind: schema(kind) for kind in RESOURCES})})

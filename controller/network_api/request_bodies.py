@@ -1,0 +1,110 @@
+"""What is read from requests and written into answers in the same way for all resources."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import falcon
+
+from controller.network_api.pages import ListPage, chosen, links
+from controller.network_api.query import Query, parse
+from topology.rules.attributes.schemas import Kind
+from topology.rules.request_errors import BadRequest
+from topology.rules.views import View
+
+MAX_BULK = 1000
+"""Objects that one request creates."""
+
+IF_MATCH = '^"?revision_number=[0-9]{1,18}"?$'
+
+_MAX_QUERY = 200  # names and values
+
+
+def url_of(request: falcon.Request) -> str:
+    """Where the client has found the server."""
+    return f"{request.scheme}://{request.netloc}"
+
+
+def answer_list(
+    request: falcon.Request,
+    response: falcon.Response,
+    collection: str,
+    kinds: Mapping[str, Kind],
+    page: Callable[[Query], ListPage],
+) -> None:
+    """Answer a list request.
+
+    :param kinds: see :func:`topology.rules.attributes.schemas.kinds`
+    :param page: finds what a query asks for
+    :raises BadRequest: the query cannot be used
+    """
+    pairs = _query(request)
+    query = parse(pairs, kinds)
+    found = page(query)
+    answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in found.views]}
+    if others := list(links(pairs, f"{url_of(request)}{request.path}", query, found)):
+        answer[f"{collection}_links"] = others
+    response.media = answer
+
+
+def fields_of(request: falcon.Request, view: View) -> View:
+    """The fields of one object that were asked for."""
+    wanted = frozenset(field for name, value in _query(request) if name == "fields" for field in value.split(","))
+    return chosen(view, wanted)
+
+
+def _query(request: falcon.Request) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(request.query_string, keep_blank_values=True, max_num_fields=_MAX_QUERY, errors="strict")
+    except ValueError:
+        raise BadRequest("HTTPBadRequest", "The query cannot be read") from None
+
+
+def body_of(request: falcon.Request) -> dict[str, Any]:
+    """The body, a JSON object.
+
+    :raises BadRequest: it is something else
+    :raises falcon.HTTPUnsupportedMediaType: it does not say that it is JSON
+    """
+    # A body without a type is refused as well: pages of any site can have a browser send one.
+    kind = (request.content_type or "").partition(";")[0].strip().lower()
+    if kind != falcon.MEDIA_JSON:
+        raise falcon.HTTPUnsupportedMediaType(description=f"The content type must be {falcon.MEDIA_JSON}")
+    try:
+        body = json.loads(request.bounded_stream.read(), parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise BadRequest("HTTPBadRequest", "The server could not comply with the request: malformed JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequest("HTTPBadRequest", "The body is not a dictionary")
+    return body
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def only(body: dict[str, Any], name: str) -> Any:
+    """The one thing that a body is about.
+
+    :raises BadRequest: it is about something else
+    """
+    if set(body) != {name}:
+        raise BadRequest("HTTPBadRequest", f"Unable to find '{name}' in request body")
+    return body[name]
+
+
+def if_match(request: falcon.Request) -> int | None:
+    """``If-Match: revision_number=N`` (revision-if-match).
+
+    :raises BadRequest: it says something else
+    """
+    given = request.get_header("If-Match")
+    if given is None:
+        return None
+    if not re.match(IF_MATCH, given):
+        raise BadRequest("HTTPBadRequest", f"If-Match: {given!r} is not revision_number=N")
+    return int(given.strip('"').partition("=")[2])

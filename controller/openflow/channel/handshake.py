@@ -1,0 +1,115 @@
+"""What a peer tells of itself before it is let in: its versions, its datapath id, its serial number.
+
+Nothing here decides who is let in. As long as nobody is, the serial number is asked for again and again, since a bridge
+may just have got the one that it is to show.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from controller.openflow.wire import messages
+from controller.openflow.wire.constants import OFP_VERSION
+from topology.errors import OpenFlowError
+
+_ASK_AFTER = 0.1
+"""Seconds after which the serial number is asked for again; each time twice as long."""
+
+
+class Handshake:
+    """From HELLO to the serial number.
+
+    :param timeout: seconds that there are for it
+    :param send: has messages sent
+    :param xid: gives the xid of a new message
+    """
+
+    def __init__(self, timeout: float, send: Callable[[bytes], None], xid: Callable[[], int]) -> None:
+        self.greeted = False
+        """HELLO has come."""
+        self.datapath_id: int | None = None
+        self.serial: str | None = None
+        """What the switch calls its serial number; the last that it told."""
+        self.doubt: str | None = None
+        """Why the peer is not let in although all of this is known, in words for the log."""
+        self._send = send
+        self._xid = xid
+        self._timeout = timeout
+        self._desc_xid: int | None = None
+        self._ask_due = math.inf
+        self._ask_after = _ASK_AFTER
+
+    def begin(self) -> None:
+        """The connection is there."""
+        self._send(messages.hello(self._xid()))
+
+    def hello(self, message: bytes) -> None:
+        """OFPT_HELLO has come.
+
+        :raises OpenFlowError: not for the first time, or from a peer that does not speak OpenFlow 1.3
+        """
+        if self.greeted:
+            raise OpenFlowError("a second HELLO came")
+        hello = messages.decode_hello(message)
+        if OFP_VERSION not in hello.versions:
+            versions = ", ".join(f"{version:#04x}" for version in sorted(hello.versions)) or "none"
+            raise OpenFlowError(f"the peer does not speak OpenFlow 1.3 (0x04), only {versions}")
+        self.greeted = True
+        self._send(messages.features_request(self._xid()) + messages.set_config(self._xid()))
+
+    def features(self, message: bytes) -> bool:
+        """OFPT_FEATURES_REPLY has come.
+
+        :returns: whether it tells the datapath id; the first one counts
+        :raises OpenFlowError: of an auxiliary connection
+        """
+        features = messages.decode_features_reply(message)
+        if features.auxiliary_id:
+            raise OpenFlowError(f"auxiliary connection {features.auxiliary_id} is not served")
+        if self.datapath_id is not None:
+            return False
+        self.datapath_id = features.datapath_id
+        self._ask()
+        return True
+
+    def described(self, message: bytes) -> bool:
+        """An OFPMP_DESC reply has come.
+
+        :returns: whether it tells the serial number that was asked for
+        """
+        reply = messages.decode_desc_reply(message)
+        if reply.xid != self._desc_xid:
+            return False
+        self._desc_xid = None
+        self._ask_due = time.monotonic() + self._ask_after
+        self._ask_after *= 2
+        self.serial = reply.serial_num
+        return True
+
+    @property
+    def due(self) -> float:
+        """When :meth:`check_time` has something to do, as time.monotonic()."""
+        return self._ask_due
+
+    def check_time(self) -> None:
+        """Ask again who the peer is, when it is time to."""
+        if time.monotonic() >= self._ask_due:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._ask_due = math.inf
+        self._desc_xid = self._xid()
+        self._send(messages.desc_request(self._desc_xid))
+
+    def failure(self) -> str:
+        """Why the peer was not let in, when the time for it is over."""
+        seconds = f"within {self._timeout:g} s ([ovs] of_connect_timeout)"
+        if not self.greeted:
+            return f"no OpenFlow HELLO {seconds}"
+        if self.datapath_id is None:
+            return f"no features reply {seconds}"
+        if self.serial is None:
+            return f"no description {seconds}"
+        return self.doubt or f"datapath id {self.datapath_id:016x} is not of a bridge that this controller manages"

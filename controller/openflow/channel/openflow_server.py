@@ -1,0 +1,127 @@
+"""Listens for OpenFlow connections and keeps a bound on how many may be there.
+
+Connections that have not shown a datapath id of ours are cheap to make and worth nothing: when there are too many of
+them the oldest goes, so that the bridges of this host, which need some milliseconds, always get in. None goes before it
+had that time: when they come faster than that, they wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Sequence
+
+from os_ken.lib import hub
+
+from controller.openflow.channel.endpoint import Arrival, Endpoint
+from controller.openflow.channel.limits import GRACE, MAX_STRANGERS, RECEIVE_BUFFER, STRANGERS_LOG
+from controller.openflow.channel.listener import Listener, Timeouts
+from controller.openflow.channel.session import Session
+from topology.errors import ConfigError
+
+LOG = logging.getLogger(__name__)
+
+_PAUSE_AFTER_ERROR = 0.2
+"""Seconds to wait when no connection can be taken, e.g. for want of file descriptors."""
+
+
+class Server:
+    """Accepts OpenFlow connections.
+
+    :param endpoints: where
+    :param listener: is told what sessions see
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], timeouts: Timeouts, listener: Listener) -> None:
+        self.endpoints = tuple(endpoints)
+        self._timeouts = timeouts
+        self._listener = listener
+        self._strangers: dict[Session, None] = {}
+        self._stopping = False
+        self._sockets: dict[Endpoint, socket.socket] = {}
+
+    def listen(self) -> None:
+        """Take all endpoints, or none.
+
+        :raises ConfigError: one cannot be had
+        """
+        try:
+            for endpoint in self.endpoints:
+                self._sockets[endpoint] = endpoint.listen()
+                # os-ken's hubs leave a thread in accept() for ever; waiting in steps lets stop() end it
+                self._sockets[endpoint].settimeout(_PAUSE_AFTER_ERROR)
+        except ConfigError:
+            for endpoint, sock in self._sockets.items():
+                sock.close()
+                endpoint.close()
+            raise
+
+    def serve(self, endpoint: Endpoint) -> None:
+        """Accept connections at one endpoint until :meth:`stop`."""
+        listening = self._sockets[endpoint]
+        complaint = ""
+        while not self._stopping:
+            try:
+                sock, address = listening.accept()
+            except TimeoutError:
+                continue
+            except OSError as error:
+                if not self._stopping:
+                    reason = error.strerror or str(error)
+                    if reason != complaint:
+                        LOG.error("cannot take OpenFlow connections, trying again until it can: %s", reason)
+                    complaint = reason
+                    hub.sleep(_PAUSE_AFTER_ERROR)
+                continue
+            if complaint:
+                LOG.info("takes OpenFlow connections again")
+                complaint = ""
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                self._take(endpoint.arrived(sock, address))
+            except OSError as error:
+                STRANGERS_LOG.warning("an OpenFlow connection ended at once: %s", error.strerror or error)
+                sock.close()
+            hub.sleep(0)  # while connections wait, accept() of a green socket lets nobody else run
+        listening.close()
+
+    def stop(self) -> None:
+        """Take no more connections and end those that were never accepted."""
+        self._stopping = True
+        for endpoint in self._sockets:
+            endpoint.close()
+        for session in list(self._strangers):
+            session.close()
+
+    def _take(self, arrival: Arrival) -> None:
+        self._make_room()
+        session = Session(
+            arrival.sock, arrival.peer, self._timeouts, self._listener, bridge=arrival.bridge, secure=arrival.secure
+        )
+        self._strangers[session] = None
+        hub.spawn(self._run, session)
+
+    def _make_room(self) -> None:
+        while len(self._strangers) >= MAX_STRANGERS and not self._stopping:
+            oldest = min(list(self._strangers), key=lambda session: session.connected_at, default=None)
+            if oldest is None:
+                return
+            left = oldest.connected_at + GRACE - time.monotonic()
+            if left > 0:
+                hub.sleep(left)
+                continue
+            self._strangers.pop(oldest, None)
+            oldest.close(f"{MAX_STRANGERS} connections have not shown a datapath id of this host; this one was first")
+
+    def accepted(self, session: Session) -> None:
+        """A session turned out to be a bridge of this host."""
+        self._strangers.pop(session, None)
+
+    def _run(self, session: Session) -> None:
+        try:
+            session.run()
+        except Exception:
+            LOG.exception("the OpenFlow connection of %s failed", session.name)
+        finally:
+            self._strangers.pop(session, None)

@@ -1,0 +1,409 @@
+"""One OpenFlow connection: the handshake, liveness, requests and their answers.
+
+No byte reaches a decoder before its framing and every inner length are checked. What a peer can make us hold is one
+message and the answer to one request; everything else is passed on at once or dropped, at a pace that leaves the
+processor to others (:mod:`controller.openflow.channel.limits`). Nothing here knows what bridges or flows are for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+from os_ken.lib import hub
+
+from controller.openflow.channel.endpoint import Channel
+from controller.openflow.channel.handshake import Handshake
+from controller.openflow.channel.limits import (
+    CHUNK,
+    MAX_PORTS,
+    MAX_UNASKED_ERRORS,
+    STRANGER_BYTES,
+    STRANGER_CHUNK,
+    STRANGERS_LOG,
+    Pace,
+)
+from controller.openflow.channel.listener import FlowListener, Listener, Timeouts
+from controller.openflow.channel.request import Outcome, Request
+from controller.openflow.wire import bundles, flow_messages, flow_monitor, messages, packet_out
+from controller.openflow.wire.constants import (
+    MAX_XID,
+    OFPMP_DESC,
+    OFPMP_EXPERIMENTER,
+    OFPMP_FLOW,
+    OFPMPF_REPLY_MORE,
+    MessageType,
+    PortReason,
+)
+from controller.openflow.wire.error_names import describe_error
+from controller.openflow.wire.flow_messages import InstalledFlow
+from controller.openflow.wire.flow_monitor import FlowUpdate
+from controller.openflow.wire.framing import Framer, validate
+from controller.openflow.wire.messages import ErrorMessage, PortDesc
+from topology.errors import OpenFlowError, RequestTimeout
+
+LOG = logging.getLogger(__name__)
+
+PROBE_INTERVAL = 5.0
+"""Seconds of silence after which a peer is asked whether it lives; as long again without a word, and it is dead."""
+
+_SOON = 0.001
+"""Seconds to wait for bytes when the time is over already: what has come by now still counts."""
+
+
+class Session:
+    """A connection from a switch.
+
+    :param peer: its address, for the log
+    :param bridge: the only one that it may be of; None: any
+    :param secure: what is done to the socket before anything is sent; see
+        :class:`controller.openflow.channel.endpoint.Arrival`
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        peer: str,
+        timeouts: Timeouts,
+        listener: Listener,
+        *,
+        bridge: str | None = None,
+        secure: Callable[[float], Channel] | None = None,
+    ) -> None:
+        self.peer = peer
+        self.bridge = bridge
+        self.name = peer
+        self.connected_at = time.monotonic()
+        self._sock: Channel = sock
+        self._secure = secure
+        self._timeouts = timeouts
+        self._listener = listener
+        self._framer = Framer()
+        self._xids = itertools.count(1)
+        self._pace = Pace()
+        self.handshake = Handshake(timeouts.connect, self._send, self._xid)
+        self._sending = hub.Semaphore(1)
+        self._requesting = hub.Semaphore(1)
+        self._request: Request | None = None
+        self._ports_xid: int | None = None
+        self._ports_due = 0.0  # when the list of ports has to be there that ``_ports_xid`` asked for
+        self._ports: list[PortDesc] = []
+        self._flow_listener: FlowListener | None = None
+        self._monitor_xid: int | None = None
+        self._unread = STRANGER_BYTES
+        self._unasked_errors = 0
+        self._silence_ends = 0.0  # when an accepted peer has been silent for too long
+        self._probed = False
+        self._identified = False
+        self._accepted = False
+        self._closed = False
+        self._readable: hub.Queue = hub.Queue()  # gets something when a peer of whom enough was read may be read on
+
+    @property
+    def datapath_id(self) -> int | None:
+        """Of the peer; None until it has told it."""
+        return self.handshake.datapath_id
+
+    @property
+    def is_accepted(self) -> bool:
+        """True from :meth:`accept` on."""
+        return self._accepted
+
+    @property
+    def is_closed(self) -> bool:
+        """True once it is over, or about to be."""
+        return self._closed
+
+    # -- the connection's own thread -----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve the connection until it ends; returns when it has."""
+        reason = "closed by the peer"
+        try:
+            if self._secure is not None:
+                self._sock = self._secure(self._timeouts.connect)
+            self.handshake.begin()
+            while not self._closed:
+                data = self._receive()
+                if data == b"":
+                    break
+                self._take(data or b"")
+                self._check_time()
+        except OpenFlowError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = error.strerror or str(error)
+        finally:
+            self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        if not self._closed:  # else whoever closed it has said why
+            self._log("OpenFlow connection of %s ended: %s", self.name, reason)
+        self.close()
+        self._sock.close()
+        request = self._request
+        if request is not None:
+            request.done.put(OpenFlowError(f"the connection of {self.name} ended: {reason}"))
+        if self._identified:
+            self._listener.closed(self)
+
+    def _log(self, text: str, *args: object) -> None:
+        if self._accepted:
+            LOG.info(text, *args)
+        else:
+            STRANGERS_LOG.warning(text, *args)
+
+    def _receive(self) -> bytes | None:
+        """Bytes, or None when none came for as long as there is nothing else to do."""
+        if not self._accepted and self._unread <= 0:
+            with contextlib.suppress(hub.QueueEmpty):
+                self._readable.get(timeout=self._wait())
+            return None
+        self._sock.settimeout(self._wait())
+        try:
+            data = self._sock.recv(CHUNK if self._accepted else min(STRANGER_CHUNK, self._unread))
+        except TimeoutError:
+            return None
+        if not self._accepted:
+            self._unread -= len(data)
+        return data
+
+    def _take(self, data: bytes) -> None:
+        self._pace.begin()
+        for message in self._framer.feed(data):
+            validate(message)
+            self._silence_ends, self._probed = time.monotonic() + PROBE_INTERVAL, False
+            self._dispatch(message)
+            if self._closed:
+                return
+            self._pace.message(asked=self._asks)
+        self._pace.end(asked=self._asks)
+
+    @property
+    def _asks(self) -> bool:
+        """True while an answer of any size may be on its way."""
+        return self._request is not None or self._ports_xid is not None
+
+    def _wait(self) -> float:
+        """Seconds until :meth:`_check_time` has something to do."""
+        if not self._accepted:
+            due = min(self.connected_at + self._timeouts.connect, self.handshake.due)
+        elif self._ports_xid is not None:
+            due = min(self._silence_ends, self._ports_due)
+        else:
+            due = self._silence_ends
+        return max(due - time.monotonic(), _SOON)
+
+    def _check_time(self) -> None:
+        """Give up a peer that takes too long; called when all that it has sent is read, or enough of it.
+
+        :raises RequestTimeout: it has taken too long
+        """
+        now = time.monotonic()
+        if not self._accepted:
+            if now >= self.connected_at + self._timeouts.connect:
+                raise RequestTimeout(self.handshake.failure())
+            self.handshake.check_time()
+            return
+        if self._ports_xid is not None and now >= self._ports_due:
+            raise RequestTimeout(f"no list of ports within {self._timeouts.request:g} s ([ovs] of_request_timeout)")
+        if now < self._silence_ends:
+            return
+        if self._probed:
+            raise RequestTimeout(f"no answer to an echo request within {PROBE_INTERVAL:g} s")
+        self._silence_ends, self._probed = now + PROBE_INTERVAL, True
+        self._send(messages.echo_request(self._xid()))
+
+    def _dispatch(self, message: bytes) -> None:
+        kind = MessageType(message[1])
+        if kind is MessageType.OFPT_HELLO:
+            self.handshake.hello(message)
+        elif kind is MessageType.OFPT_ERROR:
+            self._error(messages.decode_error(message))
+        elif not self.handshake.greeted:
+            raise OpenFlowError(f"{kind.name} came before HELLO")
+        elif kind is MessageType.OFPT_ECHO_REQUEST:
+            self._send(messages.echo_reply(message))
+        elif kind is MessageType.OFPT_FEATURES_REPLY:
+            if self.handshake.features(message):
+                self.name = f"datapath {self.datapath_id or 0:016x} at {self.peer}"
+        elif kind is MessageType.OFPT_PORT_STATUS and self._accepted:
+            status = messages.decode_port_status(message)
+            self._listener.port(self, status.port, status.reason is not PortReason.OFPPR_DELETE)
+        elif kind is MessageType.OFPT_MULTIPART_REPLY:
+            self._multipart(message)
+        elif kind is MessageType.OFPT_EXPERIMENTER and flow_monitor.monitor_state(message) is not None:
+            self._flows_changed(None)
+        elif kind in (MessageType.OFPT_BARRIER_REPLY, MessageType.OFPT_EXPERIMENTER):
+            self._answer(message, more=False)
+
+    def _multipart(self, message: bytes) -> None:
+        kind = messages.multipart_type(message)
+        if kind == OFPMP_DESC:
+            if self.handshake.described(message) and not self._accepted:
+                self._identified = True
+                self._listener.identified(self)
+            return
+        if kind == OFPMP_FLOW:
+            self._answer(message, more=bool(int.from_bytes(message[10:12], "big") & OFPMPF_REPLY_MORE))
+            return
+        if kind == OFPMP_EXPERIMENTER:
+            if messages.decode_header(message).xid == self._monitor_xid:
+                self._answer(message, more=False)
+            else:
+                self._flows_changed(flow_monitor.decode_flow_updates(message))
+            return
+        if self._ports_xid is None or messages.decode_header(message).xid != self._ports_xid:
+            return
+        reply = messages.decode_port_desc_reply(message)
+        self._ports += reply.ports
+        if len(self._ports) > MAX_PORTS:
+            raise OpenFlowError(f"a bridge with more than {MAX_PORTS} ports cannot be")
+        if not reply.more:
+            self._ports_xid = None
+            self._listener.ports(self, tuple(self._ports))
+            self._ports.clear()
+
+    def _flows_changed(self, updates: Iterable[FlowUpdate] | None) -> None:
+        if self._flow_listener is not None:
+            self._flow_listener(updates)
+
+    def _error(self, error: ErrorMessage) -> None:
+        request = self._request
+        if request is not None and request.concerns(error.xid):
+            request.take_error(error)
+            return
+        if not self._accepted:
+            raise OpenFlowError(f"it refused message {error.xid:#x}: {describe_error(error)}")
+        LOG.warning("%s refused message %#x: %s", self.name, error.xid, describe_error(error))
+        self._unasked_errors += 1
+        if self._unasked_errors >= MAX_UNASKED_ERRORS:
+            raise OpenFlowError(f"{MAX_UNASKED_ERRORS} errors were about nothing that was asked")
+
+    def _answer(self, message: bytes, *, more: bool) -> None:
+        request = self._request
+        if request is not None and request.concerns(messages.decode_header(message).xid):
+            request.take_answer(message, more=more)
+
+    # -- for other threads ---------------------------------------------------------------------------------------------
+
+    def accept(self, name: str) -> None:
+        """The datapath is one of ours: from now on its ports are told, and silence is answered by probes.
+
+        :param name: of the bridge, for the log
+        :raises OpenFlowError: the connection ended
+        """
+        self.name = f"{name} (datapath {self.datapath_id or 0:016x} at {self.peer})"
+        xid, now = self._xid(), time.monotonic()
+        self._silence_ends = now + PROBE_INTERVAL
+        self._ports_due = now + self._timeouts.request
+        self._ports_xid = xid
+        self._accepted = True
+        self._readable.put(None)
+        self._send(messages.port_desc_request(xid))
+
+    def close(self, reason: str | None = None) -> None:
+        """End the connection; its thread then says :meth:`Listener.closed`. May be called more than once."""
+        if reason is not None and not self._closed:
+            log = LOG if self._accepted else STRANGERS_LOG
+            log.warning("closing the OpenFlow connection of %s: %s", self.name, reason)
+        self._closed = True
+        self._readable.put(None)
+        with contextlib.suppress(OSError):  # the peer may have been faster
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def flows(self) -> list[InstalledFlow]:
+        """All flows of the bridge (OFPMP_FLOW).
+
+        :raises OpenFlowError: the connection ended, or the switch refused
+        """
+        with self._requesting:
+            xid = self._xid()
+            request = Request(xid, xid, MessageType.OFPT_MULTIPART_REPLY)
+            self._exchange(flow_messages.flow_stats_request(xid), request)
+        if request.errors:
+            raise OpenFlowError(f"{self.name} refused to list its flows: {describe_error(request.errors[0])}")
+        flows: list[InstalledFlow] = []
+        for answer in request.answers:
+            flows += flow_messages.decode_flow_stats_reply(answer).flows
+            hub.sleep(0)  # an answer has some hundred flows, and there can be thousands of answers
+        return flows
+
+    def monitor(self, listener: FlowListener) -> str | None:
+        """Have the switch tell of all changes of flows that are made on other connections than this.
+
+        :returns: the switch's error where it cannot do that, else None
+        :raises OpenFlowError: the connection ended
+        """
+        self._flow_listener = listener
+        with self._requesting:
+            xid = self._monitor_xid = self._xid()
+            request = Request(xid, xid, MessageType.OFPT_MULTIPART_REPLY)
+            self._exchange(flow_monitor.flow_monitor_request(xid), request)
+        return describe_error(request.errors[0]) if request.errors else None
+
+    def commit(self, flow_mods: Iterable[Callable[[int], bytes]]) -> Outcome:
+        """Apply flow-mods in one atomic bundle (ONF EXT-230), and wait until the switch has done so.
+
+        :param flow_mods: each makes its message for a given xid
+        :raises OpenFlowError: the connection ended
+        :raises RequestTimeout: no answer in time; the connection is closed, since what was applied is not known
+        """
+        with self._requesting:
+            first = self._xid()
+            messages = [make(self._xid()) for make in flow_mods]
+            last = self._xid()
+            bundle = bundles.bundle(first, messages, open_xid=first, commit_xid=last)
+            request = Request(first, last, MessageType.OFPT_EXPERIMENTER)
+            self._exchange(bundle, request)
+        return request.bundle_outcome()
+
+    def pass_in(self, in_port: int, frame: bytes) -> None:
+        """Have the switch handle a frame by ``NORMAL`` as if it had come in by a port; there is no answer.
+
+        :param in_port: ofport
+        :raises OpenFlowError: the connection ended
+        """
+        self._send(packet_out.packet_out_normal(in_port, frame, self._xid()))
+
+    def _exchange(self, message: bytes, request: Request) -> None:
+        if self._closed:
+            raise OpenFlowError(f"the connection of {self.name} is closed")
+        self._request = request
+        try:
+            self._send(message)
+            error = request.done.get(timeout=self._timeouts.request)
+        except hub.QueueEmpty:
+            error = RequestTimeout(
+                f"{self.name} did not answer within {self._timeouts.request:g} s ([ovs] of_request_timeout)"
+            )
+            self.close(str(error))
+        finally:
+            self._request = None
+        if error is not None:
+            raise error
+
+    def _send(self, message: bytes) -> None:
+        deadline = time.monotonic() + self._timeouts.request
+        rest = memoryview(message)
+        with self._sending:
+            try:
+                # Not sendall(): that of a green socket waits anew for each part, so that a peer which takes a byte now
+                # and then would hold us for ever.
+                while rest:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError("timed out")
+                    self._sock.settimeout(left)
+                    with contextlib.suppress(TimeoutError):  # the receiving thread may have set its own, shorter time
+                        rest = rest[self._sock.send(rest) :]
+            except OSError as error:
+                self.close(f"sending failed: {error}")
+                raise OpenFlowError(f"sending to {self.name} failed: {error}") from None
+
+    def _xid(self) -> int:
+        return next(self._xids) & MAX_XID

@@ -1,0 +1,102 @@
+"""What the log says of a bridge's flows: each by name, but never so many that the log is drowned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from apps.framework.flow import Flow, FlowKey
+from apps.framework.render import render
+from controller.openflow.tables.comparisons import PAUSE_LONGEST, Cause
+from controller.openflow.tables.drift import Drift
+from controller.openflow.tables.refusals import Refusal
+from controller.openflow.wire.flow_messages import InstalledFlow
+from controller.openflow.wire.foreign_flows import describe_foreign
+
+LOG = logging.getLogger(__name__)
+
+LINES_MAX = 20
+"""Flows that are named when many are concerned at once."""
+
+
+class FlowLog:
+    """Speaks of one bridge.
+
+    :param bridge: its name
+    :param describe: names the owner of a flow
+    """
+
+    def __init__(self, bridge: str, describe: Callable[[FlowKey], str]) -> None:
+        self._bridge = bridge
+        self._describe = describe
+
+    def unmonitored(self, refusal: str, audit_interval: float) -> None:
+        """The switch cannot tell of changes."""
+        often = f"every {audit_interval:g} s" if audit_interval else "never"
+        LOG.warning(
+            "bridge %s cannot tell when others change its flows (%s): it is compared %s ([agent] audit_interval)",
+            self._bridge, refusal, often,
+        )  # fmt: skip
+
+    def in_sync(self, flows: int, added: int, removed: int, foreign: Sequence[InstalledFlow]) -> None:
+        """A bridge that has connected holds what it should."""
+        self._each(
+            logging.INFO, (f"removing a foreign flow: {describe_foreign(flow)}" for flow in foreign), len(foreign)
+        )
+        LOG.info(
+            "bridge %s in sync: %d flows, %d written, %d removed, %d foreign removed",
+            self._bridge, flows, added, removed, len(foreign),
+        )  # fmt: skip
+
+    def drift(self, drift: Drift, cause: Cause) -> None:
+        """Others have changed flows."""
+        LOG.warning("bridge %s: others have changed its flows (%s): %s", self._bridge, cause.value, drift)
+        self._each(logging.WARNING, drift.lines(), len(drift))
+
+    def repaired(self, flows: int) -> None:
+        """What others have changed is as it was."""
+        LOG.info("bridge %s repaired: it has its %d flows", self._bridge, flows)
+
+    def quarrel(self) -> None:
+        """Others change flows again as soon as they are repaired."""
+        LOG.warning(
+            "bridge %s: others change its flows again and again: repairs wait longer and longer, up to %g s",
+            self._bridge, PAUSE_LONGEST,
+        )  # fmt: skip
+
+    def refused(self, refusals: Sequence[tuple[Flow, str]]) -> None:
+        """The switch does not take flows."""
+        for flow, reason in refusals[:LINES_MAX]:
+            owner = self._describe(flow.key)
+            LOG.error("bridge %s refused a flow of %s: %s: %s", self._bridge, owner, reason, render(flow))
+        if len(refusals) > LINES_MAX:
+            LOG.error("bridge %s refused %d more flows", self._bridge, len(refusals) - LINES_MAX)
+
+    def taken(self, known: Sequence[Refusal]) -> None:
+        """The switch takes flows that it had refused."""
+        self._each(
+            logging.INFO,
+            (
+                f"took a flow of {self._describe(refusal.flow.key)} that it had refused {refusal.attempts} times: "
+                f"{render(refusal.flow)}"
+                for refusal in known
+            ),
+            len(known),
+        )
+
+    def still_refused(self, asked: int, still: Sequence[Refusal], now: float) -> None:
+        """The switch was asked again for flows that it had refused.
+
+        :param now: on the clock of the refusals
+        """
+        LOG.warning(
+            "bridge %s: %d refused flows asked for again, %d refused again: next in %.0f s",
+            self._bridge, asked, len(still), min(refusal.retry_at for refusal in still) - now,
+        )  # fmt: skip
+
+    def _each(self, level: int, lines: Iterable[str], number: int) -> None:
+        for line in islice(lines, LINES_MAX):
+            LOG.log(level, "bridge %s: %s", self._bridge, line)
+        if number > LINES_MAX:
+            LOG.log(level, "bridge %s: and %d more", self._bridge, number - LINES_MAX)

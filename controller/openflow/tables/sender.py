@@ -1,0 +1,360 @@
+"""The only place that writes flows to a bridge.
+
+One worker a bridge: it keeps what the bridge should have and what it is known to have, and sends the difference. Start,
+reconnection, drift and a single new port are the same comparison with different sizes. Wishes that arrive while a
+bundle is under way are collected and go out together as the next one.
+
+Nothing is deleted blind: on a new connection the bridge's flows are dumped first, what is missing or wrong is put in
+place by one atomic bundle, and only when the switch has confirmed that are foreign flows removed. The same is done when
+the switch tells of a change that somebody else has made, and every so often in case that it has not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from os_ken.lib import hub
+
+from apps.framework.cookie import is_ours
+from apps.framework.flow import Flow, FlowKey
+from controller.openflow.channel.session import Session
+from controller.openflow.tables.commit import FlowMod, apply
+from controller.openflow.tables.comparisons import QUARREL, Cause, Comparisons, DriftRecord
+from controller.openflow.tables.drift import Drift, find_drift
+from controller.openflow.tables.flow_log import FlowLog
+from controller.openflow.tables.reconcile import Delta, diff, split
+from controller.openflow.tables.refusals import Refusal, Refusals, reasons
+from controller.openflow.wire.constants import FlowModCommand
+from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod
+from controller.openflow.wire.flow_monitor import FlowUpdate
+from topology.errors import OpenFlowError
+
+_SHORTEST_WAIT = 0.001
+"""Seconds; clocks and timers do not agree to the last digit."""
+
+
+@dataclass(frozen=True)
+class Synced:
+    """A bridge has what was wanted of it.
+
+    :param generation: the newest wishes that are in place
+    :param refused: flows that the switch refused, with its reason
+    """
+
+    bridge: str
+    generation: int
+    refused: Mapping[FlowKey, str]
+
+
+class Sender:
+    """Keeps the flow tables of one bridge as they should be.
+
+    :param bridge: its name
+    :param describe: names the owner of a flow, for the log
+    :param synced: is told after each bundle that the switch confirmed; called in the worker, must only enqueue
+    :param keep_foreign: leave flows of others on the bridge alone
+    :param audit_interval: seconds between two comparisons of all flows without any other cause; 0: never
+    """
+
+    def __init__(
+        self,
+        bridge: str,
+        describe: Callable[[FlowKey], str],
+        synced: Callable[[Synced], None],
+        *,
+        keep_foreign: bool = False,
+        audit_interval: float = 0.0,
+    ) -> None:
+        self.bridge = bridge
+        self.flow_mods = 0
+        """Flow-mods sent since start."""
+        self.bundles = 0
+        """Bundles sent since start."""
+        self.keeps_foreign = keep_foreign
+        self.is_monitored = False
+        """True while the switch tells of changes that others make."""
+        self.drift = DriftRecord()
+        """What others have changed since start."""
+        self.comparisons = Comparisons(audit_interval)
+        self._log = FlowLog(bridge, describe)
+        self._synced = synced
+        self._audit_interval = audit_interval
+        self._lock = hub.Semaphore(1)
+        self._wake: hub.Queue = hub.Queue()
+        self._session: Session | None = None
+        self._generation: int | None = None
+        self._desired: dict[FlowKey, Flow] = {}
+        self._changed: set[FlowKey] = set()
+        self._known_session: Session | None = None
+        self._installed: dict[FlowKey, Flow] = {}
+        self._refusals = Refusals()
+        self._told: Synced | None = None
+        self._stopping = False
+
+    # -- for other threads ---------------------------------------------------------------------------------------------
+
+    @property
+    def desired(self) -> Mapping[FlowKey, Flow]:
+        """What the bridge should have."""
+        with self._lock:
+            return dict(self._desired)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of flows that the bridge should have, and of ours that it is known to have."""
+        return len(self._desired), len(self._installed)
+
+    @property
+    def is_in_sync(self) -> bool:
+        """True while the bridge has confirmed all that is wanted of it, and nothing is known to have changed since."""
+        told, session = self._told, self._session
+        return (
+            told is not None
+            and session is not None
+            and session is self._known_session
+            and told.generation == self._generation
+            and not told.refused
+            and not self.comparisons.suspected
+        )
+
+    @property
+    def session(self) -> Session | None:
+        """The connection of the bridge, None while there is none."""
+        return self._session
+
+    @property
+    def refused(self) -> Mapping[FlowKey, str]:
+        """Flows that the switch refused, with its reason."""
+        return reasons(self.refusals)
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """All that is known of flows that the switch refused; times are of :func:`time.monotonic`."""
+        return self._refusals.listed()
+
+    def removable(self, foreign: Iterable[InstalledFlow], desired: Mapping[FlowKey, Flow]) -> list[InstalledFlow]:
+        """The foreign flows that may not stay: those that no desired flow replaces.
+
+        Where foreign flows are kept, only what carries our mark goes, since nobody else will ever remove it.
+        """
+        return [
+            flow for flow in foreign if flow.key not in desired and (is_ours(flow.cookie) or not self.keeps_foreign)
+        ]
+
+    def attach(self, session: Session) -> None:
+        """The bridge has connected: its flows are compared anew."""
+        self._session = session
+        self._wake.put(None)
+
+    def detach(self, session: Session) -> None:
+        """The connection is over; wishes are kept for the next one."""
+        if self._session is session:
+            self._session = None
+
+    def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None:
+        """Take wishes; the first call says that all that is wanted is known and the bridge may be touched.
+
+        :param changes: key → the flow that should stand there, None where none should
+        :param generation: number of these wishes, growing; comes back in :class:`Synced`
+        """
+        with self._lock:
+            for key, flow in changes.items():
+                if flow is None:
+                    self._desired.pop(key, None)
+                else:
+                    self._desired[key] = flow
+            self._changed.update(changes)
+            self._generation = generation
+        self._wake.put(None)
+
+    def stop(self) -> None:
+        """Let :meth:`run` return; flows stay."""
+        self._stopping = True
+        self._wake.put(None)
+
+    def flows_changed(self, updates: Iterable[FlowUpdate] | None) -> None:
+        """Others have changed flows of the bridge: they are compared soon.
+
+        :param updates: what the switch tells; None: it could not tell all
+        """
+        if self.comparisons.suspected:
+            return  # as it will be looked at anyway, nothing need be decoded
+        if (updates is None or any(map(self._concerns_us, updates))) and self.comparisons.suspect():
+            self._wake.put(None)
+
+    def _concerns_us(self, update: FlowUpdate) -> bool:
+        if not self.keeps_foreign or is_ours(update.cookie):
+            return True
+        with self._lock:
+            return update.key in self._desired
+
+    # -- the worker ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Send what is wanted, until :meth:`stop`."""
+        while True:
+            self._rest()
+            if self._stopping:
+                return
+            session = self._session
+            if session is None or self._generation is None:
+                continue
+            try:
+                self._step(session)
+            except OpenFlowError as error:
+                self._known_session = None
+                if not self._stopping:
+                    session.close(f"bridge {self.bridge} is out of step, starting over: {error}")
+
+    def _rest(self) -> None:
+        """Wait until something is asked for, or due."""
+        try:
+            self._wake.get(timeout=self._patience())
+        except hub.QueueEmpty:
+            return
+        while not self._wake.empty():  # one step serves all that has been asked for
+            self._wake.get()
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due, None: nothing is."""
+        if self._session is None or self._session is not self._known_session:
+            return None
+        now = time.monotonic()
+        times = [at for at in (self.comparisons.next_at(now), self._refusals.next_at) if at is not None]
+        return max(_SHORTEST_WAIT, min(times) - now) if times else None
+
+    def _step(self, session: Session) -> None:
+        started = time.monotonic()
+        is_new = session is not self._known_session
+        cause = None if is_new else self.comparisons.due(time.monotonic())
+        foreign: list[InstalledFlow] = []
+        drift = Drift()
+        if is_new:
+            self._refusals.clear()
+            self._monitor(session)  # before the dump, so that no change falls between the two
+        if is_new or cause is not None:
+            self.comparisons.begin()
+            foreign, drift = self._dump(session)
+        with self._lock:
+            keys = None if is_new or cause is not None else self._changed
+            self._changed = set()
+            generation = self._generation
+            delta = diff(self._desired, self._installed, keys)
+            # a refusal ends with the wish, also when the wish is again what the bridge has
+            self._refusals.forget_others(self._desired)
+            done = self._session is not session
+        if done or generation is None:
+            return
+        if cause is not None and drift:
+            self._log.drift(drift, cause)
+            self.drift = self.drift.found(len(drift), time.time())
+        # what was refused is asked for again when its time has come, by itself: others do not wait for the answer
+        delta = Delta(tuple(flow for flow in delta.adds if not self._refusals.stands(flow)), delta.removes)
+        self._apply(session, delta)
+        deletes = (partial(delete_strict, flow.table, flow.priority, flow.raw_match) for flow in foreign)
+        self._commit(session, list(map(FlowMod, deletes)))
+        if is_new:
+            self._log.in_sync(len(self._installed), len(delta.adds), len(delta.removes), foreign)
+            self._known_session = session
+            self._told = None
+        if is_new or cause is not None:
+            self._end_comparison(cause, drift)
+            self.comparisons.seconds = time.monotonic() - started
+        self._tell(generation)
+        self._retry(session, generation)
+
+    def _tell(self, generation: int) -> None:
+        synced = Synced(self.bridge, generation, self.refused)
+        if synced != self._told:
+            self._told = synced
+            self._synced(synced)
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def _monitor(self, session: Session) -> None:
+        """Have the switch tell of changes."""
+        was = self.is_monitored
+        refusal = session.monitor(self.flows_changed)
+        self.is_monitored = refusal is None
+        if refusal is not None and (was or self._told is None):
+            self._log.unmonitored(refusal, self._audit_interval)
+
+    def _dump(self, session: Session) -> tuple[list[InstalledFlow], Drift]:
+        """Learn what the bridge has.
+
+        :returns: foreign flows to remove: those that no flow of ours will replace; and what has changed since it was
+            last known
+        """
+        before = self._installed
+        self._installed, foreign = split(session.flows())
+        hub.sleep(0)  # each step takes some 0.1 s where there are ten thousand flows
+        with self._lock:
+            removable = self.removable(foreign, self._desired)
+        drift = find_drift(before, self._installed, foreign, removable)
+        hub.sleep(0)
+        return removable, drift
+
+    def _end_comparison(self, cause: Cause | None, drift: Drift) -> None:
+        now = time.monotonic()
+        self.comparisons.end(now, cause, found=bool(drift))
+        if cause is None or not drift:
+            return
+        self.drift = replace(self.drift, repaired_at=time.time())
+        self._log.repaired(len(self._installed))
+        if self.comparisons.in_a_row(now) == QUARREL:
+            self._log.quarrel()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _apply(self, session: Session, delta: Delta) -> None:
+        mods = [
+            FlowMod(
+                partial(flow_mod, FlowModCommand.OFPFC_ADD, flow),
+                new_in=None if flow.key in self._installed else flow.table,
+            )
+            for flow in delta.adds
+        ]
+        mods += [FlowMod(partial(flow_mod, FlowModCommand.OFPFC_DELETE_STRICT, flow)) for flow in delta.removes]
+        refused = self._commit(session, mods)
+        taken, complaints = [], []
+        now = time.monotonic()
+        for position, flow in enumerate(delta.adds):
+            if position in refused:
+                before = self._refusals.note(flow, refused[position], now)
+                if before is None or before.reason != refused[position]:
+                    complaints.append((flow, refused[position]))
+                continue
+            self._installed[flow.key] = flow
+            known = self._refusals.forget(flow.key)
+            if known is not None and known.flow == flow:
+                taken.append(known)
+        for position, flow in enumerate(delta.removes, start=len(delta.adds)):
+            self._refusals.forget(flow.key)
+            if position not in refused:
+                self._installed.pop(flow.key, None)
+        if delta.removes:
+            self._refusals.hurry(now)  # there may be room in the table now
+        self._log.refused(complaints)
+        self._log.taken(taken)
+
+    def _retry(self, session: Session, generation: int) -> None:
+        """Ask again for flows that were refused, those whose time has come."""
+        due = self._refusals.due(time.monotonic())
+        if not due:
+            return
+        self._apply(session, Delta(tuple(due)))
+        keys = {flow.key for flow in due}
+        still = [known for known in self.refusals if known.flow.key in keys]
+        if still:
+            self._log.still_refused(len(due), still, time.monotonic())
+        self._tell(generation)
+
+    def _commit(self, session: Session, mods: Sequence[FlowMod]) -> dict[int, str]:
+        """Apply flow-mods; position of a refused one → the switch's error. All others are applied."""
+        done = apply(session.commit, mods)
+        self.bundles += done.bundles
+        self.flow_mods += done.sent
+        return done.refused

@@ -1,0 +1,1 @@
+"""OpenFlow 1.3 as bytes: messages framed, checked, encoded and decoded."""

@@ -1,0 +1,1 @@
+"""What every long-running part needs: workers, pauses, deadlines, logs, TLS on sockets, metrics as text."""

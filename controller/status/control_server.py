@@ -1,0 +1,255 @@
+"""The control socket: how the command line asks a running controller, on a unix socket of its owner alone.
+
+Built on plain sockets and ``hub.spawn``, so that the eventlet hub (all patched) and the native one run the same code.
+A lock file beside the socket tells a live controller from what a dead one left behind: the kernel gives the lock up
+with the process, however that ends. The protocol is described in :mod:`controller.status.control_client`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from os_ken.lib import hub
+
+from controller.status.control_client import ControlError, call
+from topology.errors import ConfigError, TunbridgeError
+
+__all__ = ["ControlError", "ControlServer", "Handler", "call"]
+
+LOG = logging.getLogger(__name__)
+
+Handler = Callable[[Mapping[str, Any]], Any]
+"""Answers one command: parameters in, anything that JSON can say out."""
+
+REQUEST_MAX = 64 * 1024
+"""Bytes of a request, its newline included."""
+
+_CHUNK = 65536
+_BACKLOG = 64
+_ACCEPT_PAUSE = 0.1
+"""Seconds before the next try when the process has no file descriptor left."""
+
+
+class ControlServer:
+    """Serves commands at a unix socket with mode 0600.
+
+    A handler's :class:`TunbridgeError` is answered with its text; any other exception is logged and answered as an
+    internal error. Neither harms another client.
+
+    :param path: where to listen
+    :param handlers: what answers each command; each call is made in a worker of its own
+    :param client_timeout: seconds that a client has to send its request, and again to take the answer
+    :param max_clients: requests that are served at once; more are turned away with an error
+    """
+
+    def __init__(
+        self, path: str, handlers: Mapping[str, Handler], *, client_timeout: float = 10.0, max_clients: int = 16
+    ) -> None:
+        self._path = path
+        self._handlers = dict(handlers)
+        self._client_timeout = client_timeout
+        self._max_clients = max_clients
+        self._guard = threading.Lock()
+        self._clients: set[socket.socket] = set()
+        self._running = False
+        self._lock_file: TextIO | None = None
+        self._listener: socket.socket | None = None
+        self._acceptor: Any = None
+
+    def start(self) -> None:
+        """Listen, and answer from now on.
+
+        :raises ConfigError: another controller is running here, or the socket cannot be made
+        """
+        try:
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            self._lock_file = _acquire(self._path + ".lock")
+            self._listener = _listen(self._path)
+        except OSError as error:
+            self._release()
+            where = f" ({error.filename})" if error.filename else ""
+            raise ConfigError(
+                f"cannot make the control socket {self._path}: {error.strerror or error}{where}"
+            ) from None
+        except ConfigError:
+            self._release()
+            raise
+        self._running = True
+        self._acceptor = hub.spawn(self._accept, self._listener)
+
+    def stop(self) -> None:
+        """Stop listening, end all connections and remove the socket. Does nothing when it is not running."""
+        with self._guard:
+            if not self._running:
+                return
+            self._running = False
+            clients = list(self._clients)
+        listener = self._listener
+        assert listener is not None
+        for connection in (listener, *clients):
+            # wakes whoever waits in accept() or recv(); closing would not do so on the native hub
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        hub.kill(self._acceptor)  # does nothing on the native hub; on eventlet's, accept() does not see the shutdown
+        hub.joinall([self._acceptor])
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+        self._release()
+
+    def _release(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+    def _accept(self, listener: socket.socket) -> None:
+        while self._running:
+            try:
+                client, _ = listener.accept()
+            except OSError as error:
+                if self._running:
+                    LOG.warning("control socket %s: cannot accept: %s", self._path, error.strerror or error)
+                    hub.sleep(_ACCEPT_PAUSE)
+                continue
+            with self._guard:
+                admitted = self._running and len(self._clients) < self._max_clients
+                if admitted:
+                    self._clients.add(client)
+            if admitted:
+                hub.spawn(self._serve, client)
+            else:
+                self._turn_away(client)
+
+    def _turn_away(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        with contextlib.suppress(OSError):
+            client.send(_error(f"busy: {self._max_clients} requests are being served, try again"))
+        client.close()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            answer = self._answer(client)
+            _send(client, answer, time.monotonic() + self._client_timeout)
+        except OSError as error:
+            LOG.debug("control socket %s: a client is gone: %s", self._path, error)
+        finally:
+            with self._guard:
+                self._clients.discard(client)
+            client.close()
+
+    def _answer(self, client: socket.socket) -> bytes:
+        try:
+            line = _receive_line(client, time.monotonic() + self._client_timeout)
+        except TimeoutError:
+            return _error(f"no whole request within {self._client_timeout:g} s")
+        if line is None:
+            return _error(f"a request is one line of JSON of at most {REQUEST_MAX} bytes")
+        try:
+            command, params = _parse(line)
+        except ValueError as error:
+            return _error(str(error))
+        handler = self._handlers.get(command)
+        if handler is None:
+            return _error(f"unknown command {command!r}: expected one of {', '.join(sorted(self._handlers))}")
+        try:
+            return json.dumps({"result": handler(params)}).encode() + b"\n"
+        except TunbridgeError as error:
+            return _error(str(error))
+        except Exception as error:
+            LOG.exception("control command %s failed", command)
+            return _error(f"internal error: {type(error).__name__}: {error}")
+
+
+def _acquire(path: str) -> TextIO:
+    """Take the lock that only a live process can hold, and write our process id into it."""
+    file = open(path, "a+", encoding="ascii", errors="replace", opener=_private)  # noqa: SIM115 (held until stop)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read(20).strip()
+        file.close()
+        raise ConfigError(
+            f"another controller is running on this host (process {owner or 'unknown'} holds {path}): stop it first, "
+            "or give this one a run_path of its own"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _listen(path: str) -> socket.socket:
+    """Listen at ``path``, in place of a socket that a dead process left there."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ConfigError(f"cannot make the control socket {path}: something else is there, remove it")
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        os.chmod(path, 0o600)  # nobody can have connected yet: that takes listen()
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _receive_line(client: socket.socket, deadline: float) -> bytes | None:
+    """One line; None when the client ends before it does, or when it is too long."""
+    received = bytearray()
+    while b"\n" not in received:
+        chunk = _before(client, deadline).recv(_CHUNK)
+        received += chunk
+        if not chunk or len(received) > REQUEST_MAX:
+            return None
+    return bytes(received.partition(b"\n")[0])
+
+
+def _send(client: socket.socket, data: bytes, deadline: float) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[_before(client, deadline).send(view[:_CHUNK]) :]
+
+
+def _before(client: socket.socket, deadline: float) -> socket.socket:
+    """The socket, with what is left of the time: a client that trickles gets no more than one that is silent."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    client.settimeout(left)
+    return client
+
+
+def _parse(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("the request is not JSON") from None
+    if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+        raise ValueError('a request is {"command": "…", "params": {…}}')
+    params = request.get("params", {})
+    if not isinstance(params, dict):
+        raise ValueError("params: expected an object")
+    return request["command"], params
+
+
+def _error(text: str) -> bytes:
+    return json.dumps({"error": text}).encode() + b"\n"

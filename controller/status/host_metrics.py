@@ -1,0 +1,129 @@
+"""What the controller of a host tells: the state that ``tunbridge status`` shows, without asking the switch for flows.
+
+What is installed is what the switch has confirmed; whether that is still there the controller finds out by itself, at
+once where the switch tells of changes, and counts as drift.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.metrics_core import Metric as Family
+
+from controller.agent.host_controller import HostController
+from controller.runtime.metric_families import Kind, Metric, Values
+from controller.status import host_status
+from topology.errors import TunbridgeError
+from topology.model import PortStatus
+
+_PATIENCE = 5.0
+"""Seconds that the deciding worker may take to answer; Prometheus itself waits 10 s."""
+
+_BRIDGE = ("bridge",)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Metric:
+    return Metric(f"tunbridge_{name}", Kind.GAUGE, text, labels)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Metric:
+    return Metric(f"tunbridge_{name}_total", Kind.COUNTER, text, labels)
+
+
+RESPONDING = _gauge("controller_responding", "1 when the worker that decides has answered within 5 s, 0 otherwise")
+IN_SYNC = _gauge("in_sync", "1 when all that should be in place is confirmed to be, 0 otherwise")
+PROBLEMS = _gauge("problems", "Things that stand against that, each a line of `tunbridge status`")
+QUARANTINED = _gauge("quarantined", "What is left out or set aside with an error while all else is served", ("what",))
+TOPOLOGY = _gauge("topology_connected", "1 while the controller follows the topology database, 0 otherwise")
+OVSDB = _gauge("ovsdb_connected", "1 while the controller follows the OVSDB of this host, 0 otherwise")
+OPENFLOW = _gauge("openflow_connected", "1 while the bridge is connected, 0 otherwise", _BRIDGE)
+PORTS = _gauge("ports", "Devices with an iface-id on this host, by the status of their port here", ("status",))
+TUNNELS = _gauge("tunnels", "Tunnel ports that this host should have")
+DESIRED = _gauge("flows_desired", "Flows that the bridge should have", _BRIDGE)
+INSTALLED = _gauge("flows_installed", "Flows of ours that the bridge has confirmed to have", _BRIDGE)
+REFUSED = _gauge("flows_refused", "Flows that the bridge refuses; they are asked for again", _BRIDGE)
+FLOW_MODS = _counter("flow_mods", "Flow-mods sent", _BRIDGE)
+BUNDLES = _counter("bundles", "Bundles sent", _BRIDGE)
+COMPARISONS = _counter("flow_comparisons", "Comparisons of all flows of the bridge with what they should be", _BRIDGE)
+COMPARISON = _gauge("flow_comparison_duration_seconds", "Time that the last of them took, repair included", _BRIDGE)
+DRIFTS = _counter("flow_drifts", "Comparisons that found flows changed by others", _BRIDGE)
+DRIFTED = _counter("drifted_flows", "Flows that others had changed, and that were repaired", _BRIDGE)
+ROW_DRIFTS = _counter("row_drifts", "Times that others had changed our rows of the OVSDB: tags, layout", ("rows",))
+OVSDB_TRANSACTIONS = _counter("ovsdb_transactions", "Changes made in the OVSDB of this host")
+OVSDB_ROWS = _counter("ovsdb_rows_written", "Rows changed by those")
+BINDING = Metric(
+    "tunbridge_port_binding_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time from the event that completes a port's binding to flows and tag confirmed",
+)
+
+
+class HostMetrics:
+    """Reads the state of a host at each scrape."""
+
+    def __init__(self, host: host_status.Host) -> None:
+        self._host = host
+
+    def collect(self) -> Iterator[Family]:
+        """The metrics of this module."""
+        host = self._host
+        yield TOPOLOGY.family(host.topology.connected)
+        yield OVSDB.family(host.vswitch.connected)
+        yield OVSDB_TRANSACTIONS.family(host.vswitch.transactions)
+        yield OVSDB_ROWS.family(host.vswitch.rows_written)
+        yield BINDING.distribution(host.controller.outcomes.durations)
+        yield from self._senders()
+        try:
+            state = host_status.ask(host, lambda: _state(host.controller), _PATIENCE)
+        except TunbridgeError:
+            yield RESPONDING.family(0)
+            return
+        yield RESPONDING.family(1)
+        yield from self._decided(state)
+
+    def _senders(self) -> Iterator[Family]:
+        senders = self._host.senders.values()
+
+        def by_bridge(value: Any) -> Values:
+            return {(sender.bridge,): value(sender) for sender in senders}
+
+        yield OPENFLOW.family(by_bridge(lambda sender: sender.session is not None))
+        yield DESIRED.family(by_bridge(lambda sender: sender.sizes[0]))
+        yield INSTALLED.family(by_bridge(lambda sender: sender.sizes[1]))
+        yield REFUSED.family(by_bridge(lambda sender: len(sender.refusals)))
+        yield FLOW_MODS.family(by_bridge(lambda sender: sender.flow_mods))
+        yield BUNDLES.family(by_bridge(lambda sender: sender.bundles))
+        yield COMPARISONS.family(by_bridge(lambda sender: sender.comparisons.done))
+        yield COMPARISON.family(by_bridge(lambda sender: sender.comparisons.seconds))
+        yield DRIFTS.family(by_bridge(lambda sender: sender.drift.times))
+        yield DRIFTED.family(by_bridge(lambda sender: sender.drift.flows))
+
+    def _decided(self, state: dict[str, Any]) -> Iterator[Family]:
+        host = self._host
+        problems = host_status.problems(host, state)
+        statuses = Counter(port["status"] for port in state["ports"])
+        bridges_agree = all(sender.is_in_sync for sender in host.senders.values())
+        connected = host.vswitch.connected and host.topology.connected
+        settled = not problems and not statuses[PortStatus.BUILD.value]
+        yield IN_SYNC.family(state["informed"] and connected and bridges_agree and settled)
+        yield PROBLEMS.family(len(problems))
+        yield QUARANTINED.family({(what,): number for what, number in state["quarantined"].items()})
+        yield PORTS.family({(status.value,): statuses[status.value] for status in PortStatus})
+        yield TUNNELS.family(len(state["tunnels"]))
+        tags, layout = state["tag_drift"]["times"], host.vswitch.layout_drift.record.times
+        yield ROW_DRIFTS.family({("tags",): tags, ("layout",): layout})
+
+
+def _state(controller: HostController) -> dict[str, Any]:
+    """Called in the controller's thread."""
+    return {
+        **host_status.state(controller),
+        "quarantined": {
+            "topology_rows": len(controller.problems),
+            "flow_units": len(controller.compiler.problems),
+            "ports_not_made": len(controller.retries.ports),
+            "ports_misplaced": len(controller.retries.misplaced),
+        },
+    }

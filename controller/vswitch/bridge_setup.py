@@ -1,0 +1,310 @@
+"""Bridges, patches and tunnel ports, made so in one transaction that touches nothing that is right.
+
+br-int and br-tun are ours: they are made when they are missing and have no controller but us. A physical bridge is the
+operator's: it is never made, keeps its other controllers, and gets no more than a patch and our controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.vswitch.bridge_proof import KEY, new_serial, serial_of
+from controller.vswitch.names import NO_PEER, Names, patch_peer
+from controller.vswitch.tunnel_ports import TunnelPort, is_tunnel_of_ours
+from topology.errors import VSwitchError
+from topology.ovsdb.edit import Edit
+
+PROTOCOLS = ("OpenFlow10", "OpenFlow13", "OpenFlow14")
+"""What a bridge speaks where nothing was said: ours, and those that ovs-ofctl and Neutron's agent use."""
+
+OUR_PROTOCOL = "OpenFlow13"
+
+_READABLE = frozenset({"OpenFlow13", "OpenFlow14"})
+"""What :mod:`controller.openflow.tables.management` speaks."""
+
+MAX_BACKOFF_MS = 1000
+"""How long Open vSwitch waits before it tries again to connect; the smallest value that it takes."""
+
+_CONTROLLER = {"connection_mode": ["out-of-band"], "max_backoff": [MAX_BACKOFF_MS]}
+"""Columns of our Controller row: no hidden in-band flows, and a restarted controller is found again within a second."""
+
+_SERVICE = {**_CONTROLLER, "type": ["service"]}
+"""Open vSwitch removes all flows of a bridge that gets its first primary controller or loses its last, and counts those
+that it restores before it connects to controllers (``flow-restore-wait``) as flows without one. A service controller is
+served in the same way and is not counted (``connmgr_set_controllers()`` in ofproto/connmgr.c)."""
+
+
+@dataclass(frozen=True)
+class BridgeLayout:
+    """How the bridges of a host should be.
+
+    :param controllers: bridge → the target that it is to connect to, e.g. ``tcp:127.0.0.1:6653``; then those that this
+        controller would have with other settings, which are taken away: nobody of ours listens there
+    :param datapath_type: of bridges that have to be made (``system``, ``netdev``); one that exists keeps its own
+    """
+
+    names: Names
+    controllers: Mapping[str, tuple[str, ...]]
+    datapath_type: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the set-up of bridges depends on, besides the layout.
+
+    :param tunnels: the tunnel ports of br-tun by name, None while they are not known: then they stay as they are
+    :param joined: physical networks whose patch can be joined: both ends drop what is of no network here
+    """
+
+    tunnels: Mapping[str, TunnelPort] | None
+    joined: frozenset[str] = frozenset()
+
+
+def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
+    """Make bridges, patches and tunnel ports as they should be.
+
+    Ports of :func:`misplaced` are left as they are, and out.
+
+    :returns: what had to be changed, in words for the log; nothing when all was right
+    :raises VSwitchError: the database was never initialised
+    """
+    names, elsewhere = layout.names, misplaced(edit, layout, wanted)
+    root = next(iter(edit.rows("Open_vSwitch").values()), None)
+    if root is None:
+        raise VSwitchError("the local OVSDB has no Open_vSwitch row: initialise it with `ovs-vsctl --no-wait init`")
+    # Looked at before anything is inserted: a row that is new in this transaction has only the columns given to it.
+    tunnel_bridge = _find(edit, "Bridge", names.tunnel_bridge)
+    present = {port.name: port for port in tunnel_bridge.ports} if tunnel_bridge is not None else {}
+    done = _without_old_patches(edit, names)
+    for name in (names.integration_bridge, names.tunnel_bridge):
+        bridge = _find(edit, "Bridge", name)
+        if bridge is None:
+            _add_bridge(edit, root, name, layout)
+            done.append(f"bridge {name} made")
+        else:
+            done += _own(edit, bridge, layout.controllers[name], alone=True)
+    ends = [
+        (names.integration_bridge, names.patch_tun, names.patch_int, True),
+        (names.tunnel_bridge, names.patch_int, names.patch_tun, True),
+    ]
+    for network, physical in names.physical.items():
+        bridge = _find(edit, "Bridge", physical.bridge)
+        if bridge is not None:
+            joined = network in wanted.joined
+            done += _own(edit, bridge, layout.controllers[physical.bridge], alone=False)
+            ends.append((names.integration_bridge, physical.int_port, physical.phy_port, joined))
+            ends.append((physical.bridge, physical.phy_port, physical.int_port, joined))
+    for name, port, peer, joined in ends:
+        if port not in elsewhere:
+            done += _patch(edit, name, port, peer, joined=joined)
+    if wanted.tunnels is not None:
+        tunnels = {name: tunnel for name, tunnel in wanted.tunnels.items() if name not in elsewhere}
+        done += _tunnels(edit, names.tunnel_bridge, tunnels, present)
+    if done:
+        _tell_vswitchd(edit)
+    return done
+
+
+def misplaced(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> dict[str, str]:
+    """Name the patch and tunnel ports that cannot be made, since a port of another bridge has their name.
+
+    :returns: name of the port → what is wrong and what to do
+    """
+    names = layout.names
+    belongs = {names.patch_tun: names.integration_bridge, names.patch_int: names.tunnel_bridge}
+    for physical in names.physical.values():
+        belongs |= {physical.int_port: names.integration_bridge, physical.phy_port: physical.bridge}
+    belongs |= dict.fromkeys(wanted.tunnels or (), names.tunnel_bridge)
+    return {
+        port.name: f"it is on bridge {bridge.name}, where {belongs[port.name]} needs the name: remove it there, or "
+        "change the options of [ovs] that name patch ports and bridges"
+        for bridge in edit.rows("Bridge").values()
+        for port in bridge.ports
+        if belongs.get(port.name, bridge.name) != bridge.name
+    }
+
+
+def _find(edit: Edit, table: str, name: str) -> Any | None:
+    return next((row for row in edit.rows(table).values() if row.name == name), None)
+
+
+def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
+    interface = edit.insert("Interface", name=name, type="internal")
+    bridge = edit.insert(
+        "Bridge",
+        name=name,
+        datapath_type=layout.datapath_type,
+        fail_mode=["secure"],
+        protocols=list(PROTOCOLS),
+        other_config={KEY: new_serial()},
+        ports=[edit.insert("Port", name=name, interfaces=[interface])],
+        controller=[edit.insert("Controller", target=layout.controllers[name][0], **_SERVICE)],
+    )
+    root.addvalue("bridges", bridge)
+
+
+def _own(edit: Edit, bridge: Any, targets: tuple[str, ...], *, alone: bool) -> list[str]:
+    """Let a bridge be controlled by us, and by nobody else where it is to be ``alone``."""
+    done = _speak(edit, bridge) + _secure(edit, bridge)
+    if serial_of(bridge.other_config) is None:
+        edit.set(bridge, other_config={**bridge.other_config, KEY: new_serial()})
+        done.append(f"bridge {bridge.name}: other_config:{KEY}, by which it is told from impostors")
+    target = targets[0]
+    controllers = list(bridge.controller)
+    ours = next((row for row in controllers if row.target == target), None)
+    others = [row for row in controllers if row is not ours]
+    unwanted = others if alone else [row for row in others if row.target in targets]
+    # A running ovs-vswitchd sticks to the type with which it first saw a controller: what is written beside a
+    # connection that stands holds from its next start on, and removes no flow.
+    if ours is not None and edit.set(ours, **(_SERVICE if ours.is_connected else _CONTROLLER)):
+        done.append(
+            f"bridge {bridge.name}: controller {target}: {', '.join(ours.type) or 'primary'}, out-of-band, "
+            f"max_backoff={MAX_BACKOFF_MS}"
+        )
+    if ours is None or unwanted:
+        # In the place of a primary one comes a primary one first: else the last would go, and all flows with it.
+        follows = any(map(_is_primary, unwanted))
+        ours = ours or edit.insert("Controller", target=target, **(_CONTROLLER if follows else _SERVICE))
+        edit.set(bridge, controller=[ours, *(row for row in others if row not in unwanted)])
+        replaced = ", ".join(sorted(row.target for row in unwanted))
+        done.append(f"bridge {bridge.name}: controller {target}" + (f" in place of {replaced}" if replaced else ""))
+    return done
+
+
+def once_connected(edit: Edit, layout: BridgeLayout) -> None:
+    """Write what :func:`set_up` has still to write when it comes again, with our controller connected."""
+    for name in layout.names.bridges:
+        bridge = _find(edit, "Bridge", name)
+        for row in bridge.controller if bridge is not None else []:
+            if row.target == layout.controllers[name][0]:
+                edit.set(row, **_SERVICE)
+
+
+def _speak(edit: Edit, bridge: Any) -> list[str]:
+    """Have a bridge speak the version of OpenFlow that we do."""
+    if OUR_PROTOCOL in bridge.protocols:
+        return []
+    edit.set(bridge, protocols=[*bridge.protocols, OUR_PROTOCOL] if bridge.protocols else list(PROTOCOLS))
+    return [f"bridge {bridge.name}: protocols={','.join(sorted(bridge.protocols))}"]
+
+
+def _secure(edit: Edit, bridge: Any) -> list[str]:
+    """Have a bridge keep its flows while no controller is connected."""
+    return [f"bridge {bridge.name}: fail_mode=secure"] if edit.set(bridge, fail_mode=["secure"]) else []
+
+
+def _is_primary(controller: Any) -> bool:
+    """Whether Open vSwitch counts a controller as one (``get_controller_ofconn_type()`` in vswitchd/bridge.c)."""
+    return list(controller.type) == ["primary"] or (not controller.type and not controller.target.startswith("p"))
+
+
+def bridges_to_be_flushed(edit: Edit, layout: BridgeLayout) -> list[str]:
+    """Name the bridges whose flows Open vSwitch removes when they become secure, and see that we can talk to them.
+
+    It does that where the fail mode changes and no primary controller is configured (``connmgr_set_fail_mode()`` in
+    ofproto/connmgr.c). A bridge that speaks a version of ours keeps its protocols for now: when they change, Open
+    vSwitch ends all connections.
+    """
+    bridges = [bridge for name in layout.names.bridges if (bridge := _find(edit, "Bridge", name)) is not None]
+    flushed = [
+        bridge
+        for bridge in bridges
+        if list(bridge.fail_mode) != ["secure"] and not any(map(_is_primary, bridge.controller))
+    ]
+    silent = [bridge for bridge in flushed if bridge.protocols and not _READABLE.intersection(bridge.protocols)]
+    if [change for bridge in silent for change in _speak(edit, bridge)]:
+        _tell_vswitchd(edit)
+    return [bridge.name for bridge in flushed]
+
+
+def secure(edit: Edit, name: str) -> list[str]:
+    """Make one bridge secure and change nothing else; what was changed, in words for the log."""
+    bridge = _find(edit, "Bridge", name)
+    done = _secure(edit, bridge) if bridge is not None else []
+    if done:
+        _tell_vswitchd(edit)
+    return done
+
+
+def _tell_vswitchd(edit: Edit) -> None:
+    """As ovs-vsctl does. Open vSwitch 3.1 does not act on new trunks alone until something else happens."""
+    edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]])
+
+
+def _patch(edit: Edit, bridge_name: str, name: str, peer: str, *, joined: bool = True) -> list[str]:
+    """Make one end of a patch as it should be.
+
+    :param joined: otherwise an end that is not there yet is made without its peer, and one without its peer stays so
+    """
+    port = _find(edit, "Port", name)
+    if port is None:
+        _add_port(edit, bridge_name, name, "patch", {"peer": peer if joined else NO_PEER}, ())
+        return [f"bridge {bridge_name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
+    done = []
+    interface = port.interfaces[0]
+    if not joined and interface.options.get("peer") == NO_PEER:
+        peer = NO_PEER
+    if edit.set(interface, type="patch", options={**interface.options, "peer": peer}):
+        done.append(f"bridge {bridge_name}: port {name} made a patch to {peer}")
+    if edit.set(port, tag=[]):
+        done.append(f"bridge {bridge_name}: tag taken off patch port {name}")
+    return done
+
+
+def _without_old_patches(edit: Edit, names: Names) -> list[str]:
+    """Remove patches to physical bridges that are not in ``[ovs] bridge_mappings`` any more, ours or Neutron's agent's.
+
+    No flow is made for them, so br-int would switch whatever came in by them by the tag that it happens to have.
+    """
+    done = []
+    bridges = {bridge.name: bridge for bridge in edit.rows("Bridge").values()}
+    integration = bridges.get(names.integration_bridge)
+    for port in list(integration.ports) if integration is not None else []:
+        peer = patch_peer(port.name)
+        if port.name in names.patch_ports or peer is None or not _is_patch(port, peer):
+            continue
+        for bridge in bridges.values():
+            ends = [end for end in bridge.ports if end == port or (end.name == peer and _is_patch(end, port.name))]
+            for end in ends:
+                bridge.delvalue("ports", end)
+                done.append(f"bridge {bridge.name}: patch port {end.name} removed: not of [ovs] bridge_mappings")
+    return done
+
+
+def _is_patch(port: Any, peer: str) -> bool:
+    return all(interface.type == "patch" and interface.options.get("peer") == peer for interface in port.interfaces)
+
+
+def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any]) -> list[str]:
+    done = []
+    bridge = _find(edit, "Bridge", bridge_name)
+    assert bridge is not None
+    for name, tunnel in wanted.items():
+        port = present.get(name) or _find(edit, "Port", name)
+        if port is None:
+            _add_port(edit, bridge_name, name, tunnel.type, dict(tunnel.options), tunnel.trunks)
+            done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} made")
+            continue
+        if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
+            done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} changed")
+        if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
+            carried = ",".join(str(vlan) for vlan in tunnel.trunks) or "all"
+            done.append(f"bridge {bridge_name}: tunnel {name} carries local VLANs {carried}")
+    for name, port in present.items():
+        if name not in wanted and any(
+            is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces
+        ):
+            bridge.delvalue("ports", port)
+            done.append(f"bridge {bridge_name}: tunnel {name} removed")
+    return done
+
+
+def _add_port(
+    edit: Edit, bridge_name: str, name: str, kind: str, options: Mapping[str, str], trunks: tuple[int, ...]
+) -> None:
+    bridge = _find(edit, "Bridge", bridge_name)
+    assert bridge is not None
+    interface = edit.insert("Interface", name=name, type=kind, options=dict(options))
+    bridge.addvalue("ports", edit.insert("Port", name=name, interfaces=[interface], trunks=list(trunks)))

@@ -1,0 +1,183 @@
+"""The Open vSwitch of this host, seen and changed through its OVSDB."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from controller.vswitch.adoption import keep_flows, rundir
+from controller.vswitch.bridge_setup import (
+    BridgeLayout,
+    Wanted,
+    bridges_to_be_flushed,
+    misplaced,
+    once_connected,
+    secure,
+    set_up,
+)
+from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch
+from controller.vswitch.row_drift import LayoutDrift
+from controller.vswitch.tagging import Tagging
+from topology.errors import VSwitchError, VSwitchUnavailable
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.preview import attempt, preview, value_of
+from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.tls import TlsFiles
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the set-up of bridges would come to.
+
+    :param present: names of the bridges that are there now
+    :param interfaces: bridge → names of the interfaces that it would have
+    """
+
+    present: frozenset[str]
+    interfaces: Mapping[str, tuple[str, ...]]
+
+
+class VSwitch:
+    """The local OVSDB.
+
+    :param connection: ``[ovs] ovsdb_connection``
+    :param tls: certificates, where that is TLS
+    :raises ConfigError: they are missing or cannot be used
+    """
+
+    def __init__(self, connection: str, layout: BridgeLayout, tls: TlsFiles | None = None) -> None:
+        self._tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
+        self.layout_drift = LayoutDrift()
+        self._layout = layout
+        self._rundir = rundir(connection)
+        self._replica: Replica[VSwitchBatch] = Replica(
+            connection,
+            "Open_vSwitch",
+            tables=TABLES,
+            convert=self._tracker.convert,
+            tls=tls,
+            errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
+        )
+
+    @property
+    def connection(self) -> str:
+        """The OVSDB connection method."""
+        return self._replica.connection
+
+    @property
+    def connected(self) -> bool:
+        """True while the local OVSDB is being followed."""
+        return self._replica.connected
+
+    @property
+    def reached(self) -> bool:
+        """True while the server is connected, also when its rows have not all come yet."""
+        return self._replica.reached
+
+    @property
+    def transactions(self) -> int:
+        """Transactions that changed something, since start."""
+        return self._replica.transactions
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that those changed."""
+        return self._replica.rows_written
+
+    def start(self, listener: Callable[[VSwitchBatch], None]) -> None:
+        """Follow the database; see :meth:`topology.ovsdb.replica.Replica.start`."""
+        self._replica.start(listener)
+
+    def stop(self) -> None:
+        """Close the connection."""
+        self._replica.stop()
+
+    def set_up(self, wanted: Wanted) -> tuple[list[str], dict[str, str]]:
+        """Make bridges, patches and tunnel ports as they should be; see :func:`controller.vswitch.bridge_setup.set_up`.
+
+        A bridge that loses its flows by that has them again before it gets us as its controller, so that nobody has
+        compared them with what should be there.
+
+        :returns: what had to be changed, and the ports that could not be made with the reason
+        :raises VSwitchError: the database refused, or does not answer
+        """
+        done = []
+        for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
+            done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
+        bridges: set[str] = set()
+
+        def make(edit: Edit) -> tuple[list[str], dict[str, str]]:
+            bridges.clear()
+            bridges.update(row.name for row in edit.rows("Bridge").values())
+            return set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
+
+        changed, elsewhere = self._replica.transact(make)
+        done += changed
+        self.layout_drift.look(wanted, bridges, done)
+        return done, elsewhere
+
+    def nudge(self, ports: Mapping[str, str]) -> None:
+        """Have ovs-vswitchd go through its configuration, so that it tries again to make what it could not.
+
+        :param ports: name of what it could not make → why
+        :raises VSwitchError: the database refused, or does not answer
+        """
+        self._replica.transact(lambda edit: edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]]))
+
+    def tag(self, wanted: Mapping[str, Tagging]) -> None:
+        """Write tags in one transaction that does not wait for ovs-vswitchd; Ports that are gone are passed over.
+
+        :param wanted: name of a Port → what it should say
+        :raises VSwitchError: the database refused, or does not answer; nothing was written
+        """
+        self._replica.transact(lambda edit: self._write_tags(edit, wanted))
+
+    def attempt(self, wanted: Wanted) -> Attempt:
+        """What :meth:`set_up` would come to; nothing is changed.
+
+        :raises VSwitchError: as of :meth:`set_up`
+        """
+
+        def change(edit: Edit) -> Attempt:
+            present = frozenset(row.name for row in edit.rows("Bridge").values())
+            set_up(edit, self._layout, wanted)
+            return Attempt(
+                present,
+                {
+                    row.name: tuple(one.name for port in value_of(row, "ports") for one in port.interfaces)
+                    for row in edit.rows("Bridge").values()
+                },
+            )
+
+        return attempt(self._replica, change)
+
+    def preview(self, wanted: Wanted, tags: Mapping[str, Tagging]) -> list[str]:
+        """What :meth:`set_up` and :meth:`tag` together would change until all is connected; nothing is.
+
+        :returns: one line for each row; see :func:`topology.ovsdb.preview.preview`
+        :raises VSwitchError: as of these
+        """
+
+        def change(edit: Edit) -> None:
+            set_up(edit, self._layout, wanted)
+            once_connected(edit, self._layout)
+            self._write_tags(edit, tags)
+
+        return preview(self._replica, TABLES, change)
+
+    def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
+        rows = edit.rows("Port")
+        for name, tagging in wanted.items():
+            identity = self._tracker.port_ids.get(name)
+            if identity is not None and identity in rows:
+                _write_tag(edit, rows[identity], tagging)
+
+
+def _write_tag(edit: Edit, row: Any, tagging: Tagging) -> None:
+    if not tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
+        edit.set(row, tag=[tagging.tag], other_config=tagging.written(row.other_config))

@@ -1,0 +1,171 @@
+"""What is taken back when a port goes, and what moves when a bound port or its network changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.host.scenario import Host, Network, Port, new_network, new_port
+
+NO_SUCH_PORT = "the topology has no such port"
+
+
+@pytest.fixture
+def pair(host: Host, network: Network) -> tuple[Port, Port]:
+    """A port that is to change and a port of the same network that is to notice nothing; both up."""
+    pair = new_port(network), new_port(network)
+    host.wire(*pair)
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 3)
+    return pair
+
+
+def vlan_of(host: Host, port: Port) -> int:
+    vlan = host.tunbridge.wait_device(port.name, status="ACTIVE")["vlan"]
+    assert isinstance(vlan, int)
+    return vlan
+
+
+def test_an_unplugged_device(host: Host, pair: tuple[Port, Port]) -> None:
+    """Its port is DOWN and on no host, its flow is gone; plugged again it is up again."""
+    port, neighbour = pair
+    host.ovs.unplug(port.name)
+    host.wait_row(port, None, "DOWN")
+    host.wait_flows("br-tun", port.mac, 0)
+    assert host.tunbridge.device(port.name) == {}
+    host.tunbridge.wait_log(f"device {port.name} is gone")
+    host.assert_bound(neighbour)
+    host.ovs.plug_many([port.device()])
+    host.assert_bound(port)
+
+
+def test_a_deleted_port(host: Host, pair: tuple[Port, Port]) -> None:
+    """Its device is still plugged, and dead."""
+    port, neighbour = pair
+    host.delete_ports(port)
+    host.assert_dead(port.id, port.name, NO_SUCH_PORT)
+    host.wait_flows("br-tun", port.mac, 0)
+    host.assert_bound(neighbour)
+
+
+def test_a_deleted_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """Deleted with its ports in one transaction: nothing of it is left on br-tun, its devices are dead."""
+    vlan = vlan_of(host, pair[0])
+    host.delete_ports(*pair, network=network)
+    for port in pair:
+        host.assert_dead(port.id, port.name, NO_SUCH_PORT)
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 0)
+    host.wait_flows("br-tun", f"dl_vlan={vlan} ", 0)
+
+
+def test_admin_state_up_false_and_true_again(host: Host, pair: tuple[Port, Port]) -> None:
+    """The device is dead meanwhile, and its neighbour is not."""
+    port, neighbour = pair
+    host.update_port(port, admin_state_up=False)
+    host.assert_dead(port.id, port.name, "admin_state_up of the port is false")
+    host.wait_row(port, None, "DOWN")
+    host.wait_flows("br-tun", port.mac, 0)
+    host.assert_bound(neighbour)
+    host.update_port(port, admin_state_up=True)
+    host.assert_bound(port)
+
+
+def test_admin_state_up_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """All its ports go and come with it."""
+    host.update_network(network, admin_state_up=False)
+    for port in pair:
+        host.assert_dead(port.id, port.name, f"admin_state_up of network {network.id} is false")
+        host.wait_row(port, None, "DOWN")
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 0)
+    host.update_network(network, admin_state_up=True)
+    for port in pair:
+        host.assert_bound(port)
+
+
+def test_another_mac_address(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """Frames for the new address get in, those for the old one do not; the tag stays."""
+    port, neighbour = pair
+    vlan = vlan_of(host, port)
+    host.update_port(port, mac_address="fa:16:3e:ff:00:01")
+    (flow,) = host.wait_flows("br-tun", "dl_dst=fa:16:3e:ff:00:01", 1)
+    assert flow.startswith(f"priority=3,tun_id={network.tun_id},dl_dst=fa:16:3e:ff:00:01 ")
+    host.wait_flows("br-tun", port.mac, 0)
+    host.wait_active(port, vlan=vlan)
+    assert host.ovs.tag(port.name) == vlan
+    host.tunbridge.wait_log(f"device {port.name} has attached-mac '{port.mac}', port {port.id} has mac_address")
+    host.assert_bound(neighbour)
+
+
+def test_another_network_of_a_bound_port(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """Its device gets that network's VLAN and wiring keys, and its flow moves to that tunnel id."""
+    port, neighbour = pair
+    other = new_network()
+    host.add_networks(other)
+    resident = new_port(other)
+    host.wire(resident)
+    vlan = vlan_of(host, resident)
+    assert vlan != vlan_of(host, neighbour)
+    host.update_port(port, network=other)
+    moved = Port(port.number, other)
+    host.wait_active(moved, network_id=other.id, vlan=vlan)
+    host.assert_bound(moved)
+    host.assert_bound(neighbour)
+    host.assert_bound(resident)
+    assert len(host.wait_flows("br-tun", port.mac, 1)) == 1
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 2)
+    assert host.ovs.row("Port", port.name)["other_config"] == {
+        "net_uuid": other.id,
+        "network_type": "gre",
+        "physical_network": "None",
+        "segmentation_id": str(other.number),
+        "tag": str(vlan),
+    }
+
+
+def test_another_tunnel_id_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """All flows of the network move to it in one step; VLANs and tags stay."""
+    vlan = vlan_of(host, pair[0])
+    changed = Network(0xABC000 + network.number)
+    where = [["segmentation_id", "==", network.number]]
+    host.tunbridge.topology_transact(
+        {"op": "update", "table": "Segment", "where": where, "row": {"segmentation_id": changed.number}}
+    )
+    host.wait_flows("br-tun", f"tun_id={changed.tun_id},", 3)
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 0)
+    host.wait_flows("br-tun", f"dl_vlan={vlan} actions=set_field:{changed.tun_id}->tun_id,NORMAL", 1)
+    for port in pair:
+        host.wait_active(port, vlan=vlan)
+        assert host.ovs.tag(port.name) == vlan
+
+
+def test_the_last_port_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """With it go the network's flows, with the one before it they do not; the next network gets the free VLAN."""
+    above = new_network()
+    host.add_networks(above)
+    host.wire(new_port(above))  # so that the VLAN that becomes free is not the highest
+    vlan = vlan_of(host, pair[0])
+    used = {port["vlan"] for port in host.tunbridge.quick_status()["ports"]} - {None}
+    host.ovs.unplug(pair[0].name)
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 2)
+    host.ovs.unplug(pair[1].name)
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 0)
+    host.wait_flows("br-tun", f"dl_vlan={vlan} ", 0)
+    free = min(set(range(1, 4095)) - (used - {vlan}))
+    others = new_network(), new_network()
+    host.add_networks(*others)
+    for other, expected in zip(others, (free, min(set(range(1, 4095)) - used - {free})), strict=True):
+        port = new_port(other)
+        host.wire(port)
+        host.assert_bound(port)
+        assert vlan_of(host, port) == expected
+
+
+def test_what_went_while_the_controller_was_away(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
+    """A device that was unplugged meanwhile: its port is DOWN, its flow gone; its neighbour keeps its VLAN."""
+    port, neighbour = pair
+    vlan = vlan_of(host, neighbour)
+    host.tunbridge.stop()
+    host.ovs.unplug(port.name)
+    host.tunbridge.start()
+    host.wait_active(neighbour, vlan=vlan)
+    host.wait_row(port, None, "DOWN")
+    host.wait_flows("br-tun", port.mac, 0)
+    host.wait_flows("br-tun", f"tun_id={network.tun_id},", 2)

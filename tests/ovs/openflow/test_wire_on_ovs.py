@@ -1,0 +1,224 @@
+"""A real Open vSwitch takes our bytes, gives the same flows back, and prints them as we do."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from apps.framework.flow import (
+    VLAN_PRESENT,
+    Action,
+    Field,
+    Flow,
+    Match,
+    ModVlanVid,
+    Normal,
+    Output,
+    PopVlan,
+    SetTunnel,
+    Term,
+    match,
+)
+from apps.framework.render import render_table
+from controller.openflow.wire import codec
+from tests.support.host.ovs import OvsHost
+from tests.support.openflow.openflow_connection import Connection
+
+COOKIE = 0x7462000000000001
+MAC = "fa:16:3e:02:dd:79"
+
+MATCHES = [
+    Match(),
+    match(in_port=1),
+    match(in_port=1, dl_vlan=1),
+    match(in_port=1, dl_vlan=4094),
+    match(in_port=codec.OFPP_LOCAL),
+    match(in_port=1, untagged=True),
+    match(tun_id=2, dl_dst=MAC),
+    match(tun_id=2**32, dl_dst=MAC),
+    match(tun_id=2, multicast=True),
+    match(dl_dst=MAC),
+    match(tun_id=0),
+    Match((Term(Field.TUN_ID, 0x10, 0xF0),)),
+    Match((Term(Field.TUN_ID, 0, 0xF0),)),
+    Match((Term(Field.ETH_SRC, 0xFA163E02DD79),)),
+    Match((Term(Field.ETH_SRC, 0xFA163E000000, 0xFFFFFF000000), Term(Field.ETH_DST, 0x3))),
+    Match((Term(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT),)),
+    Match((Term(Field.VLAN_VID, VLAN_PRESENT | 0x10, VLAN_PRESENT | 0xFF0),)),
+    Match((Term(Field.VLAN_VID, VLAN_PRESENT),)),
+    Match((Term(Field.ETH_TYPE, 0x0800),)),
+    Match((Term(Field.ETH_TYPE, 0x0806), Term(Field.IN_PORT, 3))),
+    Match((Term(Field.ETH_TYPE, 0x86DD), Term(Field.VLAN_VID, VLAN_PRESENT | 7))),
+    Match((Term(Field.ETH_TYPE, 0x88CC),)),
+    Match((Term(Field.ETH_TYPE, 0x8847),)),
+    Match((Term(Field.ETH_TYPE, 0x8848),)),
+    Match((Term(Field.ETH_TYPE, 0x8035),)),
+    Match((Term(Field.ETH_TYPE, 0x0042),)),
+    match(in_port=4, dl_vlan=5, dl_dst=MAC, tun_id=6),
+]
+ACTIONS: list[tuple[Action, ...]] = [
+    (),
+    (Normal(),),
+    (Output(7),),
+    (Output(codec.OFPP_IN_PORT),),
+    (Output(codec.OFPP_LOCAL),),
+    (Output(codec.OFPP_CONTROLLER),),
+    (Output(codec.OFPP_FLOOD), Output(codec.OFPP_ALL)),
+    (ModVlanVid(0), Output(1)),
+    (SetTunnel(2), Normal()),
+    (SetTunnel(2**64 - 1), Output(1), Output(2)),
+    (ModVlanVid(1), Normal()),
+    (ModVlanVid(4094), Output(1)),
+    (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
+]
+
+
+@pytest.fixture
+def connection(ovs: OvsHost) -> Iterator[Connection]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
+        ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{server.getsockname()[1]}")
+        accepted, _ = server.accept()
+        with accepted:
+            yield Connection(accepted)
+
+
+def every_shape() -> list[Flow]:
+    """Every match with every list of actions, each pair at a priority and in a table of its own."""
+    flows = [
+        Flow(priority, wanted, actions, COOKIE + priority, table=priority % 3)
+        for priority, (wanted, actions) in enumerate(itertools.product(MATCHES, ACTIONS))
+    ]
+    tagged = [Flow(priority=1, match=match(in_port=9, dl_vlan=1), actions=(PopVlan(), Normal()), cookie=COOKIE)]
+    defaults = [Flow(0x8000, Match(), (Normal(),), cookie, table) for cookie, table in ((0, 0), (COOKIE, 2))]
+    return flows + tagged + [Flow(0x8000, match(in_port=8), (), 0), *defaults]
+
+
+def add(flows: list[Flow]) -> list[bytes]:
+    return [codec.flow_mod(codec.FlowModCommand.OFPFC_ADD, flow, 100 + index) for index, flow in enumerate(flows)]
+
+
+def test_every_shape_comes_back_and_is_printed_alike(ovs: OvsHost, connection: Connection) -> None:
+    flows = every_shape()
+    connection.apply(add(flows))
+    assert {installed.flow for installed in connection.dump()} == set(flows)
+    assert ovs.dump("br0", cookies=True) == render_table(flows, cookie=True).splitlines()
+
+
+def test_modify_and_delete_strict(connection: Connection) -> None:
+    flows = every_shape()
+    connection.apply(add(flows))
+    changed = [replace(flow, actions=(Output(3),)) for flow in flows[:20]]
+    connection.apply(
+        [codec.flow_mod(codec.FlowModCommand.OFPFC_MODIFY_STRICT, flow, 7) for flow in changed]
+        + [codec.flow_mod(codec.FlowModCommand.OFPFC_DELETE_STRICT, flow, 8) for flow in flows[40:]]
+    )
+    assert {installed.flow for installed in connection.dump()} == {*changed, *flows[20:40]}
+
+
+READABLE = [
+    "priority=9,tcp,tp_dst=22,actions=drop",
+    "priority=9,ip,nw_src=10.0.0.0/8,nw_dst=10.1.2.3,actions=resubmit(,1),resubmit(3,2)",
+    "priority=9,arp,arp_op=1,actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],load:0x2->NXM_OF_ARP_OP[],IN_PORT",
+    "priority=9,ipv6,ipv6_dst=fe80::/10,actions=FLOOD",
+    "priority=9,reg1=5,ct_state=+trk+est,ip,actions=write_metadata:0x1/0xff,goto_table:2",
+    "priority=9,udp,actions=dec_ttl,output:1",
+    "cookie=0x77,table=3,priority=9,sctp,idle_timeout=77,hard_timeout=78,actions=NORMAL",
+    "priority=9,in_port=2,actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:1",
+    "priority=9,in_port=3,actions=load:0x5->NXM_OF_VLAN_TCI[0..11],output:1",
+    "priority=9,in_port=4,actions=controller:128",
+    "priority=9,in_port=5,actions=set_queue:1,set_field:02:00:00:00:00:01->eth_src,write_actions(output:1)",
+    "priority=9,metadata=5,dl_vlan=7,dl_vlan_pcp=3,actions=pop_vlan,output:1",
+]
+"""Flows that are not ours, and that we describe as ovs-ofctl takes them."""
+
+OPAQUE = [
+    "priority=9,ip,actions=ct(commit,zone=1,nat(src=10.0.0.1)),ct(table=1)",
+    "priority=9,ipv6,actions=learn(table=1,NXM_OF_VLAN_TCI[0..11],output:NXM_OF_IN_PORT[])",
+    "priority=9,tcp,tcp_flags=+syn-ack,actions=controller(userdata=01.02.03.04.05,max_len=100)",
+    "priority=9,tcp,actions=controller(pause,userdata=01.02.03.04,meter_id=3,reason=action,id=7)",
+    "priority=9,udp,actions=clone(set_field:1->reg2,clone(output:2),output:3),output:1",
+    "priority=9,in_port=6,actions=note:00.01.02.03.04.05.06,bundle(eth_src,0,hrw,ofport,members:4,8)",
+    "priority=9,actions=encap(nsh(md_type=1)),set_field:0x1234->nsh_spi,encap(ethernet),output:1",
+    "priority=9,actions=check_pkt_larger(1000)->NXM_NX_REG0[0],sample(probability=1)",
+    "priority=9,ip,actions=conjunction(1,1/2)",
+]
+"""Flows with actions for which there are no words."""
+
+
+def errors_until_barrier(connection: Connection) -> list[tuple[int, str]]:
+    """xid and name of each error."""
+    replies = connection.until(codec.MessageType.OFPT_BARRIER_REPLY)
+    errors = [codec.decode_error(reply) for reply in replies if reply[1] == codec.MessageType.OFPT_ERROR]
+    return [(error.xid, codec.error_name(error)) for error in errors]
+
+
+def shape(installed: codec.InstalledFlow) -> tuple[object, ...]:
+    """What a flow is, without what it has counted."""
+    timeouts = installed.idle_timeout, installed.hard_timeout
+    return installed.table, installed.cookie, timeouts, installed.raw_match, installed.raw_instructions
+
+
+@pytest.mark.parametrize("text", READABLE + OPAQUE)
+def test_foreign_flow_passes_framing_and_is_described_and_deleted(
+    ovs: OvsHost, connection: Connection, text: str
+) -> None:
+    ovs.ofctl("add-flow", "br0", text)
+    (installed,) = connection.dump()
+    described = codec.describe_foreign(installed)
+    connection.apply([codec.delete_strict(installed.table, installed.priority, installed.raw_match, 9)])
+    assert connection.dump() == []
+    if text in OPAQUE:
+        assert installed.flow is None
+        assert "priority=9" in described
+    else:
+        ovs.ofctl("add-flow", "br0", described)
+        assert list(map(shape, connection.dump())) == [shape(installed)]
+
+
+def test_unreadable_flow_is_named_by_its_xid_and_the_rest_applied(connection: Connection) -> None:
+    good = Flow(1, Match(), (Normal(),), COOKIE)
+    bad = Flow(2, match(in_port=1), (Output(0xFF01_0000),), COOKIE)
+    messages = [codec.flow_mod(codec.FlowModCommand.OFPFC_ADD, flow, xid) for xid, flow in ((70, good), (71, bad))]
+    connection.send(codec.bundle(5, messages, open_xid=2, commit_xid=3) + codec.barrier_request(4))
+    assert errors_until_barrier(connection) == [(71, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT")]
+    assert [installed.flow for installed in connection.dump()] == [good]
+
+
+def test_flow_that_cannot_be_applied_is_named_by_its_xid_and_nothing_applied(
+    ovs: OvsHost, connection: Connection
+) -> None:
+    full = ("--id=@full", "create", "Flow_Table", "flow_limit=2", "overflow_policy=refuse")
+    ovs.vsctl("--", *full, "--", "set", "bridge", "br0", "flow_tables:1=@full")
+    flows = [Flow(priority, Match(), (Normal(),), COOKIE, table=1) for priority in (1, 2, 3)]
+    connection.send(codec.bundle(5, add(flows), open_xid=2, commit_xid=3) + codec.barrier_request(4))
+    assert errors_until_barrier(connection) == [
+        (102, "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL"),
+        (3, "ONFERR_ET_FAILED"),
+    ]
+    assert connection.dump() == []
+
+
+def test_ports_and_features(ovs: OvsHost, connection: Connection) -> None:
+    ovs.vsctl("add-port", "br0", "p1", "--", "set", "interface", "p1", "ofport_request=7")
+    status = codec.decode_port_status(connection.until(codec.MessageType.OFPT_PORT_STATUS)[-1])
+    assert (status.reason, status.port.name, status.port.port_no) == (codec.PortReason.OFPPR_ADD, "p1", 7)
+    assert ovs.row("Interface", "p1")["mac_in_use"] == status.port.hw_addr
+
+    connection.send(codec.set_config(1) + codec.port_desc_request(2))
+    reply = codec.decode_port_desc_reply(connection.until(codec.MessageType.OFPT_MULTIPART_REPLY)[-1])
+    assert {port.name: port.port_no for port in reply.ports} == {"br0": codec.OFPP_LOCAL, "p1": 7}
+    assert not reply.more
+
+    connection.send(codec.features_request(3))
+    features = codec.decode_features_reply(connection.until(codec.MessageType.OFPT_FEATURES_REPLY)[-1])
+    assert f"{features.datapath_id:016x}" == ovs.row("Bridge", "br0")["datapath_id"]
+    assert features.auxiliary_id == 0
+
+    connection.send(codec.echo_request(4, b"are you there"))
+    assert connection.next()[8:] == b"are you there"

@@ -1,0 +1,1 @@
+"""A host with Open vSwitch and a controller for tests."""

@@ -1,0 +1,185 @@
+"""A controller's deciding worker with nothing behind its effects but lists, driven by events."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from apps.framework.flow import Flow, FlowKey
+from apps.framework.render import render
+from controller.agent.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
+from controller.agent.host_controller import HostController
+from controller.agent.moves import Lesson
+from controller.agent.outputs import Effects
+from controller.agent.restore.restore_guard import Memory
+from controller.agent.tunnels import TunnelOptions
+from controller.openflow.channel.listener import Timeouts
+from controller.openflow.channel.session import Session
+from controller.openflow.tables.sender import Synced
+from controller.openflow.wire.messages import PortDesc
+from controller.runtime.workers import Inbox
+from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.device import Device
+from controller.vswitch.interface_rows import VSwitchBatch
+from controller.vswitch.names import Names
+from controller.vswitch.tagging import Tagging, wired
+from topology.model import Network, NetworkType, Port, PortStatus
+from topology.source import PortReport, TopologyBatch, WriteBack
+
+NET = Network("c4d8b48b-6ff7-43b6-a203-8f1192a16f07", NetworkType.GRE, 2)
+PORT = Port("99f91280-a060-442e-90b0-d8324e50efc8", NET.id, "fa:16:3e:02:dd:79")
+TAP = "qvo99f91280-a0"
+DATAPATHS = {"br-int": 0x11, "br-tun": 0x22}
+OFPP_LOCAL = 0xFFFFFFFE
+TOPOLOGY = TopologyBatch(True, networks={NET.id: NET}, ports={PORT.id: PORT})
+CLAIM = PortReport(PORT.id, "host1", True, PortStatus.ACTIVE)
+
+
+NOTHING = Memory()
+
+
+def serial(datapath_id: int) -> str:
+    """The serial number of a bridge."""
+    return f"tunbridge-{datapath_id:020x}"
+
+
+SERIALS = {name: serial(datapath_id) for name, datapath_id in DATAPATHS.items()}
+
+
+class Bridge:
+    """Stands where a bridge's sender does: keeps what is wanted of the bridge."""
+
+    def __init__(self) -> None:
+        self.flows: dict[FlowKey, Flow] = {}
+        self.generation = 0
+        self.sessions: list[Session] = []
+
+    def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None:
+        self.generation = generation
+        for key, flow in changes.items():
+            if flow is None:
+                del self.flows[key]
+            else:
+                self.flows[key] = flow
+
+    def attach(self, session: Session) -> None:
+        self.sessions.append(session)
+
+    def detach(self, session: Session) -> None:
+        self.sessions.remove(session)
+
+    @property
+    def table(self) -> list[str]:
+        """The wanted flows in ovs-ofctl syntax, sorted."""
+        return sorted(render(flow, cookie=False) for flow in self.flows.values())
+
+
+class DecidingHost:
+    """A controller with nothing behind its effects but lists.
+
+    :param memory: what it remembers of an earlier run
+    """
+
+    def __init__(self, memory: Memory = NOTHING) -> None:
+        self.bridges = {"br-int": Bridge(), "br-tun": Bridge()}
+        self.tags: list[dict[str, Tagging]] = []
+        self.reports: list[dict[str, PortReport]] = []
+        self.lessons: list[Lesson] = []
+        self.nudges: list[Mapping[str, str]] = []
+        self.wakes: list[float] = []
+        self.reminders: list[float] = []
+        self.checks = 0
+        self.memories: list[Memory] = []
+        self.write_backs: list[WriteBack] = []
+        self.inbox: Inbox[Any] = Inbox()
+        self.sockets: list[socket.socket] = []
+        effects = Effects(
+            senders=self.bridges,
+            tag=lambda tags: self.tags.append(dict(tags)),
+            report=lambda reports: self.reports.append(dict(reports)),
+            set_up=self._set_up,
+            register=lambda: None,
+            remember=self.memories.append,
+            write_back=self.write_backs.append,
+            accepted=lambda session: None,
+            teach=self.lessons.append,
+            nudge=self.nudges.append,
+            wake=self.wakes.append,
+            remind=self.reminders.append,
+        )
+        names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
+        self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, memory)
+        self.inbox.post("registered", Registered())
+
+    def _set_up(self, wanted: Wanted) -> None:
+        self.checks += 1
+
+    def step(self, *events: Any) -> None:
+        """Let the controller handle events in one go."""
+        for number, event in enumerate(events):
+            self.inbox.post(number, event)
+        self.inbox.post("end", Question(lambda: None, lambda _: self.inbox.post("stop", Stop())))
+        self.controller.run()
+
+    def session(self, datapath_id: int) -> Session:
+        """A connection whose handshake is done."""
+        ours, theirs = socket.socketpair()
+        self.sockets += [ours, theirs]
+        session = Session(ours, "test", Timeouts(5, 5), self.controller)
+        session.handshake.datapath_id, session.handshake.serial = datapath_id, serial(datapath_id)
+        return session
+
+    def connect(self, name: str, *ports: tuple[str, int]) -> Session:
+        """A bridge connects and lists its ports (name, number)."""
+        session = self.session(DATAPATHS[name])
+        listed = tuple(port_desc(*port) for port in (*ports, (name, OFPP_LOCAL)))
+        self.step(Identified(session))
+        self.step(PortsListed(session, listed))
+        return session
+
+    def confirm(self, *names: str) -> None:
+        """Bridges, or all, say that all that is wanted of them is in place."""
+        for name in names or self.bridges:
+            self.step(Synced(name, self.bridges[name].generation, {}))
+
+    def seen(self, session: Session, name: str, number: int, *, present: bool = True) -> None:
+        """The switch tells of a port, or (not present) that it has gone."""
+        self.step(PortSeen(session, port_desc(name, number), present))
+
+    def bring_up(self) -> Session:
+        """Have :data:`PORT` bound, tagged and ACTIVE; the session of br-int."""
+        self.step(devices(device(), complete=True), TOPOLOGY)
+        session = self.connect("br-int", (TAP, 5), ("patch-tun", 6))
+        self.connect("br-tun", ("patch-int", 1))
+        self.confirm()
+        self.step(devices(tagged(1)))
+        self.confirm()
+        assert self.reports == [{PORT.id: CLAIM}]
+        return session
+
+    def close(self) -> None:
+        """Close what :meth:`session` opened."""
+        for sock in self.sockets:
+            sock.close()
+
+
+def port_desc(name: str, number: int) -> PortDesc:
+    """A port as the switch tells of it."""
+    return PortDesc(port_no=number, name=name, hw_addr="fe:00:00:00:00:01", config=0, state=0)
+
+
+def device(**more: Any) -> Device:
+    """The device of :data:`PORT`, not tagged yet, but for what ``more`` says."""
+    return Device(**{"name": TAP, "port_name": TAP, "iface_id": PORT.id, "attached_mac": PORT.mac_address, **more})
+
+
+def devices(*changed: Device, complete: bool = False) -> VSwitchBatch:
+    """What the local OVSDB says of some devices."""
+    return VSwitchBatch(complete, {one.name: one for one in changed}, DATAPATHS, layout=complete, serials=SERIALS)
+
+
+def tagged(vlan: int) -> Device:
+    """The device of :data:`PORT` once it is tagged."""
+    tagging = wired(NET, vlan)
+    return device(tag=tagging.tag, other_config=dict(tagging.wiring))

@@ -1,0 +1,44 @@
+"""``tunbridge`` with a deciding worker that hangs for ever after SIGUSR1, and dies after SIGUSR2.
+
+Started as a program in place of :mod:`controller.cli.commands`; until the signal comes it is the real one.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from controller.cli import commands
+from controller.daemon import process
+
+_choose_hub = process._choose_hub
+_given: list[int] = []
+
+
+def _take(signum: int, _frame: FrameType | None) -> None:
+    _given.append(signum)
+
+
+def _choose_hub_and_be_faulty() -> None:
+    _choose_hub()
+    from os_ken.lib import hub
+
+    from controller.agent.host_controller import HostController
+
+    settle = HostController._settle
+
+    def faulty(self: HostController) -> None:
+        if signal.SIGUSR1 in _given:
+            hub.Queue().get()
+        if signal.SIGUSR2 in _given:
+            raise RuntimeError("a defect")
+        settle(self)
+
+    HostController._settle = faulty  # type: ignore[method-assign]
+    signal.signal(signal.SIGUSR1, _take)
+    signal.signal(signal.SIGUSR2, _take)
+
+
+if __name__ == "__main__":
+    process._choose_hub = _choose_hub_and_be_faulty
+    commands.main()

@@ -1,0 +1,1 @@
+"""The Network API and its clients for tests."""

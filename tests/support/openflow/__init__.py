@@ -1,0 +1,1 @@
+"""OpenFlow peers and connections for tests."""

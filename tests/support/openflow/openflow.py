@@ -1,0 +1,202 @@
+"""OpenFlow through os-ken, to hold our own codec against, and flows and messages to try it on."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from hypothesis import strategies as st
+from os_ken.ofproto import ofproto_parser
+from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
+from apps.framework.flow import Action, Field, Flow, Match, ModVlanVid, Normal, Output, PopVlan, SetTunnel, Term
+
+_OSKEN_FIELDS = {
+    Field.IN_PORT: "in_port",
+    Field.ETH_DST: "eth_dst",
+    Field.ETH_SRC: "eth_src",
+    Field.ETH_TYPE: "eth_type",
+    Field.VLAN_VID: "vlan_vid",
+    Field.TUN_ID: "tunnel_id",
+}
+
+
+class Datapath:
+    """As much of os-ken's datapath as its messages ask for."""
+
+    ofproto = ofp
+    ofproto_parser = parser
+
+
+def osken_match(match: Match) -> Any:
+    """The same match as an OFPMatch."""
+
+    def user(field: Field, number: int) -> int | str:
+        return number.to_bytes(6, "big").hex(":") if field in (Field.ETH_SRC, Field.ETH_DST) else number
+
+    return parser.OFPMatch(
+        **{
+            _OSKEN_FIELDS[term.field]: user(term.field, term.value)
+            if term.mask is None
+            else (user(term.field, term.value), user(term.field, term.mask))
+            for term in match.terms
+        }
+    )
+
+
+def _osken_actions(action: Action) -> list[Any]:
+    if isinstance(action, Output):
+        return [parser.OFPActionOutput(action.port, 0)]
+    if isinstance(action, Normal):
+        return [parser.OFPActionOutput(ofp.OFPP_NORMAL, 0)]
+    if isinstance(action, SetTunnel):
+        return [parser.OFPActionSetField(tunnel_id=action.tun_id)]
+    if isinstance(action, PopVlan):
+        return [parser.OFPActionPopVlan()]
+    return [
+        parser.NXActionRegLoad(ofs_nbits=0 << 6 | 11, dst="vlan_tci", value=action.vlan),
+        parser.NXActionRegLoad(ofs_nbits=12 << 6 | 0, dst="vlan_tci", value=1),
+    ]
+
+
+def osken_instructions(actions: Iterable[Action]) -> list[Any]:
+    """The same actions as instructions of os-ken."""
+    flat = [osken for action in actions for osken in _osken_actions(action)]
+    return [parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, flat)] if flat else []
+
+
+def osken_flow_mod(command: int, flow: Flow, xid: int) -> Any:
+    """The same flow-mod as an OFPFlowMod."""
+    message = parser.OFPFlowMod(
+        Datapath,
+        cookie=flow.cookie,
+        table_id=flow.table,
+        command=command,
+        priority=flow.priority,
+        buffer_id=ofp.OFP_NO_BUFFER,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+        match=osken_match(flow.match),
+        instructions=osken_instructions(flow.actions),
+    )
+    message.set_xid(xid)
+    return message
+
+
+def serialized(message: Any) -> bytes:
+    """The bytes of an os-ken message."""
+    message.serialize()
+    return bytes(message.buf)
+
+
+def message_bytes(kind: int, body: bytes = b"", xid: int = 0, version: int = 4) -> bytes:
+    """A message with a right header, whatever its body."""
+    return struct.pack("!BBHI", version, kind, 8 + len(body), xid) + body
+
+
+def flow_entry(match: Any, instructions: Iterable[Any], **numbers: int) -> bytes:
+    """One entry of a flow dump (ofp_flow_stats) from parts of os-ken, which has no writer for the whole.
+
+    :param numbers: table_id, priority, cookie, timeouts, … as the attributes of OFPFlowStats are called; else 0
+    """
+    tail = bytearray()
+    match.serialize(tail, 0)
+    for instruction in instructions:
+        instruction.serialize(tail, len(tail))
+    names = ("table_id", "duration_sec", "duration_nsec", "priority", "idle_timeout", "hard_timeout", "flags")
+    values = [numbers.get(name, 0) for name in (*names, "cookie", "packet_count", "byte_count")]
+    length = ofp.OFP_FLOW_STATS_0_SIZE + len(tail)
+    return struct.pack(ofp.OFP_FLOW_STATS_0_PACK_STR, length, *values) + bytes(tail)
+
+
+def flow_stats_reply(entries: Iterable[bytes], xid: int = 0, flags: int = 0) -> bytes:
+    """An OFPMP_FLOW reply."""
+    body = struct.pack("!HH4x", ofp.OFPMP_FLOW, flags) + b"".join(entries)
+    return message_bytes(ofp.OFPT_MULTIPART_REPLY, body, xid)
+
+
+_AGAIN = 0.05  # seconds between two interruptions
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Interrupts os-ken once the block takes longer; gives a function that says whether it has.
+
+    Asking is needed because os-ken catches every exception, the interruption too. Raised in a callback of the garbage
+    collector (hypothesis has one) it would be lost, and a parser that never ends takes all memory then: hence it is
+    raised in os-ken's own code only, and tried again until that is what runs.
+    """
+    expired = False
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        nonlocal expired
+        expired = True
+        if frame is not None and frame.f_globals["__name__"].startswith("os_ken."):
+            raise TimeoutError
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    try:
+        yield lambda: expired
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # first, so that the handler before ours gets no alarm of ours
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *timer)  # pytest-timeout's, which ends a test that hangs
+
+
+def osken_terminates(message: bytes, seconds: float = 2.0) -> bool:
+    """Whether os-ken's parser comes to an end on a message, with a result or without."""
+    logging.getLogger("os_ken").setLevel(logging.CRITICAL + 1)
+    version, kind, length, xid = struct.unpack_from("!BBHI", message)
+    with suppress(Exception), _alarm(seconds) as expired:
+        ofproto_parser.msg(Datapath, version, kind, length, xid, message)
+    return not expired()
+
+
+def osken_parsed(message: bytes) -> Any:
+    """A message as os-ken reads it."""
+    return parser.msg_parser(Datapath, *struct.unpack_from("!BBHI", message), message)
+
+
+@st.composite
+def terms(draw: st.DrawFn, field: Field) -> Term:
+    """Any term of one field, masked or not."""
+    mask = draw(st.none() | st.integers(1, field.full_mask))
+    value = draw(st.integers(0, field.full_mask))
+    return Term(field, value if mask is None else value & mask, mask)
+
+
+def matches() -> st.SearchStrategy[Match]:
+    """Any match, also such as no switch accepts."""
+    fields = st.lists(st.sampled_from(list(Field)), unique=True)
+    return fields.flatmap(lambda chosen: st.tuples(*map(terms, chosen))).map(Match)
+
+
+def actions() -> st.SearchStrategy[Action]:
+    """Any action."""
+    return st.one_of(
+        st.integers(1, ofp.OFPP_MAX - 1).map(Output),
+        st.sampled_from([Output(ofp.OFPP_LOCAL), Output(ofp.OFPP_IN_PORT), Output(ofp.OFPP_CONTROLLER)]),
+        st.just(Normal()),
+        st.integers(0, 2**64 - 1).map(SetTunnel),
+        st.integers(0, 4095).map(ModVlanVid),
+        st.just(PopVlan()),
+    )
+
+
+def flows() -> st.SearchStrategy[Flow]:
+    """Any flow."""
+    return st.builds(
+        Flow,
+        priority=st.integers(0, 65535),
+        match=matches(),
+        actions=st.lists(actions(), max_size=6).map(tuple),
+        cookie=st.integers(0, 2**64 - 1),
+        table=st.integers(0, 254),
+    )

@@ -1,0 +1,160 @@
+"""Views of a host that nobody would draw by hand: strategies, and changes from one view to the next.
+
+The pools are small on purpose, so that objects meet: a MAC twice in a network, networks of different types with one
+tunnel id, two networks on one VLAN of the wire, devices that are dead and alive. Local VLANs are the one thing that
+never collides, because :mod:`apps.framework.local_vlans` deals them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+from hypothesis import strategies as st
+
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
+from apps.framework.pipeline import BridgeRole
+from topology.model import Network, NetworkType
+
+PHYSICAL_BRIDGES = {"physnet1": "br-ex", "physnet2": "br-dc"}
+"""Physical network → its bridge."""
+BRIDGES = {
+    "br-int": BridgeRole.INTEGRATION,
+    "br-tun": BridgeRole.TUNNEL,
+    **dict.fromkeys(PHYSICAL_BRIDGES.values(), BridgeRole.PHYSICAL),
+}
+
+NETWORK_IDS = tuple(f"00000000-0000-4000-8000-00000000000{number}" for number in range(5))
+PORT_IDS = tuple(f"10000000-0000-4000-8000-00000000000{number}" for number in range(9))
+MACS = tuple(f"fa:16:3e:00:00:0{number}" for number in range(1, 6))
+TUNNEL_IDS = (1, 2, 3)
+SEGMENTS = (1, 2, 103)
+"""VLANs on the wire; local VLANs of other networks among them."""
+PATCH_INT = 60
+INT_PORTS = {"physnet1": (70, 71, None), "physnet2": (80, 81, None)}
+"""Physical network → ofports that the patch to its bridge has on br-int, now and after it was made anew, or has not."""
+PHY_PORTS = (90, 91, None)
+"""The same of the other end, on the physical bridge."""
+
+Edit = Callable[[HostView], HostView]
+"""From one view to the next."""
+
+
+def networks(network_id: str) -> st.SearchStrategy[Network]:
+    """A network with this id, of any type."""
+    tunnelled = st.builds(
+        lambda kind, tunnel_id: Network(network_id, kind, tunnel_id),
+        st.sampled_from([NetworkType.GRE, NetworkType.VXLAN, NetworkType.GENEVE]),
+        st.sampled_from(TUNNEL_IDS),
+    )
+    physical_network = st.sampled_from(sorted(PHYSICAL_BRIDGES))
+    vlan = st.builds(
+        lambda segment, name: Network(network_id, NetworkType.VLAN, segment, name),
+        st.sampled_from(SEGMENTS),
+        physical_network,
+    )
+    flat = physical_network.map(lambda name: Network(network_id, NetworkType.FLAT, physical_network=name))
+    return tunnelled | vlan | flat | st.just(Network(network_id, NetworkType.LOCAL))
+
+
+def joints(name: str) -> st.SearchStrategy[PhysicalNetwork]:
+    """A physical network whose bridge is joined to br-int by a patch, or by half of one, or not."""
+    ends = (st.sampled_from(INT_PORTS[name]), st.sampled_from(PHY_PORTS))
+    return st.builds(PhysicalNetwork, st.just(name), st.just(PHYSICAL_BRIDGES[name]), *ends)
+
+
+def local_networks(network_id: str) -> st.SearchStrategy[LocalNetwork]:
+    """That network with a local VLAN that no other network of these strategies can have."""
+    number = NETWORK_IDS.index(network_id)
+    return st.builds(LocalNetwork, networks(network_id), st.sampled_from([1 + number, 101 + number]))
+
+
+def _put_network(local: LocalNetwork) -> Edit:
+    return lambda view: replace(view, networks={**view.networks, local.network.id: local})
+
+
+def _drop_network(network_id: str) -> Edit:
+    def edit(view: HostView) -> HostView:
+        return replace(
+            view,
+            networks={key: local for key, local in view.networks.items() if key != network_id},
+            ports={key: port for key, port in view.ports.items() if port.network_id != network_id},
+        )
+
+    return edit
+
+
+def _put_port(port_id: str, network: int, mac: str) -> Edit:
+    def edit(view: HostView) -> HostView:
+        if not view.networks:
+            return view
+        network_id = sorted(view.networks)[network % len(view.networks)]
+        number = PORT_IDS.index(port_id)
+        port = LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number)
+        return replace(view, ports={**view.ports, port_id: port})
+
+    return edit
+
+
+def _drop_port(port_id: str) -> Edit:
+    return lambda view: replace(view, ports={key: port for key, port in view.ports.items() if key != port_id})
+
+
+def _kill(number: int, ofport: int) -> Edit:
+    device = f"tap{number}"
+    return lambda view: replace(view, dead={**view.dead, device: DeadPort(device, ofport)})
+
+
+def _revive(number: int) -> Edit:
+    return lambda view: replace(view, dead={key: dead for key, dead in view.dead.items() if key != f"tap{number}"})
+
+
+def _patch(patch_int: int | None) -> Edit:
+    return lambda view: replace(view, patch_int=patch_int)
+
+
+def _join(physical: PhysicalNetwork) -> Edit:
+    return lambda view: replace(view, physical={**view.physical, physical.name: physical})
+
+
+def _unmap(name: str) -> Edit:
+    return lambda view: replace(view, physical={key: its for key, its in view.physical.items() if key != name})
+
+
+def edits() -> st.SearchStrategy[Edit]:
+    """One change of a host: something appears, changes or goes."""
+    number = st.integers(0, len(PORT_IDS) - 1)
+    port_id = st.sampled_from(PORT_IDS)
+    return st.one_of(
+        st.sampled_from(NETWORK_IDS).flatmap(local_networks).map(_put_network),
+        st.builds(_put_port, port_id, st.integers(0, len(NETWORK_IDS) - 1), st.sampled_from(MACS)),
+        st.builds(_drop_network, st.sampled_from(NETWORK_IDS)),
+        st.builds(_drop_port, port_id),
+        st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
+        st.builds(_revive, number),
+        st.builds(_patch, st.sampled_from([None, PATCH_INT, PATCH_INT + 1])),
+        st.sampled_from(sorted(PHYSICAL_BRIDGES)).flatmap(joints).map(_join),
+        st.builds(_unmap, st.sampled_from(sorted(PHYSICAL_BRIDGES))),
+    )
+
+
+def edited(view: HostView, changes: Iterable[Edit]) -> HostView:
+    """The view after all changes."""
+    for change in changes:
+        view = change(view)
+    return view
+
+
+def views() -> st.SearchStrategy[HostView]:
+    """A host on which about half of what can be there is, contradictions included."""
+    things: list[st.SearchStrategy[Edit | None]] = [st.sampled_from([PATCH_INT, PATCH_INT, None]).map(_patch)]
+    things += [st.none() | joints(name).map(_join) for name in PHYSICAL_BRIDGES]
+    things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
+    which_network = st.integers(0, len(NETWORK_IDS) - 1)
+    things += [
+        st.none() | st.builds(_put_port, st.just(port_id), which_network, st.sampled_from(MACS)) for port_id in PORT_IDS
+    ]
+    things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
+    bare = HostView(bridges=BRIDGES)
+    return st.tuples(*things).map(lambda made: edited(bare, [edit for edit in made if edit is not None]))

@@ -1,0 +1,305 @@
+"""Documents applied to a real database: all of it or nothing, and the second time nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
+from topology.database.apply import ApplyResult, apply_document
+from topology.documents import load_document, parse_document
+from topology.errors import ConflictError, DocumentError, TopologyUnavailable
+from topology.model import NetworkType
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+
+ROOT = Path(__file__).parents[3]
+DEMO = ROOT / "examples" / "demo.yaml"
+TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
+POLICY = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
+DEMO_NET = "c4d8b48b-6ff7-43b6-a203-8f1192a16f07"
+VM = "99f91280-a060-442e-90b0-d8324e50efc8"
+
+
+def apply(server: OvsdbServer, document: Any, **options: Any) -> ApplyResult:
+    parsed = load_document(document) if isinstance(document, Path) else parse_document(document)
+    return apply_document(server.connection, parsed, POLICY, **{"prune": False, "dry_run": False, **options})
+
+
+def dump(server: OvsdbServer) -> str:
+    """The whole database as text, row UUIDs and versions included."""
+    done = subprocess.run(["ovsdb-client", "dump", server.connection], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def lines(result: ApplyResult) -> list[str]:
+    return [f"{change.action} {change.kind} {change.name or change.id}" for change in result.changes]
+
+
+def test_the_demo_is_the_reference_case_and_a_second_run_changes_nothing(server: OvsdbServer) -> None:
+    result = apply(server, DEMO)
+    assert [(change.action, change.kind) for change in result.changes] == [
+        ("create", "network"),
+        ("create", "subnet"),
+        *[("create", "port")] * 3,
+        ("create", "network"),
+        ("create", "subnet"),
+    ]
+    assert server.rows("Network", "name", "network_type", "admin_state_up") == [
+        {"name": "demo_net1", "network_type": "gre", "admin_state_up": True},
+        {"name": "external_net1", "network_type": "gre", "admin_state_up": True},
+    ]
+    assert server.rows("Segment", "segmentation_id") == [{"segmentation_id": 1}, {"segmentation_id": 2}]
+    assert [row["cidr"] for row in server.rows("Subnet", "cidr")] == ["10.1.1.0/24", "182.168.61.0/24"]
+    assert server.rows("Port", "device_id", "mac_address", "status") == [
+        {"device_id": "", "mac_address": "fa:16:3e:b6:fc:21", "status": "DOWN"},
+        {"device_id": "0a23bd10-932e-435a-a673-0e508f0d56b9", "mac_address": "fa:16:3e:2a:6e:1c", "status": "DOWN"},
+        {"device_id": "50ab650a-289c-4b84-b9f6-9e6c93516a4b", "mac_address": "fa:16:3e:02:dd:79", "status": "DOWN"},
+    ]
+    assert [row["ip_address"] for row in server.rows("IpAllocation", "ip_address")] == [
+        "10.1.1.1",
+        "10.1.1.12",
+        "10.1.1.13",
+    ]
+    before = dump(server)
+    assert apply(server, DEMO).changes == ()
+    assert apply(server, DEMO, prune=True).changes == ()
+    assert dump(server) == before
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(server: OvsdbServer) -> None:
+    empty = dump(server)
+    dry = apply(server, DEMO, dry_run=True)
+    assert dump(server) == empty
+    assert apply(server, DEMO).changes == dry.changes
+
+
+NAMED = {
+    "networks": [
+        {
+            "name": "web",
+            "subnets": [{"cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}],
+            "ports": [
+                {"name": "a", "fixed_ips": [{"ip_address": "10.0.0.5"}], "binding:host_id": "h1"},
+                {"mac_address": "fa:16:3e:00:00:07", "admin_state_up": False},
+            ],
+        },
+        {"name": "db"},
+    ]
+}
+
+
+def test_what_was_made_is_found_again_without_ids(server: OvsdbServer) -> None:
+    assert len(apply(server, NAMED).changes) == 5
+    before = dump(server)
+    assert apply(server, NAMED).changes == ()
+    assert dump(server) == before
+    macs = [row["mac_address"] for row in server.rows("Port", "mac_address")]
+    assert len(set(macs)) == 2
+    assert all(mac.startswith("fa:16:3e:") for mac in macs)
+
+
+def test_what_a_document_leaves_out_stays_and_runtime_columns_are_never_touched(server: OvsdbServer) -> None:
+    apply(server, NAMED)
+    server.write({"op": "update", "table": "Port", "where": [["name", "==", "a"]], "row": {"host": "h1"}})
+    server.write({"op": "update", "table": "Port", "where": [["name", "==", "a"]], "row": {"status": "ACTIVE"}})
+    server.write({"op": "insert", "table": "Host", "row": {"name": "h1"}})
+    change = {"networks": [{"name": "web", "admin_state_up": False, "ports": [{"name": "a", "device_id": "d"}]}]}
+    assert lines(apply(server, change)) == ["update network web", "update port a"]
+    [port] = [
+        row for row in server.rows("Port", "name", "device_id", "host", "status", "requested_host") if row["name"]
+    ]
+    assert port == {"name": "a", "device_id": "d", "host": "h1", "status": "ACTIVE", "requested_host": "h1"}
+    assert server.rows("IpAllocation", "ip_address") == [{"ip_address": "10.0.0.5"}]
+    assert server.rows("Segment", "segmentation_id") == [{"segmentation_id": 1}, {"segmentation_id": 2}]
+
+    with pytest.raises(DocumentError, match=r"ports\[0\]\.fixed_ips: 10\.0\.0\.5 is in none of the subnets"):
+        apply(server, change, prune=True)  # it does not name the subnet
+    change["networks"][0]["subnets"] = [{"cidr": "10.0.0.0/24"}]
+    removed = lines(apply(server, change, prune=True))
+    assert len(removed) == 2 and removed[1] == "delete network db"
+    assert server.rows("Host", "name") == [{"name": "h1"}]
+
+
+def test_prune_deletes_what_is_not_named(server: OvsdbServer) -> None:
+    apply(server, DEMO)
+    apply(server, NAMED)
+    # A port that moves to a network that stays is not deleted with the one that goes.
+    keep = {"networks": [{"name": "db", "ports": [{"id": VM, "fixed_ips": []}]}]}
+    result = lines(apply(server, keep, prune=True))
+    assert result[0] == f"update port {VM}"
+    assert sorted(line.split()[1] for line in result if line.startswith("delete")) == [
+        *["network"] * 3,
+        *["port"] * 4,
+        *["subnet"] * 3,
+    ]
+    assert [row["name"] for row in server.rows("Network", "name")] == ["db"]
+    assert [row["id"] for row in server.rows("Port", "id")] == [VM]
+    assert len(server.rows("Segment", "segmentation_id")) == 1
+    assert server.rows("IpAllocation", "ip_address") == server.rows("Subnet", "cidr") == []
+    assert apply(server, {"networks": []}, prune=True).changes != ()
+    assert all(server.rows(table, "_uuid") == [] for table in TABLES)
+
+
+def test_type_and_segmentation_id_of_a_network_can_change_and_be_exchanged(server: OvsdbServer) -> None:
+    apply(server, NAMED)
+    number = "provider:segmentation_id"
+    swap = {"networks": [{"name": "web", number: 2}, {"name": "db", number: 1}]}
+    assert lines(apply(server, swap)) == ["update network web", "update network db"]
+    flat = {"name": "db", "provider:network_type": "flat", "provider:physical_network": "p1"}
+    apply(server, {"networks": [{"name": "web", "provider:network_type": "local"}, flat]})
+    assert server.rows("Segment", "network_type", "physical_network", "segmentation_id") == [
+        {"network_type": "flat", "physical_network": "p1", "segmentation_id": 0}
+    ]
+    apply(server, {"networks": [{"name": "web", "provider:network_type": "vxlan"}]})
+    assert {"network_type": "vxlan", "segmentation_id": 1} in server.rows("Segment", "network_type", "segmentation_id")
+
+
+def test_an_address_can_move_from_one_port_to_another(server: OvsdbServer) -> None:
+    apply(server, NAMED)
+    moved = {
+        "networks": [
+            {
+                "name": "web",
+                "ports": [
+                    {"name": "a", "fixed_ips": []},
+                    {"mac_address": "fa:16:3e:00:00:07", "fixed_ips": [{"ip_address": "10.0.0.5"}]},
+                ],
+            }
+        ]
+    }
+    assert len(apply(server, moved).changes) == 2
+    assert apply(server, moved).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("element", "message"),
+    [
+        ({"name": "x", "provider:segmentation_id": 1}, r"networks\[1\]\.provider:segmentation_id: gre 1 is in use by"),
+        (
+            {"name": "web", "ports": [{"name": "n", "fixed_ips": [{"ip_address": "10.0.0.5"}]}]},
+            r"networks\[1\]\.ports\[0\]\.fixed_ips: 10\.0\.0\.5 is in use by port .* \(a\)",
+        ),
+        (
+            {"name": "web", "ports": [{"id": VM, "mac_address": "fa:16:3e:00:00:07"}]},
+            r"networks\[1\]\.ports\[0\]\.mac_address: fa:16:3e:00:00:07 is in use by port",
+        ),
+        ({"name": "twin"}, r"networks\[1\]\.name: 2 networks are named 'twin'"),
+    ],
+)
+def test_a_conflict_names_the_element_and_the_owner_and_nothing_is_changed(
+    server: OvsdbServer, element: dict[str, Any], message: str
+) -> None:
+    apply(server, NAMED)
+    apply(server, {"networks": [{"id": f"00000000-0000-4000-8000-00000000000{i}", "name": "twin"} for i in (1, 2)]})
+    before = dump(server)
+    with pytest.raises(ConflictError, match=message):
+        apply(server, {"networks": [{"name": "fine"}, element]})
+    assert dump(server) == before
+
+
+def test_an_error_in_the_last_element_leaves_the_first_unwritten(server: OvsdbServer) -> None:
+    empty = dump(server)
+    outside = {"name": "b", "ports": [{"name": "p", "fixed_ips": [{"ip_address": "10.0.0.1"}]}]}
+    with pytest.raises(DocumentError) as caught:
+        apply(server, {"networks": [{"name": "a"}, outside]})
+    assert caught.value.path == "networks[1].ports[0].fixed_ips[0].ip_address"
+    assert dump(server) == empty
+
+
+def test_rows_that_break_a_rule_are_in_the_way_until_pruned(server: OvsdbServer) -> None:
+    server.write(*network_operations(DEMO_NET, name="bad", number=2, subnet_id="no-uuid"))
+    server.write({"op": "update", "table": "Network", "where": [], "row": {"network_type": "vxlan"}})
+    with pytest.raises(
+        ConflictError, match=rf"networks\[0\]\.id: the row of network {DEMO_NET} in the database is broken"
+    ):
+        apply(server, DEMO)
+    # Its segment is not given to another network meanwhile.
+    apply(server, {"networks": [{"name": "one"}, {"name": "two"}]})
+    assert [row["segmentation_id"] for row in server.rows("Segment", "segmentation_id")] == [1, 2, 3]
+    assert "delete network bad" in lines(apply(server, {"networks": [{"name": "one"}]}, prune=True))
+    apply(server, DEMO)
+
+
+def test_a_row_in_the_way_that_cannot_be_seen_ends_in_the_servers_own_words(server: OvsdbServer) -> None:
+    server.write(*network_operations(DEMO_NET, number=2))
+    [network] = server.rows("Network", "_uuid")
+    server.write(port_operation("no-uuid", network["_uuid"], "fa:16:3e:02:dd:79"))
+    before = dump(server)
+    with pytest.raises(ConflictError, match="identical values"):
+        apply(server, DEMO)
+    assert dump(server) == before
+
+
+def test_a_database_that_is_away_is_named(stopped_server: OvsdbServer) -> None:
+    begin = time.monotonic()
+    with pytest.raises(TopologyUnavailable, match=stopped_server.connection):
+        apply(stopped_server, DEMO, timeout=0.5)
+    assert time.monotonic() - begin < 2
+
+
+RACER = """
+import json, sys, time
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+from topology.documents import parse_document
+from topology.model import NetworkType
+from topology.database.apply import apply_document
+connection, documents = sys.argv[1], json.loads(sys.argv[2])
+policy = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
+sys.stdin.readline()
+for document in documents:
+    apply_document(connection, parse_document(document), policy, prune=False, dry_run=False)
+"""
+
+
+def race(server: OvsdbServer, documents: list[list[dict[str, Any]]]) -> None:
+    """Apply each list of documents in a process of its own, all at once."""
+    argv = [sys.executable, "-W", "ignore", "-c", RACER, server.connection]
+    racers = []
+    try:
+        for mine in documents:
+            racers.append(
+                subprocess.Popen(
+                    [*argv, json.dumps(mine)],
+                    stdin=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                )
+            )
+        time.sleep(1.0)  # they import for about that long
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("\n")
+            racer.stdin.flush()
+        for racer in racers:
+            _, errors = racer.communicate(timeout=60)
+            assert racer.returncode == 0, errors
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.communicate()
+
+
+def test_four_at_once_never_get_the_same_id(server: OvsdbServer) -> None:
+    def document(racer: int, turn: int) -> dict[str, Any]:
+        ports = [{"name": f"p{port}"} for port in range(3)]
+        return {"networks": [{"name": f"n{racer}-{turn}-{at}", "ports": ports} for at in range(2)]}
+
+    race(server, [[document(racer, turn) for turn in range(5)] for racer in range(4)])
+    numbers = sorted(row["segmentation_id"] for row in server.rows("Segment", "segmentation_id"))
+    assert numbers == list(range(1, 41))
+    assert len(server.rows("Network", "id")) == 40
+    assert len(server.rows("Port", "id", "mac_address")) == 120
+
+
+def test_four_times_the_same_document_at_once_is_applied_once(server: OvsdbServer) -> None:
+    race(server, [[NAMED, NAMED]] * 4)
+    assert sorted(row["name"] for row in server.rows("Network", "id", "name")) == ["db", "web"]
+    assert len(server.rows("Port", "id")) == 2
+    assert len(server.rows("Subnet", "id")) == 1

@@ -1,0 +1,185 @@
+"""The worker that decides, from events to what it hands out: flows, tags, port states, bridge checks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from controller.agent.events import Closed, Identified, PortsListed
+from controller.openflow.channel.session import Session
+from controller.vswitch.interface_rows import VSwitchBatch
+from controller.vswitch.tagging import DEAD, wired
+from tests.support.host.deciding import (
+    CLAIM,
+    DATAPATHS,
+    NET,
+    PORT,
+    TAP,
+    TOPOLOGY,
+    DecidingHost,
+    device,
+    devices,
+    tagged,
+)
+from topology.model import Network, NetworkType, Port, PortStatus
+from topology.source import PortReport, RowProblem, TopologyBatch
+
+DROP_TAP = "priority=2,in_port=5 actions=drop"
+SIX_MINUS_TWO = [
+    "priority=1 actions=drop",
+    "priority=3,tun_id=0x2,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 "
+    "actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],output:1",
+    "priority=3,tun_id=0x2,dl_dst=fa:16:3e:02:dd:79 "
+    "actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL",
+    "priority=4,in_port=1,dl_vlan=1 actions=set_field:0x2->tun_id,NORMAL",
+]
+
+
+@pytest.fixture
+def host() -> Iterator[DecidingHost]:
+    made = DecidingHost()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bound(host: DecidingHost) -> tuple[DecidingHost, Session]:
+    """A host whose one port is up."""
+    return host, host.bring_up()
+
+
+def test_nothing_is_touched_before_all_is_known(host: DecidingHost) -> None:
+    """Until both databases and the ports of br-int are known, no bridge is told anything and no tag is written."""
+    host.step(devices(device(), complete=True))
+    host.connect("br-int", (TAP, 5))
+    assert (host.bridges["br-int"].generation, host.tags, host.reports) == (0, [], [])
+    assert host.bridges["br-int"].sessions
+    host.step(TOPOLOGY)
+    assert host.bridges["br-int"].table == ["priority=1 actions=NORMAL", DROP_TAP]
+    assert host.bridges["br-tun"].generation == 0
+    assert host.tags == [{TAP: wired(NET, 1)}]
+
+
+def test_up_only_when_all_is_confirmed(host: DecidingHost) -> None:
+    """The port is ACTIVE once its tag is there and both bridges have confirmed, and not one of these before."""
+    host.step(devices(device(), complete=True), TOPOLOGY)
+    host.connect("br-int", (TAP, 5), ("patch-tun", 6))
+    host.connect("br-tun", ("patch-int", 1))
+    assert host.bridges["br-tun"].table == SIX_MINUS_TWO
+    host.confirm()
+    assert host.reports == []
+    host.step(devices(tagged(1)))
+    assert host.bridges["br-int"].table == ["priority=1 actions=NORMAL"]
+    host.confirm("br-int")
+    assert host.reports == []
+    host.confirm("br-tun")
+    assert host.reports == [{PORT.id: CLAIM}]
+    assert host.tags == [{TAP: wired(NET, 1)}]
+
+
+def test_said_once(bound: tuple[DecidingHost, Session]) -> None:
+    """What the topology says already is not written again; what somebody else writes over it is."""
+    host, _ = bound
+    row = Port(PORT.id, NET.id, PORT.mac_address, host="host1", status=PortStatus.ACTIVE)
+    host.step(TopologyBatch(False, ports={PORT.id: row}))
+    assert len(host.reports) == 1
+    host.step(TopologyBatch(False, ports={PORT.id: PORT}))
+    assert host.reports[1:] == [{PORT.id: CLAIM}]
+
+
+def test_port_down(bound: tuple[DecidingHost, Session]) -> None:
+    """A port that is set down is dropped, tagged dead and given up; its network's flows go with the last port."""
+    host, _ = bound
+    host.step(
+        TopologyBatch(
+            False,
+            ports={PORT.id: Port(PORT.id, NET.id, PORT.mac_address, admin_state_up=False, host="host1")},
+        )
+    )
+    assert host.bridges["br-int"].table == ["priority=1 actions=NORMAL", DROP_TAP]
+    assert host.bridges["br-tun"].table == ["priority=1 actions=drop"]
+    assert host.tags[-1] == {TAP: DEAD}
+    assert host.reports[-1] == {PORT.id: PortReport(PORT.id, "host1", False, PortStatus.DOWN)}
+
+
+def test_iface_id_passes_to_another_port(bound: tuple[DecidingHost, Session]) -> None:
+    """A device that is given to a port that nobody knows is dropped at once."""
+    host, _ = bound
+    stranger = "00000000-0000-4000-8000-0000000000ff"
+    host.step(devices(device(iface_id=stranger, tag=1)))
+    assert DROP_TAP in host.bridges["br-int"].table
+    assert host.tags[-1] == {TAP: DEAD}
+
+
+def test_replugged_under_another_number(bound: tuple[DecidingHost, Session]) -> None:
+    """A late word that the old port is gone does not unbind the device that has a new number by now."""
+    host, session = bound
+    host.seen(session, TAP, 9)
+    host.seen(session, TAP, 5, present=False)
+    host.confirm()
+    verdict = host.controller.table.bound(PORT.id)
+    assert verdict is not None
+    assert verdict.ofport == 9
+
+
+def test_mac_and_network_follow(bound: tuple[DecidingHost, Session]) -> None:
+    """A bound port whose MAC address changes gets another flow, one that moves to another network another VLAN."""
+    host, _ = bound
+    host.step(TopologyBatch(False, ports={PORT.id: Port(PORT.id, NET.id, "fa:16:3e:00:00:99")}))
+    assert any("dl_dst=fa:16:3e:00:00:99" in line for line in host.bridges["br-tun"].table)
+    assert not any(PORT.mac_address in line for line in host.bridges["br-tun"].table)
+    other = Network("e7bb2f41-4f2a-4dbf-a701-7630cfd72de5", NetworkType.VXLAN, 9)
+    host.step(
+        TopologyBatch(False, networks={other.id: other}, ports={PORT.id: Port(PORT.id, other.id, PORT.mac_address)})
+    )
+    vlan = host.controller.wiring.vlans[other.id]
+    assert host.tags[-1] == {TAP: wired(other, vlan)}
+    assert not any("tun_id=0x2," in line for line in host.bridges["br-tun"].table)
+
+
+def test_strangers_wait_and_the_newer_connection_counts(host: DecidingHost) -> None:
+    """A datapath that is not ours is not accepted until the local OVSDB says that it is; a new connection of a bridge
+    takes the place of the old one."""
+    early = host.session(0x11)
+    stranger = host.session(0x99)
+    host.step(Identified(early), Identified(stranger))
+    assert host.controller.datapaths.sessions == {}
+    host.step(devices(complete=True))
+    assert host.controller.datapaths.sessions == {"br-int": early}
+    newer = host.session(0x11)
+    host.step(Identified(newer))
+    assert host.controller.datapaths.sessions == {"br-int": newer}
+    host.step(Closed(early))
+    assert host.controller.datapaths.sessions == {"br-int": newer}
+    host.step(PortsListed(newer, ()))
+    host.step(Closed(newer))
+    assert host.controller.datapaths.sessions == {}
+    assert host.bridges["br-int"].sessions == []
+
+
+def test_bridges_are_checked_when_their_rows_change(host: DecidingHost) -> None:
+    """A change of the layout has the bridges checked, a plugged device has not; before both databases are known they
+    are not touched at all."""
+    host.step(devices(complete=True))
+    host.step(VSwitchBatch(False, {}, DATAPATHS, layout=True))
+    assert host.checks == 0
+    host.step(TOPOLOGY)
+    assert host.checks == 1
+    host.step(devices(device()))
+    assert host.checks == 1
+    host.step(VSwitchBatch(False, {}, DATAPATHS, layout=True))
+    assert host.checks == 2
+
+
+def test_problems_are_named(bound: tuple[DecidingHost, Session], caplog: pytest.LogCaptureFixture) -> None:
+    """A row that breaks the model, and an attached-mac that is another, are named in the log."""
+    host, _ = bound
+    caplog.set_level(logging.INFO)
+    host.step(TopologyBatch(False, problems=(RowProblem("Port 1234", "1234", "mac_address: 'x' is not a MAC"),)))
+    assert "topology: Port 1234 is left out: mac_address: 'x' is not a MAC" in caplog.text
+    host.step(VSwitchBatch(False, {TAP: None}, DATAPATHS))
+    assert f"device {TAP} is gone" in caplog.text
+    host.step(devices(device(attached_mac="fa:16:3e:ff:ff:ff")))
+    assert f"device {TAP} has attached-mac 'fa:16:3e:ff:ff:ff'" in caplog.text

@@ -1,0 +1,206 @@
+"""Local VLANs, tags and drop flows that follow from what is bound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.framework.host_view import DeadPort, LocalNetwork, LocalPort
+from apps.framework.local_vlans import DEAD_VLAN
+from controller.agent.binding import BindingTable, unwirable
+from controller.agent.local_networks import NO_VLAN_LEFT, Wiring
+from controller.vswitch.device import Device
+from controller.vswitch.tagging import DEAD, wired
+from tests.support.openflow.views import BRIDGES
+from topology.model import VLAN_MAX, Network, NetworkType, Port
+
+
+def network(number: int, **more: Any) -> Network:
+    return Network(f"{number:08x}-0000-4000-8000-00000000000a", NetworkType.GRE, 100 + number, **more)
+
+
+def port(number: int, of: int) -> Port:
+    mac = (0xFA163E000000 + number).to_bytes(6, "big").hex(":")
+    return Port(f"{number:08x}-0000-4000-8000-00000000000b", network(of).id, mac)
+
+
+class Host:
+    """A table and its wiring; ``tap<n>`` with ofport n is the device of port n."""
+
+    def __init__(self, *networks: int) -> None:
+        self.table = BindingTable("host1", unwirable)
+        self.wiring = Wiring(self.table, BRIDGES)
+        for number in networks:
+            self.table.set_network(network(number).id, network(number))
+
+    def plug(self, number: int, of: int, tag: int | None = None, wired_to: int | None = None) -> None:
+        self.table.set_port(port(number, of).id, port(number, of))
+        self.device(number, tag, wired_to, iface_id=port(number, of).id)
+        self.table.set_ofport(f"tap{number}", number)
+
+    def device(self, number: int, tag: int | None, wired_to: int | None = None, iface_id: str | None = None) -> None:
+        other_config = {"net_uuid": network(wired_to).id} if wired_to is not None else {}
+        name = f"tap{number}"
+        known = self.table.devices.get(name)
+        iface_id = iface_id or (known.iface_id if known is not None else None)
+        self.table.set_device(name, Device(name, name, iface_id, tag=tag, other_config=other_config), fresh=False)
+
+    def unplug(self, number: int) -> None:
+        self.table.set_device(f"tap{number}", None, fresh=False)
+        self.table.set_ofport(f"tap{number}", None)
+
+    def update(self) -> set[str]:
+        return self.wiring.update(self.table.decide())
+
+    @property
+    def vlans(self) -> dict[int, int]:
+        """Number of a network → its VLAN."""
+        return {int(network_id[:8], 16): vlan for network_id, vlan in self.wiring.vlans.items()}
+
+
+def test_from_plug_to_traffic() -> None:
+    """A device is silent until its tag is committed, though its flows are wanted at once."""
+    host = Host(1)
+    host.plug(7, of=1)
+    assert host.update() == {port(7, 1).id}
+    view = host.wiring.view(60)
+    assert view.networks == {network(1).id: LocalNetwork(network(1), 1)}
+    expected = LocalPort(port(7, 1).id, network(1).id, port(7, 1).mac_address, "tap7", 7)
+    assert view.ports == {port(7, 1).id: expected}
+    assert view.dead == {"tap7": DeadPort("tap7", 7)}
+    assert (view.bridges, view.patch_int) == (BRIDGES, 60)
+    assert host.wiring.tags == {"tap7": wired(network(1), 1)}
+    assert not host.wiring.is_tagged(port(7, 1).id)
+    host.device(7, tag=1, wired_to=1)
+    host.update()
+    assert host.wiring.is_tagged(port(7, 1).id)
+    assert host.wiring.view(60).dead == {}
+
+
+def test_unbound_devices_are_dead() -> None:
+    """A device whose port goes away is tagged dead and dropped; one that is unplugged leaves nothing."""
+    host = Host(1)
+    host.plug(7, of=1)
+    host.device(7, tag=1, wired_to=1)
+    host.update()
+    host.table.set_port(port(7, 1).id, None)
+    host.update()
+    assert host.wiring.tags == {"tap7": DEAD}
+    view = host.wiring.view(60)
+    assert (view.networks, view.ports, view.dead) == ({}, {}, {"tap7": DeadPort("tap7", 7)})
+    host.unplug(7)
+    host.update()
+    assert (host.wiring.tags, host.wiring.view(60).dead) == ({}, {})
+
+
+def test_last_port_gives_the_vlan_back() -> None:
+    """A network keeps its VLAN while any of its ports is bound; then the next network gets it."""
+    host = Host(1, 2, 3)
+    for number, of in ((1, 1), (2, 1), (3, 2)):
+        host.plug(number, of)
+        host.update()
+    assert host.vlans == {1: 1, 2: 2}
+    host.unplug(1)
+    host.update()
+    assert host.vlans == {1: 1, 2: 2}
+    host.unplug(2)
+    host.plug(4, of=3)
+    host.update()
+    assert host.vlans == {3: 1, 2: 2}
+
+
+def test_vlans_are_recovered() -> None:
+    """At start the VLANs of wired ports are taken over, and new networks get none that any device still carries."""
+    host = Host(1, 2, 3)
+    host.plug(1, of=1, tag=2, wired_to=1)
+    host.plug(2, of=2, tag=9, wired_to=2)
+    host.plug(3, of=3)
+    host.device(50, tag=1)  # nobody's device, no iface-id
+    host.update()
+    assert host.vlans == {1: 2, 2: 9, 3: 3}
+    assert host.wiring.conflicts == ()
+
+
+def test_contradicting_tags_at_start() -> None:
+    """What an agent wired is believed rather than a bare tag; the device that loses is named and wired anew."""
+    host = Host(1, 2)
+    host.plug(1, of=1, tag=5)
+    host.plug(2, of=2, tag=5, wired_to=2)
+    host.update()
+    assert host.vlans == {2: 5, 1: 1}
+    (conflict,) = host.wiring.conflicts
+    assert (conflict.claim.device, conflict.claim.vlan) == ("tap1", 5)
+    assert host.wiring.tags["tap1"] == wired(network(1), 1)
+    assert not host.wiring.is_tagged(port(1, 1).id)
+
+
+def test_a_recovered_vlan_that_is_taken_is_not_shared() -> None:
+    """A device that turns up with a VLAN that another network has by now gets its network's own."""
+    host = Host(1, 2)
+    host.plug(1, of=1)
+    host.update()
+    host.plug(2, of=2, tag=1, wired_to=2)
+    host.update()
+    assert host.vlans == {1: 1, 2: 2}
+
+
+def test_network_attributes_reach_its_ports() -> None:
+    """A new segmentation id is wired, and every port of the network is touched; the local VLAN stays."""
+    host = Host(1)
+    host.plug(1, of=1)
+    host.plug(2, of=1)
+    host.update()
+    changed = Network(network(1).id, NetworkType.VXLAN, 77)
+    host.table.set_network(changed.id, changed)
+    assert host.update() == {port(1, 1).id, port(2, 1).id}
+    assert host.wiring.view(60).networks == {changed.id: LocalNetwork(changed, 1)}
+    assert host.wiring.tags["tap2"] == wired(changed, 1)
+
+
+def test_unchanged_objects_stay_the_same() -> None:
+    """What did not change is the same object in the next view, which is what makes the next compilation quick."""
+    host = Host(1)
+    host.plug(1, of=1)
+    host.update()
+    before = host.wiring.view(60)
+    host.plug(2, of=1)
+    host.update()
+    after = host.wiring.view(60)
+    assert after.networks[network(1).id] is before.networks[network(1).id]
+    assert after.ports[port(1, 1).id] is before.ports[port(1, 1).id]
+
+
+def test_more_networks_than_vlans() -> None:
+    """When all 4094 are in use the next port is silent and says why, and is wired as soon as one is free."""
+    host = Host(*range(1, VLAN_MAX + 2))
+    for number in range(1, VLAN_MAX + 1):
+        host.plug(number, of=number)
+    host.update()
+    late = VLAN_MAX + 1
+    host.plug(late, of=late)
+    host.update()
+    late_id = port(late, late).id
+    verdict = host.table.bound(late_id)
+    assert verdict is not None
+    assert host.wiring.reason(verdict) == NO_VLAN_LEFT
+    assert host.wiring.tags[f"tap{late}"] == DEAD
+    assert f"tap{late}" in host.wiring.view(60).dead
+    host.unplug(9)
+    freed = host.vlans[9]
+    assert late_id in host.update()
+    assert host.vlans[late] == freed
+    assert host.wiring.reason(verdict) is None
+
+
+@pytest.mark.parametrize("tag", [None, 3, DEAD_VLAN])
+def test_a_wrong_tag_silences(tag: int | None) -> None:
+    """A bound device whose tag somebody takes away or changes is silent until it is right again."""
+    host = Host(1)
+    host.plug(7, of=1, tag=1, wired_to=1)
+    host.update()
+    assert host.wiring.view(60).dead == {}
+    host.device(7, tag=tag, wired_to=1)
+    host.update()
+    assert host.wiring.view(60).dead == {"tap7": DeadPort("tap7", 7)}
+    assert host.wiring.tags["tap7"] == wired(network(1), 1)

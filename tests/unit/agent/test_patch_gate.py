@@ -1,0 +1,81 @@
+"""A patch is joined when both its ends drop what is of no network here, and not before."""
+
+from __future__ import annotations
+
+from apps.framework.flow import FlowKey
+from apps.framework.host_view import PhysicalNetwork
+from apps.integration_bridge import provider_flows
+from apps.physical_bridge import physical_network_flows
+from controller.agent.patch_gate import Joining
+from controller.openflow.tables.sender import Synced
+
+ENDS = {"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, 2)}
+
+
+def confirm(joining: Joining, bridge: str, generation: int, *refused: FlowKey) -> bool:
+    return joining.synced(Synced(bridge, generation, dict.fromkeys(refused, "OFPFMFC_TABLE_FULL")))
+
+
+def joined(generation: int = 3) -> Joining:
+    """A patch whose ends both drop."""
+    joining = Joining("br-int")
+    joining.compiled(ENDS, generation)
+    assert not confirm(joining, "br-int", generation)
+    assert confirm(joining, "br-ex", generation)
+    assert joining.joined == {"physnet1"}
+    return joining
+
+
+def test_both_bridges_have_to_confirm() -> None:
+    """In any order, and a confirmation counts that is at least as new as the wish."""
+    joining = Joining("br-int")
+    joining.compiled(ENDS, 3)
+    assert not confirm(joining, "br-ex", 2)
+    assert not confirm(joining, "br-ex", 4)
+    assert not confirm(joining, "br-tun", 4)
+    assert joining.joined == set()
+    assert confirm(joining, "br-int", 3)
+    assert joining.joined == {"physnet1"}
+    assert not confirm(joining, "br-int", 5)  # it is no news
+
+
+def test_without_port_numbers_nothing_can_be_dropped() -> None:
+    """A bridge may have confirmed all there was, before its end of the patch was made."""
+    joining = Joining("br-int")
+    joining.compiled({"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, None)}, 3)
+    confirm(joining, "br-int", 3)
+    confirm(joining, "br-ex", 3)
+    assert joining.joined == set()
+
+
+def test_a_refused_drop_flow_joins_nothing() -> None:
+    """On either side; other refused flows do not matter."""
+    (inner,), (outer,) = provider_flows(ENDS["physnet1"]), physical_network_flows(ENDS["physnet1"])
+    joining = Joining("br-int")
+    joining.compiled(ENDS, 3)
+    confirm(joining, "br-int", 3, inner.key)
+    confirm(joining, "br-ex", 3, inner.key)  # a key of the other bridge
+    assert joining.joined == set()
+    confirm(joining, "br-int", 4, outer.key)
+    assert joining.joined == {"physnet1"}
+
+
+def test_a_new_port_number_is_a_new_end() -> None:
+    joining = joined()
+    joining.compiled(ENDS, 4)
+    assert joining.joined == {"physnet1"}
+    joining.compiled({"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, 9)}, 5)
+    assert joining.joined == set()
+    confirm(joining, "br-ex", 5)
+    assert confirm(joining, "br-int", 5)
+
+
+def test_a_bridge_that_was_away_has_to_confirm_again() -> None:
+    """It may be another one by now, without flows, and with the same port numbers."""
+    for bridge in ("br-int", "br-ex"):
+        joining = joined()
+        joining.lost("br-tun", 3)
+        assert joining.joined == {"physnet1"}
+        joining.lost(bridge, 3)
+        assert joining.joined == set()
+        assert confirm(joining, bridge, 3)

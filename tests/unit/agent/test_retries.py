@@ -1,0 +1,90 @@
+"""What Open vSwitch could not make and what an application raised on is tried again, beside all others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from apps import tunnel_bridge
+from controller.agent import quarantine
+from controller.agent.events import TimeToRetry
+from controller.vswitch.interface_rows import VSwitchBatch
+from tests.support.host.deciding import DATAPATHS, PORT, TAP, TOPOLOGY, DecidingHost, device, devices, tagged
+from topology.model import PortStatus
+from topology.source import PortReport
+
+OTHER = replace(PORT, id="3f1f785c-70af-4dd6-a0d1-9fb4f2c0d0b5", mac_address="fa:16:3e:02:dd:7a")
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecidingHost]:
+    monkeypatch.setattr(quarantine, "FIRST_RETRY", 0.0)
+    made = DecidingHost()
+    yield made
+    made.close()
+
+
+def failing(error: str = "No such device") -> VSwitchBatch:
+    return devices(device(ofport=-1, error=error))
+
+
+def test_a_device_that_cannot_be_made_is_tried_again_until_it_can(host: DecidingHost) -> None:
+    host.step(devices(device(), complete=True), TOPOLOGY)
+    host.connect("br-int", ("patch-tun", 6))
+    assert host.wakes == []
+    host.step(failing())
+    assert len(host.wakes) == 1
+    host.step(TimeToRetry())
+    assert host.nudges == [{TAP: "No such device"}]
+    assert len(host.wakes) == 2, "and once more, later"
+    host.step(devices(device(ofport=5)))
+    host.step(TimeToRetry())
+    assert (len(host.nudges), len(host.wakes)) == (1, 2)
+
+
+def test_a_device_that_is_nobodys_port_is_not_tried_again(host: DecidingHost) -> None:
+    host.step(devices(device(iface_id=None, ofport=-1, error="No such device"), complete=True), TOPOLOGY)
+    host.connect("br-int")
+    assert host.wakes == []
+
+
+def test_a_patch_port_that_cannot_be_made_is_named(host: DecidingHost, caplog: pytest.LogCaptureFixture) -> None:
+    host.step(devices(device(), complete=True), TOPOLOGY)
+    host.connect("br-int")
+    with caplog.at_level(logging.ERROR):
+        host.step(VSwitchBatch(False, {}, DATAPATHS, faults={"patch-tun": "no room", "to-site-b": "not ours"}))
+        host.step(VSwitchBatch(False, {}, DATAPATHS, faults={"patch-tun": "no room", "to-site-b": "not ours"}))
+    said = [record.getMessage() for record in caplog.records if record.name == "controller.agent.retries"]
+    assert said == ["port patch-tun: Open vSwitch could not make it: no room"]
+    host.step(TimeToRetry())
+    assert host.nudges == [{"patch-tun": "no room"}]
+    host.step(VSwitchBatch(False, {}, DATAPATHS))
+    assert host.controller.retries.ports == {}
+
+
+def test_an_application_that_raises_is_asked_again(host: DecidingHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port is DOWN while it does, and ACTIVE without any other event when it does not any more."""
+    whole = tunnel_bridge.port_flows
+
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(tunnel_bridge, "port_flows", broken)
+    host.step(devices(device(), complete=True), TOPOLOGY)
+    host.connect("br-int", (TAP, 5), ("patch-tun", 6))
+    host.connect("br-tun", ("patch-int", 1))
+    host.step(devices(tagged(1)))
+    host.confirm()
+    assert host.reports[-1] == {PORT.id: PortReport(PORT.id, "host1", True, PortStatus.DOWN)}
+    host.step(TimeToRetry())
+    assert host.controller.compiler.problems
+    monkeypatch.setattr(tunnel_bridge, "port_flows", whole)
+    host.step(TimeToRetry())
+    assert not host.controller.compiler.problems
+    assert any("dl_dst=fa:16:3e:02:dd:79" in flow for flow in host.bridges["br-tun"].table)
+    host.confirm()
+    assert host.reports[-1] == {PORT.id: PortReport(PORT.id, "host1", True, PortStatus.ACTIVE)}

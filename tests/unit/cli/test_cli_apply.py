@@ -1,0 +1,172 @@
+"""``tunbridge topology serve`` and ``tunbridge apply`` with a real topology database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+DEMO = str(ROOT / "examples/demo.yaml")
+
+
+class Database:
+    """``tunbridge topology serve`` in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config_file = str(directory / "tunbridge.conf")
+        Path(self.config_file).write_text(f"[DEFAULT]\nrun_path = {directory}/run\nstate_path = {directory}/state\n")
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "controller.cli.commands", "topology", "serve", "--config-file", self.config_file],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 20
+        while not (self.directory / "run/topology.sock").exists():
+            assert self.process.poll() is None and time.monotonic() < deadline, "the topology database does not start"
+            time.sleep(0.05)
+
+    def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
+        """End it; its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signum)
+        self.process.communicate(timeout=20)
+        return self.process.returncode
+
+    def clean_up(self) -> None:
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.stop()
+            self.process.communicate()
+        pidfile = self.directory / "state/topology.pid"
+        if pidfile.exists():  # a test has killed the command, and the server has a session of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pidfile.read_text()), signal.SIGKILL)
+
+    def apply(self, *args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "controller.cli.commands", "--config-file", self.config_file, "apply", *args]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    def servers(self) -> list[str]:
+        """Command lines of processes that use the directory."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if f"{self.directory}/" in words and "ovsdb-server" in words:
+                    found.append(words)
+        return found
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(tmp_path)
+    try:
+        yield made
+    finally:
+        made.clean_up()
+
+
+def test_apply(database: Database) -> None:
+    database.start()
+    network = "network demo_net1 (c4d8b48b-6ff7-43b6-a203-8f1192a16f07): "
+    tried = database.apply(DEMO, "--dry-run")
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert any(line.startswith(f"create {network}") for line in tried.stdout.splitlines())
+    made = database.apply(DEMO)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert any(line.startswith(f"create {network}") for line in made.stdout.splitlines()), "the dry run changed nothing"
+    again = database.apply(DEMO)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "nothing to change\n", "")
+    empty = database.directory / "empty.yaml"
+    empty.write_text("networks: []\n")
+    assert database.apply(str(empty)).stdout == "nothing to change\n"
+    pruned = database.apply(str(empty), "--prune")
+    assert (pruned.returncode, pruned.stderr) == (0, "")
+    assert any(line.startswith("delete network demo_net1 (c4d8b48b-") for line in pruned.stdout.splitlines())
+
+
+def test_apply_to_another_database(database: Database, tmp_path: Path) -> None:
+    database.start()
+    other = tmp_path / "other.conf"
+    other.write_text(f"[DEFAULT]\nrun_path = {tmp_path}/elsewhere\n")
+    connection = f"unix:{tmp_path}/run/topology.sock"
+    database.config_file = str(other)
+    assert database.apply(DEMO, "--topology", connection).returncode == 0
+    assert database.apply(DEMO, "--topology", connection).stdout == "nothing to change\n"
+
+
+def test_ranges_of_the_configuration_are_used(database: Database, tmp_path: Path) -> None:
+    database.start()
+    with open(database.config_file, "a") as file:
+        file.write("[network]\ntenant_network_type = vxlan\ntunnel_id_ranges = 77:77\n")
+    document = tmp_path / "d.yaml"
+    document.write_text("networks:\n- name: n1\n")
+    done = database.apply(str(document))
+    assert done.returncode == 0
+    assert "vxlan" in done.stdout and "77" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("networks:\n- name: [\n", ""),
+        ("networks:\n- nmae: a\n", "networks[0].nmae: "),
+        ("networks:\n- name: a\n  ports:\n  - mac_address: nonsense\n", "networks[0].ports[0].mac_address: "),
+    ],
+)
+def test_a_wrong_document_is_one_line(database: Database, tmp_path: Path, text: str, start: str) -> None:
+    document = tmp_path / "d.yaml"
+    document.write_text(text)
+    done = database.apply(str(document))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tunbridge: ") and start in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_missing_document_or_database_is_one_line(database: Database) -> None:
+    missing = database.apply("/nowhere/d.yaml")
+    away = database.apply(DEMO)
+    for done in (missing, away):
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("tunbridge: ") and done.stderr.count("\n") == 1
+    assert "/nowhere/d.yaml" in missing.stderr
+    assert f"{database.directory}/run/topology.sock" in away.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_serve_ends_on_a_signal_and_leaves_nothing_running(database: Database, signum: signal.Signals) -> None:
+    database.start()
+    assert len(database.servers()) == 1
+    assert database.stop(signum) == 0
+    assert database.servers() == []
+
+
+def test_serve_says_why_it_cannot(database: Database) -> None:
+    (database.directory / "state").write_text("a file")
+    command = [
+        sys.executable,
+        "-m",
+        "controller.cli.commands",
+        "topology",
+        "serve",
+        "--config-file",
+        database.config_file,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("tunbridge: ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,83 @@
+"""What the commands print, from plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.cli import rendering
+
+
+@dataclass(frozen=True)
+class Made:
+    action: str
+    kind: str
+    id: str
+    name: str = ""
+    detail: str = ""
+
+
+def test_changes_are_one_line_each() -> None:
+    made = [
+        Made("create", "network", "c4d8b48b-6ff7-43b6-a203-8f1192a16f07", "demo_net1", "gre 2"),
+        Made("delete", "port", "99f91280-a060-442e-90b0-d8324e50efc8"),
+        Made("update", "port", "0e2dfa90-d3c8-4938-b35f-e85ed71d0270", "a\nb", "name"),
+    ]
+    assert rendering.changes(made) == (
+        "create network demo_net1 (c4d8b48b-6ff7-43b6-a203-8f1192a16f07): gre 2\n"
+        "delete port 99f91280-a060-442e-90b0-d8324e50efc8\n"
+        "update port a\\nb (0e2dfa90-d3c8-4938-b35f-e85ed71d0270): name\n"
+    )
+
+
+def test_no_change_is_said() -> None:
+    assert rendering.changes([]) == "nothing to change\n"
+
+
+def test_an_empty_host() -> None:
+    state = {
+        "host": "h1",
+        "in_sync": False,
+        "topology": {"connection": "tcp:192.0.2.1:6642", "connected": False},
+        "ovsdb": {"connected": False},
+        "problems": ["topology: Port 99f9: mac_address: 'x\ny' is not a MAC address, " + "y" * 60],
+        "bridges": {},
+        "drift": {"tags": {"times": 0}, "rows": {"times": 0}},
+        "ports": [],
+        "tunnels": [],
+    }
+    assert rendering.status(state, width=80) == (
+        "Host h1: NOT in sync\nTopology tcp:192.0.2.1:6642: NOT connected\nOpen vSwitch: NOT connected\n"
+        f"Problem: topology: Port 99f9: mac_address: 'x\\ny' is not a MAC address, {'y' * 60}\n\n"
+        "Bridges: none\n\nPorts: none\n\nTunnels: none\n"
+    )
+
+
+def test_a_narrow_terminal_loses_nothing() -> None:
+    port = {
+        "id": "3f1f785c-7015-46c4-95ba-9efd6cd323d0",
+        "device": "tap3f1f785c-70",
+        "ofport": 2,
+        "network_id": "c4d8b48b-6ff7-43b6-a203-8f1192a16f07",
+        "vlan": 1,
+        "status": "DOWN",
+        "reason": "bound to another host, h2",
+    }
+    state = {
+        "host": "h1",
+        "in_sync": True,
+        "topology": {"connection": "unix:/t.sock", "connected": True},
+        "ovsdb": {"connected": True},
+        "problems": [],
+        "bridges": {},
+        "drift": {"tags": {"times": 0}, "rows": {"times": 0}},
+        "ports": [port],
+        "tunnels": [],
+    }
+    text = rendering.status(state, width=80)
+    lines = text.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    heading = next(line for line in lines if line.startswith("Device"))
+    start, end = heading.index("Port"), heading.index("Ofport")
+    rows = lines[lines.index(heading) + 1 : lines.index("Tunnels: none")]
+    assert "".join(row[:start].strip() for row in rows) == "tap3f1f785c-70"
+    assert "".join(row[start:end].strip() for row in rows) == "3f1f785c-7015-46c4-95ba-9efd6cd323d0"

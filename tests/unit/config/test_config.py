@@ -1,0 +1,194 @@
+"""Configuration that is right: defaults, Neutron's file, several files, what follows from the options."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from controller.config import config
+from topology.model import NetworkType
+from topology.ovsdb.tls import TlsFiles
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+
+ROOT = Path(__file__).resolve().parents[3]
+
+NEUTRON_FILE = """\
+[DEFAULT]
+transport_url = rabbit://openstack:secret@controller:5672/
+debug = True
+host = compute-1
+rpc_response_timeout = 60
+
+[ovs]
+# the options of an ordinary compute node
+integration_bridge = br-int
+tunnel_bridge = br-tun
+bridge_mappings = physnet1:br-ex,
+  physnet2 : br-vlan
+local_ip = 10.0.0.1
+ovsdb_connection = tcp:127.0.0.1:6640
+of_listen_address = 127.0.0.1
+of_listen_port = 6633
+of_connect_timeout = 300
+of_inactivity_probe = 10
+ovsdb_timeout = 10
+datapath_type = netdev
+
+[agent]
+polling_interval = 2
+tunnel_types = vxlan,gre
+vxlan_udp_port = 8472
+l2_population = True
+arp_responder = False
+drop_flows_on_start = false
+root_helper = sudo neutron-rootwrap /etc/neutron/rootwrap.conf
+extensions =
+
+[securitygroup]
+firewall_driver = openvswitch
+"""
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_defaults_serve_a_single_host() -> None:
+    loaded = config.load([])
+    assert loaded.host == socket.gethostname()
+    assert (loaded.state_path, loaded.run_path) == ("/var/lib/tunbridge", "/run/tunbridge")
+    assert (loaded.debug, loaded.log_file, loaded.ovs.local_ip, loaded.topology.connection) == (False, None, None, None)
+    assert loaded.ovs.ovsdb_connection == "unix:/var/run/openvswitch/db.sock"
+    assert (loaded.ovs.integration_bridge, loaded.ovs.tunnel_bridge) == ("br-int", "br-tun")
+    assert (loaded.ovs.int_peer_patch_port, loaded.ovs.tun_peer_patch_port) == ("patch-tun", "patch-int")
+    assert (loaded.ovs.of_listen_address, loaded.ovs.of_listen_port) == ("127.0.0.1", 6653)
+    assert (loaded.ovs.datapath_type, dict(loaded.ovs.bridge_mappings)) == ("system", {})
+    assert (loaded.ovs.of_listen_method, loaded.ovs.tls, loaded.topology.tls) == ("tcp", None, None)
+    assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("gre",), 4789)
+    assert (loaded.agent.l2_population, loaded.agent.arp_responder) == (True, True)
+    assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
+    assert (loaded.agent.report_interval, loaded.agent.agent_down_time, loaded.agent.audit_interval) == (30, 75, 60)
+    assert loaded.network == config.NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00")
+    assert loaded.topology_connection == "unix:/run/tunbridge/topology.sock"
+    assert loaded.control_socket == "/run/tunbridge/control.sock"
+
+
+def test_no_audit(tmp_path: Path) -> None:
+    """0 is a value of its own where the next smallest is larger."""
+    assert config.load([write(tmp_path / "tunbridge.conf", "[agent]\naudit_interval = 0\n")]).agent.audit_interval == 0
+
+
+def test_neutrons_file_is_read_as_it_is(tmp_path: Path) -> None:
+    loaded = config.load([write(tmp_path / "openvswitch_agent.ini", NEUTRON_FILE)])
+    assert (loaded.host, loaded.debug) == ("compute-1", True)
+    assert dict(loaded.ovs.bridge_mappings) == {"physnet1": "br-ex", "physnet2": "br-vlan"}
+    assert (loaded.ovs.local_ip, loaded.ovs.ovsdb_connection) == ("10.0.0.1", "tcp:127.0.0.1:6640")
+    assert (loaded.ovs.of_listen_port, loaded.ovs.of_connect_timeout, loaded.ovs.datapath_type) == (6633, 300, "netdev")
+    assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("vxlan", "gre"), 8472)
+    assert (loaded.agent.l2_population, loaded.agent.arp_responder) == (True, False)
+
+
+def test_the_last_file_holds(tmp_path: Path) -> None:
+    first = write(tmp_path / "1", "[ovs]\nlocal_ip = 10.0.0.1\nof_listen_port = 6633\n")
+    second = write(tmp_path / "2", "[ovs]\nlocal_ip = 2001:DB8:0::2\n")
+    loaded = config.load([first, second])
+    assert (loaded.ovs.local_ip, loaded.ovs.of_listen_port) == ("2001:db8::2", 6633)
+
+
+def test_lists_and_references(tmp_path: Path) -> None:
+    text = (
+        "[DEFAULT]\nstate_path = /srv/t\nrun_path = $state_path/run\n"
+        "[topology]\nconnection = tcp:192.0.2.1:6642, ssl:[2001:DB8::1]:6642\nlisten = tcp:0.0.0.0:6642\n"
+        "ssl_key_file = /k.pem\nssl_cert_file = /c.pem\nssl_ca_cert_file = /a.pem\n"
+        "[agent]\ntunnel_types =\n"
+        "[network]\ntenant_network_type = vlan\ntunnel_id_ranges = 1:10,\n 20:4294967295\n"
+        "network_vlan_ranges = p1:100:199, p2, p1:300:300\nbase_mac = FA:16:3E:4F:00:00\n"
+    )
+    loaded = config.load([write(tmp_path / "c", text)])
+    assert loaded.run_path == "/srv/t/run"
+    assert loaded.topology.connection == loaded.topology_connection == "tcp:192.0.2.1:6642,ssl:[2001:db8::1]:6642"
+    assert loaded.topology.listen == ("tcp:0.0.0.0:6642",)
+    assert loaded.topology.tls == TlsFiles("[topology]", "/k.pem", "/c.pem", "/a.pem", None)
+    assert loaded.agent.tunnel_types == ()
+    assert loaded.network.tunnel_id_ranges == ((1, 10), (20, 4294967295))
+    assert dict(loaded.network.network_vlan_ranges) == {"p1": ((100, 199), (300, 300)), "p2": ()}
+    assert loaded.network.base_mac == "fa:16:3e:4f:00:00"
+
+
+def test_allocation_policy(tmp_path: Path) -> None:
+    text = (
+        "[network]\ntenant_network_type = vlan\ntunnel_id_ranges = 5:9\nnetwork_vlan_ranges = p:1:2\n"
+        "base_mac = 0a:00:00:00:00:00\n"
+    )
+    policy = config.load([write(tmp_path / "c", text)]).allocation_policy()
+    assert policy == AllocationPolicy(NetworkType.VLAN, ((5, 9),), {"p": ((1, 2),)}, "0a:00:00:00:00:00")
+
+
+def test_topology_override(tmp_path: Path) -> None:
+    path = write(tmp_path / "c", "[topology]\nconnection = unix:/a.sock\n")
+    assert config.load([path]).topology_connection == "unix:/a.sock"
+    assert config.load([path], "tcp:127.0.0.1:6642").topology_connection == "tcp:127.0.0.1:6642"
+
+
+def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_OVS__OF_LISTEN_PORT", "1")
+    monkeypatch.setenv("OS_DEFAULT__HOST", "elsewhere")
+    loaded = config.load([])
+    assert (loaded.ovs.of_listen_port, loaded.host) == (6653, socket.gethostname())
+
+
+def test_each_load_is_of_its_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "c", "[ovs]\nof_listen_port = 7000\n")
+    assert config.load([path]).ovs.of_listen_port == 7000
+    assert config.load([]).ovs.of_listen_port == 6653
+
+
+def test_nothing_changes_after_load() -> None:
+    loaded = config.load([])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loaded.ovs.of_listen_port = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        loaded.ovs.bridge_mappings["p"] = "br-p"  # type: ignore[index]
+
+
+def documented() -> dict[tuple[str, str], str]:
+    """Group and name → the default as the page writes it."""
+    found = {}
+    group = ""
+    for line in (ROOT / "docs/configuration.md").read_text().splitlines():
+        if line.startswith("## "):
+            heading = re.fullmatch(r"## \[(\w+)\]", line)
+            group = heading[1] if heading else ""
+        elif group and (row := re.fullmatch(r"\| `(\w+)` \|(.*?)\| .+ \|", line)):
+            found[group, row[1]] = row[2].strip().strip("`")
+    return found
+
+
+def test_every_option_is_documented_with_its_default() -> None:
+    registered = {
+        (group, opt.name): "—" if opt.default is None else opt.default
+        for group, opts in config.list_opts()
+        for opt in opts
+    }
+    assert documented() == registered
+
+
+def test_every_option_has_help_and_a_field() -> None:
+    groups = {"ovs": config.OvsConfig, "agent": config.AgentConfig, "topology": config.TopologyConfig}
+    groups |= {
+        "metrics": config.MetricsConfig,
+        "api": config.ApiConfig,
+        "network": config.NetworkConfig,
+        "notifications": config.NotificationsConfig,
+        "quotas": config.QuotasConfig,
+        "DEFAULT": config.Config,
+    }
+    for group, opts in config.list_opts():
+        fields = {field.name for field in dataclasses.fields(groups[group])} - {*groups, "files"}
+        assert {opt.name for opt in opts} == fields
+        assert all(opt.help for opt in opts)

@@ -1,0 +1,74 @@
+"""Notifications to a supervisor: who gets them, in which form, and that they never harm the service."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+from pathlib import Path
+
+import pytest
+
+from controller.daemon.supervision import Notifier
+from tests.support.host.supervisor import Supervisor
+
+
+def test_assignments_are_one_datagram() -> None:
+    """Assignments of one call arrive together, one a line."""
+    with Supervisor() as supervisor:
+        Notifier(supervisor.address).send("WATCHDOG=1", "STATUS=3 ports are up")
+        assert supervisor.receive() == ["WATCHDOG=1", "STATUS=3 ports are up"]
+
+
+def test_an_abstract_socket() -> None:
+    """``@name`` is the abstract socket of that name, as in sd_notify(3)."""
+    name = f"tunbridge-test-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(f"\0{name}")
+        receiver.settimeout(5)
+        Notifier(f"@{name}").send("READY=1")
+        assert receiver.recv(100) == b"READY=1"
+
+
+WATCHDOGS = {
+    ("2000000", None): 2.0,
+    ("500000", str(os.getpid())): 0.5,
+    ("2000000", "1"): None,
+    ("0", None): None,
+    ("", None): None,
+    ("-5", None): None,
+    ("soon", None): None,
+}
+"""WATCHDOG_USEC and WATCHDOG_PID → seconds."""
+
+
+@pytest.mark.parametrize("given", WATCHDOGS)
+def test_the_environment_is_read_and_not_inherited(given: tuple[str, str | None]) -> None:
+    """The watchdog of another process is none of ours; a child process learns nothing of the supervisor."""
+    microseconds, pid = given
+    environment = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": microseconds, "PATH": "/bin"}
+    if pid is not None:
+        environment["WATCHDOG_PID"] = pid
+    notifier = Notifier.from_environment(environment)
+    assert (notifier.wanted, notifier.watchdog) == (True, WATCHDOGS[given])
+    assert environment == {"PATH": "/bin"}
+
+
+def test_without_a_supervisor() -> None:
+    """Nothing is wanted, and nothing happens."""
+    notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000000"})
+    assert (notifier.wanted, notifier.watchdog) == (False, None)
+    notifier.send("READY=1")
+
+
+def test_a_supervisor_that_does_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A socket whose queue is full, or that has gone, is logged; the caller goes on at once."""
+    with Supervisor() as supervisor, caplog.at_level(logging.WARNING):
+        notifier = Notifier(supervisor.address)
+        while not caplog.messages:
+            notifier.send("WATCHDOG=1")
+        assert "does not take WATCHDOG=1" in caplog.messages[0]
+    caplog.clear()
+    Notifier(str(tmp_path / "none")).send("READY=1")
+    assert "does not take READY=1" in caplog.messages[0]

@@ -1,0 +1,239 @@
+"""The manual is true: generated pages, links, commands, options and reasons are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import click
+import pytest
+
+from apps.framework import pipeline_page
+from controller.agent import binding, local_networks, port_states
+from controller.cli import commands
+from controller.config import config
+from controller.daemon import process
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = ROOT / "docs" / "commands.md"
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+
+OTHER_PROGRAMS_OPTIONS = ROOT / "docs" / "configuration.md"
+"""Names options of Neutron beside ours, and has tests of its own."""
+
+KEYSTONE = "keystone_authtoken"
+"""Group of keystonemiddleware, which the test of that reads as the manual shows it."""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def test_the_pipeline_page_is_what_the_generator_writes() -> None:
+    """Whoever changes a flow or a band sees the page change with it."""
+    assert (ROOT / "docs" / "pipeline.md").read_text() == pipeline_page.page()
+
+
+# Links
+
+
+def _anchor(heading: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _anchors(page: Path) -> set[str]:
+    return {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there, and a heading that is in it."""
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in _anchors(file), f"{page.name}: {target}#{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """A page of the manual can be found."""
+    linked = set(re.findall(r"\]\((docs/[^)#]*)", (ROOT / "README.md").read_text()))
+    assert linked >= {str(page.relative_to(ROOT)) for page in PAGES[1:]}
+
+
+# Commands
+
+
+def _command_lines(text: str) -> Iterator[str]:
+    """``tunbridge …`` as it stands in code: spans, indented or fenced lines, with a prompt or a path, and headings."""
+    yield from re.findall(r"`(tunbridge(?: [^`\n]*)?)`", text)
+    for line in text.replace("\\\n", " ").splitlines():
+        found = re.match(r"(?:## |\s*(?:ExecStart=|\$ )?(?:sudo )?(?:\S*/)?)(tunbridge( .*|$))", line)
+        if found and (line.startswith(("    ", "$", "##", "tunbridge", "ExecStart", "sudo", ".venv"))):
+            yield found[1]
+
+
+def _words(line: str) -> list[str]:
+    """The arguments, without a comment and what the shell does with the output."""
+    words = shlex.split(line, comments=True)[1:]
+    end = next((place for place, word in enumerate(words) if word in ("|", ">", "&&", "&", ";")), len(words))
+    return words[:end]
+
+
+def _leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from _leaves(child, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+LEAVES = dict(_leaves(commands.cli))
+
+
+def test_command_lines_are_found() -> None:
+    """The search below does not pass because it finds nothing."""
+    assert list(
+        _command_lines("see `tunbridge status`:\n\n    $ tunbridge flows br-tun --diff\n## tunbridge run\n")
+    ) == [
+        "tunbridge status",
+        "tunbridge flows br-tun --diff",
+        "tunbridge run",
+    ]
+
+
+@each_page
+def test_commands_shown_are_commands(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every ``tunbridge`` command line in the manual is understood by the program."""
+    for leaf in LEAVES.values():
+        monkeypatch.setattr(leaf, "callback", lambda **_: None)
+    synopses = {_synopsis(path, command) for path, command in LEAVES.items()}
+    for line in _command_lines(page.read_text()):
+        words = _words(line)
+        if not words or " ".join(words) in LEAVES or f"tunbridge {' '.join(words)}" in synopses:
+            continue  # the name of the program or of a command, not one to be typed
+        try:
+            commands.cli.main(words, prog_name="tunbridge", standalone_mode=False)
+        except click.ClickException as error:
+            pytest.fail(f"{page.name}: `{line}`: {error.format_message()}")
+
+
+def _sections(page: Path) -> dict[str, str]:
+    parts = re.split(r"^## (.*)$", page.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _synopsis(path: str, command: click.Command) -> str:
+    arguments = [parameter.make_metavar(click.Context(command)) for parameter in command.params
+                 if isinstance(parameter, click.Argument)]  # fmt: skip
+    return " ".join(["tunbridge", path, *arguments])
+
+
+def test_the_page_of_commands_has_all_of_them() -> None:
+    """docs/commands.md has each command with its arguments, and none that does not exist."""
+    described = {heading for heading in _sections(COMMANDS) if heading.startswith("tunbridge ")}
+    assert described == {_synopsis(path, command) for path, command in LEAVES.items()}
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_the_page_of_commands_has_all_options(path: str) -> None:
+    """docs/commands.md has the options of a command, and none that it does not take."""
+    command = LEAVES[path]
+    section = _sections(COMMANDS)[_synopsis(path, command)]
+    options = {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+    assert set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE)) == options
+
+
+def test_exit_statuses_are_those_of_the_program() -> None:
+    """docs/commands.md has each exit status once."""
+    statuses = {process.EXIT_OK, process.EXIT_REFUSED, process.EXIT_DIED}
+    statuses |= {commands.EXIT_ERROR, commands.EXIT_USAGE, commands.EXIT_OUT_OF_SYNC, commands.EXIT_INTERRUPTED}
+    described = re.findall(r"^\| (\d+) \|", _sections(COMMANDS)["Exit status"], re.MULTILINE)
+    assert [int(status) for status in described] == sorted(statuses)
+
+
+# Options
+
+
+OPTIONS = {group: {option.name for option in options} for group, options in config.list_opts()}
+
+
+@each_page
+def test_options_named_exist(page: Path) -> None:
+    """``[group] option`` in the manual is an option of the configuration."""
+    if page == OTHER_PROGRAMS_OPTIONS:
+        return
+    for group, option in re.findall(r"`\[(\w+)\] (\w+)", page.read_text()):
+        assert option in OPTIONS.get(group, set()), f"{page.name}: [{group}] {option}"
+
+
+@each_page
+def test_configuration_files_shown_are_read(page: Path, tmp_path: Path) -> None:
+    """A configuration file in the manual has known options only, and is accepted."""
+    for text in re.findall(r"^```ini\n(\[(?!Unit).*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        parser = ConfigParser(default_section="")
+        parser.read_string(text)
+        ours = [group for group in parser.sections() if group != KEYSTONE]
+        assert {group: set(parser[group]) - OPTIONS.get(group, set()) for group in ours} == {
+            group: set() for group in ours
+        }
+        (tmp_path / "shown.conf").write_text(text)
+        config.load([str(tmp_path / "shown.conf")])
+
+
+def test_the_systemd_units_shown_are_those_to_be_copied() -> None:
+    """The units in docs/operations.md are those in packaging/."""
+    shown = re.findall(
+        r"^```ini\n(\[Unit\].*?|# For /etc/systemd.*?)^```",
+        (ROOT / "docs/operations.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert shown == [
+        (ROOT / "packaging" / "systemd" / name).read_text() for name in ("tunbridge.service", "openvswitch.conf")
+    ]
+
+
+# Reasons
+
+
+DECIDERS = {
+    binding: {"unwirable", "_refusal", "_verdict"},
+    local_networks: set(),
+    port_states: {"state", "failure"},
+}
+"""Where the reasons come from that ``tunbridge status`` gives: module → functions."""
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """Strings of a function, with … for what is filled in; not its docstring, nor what is inside another string."""
+    if isinstance(node, ast.JoinedStr):
+        yield re.sub(
+            "…+", "…", "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        )
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    else:
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
+                yield from _texts(child)
+
+
+def _reasons() -> set[str]:
+    reasons = {local_networks.NO_VLAN_LEFT}
+    for module, functions in DECIDERS.items():
+        tree = ast.parse(Path(str(module.__file__)).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name in functions:
+                reasons.update(text for text in _texts(node) if " " in text.strip() and re.search("[a-z]{2}", text))
+    return reasons
+
+
+def test_every_reason_is_explained() -> None:
+    """docs/troubleshooting.md has each reason that a port can be kept from ACTIVE for, and no other."""
+    section = _sections(TROUBLESHOOTING)["A port is not ACTIVE"]
+    assert set(re.findall(r"^\| `([^`]*)` \|", section, re.MULTILINE)) == _reasons()

@@ -1,0 +1,310 @@
+"""The control socket on both hubs: a real server in a process of its own, real clients here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.status.control_client import ControlError, call
+
+ROOT = Path(__file__).resolve().parents[3]
+
+SERVER = """
+import logging, os, sys, time
+if os.environ["OSKEN_HUB_TYPE"] == "eventlet":
+    import eventlet
+    eventlet.monkey_patch()
+from os_ken.lib import hub
+from controller.status.control_server import ControlServer
+from topology.errors import TunbridgeError, VSwitchError
+
+def refuse(params):
+    raise VSwitchError("br-int: no such bridge")
+
+def fail(params):
+    raise ZeroDivisionError("of no use")
+
+def nap(params):
+    hub.sleep(params["seconds"])
+    return "awake"
+
+handlers = {
+    "echo": dict, "refuse": refuse, "fail": fail, "nap": nap,
+    "big": lambda params: ["x" * 1000] * params["thousands"],
+    "strange": lambda params: object(),
+}
+path, stop = sys.argv[1:]
+logging.basicConfig(level=logging.INFO)
+server = ControlServer(path, handlers, client_timeout=1.0, max_clients=4)
+try:
+    server.start()
+except TunbridgeError as error:
+    sys.exit(f"refused: {error}")
+print("ready", flush=True)
+while not os.path.exists(stop):
+    hub.sleep(0.02)
+server.stop()
+print("stopped", flush=True)
+"""
+
+
+class Server:
+    """A control server in a process."""
+
+    def __init__(self, directory: Path, hub: str) -> None:
+        self.path = str(directory / "run" / "control.sock")
+        self._stop = directory / "stop"
+        self._stop.unlink(missing_ok=True)
+        self.log = directory / "log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", SERVER, self.path, str(self._stop)],
+                cwd=ROOT,
+                env=os.environ | {"OSKEN_HUB_TYPE": hub},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.first_line = self.process.stdout.readline().strip()
+
+    def stop(self) -> str:
+        """Let it end by itself; what it said last."""
+        self._stop.touch()
+        said, _ = self.process.communicate(timeout=10)
+        assert self.process.returncode == 0
+        return said.strip()
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.settimeout(10)
+        client.connect(self.path)
+        return client
+
+    def send(self, request: bytes) -> Any:
+        """The answer to bytes as they are."""
+        with self.connect() as client:
+            client.sendall(request)
+            return read(client)
+
+
+def read(client: socket.socket) -> Any:
+    with client.makefile("rb") as stream:
+        return json.loads(stream.readline())
+
+
+@contextlib.contextmanager
+def served(directory: Path, hub: str) -> Iterator[Server]:
+    server = Server(directory, hub)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
+@pytest.fixture(params=["eventlet", "native"])
+def hub(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def server(tmp_path: Path, hub: str) -> Iterator[Server]:
+    with served(tmp_path, hub) as running:
+        assert running.first_line == "ready"
+        yield running
+
+
+def assert_serves(server: Server) -> None:
+    assert call(server.path, "echo", timeout=5, still="here") == {"still": "here"}
+
+
+def test_answers(server: Server) -> None:
+    assert call(server.path, "echo", a=1, b=["ä", None]) == {"a": 1, "b": ["ä", None]}
+    assert call(server.path, "echo") == {}
+    assert server.send(b'{"command": "echo"}\n') == {"result": {}}
+
+
+def test_a_large_answer_arrives_whole(server: Server) -> None:
+    assert call(server.path, "big", thousands=5000) == ["x" * 1000] * 5000
+
+
+def test_only_the_owner_may_connect(server: Server) -> None:
+    assert stat.S_IMODE(os.stat(server.path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(server.path)).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(server.path + ".lock").st_mode) == 0o600
+
+
+def test_errors_of_handlers(server: Server) -> None:
+    with pytest.raises(ControlError, match=r"^br-int: no such bridge$"):
+        call(server.path, "refuse")
+    assert "Traceback" not in server.log.read_text()
+    with pytest.raises(ControlError, match=r"^internal error: ZeroDivisionError: of no use$"):
+        call(server.path, "fail")
+    assert "control command fail failed\nTraceback" in server.log.read_text()
+    with pytest.raises(ControlError, match=r"^internal error: TypeError: .*not JSON serializable$"):
+        call(server.path, "strange")
+    assert_serves(server)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "error"),
+    [
+        (b"\n", "the request is not JSON"),
+        (b"status\n", "the request is not JSON"),
+        (b"\xff\xfe\x00\n", "the request is not JSON"),
+        (b"[" * 60000 + b"\n", "the request is not JSON"),
+        (b"[]\n", 'a request is {"command": "…", "params": {…}}'),
+        (b'{"command": 1}\n', 'a request is {"command": "…", "params": {…}}'),
+        (b'{"command": "echo", "params": [1]}\n', "params: expected an object"),
+        (b'{"command": "x\\n"}\n', "unknown command 'x\\n': expected one of big, echo, fail, nap, refuse, strange"),
+        (b"x" * 65536, "a request is one line of JSON of at most 65536 bytes"),
+        (b"x" * 300000 + b"\n", "a request is one line of JSON of at most 65536 bytes"),
+    ],
+)
+def test_garbage(server: Server, request_line: bytes, error: str) -> None:
+    with server.connect() as client:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            client.sendall(request_line)
+            client.shutdown(socket.SHUT_WR)
+        assert read(client) == {"error": error}
+    assert_serves(server)
+
+
+def test_a_request_that_is_cut_off(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b'{"command": "ec')
+        client.shutdown(socket.SHUT_WR)
+        assert read(client) == {"error": "a request is one line of JSON of at most 65536 bytes"}
+
+
+def test_a_silent_client_is_given_up_and_delays_nobody(server: Server) -> None:
+    with server.connect() as silent:
+        started = time.monotonic()
+        assert_serves(server)
+        assert time.monotonic() - started < 0.8
+        assert read(silent) == {"error": "no whole request within 1 s"}
+        assert 0.8 < time.monotonic() - started < 5
+
+
+def test_a_client_that_trickles_gets_no_more_time(server: Server) -> None:
+    with server.connect() as slow:
+        started = time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - started < 8:
+                slow.sendall(b" ")
+                time.sleep(0.1)
+        assert time.monotonic() - started < 5
+
+
+def test_a_client_that_does_not_take_its_answer_is_given_up(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(server.connect())
+            client.sendall(b'{"command": "big", "params": {"thousands": 5000}}\n')
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ControlError):
+                assert_serves(server)
+                return
+            time.sleep(0.1)
+        pytest.fail("clients that do not read keep all places")
+
+
+def test_many_clients_are_turned_away_and_nothing_is_lost(server: Server) -> None:
+    outcomes: list[str] = []
+
+    def ask() -> None:
+        try:
+            outcomes.append(call(server.path, "nap", seconds=0.4))
+        except ControlError as error:
+            outcomes.append(str(error))
+
+    clients = [threading.Thread(target=ask) for _ in range(12)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert outcomes.count("awake") == 4
+    assert outcomes.count("busy: 4 requests are being served, try again") == 8
+    assert_serves(server)
+
+
+def test_idle_takes_no_cpu(server: Server) -> None:
+    for _ in range(3):
+        server.connect().close()
+    assert_serves(server)
+    before = server.cpu_seconds()
+    time.sleep(1)
+    assert server.cpu_seconds() - before < 0.2
+
+
+def test_stop_ends_waiting_clients_and_removes_the_socket(server: Server) -> None:
+    with server.connect() as waiting:
+        waiting.sendall(b"{")
+        assert_serves(server)
+        started = time.monotonic()
+        assert server.stop() == "stopped"
+        assert time.monotonic() - started < 0.9, "it did not wait for the client's time to run out"
+        with contextlib.suppress(ConnectionResetError):
+            waiting.recv(1000)
+            assert waiting.recv(1000) == b""
+    assert not os.path.exists(server.path)
+
+
+def test_a_second_controller_is_refused(tmp_path: Path, hub: str, server: Server) -> None:
+    with served(tmp_path, hub) as second:
+        assert second.first_line == ""
+        assert second.process.wait(timeout=10) == 1
+    assert server.log.read_text().splitlines()[-1] == (
+        f"refused: another controller is running on this host (process {server.process.pid} holds {server.path}.lock): "
+        "stop it first, or give this one a run_path of its own"
+    )
+    assert_serves(server)
+
+
+def test_what_a_killed_controller_left_is_replaced(tmp_path: Path, hub: str) -> None:
+    with served(tmp_path, hub) as first:
+        assert_serves(first)
+    assert os.path.exists(first.path), "it was killed: its socket is still there"
+    with pytest.raises(ControlError, match="no controller is running"):
+        call(first.path, "echo")
+    with served(tmp_path, hub) as second:
+        assert second.first_line == "ready"
+        assert_serves(second)
+
+
+def test_something_else_at_the_path_is_left_alone(tmp_path: Path, hub: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/control.sock").write_text("precious")
+    with served(tmp_path, hub) as server:
+        assert server.process.wait(timeout=10) == 1
+    assert server.log.read_text() == (
+        f"refused: cannot make the control socket {server.path}: something else is there, remove it\n"
+    )
+    assert (tmp_path / "run/control.sock").read_text() == "precious"
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path, hub: str) -> None:
+    (tmp_path / "run").write_text("a file")
+    with served(tmp_path, hub) as server:
+        assert server.process.wait(timeout=10) == 1
+    assert server.log.read_text() == (
+        f"refused: cannot make the control socket {server.path}: File exists ({tmp_path}/run)\n"
+    )

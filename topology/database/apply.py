@@ -1,0 +1,113 @@
+"""A topology document into the database, in one transaction.
+
+Several may be applied at once. Nothing is locked: each plan is made from the rows that its transaction is based on, and
+the database refuses the transaction when those have changed or an index would be violated; then a new plan is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from dataclasses import dataclass
+
+from topology.database import revision
+from topology.database.assembler import Assembler
+from topology.database.plan_writer import PlanWriter
+from topology.database.segments import segment_key
+from topology.database.stored_attributes import StoredAttributes
+from topology.database.tables import DATABASE, SCHEMA, TABLES
+from topology.documents import Document
+from topology.errors import ConflictError
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.one_shot import opened
+from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.tls import TlsFiles
+from topology.planning import Change, Maker, Plan, TopologyState, make_plan
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+from topology.rules.stamps import timestamp
+from topology.source import TopologyBatch
+
+_ATTEMPTS = 30
+"""Plans that may lose a race before the server's refusal is final; each loss means that another writer has won."""
+
+_PER_PORT = 0.01
+"""Seconds more that a change may take for each port of the document; it takes some 1 ms."""
+
+_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
+
+
+@dataclass(frozen=True)
+class ApplyResult:
+    """What an apply did, or in a dry run would do.
+
+    :param changes: networks, each with its subnets and ports, in the order of the document; then what was deleted
+    """
+
+    changes: tuple[Change, ...]
+
+
+class _Refused(ConflictError):
+    """The server refused a plan: another writer was faster, or a row that is in the way is broken."""
+
+
+def apply_document(
+    connection: str,
+    document: Document,
+    policy: AllocationPolicy,
+    *,
+    prune: bool,
+    dry_run: bool,
+    timeout: float = 10.0,
+    tls: TlsFiles | None = None,
+) -> ApplyResult:
+    """Make the topology hold what the document says, all of it or nothing.
+
+    :param connection: OVSDB connection method of the topology database
+    :param prune: networks, subnets and ports that the document does not name are deleted
+    :param dry_run: only find out what would change
+    :param timeout: seconds to wait for a connection, and again for the change to be taken; large ones get more
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: they are missing or cannot be used
+    :raises DocumentError: the document contradicts itself
+    :raises ConflictError: the document contradicts what is there, or nothing is left to allocate
+    :raises TopologyUnavailable: the database does not answer
+    """
+    assembler = Assembler()
+    replica: Replica[TopologyBatch] = Replica(
+        connection,
+        DATABASE,
+        tables=dict.fromkeys(TABLES, ()),
+        convert=assembler,
+        schema=SCHEMA,
+        errors=ErrorTypes(conflict=_Refused),
+        timeout=timeout,
+        tls=tls,
+    )
+
+    def change(edit: Edit) -> Plan:
+        now = timestamp(time.time())
+        plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune, now=now)
+        if not dry_run:
+            PlanWriter(edit, assembler).write(plan)
+            if plan.networks or plan.ports or plan.deleted_networks or plan.deleted_ports:
+                revision.advance(edit)
+        return plan
+
+    with opened(replica, timeout):
+        patience = timeout + _PER_PORT * sum(len(network.ports) for network in document.networks)
+        deadline = time.monotonic() + patience
+        for _ in range(_ATTEMPTS):
+            try:
+                return ApplyResult(replica.transact(change, timeout=patience).changes)
+            except _Refused as refusal:
+                last = refusal
+            if time.monotonic() > deadline:
+                break
+        raise ConflictError(str(last))
+
+
+def _state(assembler: Assembler, edit: Edit) -> TopologyState:
+    state = assembler.state()
+    segments = frozenset(segment_key(row) for row in edit.rows("Segment").values())
+    return TopologyState(state.networks, state.ports, state.broken, segments, StoredAttributes(edit, assembler))

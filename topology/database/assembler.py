@@ -1,0 +1,325 @@
+"""Rows of the topology database put together into objects of the model.
+
+An object is spread over several rows (a network over Network, Segment and Subnet), so a change of one row can change
+another row's object. The assembler remembers which rows each object was made of. It lives in the replica's thread.
+
+What the schema cannot say is checked here, because rows can be written by hand: a row that breaks a rule becomes one
+:class:`RowProblem` and is treated as absent; all others stand.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, Union
+
+from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
+from topology.ovsdb.following_idl import RowChanges
+from topology.ovsdb.row_columns import read
+from topology.planning.values import BrokenRow, Kind, TopologyState
+from topology.source import RowProblem, TopologyBatch, TopologyVersion
+
+
+class _Key(NamedTuple):
+    table: str
+    row: uuid.UUID
+
+
+_Object = Union[Network, Port, Host]
+_P = TypeVar("_P")
+
+_NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
+"""The column that names a row towards people; rows of other tables are named by their address."""
+
+_MAX_TEXT = 300  # characters
+
+_ROOTS = ("Network", "Port", "Host")
+"""The tables that hold objects."""
+
+
+class Assembler:
+    """Turns :class:`RowChanges` into :class:`TopologyBatch`; call it with each of them in turn."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def __call__(self, changes: RowChanges) -> TopologyBatch | None:
+        """Take the changes over.
+
+        :returns: the objects that differ from before, or None when there are none
+        """
+        if changes.complete:
+            self._reset()
+        self._subnets: dict[uuid.UUID, Subnet | None] = {}
+        waiting = self._roots_touched(changes)
+        before: dict[_Key, _Object | None] = {}
+        while waiting:
+            for key in waiting:
+                before.setdefault(key, self._objects.get(key))
+            # An object may have been refused a row that another one has now given up: it has another try.
+            waiting = set().union(*[self._assemble(key) for key in sorted(waiting)])
+        self._versions.update(changes.rows.get("Topology", {}))
+        return self._batch(changes.complete, before)
+
+    def row_of(self, table: str, object_id: str) -> uuid.UUID | None:
+        """The row that holds an object; None for objects that are not there or break a rule."""
+        return self._row_of.get((table, object_id))
+
+    def state(self) -> TopologyState:
+        """All networks and ports, and the rows that should be one but break a rule."""
+        networks = {thing.id: thing for thing in self._objects.values() if isinstance(thing, Network)}
+        ports = {thing.id: thing for thing in self._objects.values() if isinstance(thing, Port)}
+        broken = tuple(self._broken_row(key) for key in sorted(self._rows.keys() - self._objects.keys()))
+        return TopologyState(networks, ports, tuple(row for row in broken if row is not None))
+
+    def _broken_row(self, key: _Key) -> BrokenRow | None:
+        kinds: dict[str, Kind] = {"Network": "network", "Port": "port"}
+        row, reason = self._rows[key], self._problems[key][-1].reason
+        return BrokenRow(kinds[key.table], row.id, row.name, reason) if key.table in kinds else None
+
+    def _reset(self) -> None:
+        self._rows: dict[_Key, Any] = {}
+        self._objects: dict[_Key, _Object] = {}
+        self._row_of: dict[tuple[str, str], uuid.UUID] = {}
+        self._parts: defaultdict[_Key, set[uuid.UUID]] = defaultdict(set)
+        self._dependents: defaultdict[uuid.UUID, set[_Key]] = defaultdict(set)
+        self._owner: dict[uuid.UUID, _Key] = {}
+        self._problems: defaultdict[_Key, list[RowProblem]] = defaultdict(list)
+        self._told_problems: tuple[RowProblem, ...] = ()
+        self._versions: dict[uuid.UUID, Any | None] = {}
+        self._told_version: TopologyVersion | None = None
+
+    def _roots_touched(self, changes: RowChanges) -> set[_Key]:
+        touched: set[_Key] = set()
+        for table, rows in changes.rows.items():
+            for row_uuid, row in rows.items():
+                touched |= self._dependents.get(row_uuid, set())
+                if table in _ROOTS:
+                    key = _Key(table, row_uuid)
+                    touched.add(key)
+                    if row is None:
+                        self._rows.pop(key, None)
+                    else:
+                        self._rows[key] = row
+        return touched
+
+    def _assemble(self, key: _Key) -> set[_Key]:
+        """Make one object anew; returns the keys of objects that may now own what it gave up."""
+        time.sleep(0)  # a snapshot takes seconds, and green threads run only when this one lets them
+        owned = self._forget_parts(key)
+        self._problems.pop(key, None)
+        old = self._objects.pop(key, None)
+        if old is not None and self._row_of.get((key.table, _id(old))) == key.row:
+            del self._row_of[key.table, _id(old)]
+        row = self._rows.get(key)
+        if row is not None:
+            try:
+                made = self._make(key, row)
+                self._objects[key] = made
+                self._row_of[key.table, _id(made)] = key.row
+            except ValueError as error:
+                self._note(key, row, error)
+        given_up = [part for part in owned if part not in self._owner]
+        return {other for part in given_up for other in self._dependents.get(part, set())}
+
+    def _make(self, key: _Key, row: Any) -> _Object:
+        if key.table == "Network":
+            return self._network(key, row)
+        return self._port(key, row) if key.table == "Port" else self._host(key, row)
+
+    def _forget_parts(self, key: _Key) -> set[uuid.UUID]:
+        """Returns the rows that the object owned."""
+        parts = self._parts.pop(key, set())
+        owned = {part for part in parts if self._owner.get(part) == key}
+        for part in parts:
+            self._dependents[part].discard(key)
+            if not self._dependents[part]:
+                del self._dependents[part]
+        for part in owned:
+            del self._owner[part]
+        return owned
+
+    def _depend(self, key: _Key, parts: Iterable[Any]) -> None:
+        for part in parts:
+            self._parts[key].add(part.uuid)
+            self._dependents[part.uuid].add(key)
+
+    def _own(self, key: _Key, parts: Iterable[Any]) -> None:
+        """Depend on rows that no other object may refer to."""
+        for part in parts:
+            self._depend(key, [part])
+            self._owner.setdefault(part.uuid, key)
+
+    def _require_owner(self, key: _Key, part: Any) -> None:
+        owner = self._owner[part.uuid]
+        if owner != key:
+            raise ValueError(f"belongs to {_name(self._rows[owner])}, so {_name(self._rows[key])} cannot have it")
+
+    def _valid(self, key: _Key, parts: Iterable[Any], make: Callable[[Any], _P]) -> list[_P]:
+        """Make a value of each part that is right, and note a problem for each that is not."""
+        values = []
+        for part in parts:
+            try:
+                self._require_owner(key, part)
+                values.append(make(part))
+            except ValueError as error:
+                self._note(key, part, error)
+        return values
+
+    def _note(self, key: _Key, row: Any, error: ValueError) -> None:
+        table = row._table.name
+        object_id = str(getattr(row, _NAMED_BY[table])) if table in _NAMED_BY else ""
+        self._problems[key].append(RowProblem(_brief(_name(row)), object_id, _brief(str(error))))
+
+    def _network(self, key: _Key, row: Any) -> Network:
+        segments, subnets = read(row, "segments"), read(row, "subnets")
+        self._own(key, [*segments, *subnets])
+        network_type = NetworkType(row.network_type)
+        segmentation_id = physical_network = None
+        for segment in segments:
+            self._require_owner(key, segment)
+            if segment.network_type != row.network_type:
+                raise ValueError(f"segments: has {segment.network_type} on a network of type {row.network_type}")
+            physical_network = segment.physical_network or None
+            segmentation_id = segment.segmentation_id or None
+        network = Network(
+            id=row.id,
+            network_type=network_type,
+            segmentation_id=segmentation_id,
+            physical_network=physical_network,
+            name=row.name,
+            admin_state_up=row.admin_state_up,
+            subnets=tuple(sorted(self._valid(key, subnets, _subnet), key=lambda subnet: subnet.id)),
+        )
+        _require_canonical("id", row.id, network.id)
+        return network
+
+    def _port(self, key: _Key, row: Any) -> Port:
+        network, fixed_ips = row.network, read(row, "fixed_ips")
+        self._own(key, fixed_ips)
+        self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
+        allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
+        port = Port(
+            id=row.id,
+            network_id=network.id,
+            mac_address=row.mac_address,
+            fixed_ips=tuple(sorted((ip for ip in allocations if ip), key=lambda ip: (ip.subnet_id, ip.ip_address))),
+            name=row.name,
+            device_id=row.device_id,
+            device_owner=row.device_owner,
+            admin_state_up=row.admin_state_up,
+            requested_host=_optional(read(row, "requested_host")),
+            host=_optional(read(row, "host")),
+            status=row.status,
+        )
+        _require_canonical("id", row.id, port.id)
+        _require_canonical("mac_address", row.mac_address, port.mac_address)
+        return port
+
+    def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
+        """The address; None when its subnet is treated as absent, which is noted with the network."""
+        subnet_row = row.subnet
+        if subnet_row not in read(network, "subnets"):
+            raise ValueError(f"subnet: {subnet_row.id} is not of network {network.id}")
+        subnet = self._subnet_of(subnet_row)
+        if subnet is None:
+            return None
+        fixed_ip = FixedIp(ip_address=_address(row), subnet_id=subnet.id)
+        if not subnet.contains(fixed_ip.ip_address):
+            raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
+        return fixed_ip
+
+    def _subnet_of(self, row: Any) -> Subnet | None:
+        """The subnet, or None when it is wrong; made once for all the addresses in it that change together."""
+        if row.uuid not in self._subnets:
+            try:
+                self._subnets[row.uuid] = _subnet(row)
+            except ValueError:
+                self._subnets[row.uuid] = None
+        return self._subnets[row.uuid]
+
+    def _host(self, key: _Key, row: Any) -> Host:
+        self._own(key, row.tunnel_endpoints)
+        host = Host(
+            name=row.name,
+            tunnel_ips=tuple(self._valid(key, row.tunnel_endpoints, _tunnel_ip)),
+            tunnel_types=tuple(row.tunnel_types),
+            bridge_mappings=tuple(row.bridge_mappings.items()),
+            instance=row.instance,
+            version=row.version,
+        )
+        _require_canonical("instance", row.instance, host.instance)
+        return host
+
+    def _batch(self, complete: bool, before: dict[_Key, _Object | None]) -> TopologyBatch | None:
+        found: dict[str, dict[str, Any]] = {table: {} for table in _ROOTS}
+        for key, old in before.items():
+            # Another row may have taken over the id in the same change.
+            if old is not None and (key.table, _id(old)) not in self._row_of:
+                found[key.table][_id(old)] = None
+        for key, old in before.items():
+            new = self._objects.get(key)
+            if new is not None and new != old:
+                found[key.table][_id(new)] = new
+        problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
+        version = self._version()
+        told, now = (self._told_problems, self._told_version), (problems, version)
+        if not complete and told == now and not any(found.values()):
+            return None
+        self._told_problems, self._told_version = now
+        return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems, version)
+
+    def _version(self) -> TopologyVersion | None:
+        self._versions = {row_uuid: row for row_uuid, row in self._versions.items() if row is not None}
+        return next(
+            (TopologyVersion(str(row_uuid), row.revision) for row_uuid, row in self._versions.items() if row), None
+        )
+
+
+def _id(thing: _Object) -> str:
+    return thing.name if isinstance(thing, Host) else thing.id
+
+
+def _brief(text: str) -> str:
+    """What a log and a terminal bear of a text that may hold whatever somebody wrote into a row."""
+    half = _MAX_TEXT // 2
+    return text if len(text) <= _MAX_TEXT else f"{text[:half]} ... {text[-half:]}"
+
+
+def _name(row: Any) -> str:
+    table = row._table.name
+    if table == "Segment":
+        return f"Segment {row.network_type} {row.segmentation_id}"
+    return f"{table} {getattr(row, _NAMED_BY.get(table, 'ip_address'))}"
+
+
+def _optional(value: list[str]) -> str | None:
+    return value[0] if value else None
+
+
+def _require_canonical(column: str, written: str, canonical: str) -> None:
+    """The indexes of the schema compare text, so each value may have one spelling only."""
+    if written != canonical:
+        raise ValueError(f"{column}: {written!r} must be written as {canonical!r}")
+
+
+def _subnet(row: Any) -> Subnet:
+    subnet = Subnet(id=row.id, cidr=row.cidr, gateway_ip=_optional(read(row, "gateway_ip")), name=row.name)
+    _require_canonical("id", row.id, subnet.id)
+    _require_canonical("cidr", row.cidr, subnet.cidr)
+    return subnet
+
+
+def _address(row: Any) -> str:
+    address = canonical_ip(row.ip_address, "ip_address")
+    _require_canonical("ip_address", row.ip_address, address)
+    return address
+
+
+def _tunnel_ip(row: Any) -> str:
+    address = canonical_tunnel_ip(row.ip_address, "ip_address")
+    _require_canonical("ip_address", row.ip_address, address)
+    return address

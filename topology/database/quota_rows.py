@@ -1,0 +1,202 @@
+"""Limits of projects in the topology database, held however many API processes create at once.
+
+Two requests can each find room for one more, and then there is one too many. So a project that has a limit has a row,
+and each creation that the limit is for verifies what it read there and adds one to ``creations``: of two, the database
+refuses the second, which is worked out again. Creations of a project without limits write no row that they share; they
+only have the database refuse them when a limit has come meanwhile.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from topology.database.tables import QUOTA
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.replica import RowChanges
+from topology.rules.access.caller import Caller
+from topology.rules.access.policy import Target, allowed
+from topology.rules.access.quotas import (
+    NO_LIMITS,
+    Limits,
+    check_limit,
+    check_room,
+    details,
+    merged,
+    no_quota,
+    with_project,
+)
+from topology.rules.request_errors import Forbidden
+from topology.rules.state import ResourceState
+from topology.rules.views import View
+
+T = TypeVar("T")
+
+
+class Database(Protocol):
+    """As much of a topology database as is used."""
+
+    def read(self, look: Callable[[ResourceState], T]) -> T:
+        """Look at what is there.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+
+    def change(self, change: Callable[[Edit, ResourceState], T]) -> T:
+        """Change it in one transaction.
+
+        :raises TopologyError: the database does not answer, or refuses it
+        """
+
+
+class Quotas:
+    """The limits of all projects.
+
+    :param database: that the rows are in
+    :param defaults: of projects that have none of their own
+    """
+
+    def __init__(self, database: Database, defaults: Limits = NO_LIMITS) -> None:
+        self._database = database
+        self._defaults = merged(defaults, {})
+        self._rows: dict[uuid.UUID, tuple[str, Mapping[str, int]]] = {}
+        self._row_of: dict[str, uuid.UUID] = {}
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def defaults(self, caller: Caller, project_id: str) -> Limits:
+        """What holds for a project without limits of its own.
+
+        :raises Forbidden: the caller may not know
+        """
+        _require("get_quota", caller, project_id)
+        return self._defaults
+
+    def show(self, caller: Caller, project_id: str) -> Limits:
+        """What holds for a project.
+
+        :raises Forbidden: the caller may not know
+        :raises TopologyUnavailable: the database does not answer
+        """
+        _require("get_quota", caller, project_id)
+        return self._database.read(lambda _: merged(self._defaults, self._own(project_id)))
+
+    def details(self, caller: Caller, project_id: str) -> View:
+        """The same, with what it has.
+
+        :raises TopologyError: as of :meth:`show`
+        """
+        _require("get_quota", caller, project_id)
+        return self._database.read(
+            lambda state: details(merged(self._defaults, self._own(project_id)), state, project_id)
+        )
+
+    def all(self, caller: Caller) -> list[View]:
+        """Projects that have limits of their own, by their ids.
+
+        :raises TopologyError: as of :meth:`show`
+        """
+        _require("get_quota", caller, "")
+        return self._database.read(
+            lambda _: [
+                with_project(project, merged(self._defaults, own))
+                for project, own in sorted(self._rows.values())
+                if own
+            ]
+        )
+
+    def _own(self, project_id: str) -> Mapping[str, int]:
+        row_uuid = self._row_of.get(project_id)
+        return {} if row_uuid is None else self._rows[row_uuid][1]
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def put(self, caller: Caller, project_id: str, limits: Limits, *, force: bool) -> Limits:
+        """Give a project limits of its own; those that are not named stay.
+
+        :param force: also below what it has; it can create none then until it has fewer
+        :returns: all that hold for it now
+        :raises ResourceError: it has more already, or the caller may not
+        :raises TopologyError: the database does not answer, or refuses it
+        """
+        _require("update_quota", caller, project_id)
+
+        def change(edit: Edit, state: ResourceState) -> Limits:
+            for kind, limit in limits.items():
+                if not force:
+                    check_limit(kind, limit, state.count(kind, project_id=project_id))
+            row = self._row(edit, project_id)
+            own = {**(row.limits if row is not None else {}), **limits}
+            if row is not None:
+                edit.set(row, limits=own)
+            elif own:
+                edit.insert(QUOTA, project_id=project_id, limits=own)
+            return merged(self._defaults, own)
+
+        return self._database.change(change)
+
+    def delete(self, caller: Caller, project_id: str) -> None:
+        """Have the defaults hold for a project again.
+
+        :raises NotFound: they do
+        :raises TopologyError: as of :meth:`put`
+        """
+        _require("delete_quota", caller, project_id)
+
+        def change(edit: Edit, _state: ResourceState) -> None:
+            row = self._row(edit, project_id)
+            if row is None or not row.limits:
+                raise no_quota(project_id)
+            edit.delete(row)
+
+        self._database.change(change)
+
+    def charge(self, edit: Edit, state: ResourceState, kind: str, project_ids: Iterable[str]) -> None:
+        """Allow a creation, as a part of its transaction.
+
+        :param project_ids: of each object that is made
+        :raises ResourceError: there is no room
+        """
+        for project_id, wanted in sorted(Counter(project_ids).items()):
+            row = self._row(edit, project_id)
+            limit = merged(self._defaults, row.limits if row is not None else {})[kind]
+            check_room(kind, limit, state.count(kind, project_id=project_id), wanted)
+            if row is not None:
+                edit.verify(row, "limits")
+            if limit >= 0:
+                self._count(edit, project_id, row)
+            elif row is None:
+                edit.expect(QUOTA, [["project_id", "==", project_id]], ["project_id"], [])
+
+    def _count(self, edit: Edit, project_id: str, row: Any | None) -> None:
+        if row is None:
+            edit.insert(QUOTA, project_id=project_id, creations=1)  # the index refuses a second one
+        else:
+            edit.set(row, creations=row.creations + 1)  # which verifies what it was
+
+    def _row(self, edit: Edit, project_id: str) -> Any | None:
+        row_uuid = self._row_of.get(project_id)
+        return None if row_uuid is None else edit.rows(QUOTA)[row_uuid]
+
+    # -- the replica's thread ------------------------------------------------------------------------------------------
+
+    def take(self, changes: RowChanges) -> None:
+        """Follow the rows."""
+        if changes.complete:
+            self._rows.clear()
+            self._row_of.clear()
+        rows = changes.rows.get(QUOTA, {})
+        for row_uuid, row in sorted(rows.items(), key=lambda item: item[1] is not None):  # rows that are gone first
+            old = self._rows.pop(row_uuid, None)
+            if old is not None:
+                self._row_of.pop(old[0], None)
+            if row is not None:
+                self._rows[row_uuid] = row.project_id, dict(row.limits)
+                self._row_of[row.project_id] = row_uuid
+
+
+def _require(policy: str, caller: Caller, project_id: str) -> None:
+    if not allowed(policy, caller, Target(project_id)):
+        raise Forbidden([policy])

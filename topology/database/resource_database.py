@@ -1,0 +1,372 @@
+"""The topology database as the Network API sees it: resources to be read, and changed by one request at a time.
+
+Any number of these may work on one database. Nothing is locked: a request is worked out on the rows that its
+transaction is based on, and the database refuses the transaction when those have changed or an index would be violated;
+then it is worked out anew.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from topology.database import host_registry, revision
+from topology.database.agent_rows import Agents, describe
+from topology.database.assembler import Assembler
+from topology.database.quota_rows import Quotas
+from topology.database.resource_writer import ResourceWriter
+from topology.database.segments import FollowedSegments
+from topology.database.tables import DATABASE, HOST_STATE, QUOTA, SCHEMA, TABLES
+from topology.errors import ConflictError, TopologyUnavailable
+from topology.model import PortStatus
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
+from topology.ovsdb.row_columns import read
+from topology.ovsdb.tls import TlsFiles
+from topology.planning.values import Maker
+from topology.rules.access.access import Access, shown
+from topology.rules.access.caller import Caller
+from topology.rules.access.policy import allowed
+from topology.rules.access.quotas import NO_LIMITS, Limits
+from topology.rules.agent_views import AgentInfo
+from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentPool
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.draft import Draft
+from topology.rules.index import Wanted
+from topology.rules.kinds import RULES
+from topology.rules.request_errors import Forbidden
+from topology.rules.stamps import timestamp
+from topology.rules.state import Kept, ResourceState
+from topology.rules.tags import change_tags
+from topology.rules.views import View, decode, network_view, port_view, subnet_view
+
+T = TypeVar("T")
+
+_ATTEMPTS = 30
+"""Requests that may lose a race before the server's refusal is final; each loss means that another writer has won."""
+
+_TIMEOUT = 10.0  # seconds that a change may take
+
+_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
+
+_TABLES = {"Network": "network", "Subnet": "subnet", "Port": "port"}
+
+
+class _Refused(ConflictError):
+    """The server refused a change: another writer was faster, or a row that is in the way is broken."""
+
+
+class ResourceDatabase:
+    """Resources of a topology database.
+
+    :param connection: OVSDB connection method of the topology database
+    :param policy: what is given to objects that leave it open
+    :param tls: certificates, where the connection is TLS
+    :param clock: seconds since the epoch
+    :param limits: of projects that have none of their own
+    :raises ConfigError: they are missing or cannot be used
+    """
+
+    def __init__(
+        self,
+        connection: str,
+        policy: AllocationPolicy,
+        tls: TlsFiles | None = None,
+        clock: Callable[[], float] = time.time,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
+        self.quotas = Quotas(self, limits)
+        """What projects may have."""
+        self._clock = clock
+        self._policy = policy
+        self._assembler = Assembler()
+        self._lock = threading.Lock()
+        self._state = ResourceState()
+        self._segments = FollowedSegments()
+        self._kept: dict[tuple[str, str], Kept] = {}
+        self._ids: dict[tuple[str, uuid.UUID], str] = {}
+        self._agents = Agents()
+        self.conflicts = 0
+        """Requests that were worked out again because another writer was faster."""
+        self._replica: Replica[None] = Replica(
+            connection,
+            DATABASE,
+            tables=dict.fromkeys((*TABLES, HOST_STATE, QUOTA), ()),
+            convert=self._take,
+            schema=SCHEMA,
+            errors=ErrorTypes(conflict=_Refused),
+            timeout=_TIMEOUT,
+            tls=tls,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """True while what can be read is current."""
+        return self._replica.connected
+
+    @property
+    def transactions(self) -> int:
+        """Transactions committed that changed something."""
+        return self._replica.transactions
+
+    def start(self) -> None:
+        """Begin to follow the database; returns at once, also when it is down."""
+        self._replica.start(lambda _: None)
+
+    def stop(self) -> None:
+        """End the connection and its thread."""
+        self._replica.stop()
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def show(self, caller: Caller, kind: str, object_id: str) -> View:
+        """One object.
+
+        :raises NotFound: there is none
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            return Access(caller, self._state).show(kind, object_id)
+
+    def look(self, caller: Caller, kind: str, wanted: Wanted, choose: Callable[[Iterator[View]], T]) -> T:
+        """Choose among the objects that can be wanted; see :meth:`topology.rules.index.Index.walk`.
+
+        :param choose: takes those that it looks at, and waits for nothing
+        :returns: what ``choose`` has
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            return choose(Access(caller, self._state).walk(kind, wanted))
+
+    def agents(self, caller: Caller) -> list[AgentInfo]:
+        """The hosts, by name; none for who may not see them.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        if not allowed("get_agent", caller):
+            return []
+        with self._lock:
+            return self._agents.all()
+
+    def read(self, look: Callable[[ResourceState], T]) -> T:
+        """Look at what is there, as far as the other methods do not.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            return look(self._state)
+
+    def counts(self) -> tuple[dict[str, int], dict[PortStatus, int]]:
+        """How many objects there are: by kind, and ports by status.
+
+        :raises TopologyUnavailable: the database does not answer
+        """
+        self._require_connection()
+        with self._lock:
+            state = self._state
+            return (
+                {kind: state.count(kind) for kind in _TABLES.values()},
+                {status: state.count("port", status=status.value) for status in PortStatus},
+            )
+
+    def _require_connection(self) -> None:
+        if not self._replica.connected:
+            raise TopologyUnavailable(f"the topology database at {self._replica.connection} does not answer")
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def create(self, caller: Caller, kind: str, wanted: Sequence[Mapping[str, Any]]) -> list[View]:
+        """Create objects, all or none of them.
+
+        :param wanted: checked values; see :meth:`topology.rules.attributes.attributes.Resource.read_create`
+        :raises ResourceError: one of them cannot be
+        :raises TopologyError: the database does not answer, or refuses it
+        """
+
+        def apply(edit: Edit, draft: Draft) -> list[View]:
+            access, writer = Access(caller, draft.state), ResourceWriter(edit, self._assembler)
+            owned = [access.owned(kind, values) for values in wanted]
+            self.quotas.charge(edit, draft.state, kind, [values["project_id"] for values in owned])
+            ids = [RULES[kind].create(draft, values) for values in owned]
+            writer.write(draft)
+            if not caller.is_admin and kind != "network":
+                writer.rely_on_networks({values["network_id"] for values in owned})
+            return [shown(caller, kind, _drafted(draft, kind, object_id)) for object_id in ids]
+
+        return self._change(apply)
+
+    def update(
+        self, caller: Caller, kind: str, object_id: str, values: Mapping[str, Any], if_match: int | None = None
+    ) -> View:
+        """Change an object.
+
+        :param values: checked; see :meth:`topology.rules.attributes.attributes.Resource.read_update`
+        :param if_match: the revision that it must have
+        :raises ResourceError: there is none, it has another revision, or the change breaks a rule
+        :raises TopologyError: as of :meth:`create`
+        """
+
+        def apply(edit: Edit, draft: Draft) -> View:
+            Access(caller, draft.state).check_update(kind, object_id, values)
+            RULES[kind].update(draft, object_id, values, if_match)
+            ResourceWriter(edit, self._assembler).write(draft)
+            return shown(caller, kind, _drafted(draft, kind, object_id))
+
+        return self._change(apply)
+
+    def delete(self, caller: Caller, kind: str, object_id: str, if_match: int | None = None) -> None:
+        """Delete an object; a network takes its subnets along.
+
+        :raises ResourceError: there is none, it has another revision, or it is in use
+        :raises TopologyError: as of :meth:`create`
+        """
+
+        def apply(edit: Edit, draft: Draft) -> None:
+            Access(caller, draft.state).check_delete(kind, object_id)
+            RULES[kind].delete(draft, object_id, if_match)
+            ResourceWriter(edit, self._assembler).delete(kind, object_id, draft.state.network_of.get(object_id))
+
+        self._change(apply)
+
+    def change_tags(
+        self,
+        caller: Caller,
+        kind: str,
+        object_id: str,
+        change: Callable[[frozenset[str]], set[str]],
+        action: str = "update",
+    ) -> View:
+        """Give an object other tags; where they are those that it has, nothing is written.
+
+        :param action: ``delete`` where some are taken away, which others may do
+        :raises ResourceError: there is none, or it would have too many
+        :raises TopologyError: as of :meth:`create`
+        """
+
+        def apply(edit: Edit, draft: Draft) -> View:
+            access = Access(caller, draft.state)
+            access.check_tags(kind, object_id, action)
+            before = access.show(kind, object_id)
+            if set(before["tags"]) == change(frozenset(before["tags"])):
+                return before
+            change_tags(draft, kind, object_id, change)
+            ResourceWriter(edit, self._assembler).write(draft)
+            return shown(caller, kind, _drafted(draft, kind, object_id))
+
+        return self._change(apply)
+
+    def update_agent(self, caller: Caller, agent: AgentInfo, values: Mapping[str, Any]) -> AgentInfo:
+        """Describe a host; it is as before otherwise.
+
+        :param values: checked; see :data:`topology.rules.agent_views.AGENT`
+        :raises ResourceError: there is none, or the caller may not
+        :raises TopologyError: as of :meth:`create`
+        """
+        if not allowed("update_agent", caller):
+            raise Forbidden(["update_agent"])
+        return self.change(lambda edit, _: describe(edit, agent, values))
+
+    def delete_host(self, caller: Caller, name: str) -> bool:
+        """Remove a host; see :func:`topology.database.host_registry.remove`.
+
+        :returns: whether there was anything of it
+        :raises Forbidden: the caller may not
+        :raises TopologyError: as of :meth:`create`
+        """
+        if not allowed("delete_agent", caller):
+            raise Forbidden(["delete_agent"])
+        return self._replica.transact(partial(host_registry.remove, name=name))
+
+    def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
+        def change(edit: Edit, _state: ResourceState) -> T:
+            done = apply(edit, self._draft())
+            revision.advance(edit)
+            return done
+
+        return self.change(change)
+
+    def change(self, change: Callable[[Edit, ResourceState], T]) -> T:
+        """Change what no host depends on, in one transaction; as far as the other methods do not.
+
+        :param change: is called again, on newer rows, when another writer was faster
+        :raises TopologyError: as of :meth:`create`
+        """
+        refusal, deadline = _Refused(""), time.monotonic() + _TIMEOUT
+        for _ in range(_ATTEMPTS):
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return self._replica.transact(lambda edit: change(edit, self._state), timeout=left)
+            except _Refused as error:  # another writer was faster; its rows are there now
+                self.conflicts += 1
+                refusal = error
+        raise ConflictError(str(refusal))
+
+    def _draft(self) -> Draft:
+        now = timestamp(self._clock())
+        return Draft(self._state, self._policy, _MAKER, now, SegmentPool(self._policy, self._segments.used))
+
+    # -- the replica's thread ------------------------------------------------------------------------------------------
+
+    def _take(self, changes: RowChanges) -> None:
+        with self._lock:
+            if changes.complete:
+                self._state, self._kept, self._ids = ResourceState(), {}, {}
+            self.quotas.take(changes)
+            self._segments.take(changes)
+            touched = self._take_attributes(changes)
+            batch = self._assembler(changes)
+            self._agents.take(changes, batch)
+            networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
+            ports = dict.fromkeys(touched["port"], None) | dict(batch.ports if batch else {})
+            state = self._state
+            gone = {id_ for id_ in networks if self._assembler.row_of("Network", id_) is None}
+            for id_ in gone:
+                state.remove_network(id_)
+            for id_, network in networks.items():
+                network = network or state.networks.get(id_)
+                if network is not None and id_ not in gone:
+                    kept = {one.id: self._kept.get(("subnet", one.id), {}) for one in network.subnets}
+                    state.put_network(network, self._kept.get(("network", id_), {}), kept)
+            for id_, port in ports.items():
+                port = port or state.ports.get(id_)
+                if port is None or self._assembler.row_of("Port", id_) is None:
+                    state.remove_port(id_)
+                else:
+                    state.put_port(port, self._kept.get(("port", id_), {}))
+
+    def _take_attributes(self, changes: RowChanges) -> dict[str, set[str]]:
+        """Networks and ports whose own or whose subnet's kept attributes may have changed."""
+        touched: dict[str, set[str]] = {"network": set(), "port": set()}
+        for table, kind in _TABLES.items():
+            rows = changes.rows.get(table, {})
+            for row_uuid, row in sorted(rows.items(), key=lambda item: item[1] is not None):  # ids given up first
+                old = self._ids.pop((table, row_uuid), None)
+                if old is not None:
+                    self._kept.pop((kind, old), None)
+                if row is None:
+                    continue
+                self._ids[table, row_uuid] = row.id
+                self._kept[kind, row.id] = decode(RESOURCES[kind], read(row, "attributes"))
+                if kind != "subnet":
+                    touched[kind].add(row.id)
+                elif row.id in self._state.network_of:
+                    touched["network"].add(self._state.network_of[row.id])
+        return touched
+
+
+def _drafted(draft: Draft, kind: str, object_id: str) -> View:
+    if kind == "network":
+        return network_view(*draft.networks[object_id])
+    if kind == "subnet":
+        network_id, subnet, kept = draft.subnets[object_id]
+        return subnet_view(subnet, network_id, kept)
+    return port_view(*draft.ports[object_id])

@@ -1,0 +1,59 @@
+"""The whole topology at one moment, with what the Network API keeps of it and no host asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from topology.database.assembler import Assembler
+from topology.database.tables import DATABASE, SCHEMA, TABLES
+from topology.ovsdb.one_shot import opened
+from topology.ovsdb.replica import Replica, RowChanges
+from topology.ovsdb.row_columns import read
+from topology.ovsdb.tls import TlsFiles
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.views import decode
+from topology.source import TopologyBatch
+
+_TABLES = {"network": "Network", "subnet": "Subnet", "port": "Port"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A topology.
+
+    :param kept: kind and id of an object → its attributes that are stored as they were given
+    """
+
+    batch: TopologyBatch
+    kept: Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) -> Snapshot:
+    """Read a topology database once.
+
+    :param connection: OVSDB connection method of the database
+    :param timeout: seconds to wait for it; a large one gets more
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: they are missing or cannot be used
+    :raises TopologyUnavailable: the database does not answer
+    """
+    assembler = Assembler()
+
+    def take(changes: RowChanges) -> Snapshot | None:
+        batch = assembler(changes)
+        if batch is None or not changes.complete:
+            return None
+        kept = {
+            (kind, row.id): decode(RESOURCES[kind], read(row, "attributes"))
+            for kind, table in _TABLES.items()
+            for row in changes.rows[table].values()
+            if row is not None
+        }
+        return Snapshot(batch, kept)
+
+    tables = dict.fromkeys(TABLES, ())
+    replica: Replica[Snapshot] = Replica(connection, DATABASE, tables=tables, convert=take, schema=SCHEMA, tls=tls)
+    with opened(replica, timeout) as found:
+        return found

@@ -1,0 +1,288 @@
+"""Which addresses ports get: pools of subnets, the first free one, and what follows from a MAC address (EUI-64)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from topology.model import FixedIp, Subnet
+from topology.rules.allocation.free_numbers import Numbers, lowest_free
+from topology.rules.request_errors import BadRequest, InUse, invalid
+
+Span = tuple[int, int]
+"""First and last address of a pool, as numbers."""
+
+_AUTOMATIC = ("slaac", "dhcpv6-stateless")
+"""Values of ``ipv6_address_mode`` with which the guest makes its address from its MAC address (RFC 4862)."""
+
+_ROUTER_OWNERS = "network:router_"
+"""Beginning of ``device_owner`` of routers' ports, which may have any address of a subnet."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A subnet, and what else says which of its addresses are given to ports.
+
+    :param pools: in the order in which they are used
+    :param automatic: ports have the address that follows from their MAC address
+    """
+
+    subnet: Subnet
+    pools: tuple[Span, ...]
+    automatic: bool = False
+
+    @classmethod
+    def of(cls, subnet: Subnet, kept: Mapping[str, Any]) -> Pooled:
+        """From what is stored of a subnet."""
+        pools = pools_of(subnet, kept)
+        spans = tuple((number_of(pool["start"]), number_of(pool["end"])) for pool in pools)
+        return cls(subnet, spans, is_automatic(kept))
+
+
+def is_automatic(kept: Mapping[str, Any]) -> bool:
+    """Whether ports of a subnet have the address that follows from their MAC address."""
+    return kept.get("ipv6_address_mode") in _AUTOMATIC
+
+
+def number_of(address: str) -> int:
+    """An address as a number."""
+    return int(ipaddress.ip_address(address))
+
+
+@dataclass(frozen=True)
+class TakenAddresses:
+    """Addresses of a subnet that a port cannot have, as numbers.
+
+    :param used: those that ports have
+    :param given: those that the same request has given to others
+    :param own: those that the port has already, which it can keep
+    """
+
+    used: Numbers
+    given: Numbers
+    own: frozenset[int] = frozenset()
+
+    def __contains__(self, number: int) -> bool:
+        return (number in self.used and number not in self.own) or number in self.given
+
+    def lowest_free(self, low: int, high: int) -> int | None:
+        """The lowest of a range that nobody has; None: there is none."""
+        return lowest_free(low, high, self.used, self.given)
+
+
+@lru_cache(maxsize=4096)
+def _usable(cidr: str) -> Span:
+    """First and last address that a port may have: not the network's own, nor an IPv4 broadcast address."""
+    network = ipaddress.ip_network(cidr)
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.prefixlen >= network.max_prefixlen - 1:
+        return first, last
+    return first + 1, last - 1 if network.version == 4 else last
+
+
+def _text(number: int, like: str) -> str:
+    made = ipaddress.IPv6Address if ":" in like else ipaddress.IPv4Address
+    return str(made(number))
+
+
+def default_gateway(cidr: str) -> str:
+    """The first address of a subnet that a port may have."""
+    return _text(_usable(cidr)[0], cidr)
+
+
+def check_gateway(cidr: str, gateway_ip: str) -> None:
+    """A gateway must be an address that a port can have.
+
+    :raises BadRequest: it is not
+    """
+    address = ipaddress.ip_address(gateway_ip)
+    first, last = _usable(cidr)
+    if address.version != ipaddress.ip_network(cidr).version or not first <= int(address) <= last:
+        raise invalid("gateway_ip", f"Gateway {gateway_ip} is not valid on subnet {cidr}")
+
+
+def default_pools(cidr: str, gateway_ip: str | None) -> list[dict[str, str]]:
+    """All addresses that a port may have, without the gateway's."""
+    first, last = _usable(cidr)
+    spans = [(first, last)]
+    if gateway_ip is not None:
+        gateway = number_of(gateway_ip)
+        spans = [(first, gateway - 1), (gateway + 1, last)] if first <= gateway <= last else spans
+    return [{"start": _text(low, cidr), "end": _text(high, cidr)} for low, high in spans if low <= high]
+
+
+def pools_of(subnet: Subnet, kept: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The pools of a subnet: those stored, unless a document has made it or has given it another CIDR since."""
+    given: list[dict[str, str]] | None = kept.get("allocation_pools")
+    if given is None or not all(subnet.contains(pool[end]) for pool in given for end in ("start", "end")):
+        return default_pools(subnet.cidr, subnet.gateway_ip)
+    return given
+
+
+def check_pools(cidr: str, gateway_ip: str | None, pools: Sequence[Mapping[str, str]]) -> None:
+    """Pools must be of the subnet, apart from each other, and without the gateway.
+
+    :raises BadRequest: one is not of the subnet, or begins behind its end
+    :raises InUse: two have an address in common, or one has the gateway's
+    """
+    network = ipaddress.ip_network(cidr)
+    first, last = _usable(cidr)
+    spans: list[tuple[Span, str]] = []
+    for pool in pools:
+        start, end = ipaddress.ip_address(pool["start"]), ipaddress.ip_address(pool["end"])
+        shown = f"{start}-{end}"
+        if start.version != network.version or end.version != network.version or int(end) < int(start):
+            raise BadRequest("InvalidAllocationPool", f"The allocation pool {shown} is not valid.")
+        if int(start) < first or int(end) > last:
+            raise BadRequest(
+                "OutOfBoundsAllocationPool", f"The allocation pool {shown} spans beyond the subnet cidr {cidr}."
+            )
+        if gateway_ip is not None and int(start) <= number_of(gateway_ip) <= int(end):
+            raise InUse(
+                "GatewayConflictWithAllocationPools",
+                f"Gateway ip {gateway_ip} conflicts with allocation pool {shown}.",
+            )
+        for (low, high), other in spans:
+            if int(start) <= high and low <= int(end):
+                raise InUse(
+                    "OverlappingAllocationPools",
+                    f"Found overlapping allocation pools: {other}, {shown} for subnet {cidr}.",
+                )
+        spans.append(((int(start), int(end)), shown))
+
+
+def eui64(cidr: str, mac_address: str) -> str:
+    """The address that a guest makes of a prefix and its MAC address (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac_address.replace(":", ""))
+    interface = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(
+        ipaddress.IPv6Address(int(ipaddress.ip_network(cidr).network_address) + int.from_bytes(interface, "big"))
+    )
+
+
+def check_address(subnet: Subnet, address: str, mac_address: str, owner: str, *, automatic: bool) -> None:
+    """An address that is asked for must be one that a port can have.
+
+    :param owner: ``device_owner`` of the port
+    :param automatic: ports of the subnet have the address that follows from their MAC address
+    :raises BadRequest: it is not of the subnet, its own or its broadcast address, or does not follow
+    """
+    number = ipaddress.ip_address(address)
+    first, last = _usable(subnet.cidr)
+    if number.version != ipaddress.ip_network(subnet.cidr).version or not first <= int(number) <= last:
+        raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
+    bound = automatic and not owner.startswith(_ROUTER_OWNERS)
+    if bound and address != eui64(subnet.cidr, mac_address):
+        raise invalid(
+            "fixed_ips",
+            f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the "
+            "subnet is configured for automatic addresses",
+        )
+
+
+@dataclass(frozen=True)
+class AddressRequest:
+    """Whom addresses are for.
+
+    :param owner: ``device_owner``
+    :param taken: the addresses of a subnet that others have
+    """
+
+    network_id: str
+    mac_address: str
+    owner: str
+    taken: Callable[[str], TakenAddresses]
+    chosen: list[FixedIp] = field(default_factory=list)
+
+    def allocate(self, subnets: Sequence[Pooled]) -> tuple[FixedIp, ...]:
+        """One address for each IP version that the network has, and one in each automatic subnet.
+
+        :raises InUse: no address is left
+        """
+        router = self.owner.startswith(_ROUTER_OWNERS)
+        for version in (4, 6):
+            candidates = [pooled for pooled in subnets if _version(pooled) == version and not pooled.automatic]
+            if candidates and not any(self._first_free(pooled) for pooled in candidates):
+                raise InUse(
+                    "IpAddressGenerationFailure",
+                    f"No more IP addresses available on network {self.network_id}.",
+                )
+        for pooled in subnets:
+            if pooled.automatic and not router:
+                self._take(pooled, eui64(pooled.subnet.cidr, self.mac_address))
+        return self._all()
+
+    def give(self, subnets: Sequence[Pooled], wanted: Iterable[Mapping[str, str]]) -> tuple[FixedIp, ...]:
+        """The addresses that were asked for; where only a subnet was, the first free one of it.
+
+        :raises BadRequest: an address or a subnet is not of the network
+        :raises InUse: an address is another port's, or none is left
+        """
+        by_id = {pooled.subnet.id: pooled for pooled in subnets}
+        asked = list(wanted)
+        for item in sorted(asked, key=lambda item: "ip_address" not in item):  # before the free ones are given out
+            pooled = self._subnet(by_id, item)
+            if "ip_address" in item:
+                self._give(pooled, item["ip_address"])
+            elif pooled.automatic:
+                self._take(pooled, eui64(pooled.subnet.cidr, self.mac_address))
+            elif not self._first_free(pooled):
+                raise InUse(
+                    "IpAddressGenerationFailureForSubnet",
+                    f"No more IP addresses available for subnet {pooled.subnet.id}.",
+                )
+        return self._all()
+
+    def _subnet(self, by_id: Mapping[str, Pooled], item: Mapping[str, str]) -> Pooled:
+        if "subnet_id" in item:
+            if item["subnet_id"] not in by_id:
+                raise invalid(
+                    "fixed_ips",
+                    f"Failed to create port on network {self.network_id}, because fixed_ips included invalid subnet "
+                    f"{item['subnet_id']}",
+                )
+            return by_id[item["subnet_id"]]
+        found = next((pooled for pooled in by_id.values() if pooled.subnet.contains(item["ip_address"])), None)
+        if found is None:
+            raise BadRequest(
+                "InvalidIpForNetwork",
+                f"IP address {item['ip_address']} is not a valid IP for any of the subnets on the specified network.",
+            )
+        return found
+
+    def _give(self, pooled: Pooled, address: str) -> None:
+        check_address(pooled.subnet, address, self.mac_address, self.owner, automatic=pooled.automatic)
+        self._take(pooled, address)
+
+    def _take(self, pooled: Pooled, address: str) -> None:
+        if number_of(address) in self.taken(pooled.subnet.id) or self._has(address):
+            raise InUse(
+                "IpAddressAlreadyAllocated", f"IP address {address} already allocated in subnet {pooled.subnet.id}"
+            )
+        self.chosen.append(FixedIp(address, pooled.subnet.id))
+
+    def _first_free(self, pooled: Pooled) -> bool:
+        taken = self.taken(pooled.subnet.id)
+        for low, high in pooled.pools:
+            number = taken.lowest_free(low, high)
+            while number is not None:
+                address = _text(number, pooled.subnet.cidr)
+                # a document may have put the gateway into a pool
+                if address != pooled.subnet.gateway_ip and not self._has(address):
+                    self.chosen.append(FixedIp(address, pooled.subnet.id))
+                    return True
+                number = taken.lowest_free(number + 1, high) if number < high else None
+        return False
+
+    def _has(self, address: str) -> bool:
+        return any(fixed_ip.ip_address == address for fixed_ip in self.chosen)
+
+    def _all(self) -> tuple[FixedIp, ...]:
+        return tuple(sorted(self.chosen, key=lambda fixed_ip: (fixed_ip.subnet_id, fixed_ip.ip_address)))
+
+
+def _version(pooled: Pooled) -> int:
+    return 6 if ":" in pooled.subnet.cidr else 4

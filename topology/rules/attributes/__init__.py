@@ -1,0 +1,1 @@
+"""The attributes of each resource, and what their values may be."""

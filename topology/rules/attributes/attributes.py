@@ -1,0 +1,214 @@
+"""The attributes of each resource: who may give them, what they may be, and what they are when nobody has.
+
+They are those of neutron_lib.api.definitions (network, subnet, port, and the extensions that are served). An attribute
+is either *modelled*, which is what the flows of a host depend on, or *kept*: stored as it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from topology.model import NetworkType, PortStatus
+from topology.rules.attributes import value_checks
+from topology.rules.request_errors import BadRequest, invalid
+
+UNSET = object()
+"""Default of an attribute that is made, or follows from others, when a request leaves it out."""
+
+_NAME = value_checks.text(255)
+_KINDS = tuple(kind.value for kind in NetworkType)
+_IPV6_MODES = value_checks.optional(value_checks.one_of("slaac", "dhcpv6-stateful", "dhcpv6-stateless"))
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute.
+
+    :param check: see :mod:`topology.rules.attributes.value_checks`; None: read-only
+    :param schema: of a read-only attribute
+    :param default: when a request that creates leaves it out
+    :param put: an update may change it
+    :param required: a request that creates must give it
+    :param kept: stored as given; otherwise it is a part of the model
+    """
+
+    check: value_checks.Check[Any] | None = None
+    default: Any = UNSET
+    put: bool = True
+    required: bool = False
+    kept: bool = False
+    schema: value_checks.Schema | None = None
+
+    def __post_init__(self) -> None:
+        if (self.check is None) == (self.schema is None):
+            raise ValueError("an attribute has a check, or is read-only and has a schema")
+
+    @property
+    def shown(self) -> value_checks.Schema:
+        """JSON schema of the values that are shown."""
+        schema = self.check.shown if self.check is not None else self.schema
+        assert schema is not None
+        return schema
+
+
+def _kept(check: value_checks.Check[Any], default: Any, *, put: bool = True) -> Attribute:
+    return Attribute(check, default, put, kept=True)
+
+
+def read_only(schema: value_checks.Schema) -> Attribute:
+    """An attribute that requests do not give."""
+    return Attribute(schema=schema)
+
+
+_ID = value_checks.uuid.shown
+_TIME = value_checks.nullable({"type": "string", "format": "date-time"})
+TAGS = _kept(value_checks.tags, [])
+"""Given to an object by requests of their own, or by a document."""
+
+_STANDARD: Mapping[str, Attribute] = {
+    "id": read_only(_ID),
+    "name": Attribute(_NAME, ""),
+    "description": _kept(_NAME, ""),
+    "project_id": _kept(_NAME, "", put=False),
+    "tags": read_only(value_checks.tags.shown),
+    "revision_number": read_only({"type": "integer", "minimum": 0}),
+    "created_at": read_only(_TIME),
+    "updated_at": read_only(_TIME),
+}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object.
+
+    :param name: as in ``{"network": …}``
+    """
+
+    name: str
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def collection(self) -> str:
+        """As in ``{"networks": […]}``."""
+        return f"{self.name}s"
+
+    @cached_property
+    def stored(self) -> Mapping[str, Attribute]:
+        """What is stored as it was given, and may be left out of a document or a row: then it is the default."""
+        return {**{name: one for name, one in self.attributes.items() if one.kept}, "tags": TAGS}
+
+    def kept(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the values that are stored as they are."""
+        return {name: value for name, value in values.items() if self.attributes[name].kept and value is not UNSET}
+
+    def read_create(self, given: Any) -> dict[str, Any]:
+        """What a request to create says, with defaults; attributes that are to be made are :data:`UNSET`.
+
+        :raises BadRequest: an attribute is unknown, read-only, missing or wrong
+        """
+        values = self._checked(given, creating=True)
+        for name, attribute in self.attributes.items():
+            if attribute.required and name not in values:
+                raise BadRequest(
+                    "HTTPBadRequest", f"Failed to parse request. Required attribute '{name}' not specified"
+                )
+            if attribute.check is not None:
+                values.setdefault(name, attribute.default)
+        return values
+
+    def read_update(self, given: Any) -> dict[str, Any]:
+        """What a request to update says.
+
+        :raises BadRequest: an attribute is unknown, read-only or wrong
+        """
+        return self._checked(given, creating=False)
+
+    def _checked(self, given: Any, *, creating: bool) -> dict[str, Any]:
+        if not isinstance(given, dict):
+            raise BadRequest("HTTPBadRequest", f"The {self.name} is not a dictionary")
+        given = self._one_project(given)
+        unknown = sorted(given.keys() - self.attributes.keys())
+        if unknown:
+            raise BadRequest("HTTPBadRequest", f"Unrecognized attribute(s) '{', '.join(unknown)}'")
+        values = {}
+        for name, value in given.items():
+            attribute = self.attributes[name]
+            if attribute.check is None or not (creating or attribute.put):
+                verb = "POST" if creating else "PUT"
+                raise BadRequest("HTTPBadRequest", f"Attribute '{name}' not allowed in {verb}")
+            try:
+                values[name] = attribute.check.read(value)
+            except ValueError as error:
+                raise invalid(name, str(error)) from None
+        return values
+
+    def _one_project(self, given: dict[str, Any]) -> dict[str, Any]:
+        """``tenant_id`` is the older name of ``project_id``."""
+        if "tenant_id" not in given:
+            return given
+        values = {key: value for key, value in given.items() if key != "tenant_id"}
+        if values.setdefault("project_id", given["tenant_id"]) != given["tenant_id"]:
+            raise BadRequest("HTTPBadRequest", "'project_id' and 'tenant_id' do not match")
+        return values
+
+
+NETWORK = Resource(
+    "network",
+    {
+        **_STANDARD,
+        "admin_state_up": Attribute(value_checks.boolean, True),
+        "status": read_only({"enum": ["ACTIVE"]}),
+        "subnets": read_only({"type": "array", "items": _ID}),
+        "shared": _kept(value_checks.boolean, False),
+        "router:external": _kept(value_checks.boolean, False),
+        "mtu": _kept(value_checks.integer(68, 65535), UNSET),
+        "port_security_enabled": _kept(value_checks.boolean, True),
+        "provider:network_type": Attribute(value_checks.one_of(*_KINDS), UNSET),
+        "provider:physical_network": Attribute(value_checks.optional(value_checks.text(64)), UNSET),
+        "provider:segmentation_id": Attribute(value_checks.optional(value_checks.integer(1, 2**32 - 1)), UNSET),
+    },
+)
+
+SUBNET = Resource(
+    "subnet",
+    {
+        **_STANDARD,
+        "network_id": Attribute(value_checks.uuid, put=False, required=True),
+        "ip_version": Attribute(value_checks.one_of(4, 6), put=False, required=True),
+        "cidr": Attribute(value_checks.cidr, put=False, required=True),
+        "gateway_ip": Attribute(value_checks.optional(value_checks.ip), UNSET),
+        "allocation_pools": _kept(value_checks.pools, UNSET),
+        "dns_nameservers": _kept(value_checks.nameservers, []),
+        "host_routes": _kept(value_checks.host_routes, []),
+        "enable_dhcp": _kept(value_checks.boolean, True),
+        "ipv6_ra_mode": _kept(_IPV6_MODES, None, put=False),
+        "ipv6_address_mode": _kept(_IPV6_MODES, None, put=False),
+        "subnetpool_id": read_only({"type": "null"}),
+    },
+)
+
+PORT = Resource(
+    "port",
+    {
+        **_STANDARD,
+        "network_id": Attribute(value_checks.uuid, put=False, required=True),
+        "admin_state_up": Attribute(value_checks.boolean, True),
+        "status": read_only({"enum": [status.value for status in PortStatus]}),
+        "mac_address": Attribute(value_checks.mac, UNSET),
+        "fixed_ips": Attribute(value_checks.fixed_ips, UNSET),
+        "device_id": Attribute(_NAME, ""),
+        "device_owner": Attribute(_NAME, ""),
+        "allowed_address_pairs": _kept(value_checks.address_pairs, []),
+        "port_security_enabled": _kept(value_checks.boolean, UNSET),
+        "binding:host_id": Attribute(value_checks.optional(_NAME), None),
+        "binding:vnic_type": _kept(value_checks.one_of("normal"), "normal"),
+        "binding:profile": _kept(value_checks.profile, {}),
+        "binding:vif_type": read_only({"enum": ["ovs", "unbound"]}),
+        "binding:vif_details": read_only({"type": "object"}),
+    },
+)
+
+RESOURCES = {resource.name: resource for resource in (NETWORK, SUBNET, PORT)}

@@ -1,0 +1,96 @@
+"""JSON schemas of objects, from the tables of attributes that the server itself goes by.
+
+They are what the OpenAPI document says of requests and answers, and what lists know of filters and order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from topology.rules.access.caller import Caller
+from topology.rules.access.policy import hidden
+from topology.rules.attributes.attributes import UNSET, Resource
+from topology.rules.attributes.value_checks import Schema
+
+
+class Kind(Enum):
+    """What a value in a query string is compared with."""
+
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    TEXT = "string"
+    FIXED_IPS = "fixed_ips"
+
+
+def kinds(resource: Resource) -> Mapping[str, Kind]:
+    """The attributes by which lists can be filtered; by all but ``fixed_ips`` they can be sorted as well.
+
+    Those with lists and dictionaries for values are none of them, as in Neutron.
+    """
+    found = {}
+    for name, schema in _shown(resource).items():
+        if name == "fixed_ips":
+            found[name] = Kind.FIXED_IPS
+        elif (kind := _kind(schema)) is not None:
+            found[name] = kind
+    return found
+
+
+def _kind(schema: Schema) -> Kind | None:
+    if "anyOf" in schema and "type" not in schema:  # of something or null
+        return next((kind for one in schema["anyOf"] if (kind := _kind(one)) is not None), Kind.TEXT)
+    named = schema.get("type")
+    if "enum" in schema:
+        named = "integer" if isinstance(schema["enum"][0], int) else "string"
+    return {"boolean": Kind.BOOLEAN, "integer": Kind.INTEGER, "string": Kind.TEXT, "null": Kind.TEXT}.get(named or "")
+
+
+def view(resource: Resource) -> Schema:
+    """An object as it is shown, with all its attributes but those that policies may hide."""
+    anyone = Caller("", "", frozenset())
+    return {
+        **part(resource),
+        "required": [name for name in _shown(resource) if name not in hidden(resource.name, anyone)],
+    }
+
+
+def part(resource: Resource) -> Schema:
+    """An object of which only some attributes were asked for."""
+    return {"type": "object", "properties": dict(_shown(resource)), "additionalProperties": False}
+
+
+def _shown(resource: Resource) -> dict[str, Schema]:
+    """Schemas of all attributes; those that no request gives are marked."""
+    found = {
+        name: attribute.shown if attribute.check is not None else {**attribute.shown, "readOnly": True}
+        for name, attribute in resource.attributes.items()
+    }
+    return _with_tenant(found)
+
+
+def create(resource: Resource) -> Schema:
+    """What a request to create may say."""
+    taken: dict[str, Schema] = {}
+    for name, attribute in resource.attributes.items():
+        if attribute.check is not None:
+            default = {} if attribute.default is UNSET else {"default": attribute.default}
+            taken[name] = {**attribute.check.taken, **default}
+    required = [name for name, attribute in resource.attributes.items() if attribute.required]
+    return _object(_with_tenant(taken), **({"required": required} if required else {}))
+
+
+def update(resource: Resource) -> Schema:
+    """What a request to update may say."""
+    return _object({name: one.check.taken for name, one in resource.attributes.items() if one.check and one.put})
+
+
+def _object(properties: Mapping[str, Schema], **more: object) -> Schema:
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False, **more}
+
+
+def _with_tenant(properties: dict[str, Schema]) -> dict[str, Schema]:
+    """``tenant_id`` is the older name of ``project_id``."""
+    if "project_id" in properties:
+        properties["tenant_id"] = {**properties["project_id"], "deprecated": True}
+    return properties

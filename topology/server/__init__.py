@@ -1,0 +1,1 @@
+"""ovsdb-server as a child process: the embedded topology database."""

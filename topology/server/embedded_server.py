@@ -1,0 +1,279 @@
+"""The embedded topology database: an ovsdb-server of our own, as a supervised child process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from topology.database.topology_database import DATABASE
+from topology.errors import ConfigError, TopologyError
+from topology.model import canonical_ip
+from topology.ovsdb.tls import Contexts, TlsFiles
+from topology.server.database_file import prepare
+from topology.server.orphan import OwnerLock, end_orphan
+from topology.server.ovsdb_tools import find_program, passes
+
+LOG = logging.getLogger(__name__)
+
+_START_TIMEOUT = 30.0
+"""Seconds until the server must answer; it reads 100,000 ports in some 2 s."""
+
+_STOP_TIMEOUT = 5.0
+"""Seconds that it has to end after SIGTERM."""
+
+_BACKOFF = (0.1, 10.0)
+"""Shortest and longest pause in seconds before it is started again; doubled each time it fails."""
+
+_STEADY = 30.0
+"""Seconds of life after which a failure counts as the first one."""
+
+_CHECK_INTERVAL = 0.2
+"""Seconds until the end of the server is noticed."""
+
+_MAX_SOCKET_PATH = 107
+"""Bytes of a unix socket's path (unix(7))."""
+
+_PRIVATE = 0o177
+"""The umask that gives sockets and files mode 0600."""
+
+_LOG_LINES = 5
+
+
+class EmbeddedServer:
+    """One topology database on this machine.
+
+    :param state_path: directory of the file, ``topology.db``; made with mode 0700 where it is missing
+    :param run_path: directory of the unix socket, ``topology.sock`` with mode 0600; made likewise
+    :param listen: where other hosts reach it: ``tcp:ADDRESS:PORT``, where whoever reaches the address can change the
+        topology, or ``ssl:ADDRESS:PORT``, where a certificate is needed
+    :param tls: certificates, for the latter
+    :raises ConfigError: an element of ``listen`` or the certificates cannot be used
+    """
+
+    def __init__(
+        self,
+        state_path: str | Path,
+        run_path: str | Path,
+        listen: tuple[str, ...] = (),
+        tls: TlsFiles | None = None,
+    ) -> None:
+        self._state_path = Path(state_path).absolute()
+        self._run_path = Path(run_path).absolute()
+        self._remotes = [passive_method(method) for method in listen]
+        self._tls_options = _tls_options(listen, tls)
+        self._file = self._state_path / "topology.db"
+        self._pidfile = self._state_path / "topology.pid"
+        self._socket = self._run_path / "topology.sock"
+        self._log = self._run_path / "topology.log"
+        self._owner = OwnerLock(self._state_path / "topology.lock")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._supervisor: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    @property
+    def connection(self) -> str:
+        """The OVSDB connection method of the unix socket."""
+        return f"unix:{self._socket}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        """Prepare the file and start the server; returns when it answers. It is started again whenever it ends.
+
+        What passes, such as a full disk, is logged and waited for: the server is there once it has passed.
+
+        :raises TopologyError: it cannot be started; the text is the server's own
+        """
+        find_program("ovsdb-server")
+        if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
+            raise TopologyError(f"run_path is too long: {self._socket} has more than {_MAX_SOCKET_PATH} bytes")
+        self._stopping.clear()
+        try:
+            self._begin()
+            self._refuse_errors()
+        except BaseException as error:
+            self._end_process()
+            if not isinstance(error, (TopologyError, OSError)) or not passes(str(error)):
+                self._owner.release()
+                if isinstance(error, OSError):
+                    raise TopologyError(f"the topology database cannot be started: {error}") from None
+                raise
+            LOG.error("the topology database cannot be started, trying again until it can: %s", error)
+        else:
+            LOG.info("topology database %s at %s", self._file, ", ".join([self.connection, *self._remotes]))
+        self._supervisor = threading.Thread(target=self._supervise, name="topology-server", daemon=True)
+        self._supervisor.start()
+
+    def stop(self) -> None:
+        """End the server and wait for it; does nothing when it was not started."""
+        self._stopping.set()
+        self._end_process()
+        if self._supervisor is not None:
+            self._supervisor.join()
+            self._supervisor = None
+        self._owner.release()
+
+    def _begin(self) -> None:
+        """Make sure of directories, owner and file, and start the process."""
+        for option, path in (("state_path", self._state_path), ("run_path", self._run_path)):
+            _make_private(option, path)
+        self._owner.acquire()
+        end_orphan(self._pidfile, self._file)
+        prepare(self._file)
+        self._launch()
+
+    def _launch(self) -> None:
+        """Start the process and wait until it answers."""
+        argv = [
+            find_program("ovsdb-server"),
+            str(self._file),
+            f"--remote=punix:{self._socket}",
+            *(f"--remote={remote}" for remote in self._remotes),
+            *self._tls_options,
+            f"--unixctl={self._run_path / 'topology.ctl'}",
+            f"--pidfile={self._pidfile}",
+            "--no-chdir",
+            "-vconsole:info",
+            "-vsyslog:off",
+            "-vfile:off",
+        ]
+        with open(self._log, "wb", opener=_open_private) as log:
+            # A session of its own: Ctrl-C on a terminal must not end the database before its users.
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=_PRIVATE, start_new_session=True
+            )
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not _answers(self._socket):
+            if self._process.poll() is not None:
+                raise TopologyError(f"ovsdb-server ended with status {self._process.returncode}: {self._log_tail()}")
+            if time.monotonic() > deadline:
+                self._end_process()
+                raise TopologyError(f"ovsdb-server does not answer within {_START_TIMEOUT:g} s: {self._log_tail()}")
+            if self._stopping.wait(0.01):
+                self._end_process()
+                return
+
+    def _refuse_errors(self) -> None:
+        """Raise for what the server only logs, such as an address of ``listen`` that is in use."""
+        for line in self._log_lines():
+            if "|ERR|" in line:
+                raise TopologyError(f"ovsdb-server: {_message(line)}")
+
+    def _supervise(self) -> None:
+        delay = _BACKOFF[0]
+        complaint = ""
+        born = time.monotonic()
+        # Asked, not waited for: eventlet's Popen.wait() would ask a hundred times a second.
+        while not self._stopping.wait(_CHECK_INTERVAL):
+            if self._process is not None and self._process.poll() is None:
+                continue
+            if time.monotonic() - born >= _STEADY:
+                delay = _BACKOFF[0]
+            if self._process is not None:
+                LOG.error("ovsdb-server has ended, starting it again in %g s: %s", delay, self._log_tail())
+                self._process, complaint = None, ""
+            if self._stopping.wait(delay):
+                return
+            delay = min(2 * delay, _BACKOFF[1])
+            born = time.monotonic()
+            try:
+                self._begin()
+                LOG.warning("ovsdb-server runs again (pid %s)", self.pid)
+            except (TopologyError, OSError) as error:
+                self._process = None
+                if str(error) != complaint:
+                    LOG.error("ovsdb-server cannot be started, trying again until it can: %s", error)
+                complaint = str(error)
+
+    def _end_process(self) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            LOG.warning("ovsdb-server (pid %d) does not end, killing it", process.pid)
+            process.kill()
+            process.wait()
+
+    def _log_lines(self) -> list[str]:
+        with contextlib.suppress(OSError):
+            return self._log.read_text(errors="replace").splitlines()
+        return []
+
+    def _log_tail(self) -> str:
+        return " / ".join(_message(line) for line in self._log_lines()[-_LOG_LINES:]) or "it wrote nothing"
+
+
+def passive_method(method: str) -> str:
+    """The passive OVSDB connection method of an active one, e.g. ``ptcp:6642:192.0.2.1`` (ovsdb(7)).
+
+    :raises ConfigError: it is neither ``tcp:ADDRESS:PORT`` nor ``ssl:ADDRESS:PORT``
+    """
+    found = re.fullmatch(r"(tcp|ssl):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):(\d{1,5})", method)
+    try:
+        if found is None or not 0 < int(found[3]) < 65536:
+            raise ValueError
+        canonical_ip(found[2].strip("[]"), "listen")
+    except ValueError:
+        raise ConfigError(
+            f"[topology] listen: {method!r} is not tcp:ADDRESS:PORT or ssl:ADDRESS:PORT, such as ssl:192.0.2.1:6642"
+        ) from None
+    return f"p{found[1]}:{found[3]}:{found[2]}"
+
+
+def _tls_options(listen: tuple[str, ...], tls: TlsFiles | None) -> tuple[str, ...]:
+    """Options of ovsdb-server(1); it reads the files again whenever they have changed, and asks for a certificate."""
+    if not any(method.startswith("ssl:") for method in listen):
+        return ()
+    if tls is None:
+        raise ConfigError("[topology] listen: ssl: needs ssl_key_file, ssl_cert_file and ssl_ca_cert_file")
+    Contexts(tls, server_side=True)  # its texts are clearer than what the server logs
+    return (f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}")
+
+
+def _make_private(option: str, path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise TopologyError(f"{option} {path} cannot be made: {error.strerror}") from None
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise TopologyError(f"{option} {path} cannot be written: {os.strerror(errno.EROFS)}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise TopologyError(f"{option} {path} is not writable for this user")
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _message(line: str) -> str:
+    """A line of the server's log without time, number, module and level."""
+    return line.split("|", 4)[-1]
+
+
+def _answers(path: Path) -> bool:
+    """Whether the server at a unix socket serves the topology database (RFC 7047 §4.1.1, "list_dbs")."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(str(path))
+            client.sendall(json.dumps({"method": "list_dbs", "params": [], "id": 0}).encode())
+            return DATABASE.encode() in client.recv(4096)
+        except OSError:
+            return False
