@@ -1,4 +1,16 @@
 """How the topology looks in flows: pure functions from a view of the host to sets of flows.
 
-May import the standard library, netaddr and ``topology.model``. No os-ken, no eventlet, no I/O, no clock.
+May import the standard library, netaddr, immutables and ``topology.model``. No os-ken, no eventlet, no I/O, no clock.
 """
+
+from apps.framework.app import App
+from apps.integration_bridge import IntegrationBridge
+from apps.physical_bridge import PhysicalBridge
+from apps.tunnel_bridge import TunnelBridge
+
+APPLICATIONS: tuple[App, ...] = (
+    IntegrationBridge(),
+    TunnelBridge(),
+    PhysicalBridge(),
+)
+"""All there are. Whatever has to do with applications takes them from here, and names none."""

@@ -2,67 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from apps.framework.cookie import App, cookie
-from apps.framework.flow import Flow, ModVlanVid, Normal, match
-from apps.framework.host_view import DeadPort, LocalNetwork, PhysicalNetwork
-from apps.framework.pipeline import Band
+from apps.framework.app import App, Placed, Unit, UnitKind, place
+from apps.framework.flow import Field, Flow, ModVlanVid, Normal, match
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, PhysicalNetwork, ViewChange
+from apps.framework.local_vlans import DEAD_VLAN
+from apps.framework.pipeline import Band, BridgeRole, Dropped
+
+NORMAL = Band(
+    "INT_NORMAL",
+    BridgeRole.INTEGRATION,
+    1,
+    frozenset(),
+    frozenset({Normal}),
+    "Everything is switched by MAC learning within its local VLAN (the port's tag).",
+    dropped=(
+        Dropped("to a device that is not bound", f"its tag is {DEAD_VLAN}, a VLAN in which nothing can be sent"),
+        Dropped("to a device of another network", "it is in another local VLAN"),
+    ),
+)
+DROP = Band(
+    "INT_DROP",
+    BridgeRole.INTEGRATION,
+    2,
+    frozenset({Field.IN_PORT}),
+    frozenset(),
+    "A device that is not bound sends nothing: no such port, administratively down, on another host, "
+    "or its tag is not committed yet. From a physical bridge, what is of no network that has ports here is "
+    "dropped.",
+    dropped=(
+        Dropped("from a device that is not bound", "see band INT_DROP"),
+        Dropped("from a physical network, of a network that has no bound port here", "no flow for its VLAN"),
+    ),
+)
+PROVIDER_INBOUND = Band(
+    "INT_PROVIDER_INBOUND",
+    BridgeRole.INTEGRATION,
+    3,
+    frozenset({Field.IN_PORT, Field.VLAN_VID}),
+    frozenset({ModVlanVid, Normal}),
+    "From a physical bridge: the segmentation id of a VLAN network, or no tag for a flat one, becomes the "
+    "network's local VLAN.",
+)
 
 
-def base_flows() -> Iterator[Flow]:
-    """The bridge on its own.
+class IntegrationBridge(App):
+    """The application."""
 
-    ``priority=1 actions=NORMAL``
-    """
-    yield Flow(Band.INT_NORMAL.spec.priority, match(), (Normal(),), cookie(App.INTEGRATION_BRIDGE, ""))
+    name = "integration bridge"
+    number = 1
+    bands = (NORMAL, DROP, PROVIDER_INBOUND)
 
+    def units(self, view: HostView) -> Iterator[Unit]:
+        """Bridges, physical networks, dead ports and networks."""
+        yield from (self.unit(UnitKind.BASE, name) for name in view.bridges)
+        yield from (self.unit(UnitKind.PHYSICAL_NETWORK, name) for name in view.physical)
+        yield from (self.unit(UnitKind.DEAD_PORT, device) for device in view.dead)
+        yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in view.networks)
 
-def provider_flows(physical: PhysicalNetwork) -> Iterator[Flow]:
-    """Let nothing in from a physical bridge that is of no network here; nothing while the two are not joined.
+    def touched(self, change: ViewChange) -> Iterator[Unit]:
+        """What differs; a network with its physical network."""
+        yield from (self.unit(UnitKind.PHYSICAL_NETWORK, name) for name in change.physical)
+        yield from (self.unit(UnitKind.DEAD_PORT, device) for device in change.dead)
+        yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in change.networks_concerned())
 
-    ``priority=2,in_port=9 actions=drop``
-    """
-    if physical.int_port is not None:
+    def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
+        """All on br-int."""
+        if unit.kind is UnitKind.BASE:
+            is_ours = view.bridges[unit.id] is BridgeRole.INTEGRATION
+            return ((unit.id, flow) for flow in self._base() if is_ours)
+        if unit.kind is UnitKind.PHYSICAL_NETWORK:
+            flows = self._physical_network(view.physical[unit.id])
+        elif unit.kind is UnitKind.DEAD_PORT:
+            flows = self._dead_port(view.dead[unit.id])
+        else:
+            local = view.networks[unit.id]
+            flows = self._network(local, view.physical.get(local.network.physical_network or ""))
+        return place(view, BridgeRole.INTEGRATION, flows)
+
+    def _base(self) -> Iterator[Flow]:
+        """The bridge on its own.
+
+        ``priority=1 actions=NORMAL``
+        """
+        yield Flow(NORMAL.priority, match(), (Normal(),), self.cookie(""))
+
+    def _physical_network(self, physical: PhysicalNetwork) -> Iterator[Flow]:
+        """Let nothing in from a physical bridge that is of no network here; nothing while there is no patch.
+
+        ``priority=2,in_port=9 actions=drop``
+        """
+        if physical.int_port is not None:
+            yield Flow(DROP.priority, match(in_port=physical.int_port), (), self.cookie(physical.name))
+
+    def _network(self, local: LocalNetwork, physical: PhysicalNetwork | None) -> Iterator[Flow]:
+        """Let a VLAN or flat network in from its physical bridge; nothing while there is no patch.
+
+        ::
+
+            priority=3,in_port=9,dl_vlan=101
+                actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
+            priority=3,in_port=9,vlan_tci=0x0000/0x1fff
+                actions=load:0x2->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
+        """
+        if physical is None or physical.int_port is None:
+            return
+        segment = local.network.segmentation_id
+        tagged = match(in_port=physical.int_port, dl_vlan=segment)
+        untagged = match(in_port=physical.int_port, untagged=True)
         yield Flow(
-            Band.INT_DROP.spec.priority,
-            match(in_port=physical.int_port),
-            (),
-            cookie(App.INTEGRATION_BRIDGE, physical.name),
+            PROVIDER_INBOUND.priority,
+            untagged if segment is None else tagged,
+            (ModVlanVid(local.vlan), Normal()),
+            self.cookie(local.network.id),
         )
 
+    def _dead_port(self, dead: DeadPort) -> Iterator[Flow]:
+        """Keep a device from sending.
 
-def provider_network_flows(local: LocalNetwork, physical: PhysicalNetwork) -> Iterator[Flow]:
-    """Let a VLAN or flat network in from its physical bridge; nothing while the two are not joined.
-
-    ::
-
-        priority=3,in_port=9,dl_vlan=101
-            actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
-        priority=3,in_port=9,vlan_tci=0x0000/0x1fff
-            actions=load:0x2->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
-    """
-    if physical.int_port is None:
-        return
-    segment = local.network.segmentation_id
-    tagged = match(in_port=physical.int_port, dl_vlan=segment)
-    untagged = match(in_port=physical.int_port, untagged=True)
-    yield Flow(
-        Band.INT_PROVIDER_INBOUND.spec.priority,
-        untagged if segment is None else tagged,
-        (ModVlanVid(local.vlan), Normal()),
-        cookie(App.INTEGRATION_BRIDGE, local.network.id),
-    )
-
-
-def dead_port_flows(dead: DeadPort) -> Iterator[Flow]:
-    """Keep a device from sending.
-
-    ``priority=2,in_port=7 actions=drop``
-    """
-    yield Flow(
-        Band.INT_DROP.spec.priority,
-        match(in_port=dead.ofport),
-        (),
-        cookie(App.INTEGRATION_BRIDGE, dead.device),
-    )
+        ``priority=2,in_port=7 actions=drop``
+        """
+        yield Flow(DROP.priority, match(in_port=dead.ofport), (), self.cookie(dead.device))

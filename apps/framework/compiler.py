@@ -1,56 +1,29 @@
 """From a view of the host to the flows that each of its bridges should have.
 
-Flows belong to a unit: a bridge's base, a physical network, a network, a port, a dead device. A new view recompiles
-the units that differ from the last one; a unit that cannot be compiled, or whose flows contradict those of another, is
-left out with its reason while all others are served. What the result is does not depend on the order of changes: as
-soon as units contradict each other, everything is put together again in one fixed order.
+Flows belong to a unit: what one application makes for one object of the host (a bridge, a physical network, a network,
+a port, a dead device). A changed view recompiles the units that the applications name, and looks at no others. An
+object is served whole or not at all: where an application fails for it, or flows for it contradict those of another,
+all its units are left out with the reason while all other objects are served. What the result is does not depend on
+the order of changes: as soon as objects contradict each other, everything is put together again in one fixed order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 
-from apps import integration_bridge, physical_bridge, tunnel_bridge
+from apps import APPLICATIONS
+from apps.framework.app import App, Placed, Subject, Unit, UnitKind, describe
 from apps.framework.flow import Flow, FlowKey
-from apps.framework.host_view import HostView, LocalNetwork
+from apps.framework.host_view import HostView, ViewChange
 from apps.framework.overlap import OverlapIndex
-from apps.framework.pipeline import BridgeRole, violation
+from apps.framework.pipeline import Pipeline
 from apps.framework.render import render
 from topology.errors import CompileError
 
 
-class UnitKind(IntEnum):
-    """What a unit is compiled for; where units contradict each other the lower kind wins."""
-
-    BASE = 1
-    PHYSICAL_NETWORK = 2
-    DEAD_PORT = 3
-    NETWORK = 4
-    PORT = 5
-
-
-@dataclass(frozen=True, order=True)
-class Unit:
-    """The owner of some flows.
-
-    :param id: name of a bridge, physical network or device, or id of a network or port, as the kind says
-    """
-
-    kind: UnitKind
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.kind.name.lower().replace('_', ' ')} {self.id}"
-
-
-Placed = tuple[str, Flow]
-"""A flow and the name of its bridge."""
-
-
 @dataclass(frozen=True)
-class Change:
+class FlowChange:
     """What a new view means for one bridge.
 
     :param flows: key → the flow that should stand there, None where none should
@@ -59,104 +32,18 @@ class Change:
     flows: Mapping[FlowKey, Flow | None]
 
 
-def _bridge(view: HostView, role: BridgeRole) -> Iterator[str]:
-    return (name for name, has in view.bridges.items() if has is role)
+_Before = dict[str, dict[FlowKey, Flow | None]]
+"""Bridge → key → the flow that stood there before an update, None where none did."""
+
+_Units = dict[Unit, tuple[Placed, ...]]
 
 
-def _place(view: HostView, role: BridgeRole, flows: Iterator[Flow]) -> Iterator[Placed]:
-    made = tuple(flows)
-    return ((name, flow) for name in _bridge(view, role) for flow in made)
+class _Contradiction(CompileError):
+    """Flows of a unit contradict others."""
 
-
-def compile_unit(unit: Unit, view: HostView) -> frozenset[Placed]:
-    """The flows of one unit, e.g. ``("br-int", priority=1 actions=NORMAL)`` of the base of br-int.
-
-    :raises CompileError: a flow breaks the declared pipeline
-    :raises ValueError: a value does not fit its field
-    """
-    placed = frozenset(_unit_flows(unit, view))
-    for name, flow in placed:
-        reason = violation(view.bridges[name], flow)
-        if reason:
-            raise CompileError(f"{render(flow)}: {reason}")
-    return placed
-
-
-_BASES = {
-    BridgeRole.INTEGRATION: integration_bridge.base_flows,
-    BridgeRole.TUNNEL: tunnel_bridge.base_flows,
-    BridgeRole.PHYSICAL: physical_bridge.base_flows,
-}
-
-
-def _unit_flows(unit: Unit, view: HostView) -> Iterator[Placed]:
-    if unit.kind is UnitKind.BASE:
-        yield from ((unit.id, flow) for flow in _BASES[view.bridges[unit.id]]())
-    elif unit.kind is UnitKind.PHYSICAL_NETWORK:
-        physical = view.physical[unit.id]
-        yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.provider_flows(physical))
-        yield from ((physical.bridge, flow) for flow in physical_bridge.physical_network_flows(physical))
-    elif unit.kind is UnitKind.DEAD_PORT:
-        yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.dead_port_flows(view.dead[unit.id]))
-    elif unit.kind is UnitKind.NETWORK:
-        yield from _network_flows(view.networks[unit.id], view)
-    elif view.patch_int is not None:  # what br-tun cannot hand on to br-int, NORMAL would flood into the other tunnels
-        port = view.ports[unit.id]
-        yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.port_flows(port, view.networks[port.network_id]))
-
-
-def _network_flows(local: LocalNetwork, view: HostView) -> Iterator[Placed]:
-    if view.patch_int is not None:
-        yield from _place(view, BridgeRole.TUNNEL, tunnel_bridge.network_flows(local, view.patch_int))
-    physical = view.physical.get(local.network.physical_network or "")
-    if physical is not None:
-        yield from _place(view, BridgeRole.INTEGRATION, integration_bridge.provider_network_flows(local, physical))
-        yield from ((physical.bridge, flow) for flow in physical_bridge.network_flows(local, physical))
-
-
-def units_of(view: HostView) -> set[Unit]:
-    """Every unit that a view has."""
-    return (
-        {Unit(UnitKind.BASE, name) for name in view.bridges}
-        | {Unit(UnitKind.PHYSICAL_NETWORK, name) for name in view.physical}
-        | {Unit(UnitKind.DEAD_PORT, device) for device in view.dead}
-        | {Unit(UnitKind.NETWORK, network_id) for network_id in view.networks}
-        | {Unit(UnitKind.PORT, port_id) for port_id in view.ports}
-    )
-
-
-def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
-    if old is new:
-        return set()
-    # Values that did not change are mostly the same objects, which is far quicker to see than that they are equal.
-    return {key for key in old.keys() | new.keys() if old.get(key) is not new.get(key) and old.get(key) != new.get(key)}
-
-
-def touched_units(old: HostView, new: HostView) -> set[Unit]:
-    """The units whose flows can differ between two views."""
-    if old.bridges != new.bridges:
-        return units_of(old) | units_of(new)
-    networks = _differing(old.networks, new.networks)
-    ports = _differing(old.ports, new.ports)
-    if networks:
-        ports |= {port.port_id for view in (old, new) for port in view.ports.values() if port.network_id in networks}
-    if old.patch_int != new.patch_int:
-        networks |= old.networks.keys() | new.networks.keys()
-        ports |= old.ports.keys() | new.ports.keys()
-    physical = _differing(old.physical, new.physical)
-    if physical:
-        networks |= {
-            network_id
-            for view in (old, new)
-            for network_id, local in view.networks.items()
-            if local.network.physical_network in physical
-        }
-    return (
-        {Unit(UnitKind.PHYSICAL_NETWORK, name) for name in physical}
-        | {Unit(UnitKind.DEAD_PORT, device) for device in _differing(old.dead, new.dead)}
-        | {Unit(UnitKind.NETWORK, network_id) for network_id in networks}
-        | {Unit(UnitKind.PORT, port_id) for port_id in ports}
-    )
+    def __init__(self, unit: Unit, reason: str) -> None:
+        super().__init__(reason)
+        self.unit = unit
 
 
 @dataclass
@@ -166,48 +53,68 @@ class _Tables:
     flows: dict[str, dict[FlowKey, Flow]] = field(default_factory=dict)
     owners: dict[str, dict[FlowKey, Unit]] = field(default_factory=dict)
     indexes: dict[str, OverlapIndex] = field(default_factory=dict)
+    standing: dict[Subject, list[Placed]] = field(default_factory=dict)
+    """Object → all of its flows, where these are accepted."""
 
-    def put(self, unit: Unit, placed: frozenset[Placed]) -> None:
-        """Add all flows of a unit or none.
+    def put(self, subject: Subject, units: _Units) -> None:
+        """Add all flows of an object or none.
 
-        :raises CompileError: one of them contradicts a flow that is in already
+        :raises _Contradiction: one of them contradicts a flow that is in already
         """
-        done: list[Placed] = []
-        for name, flow in placed:
-            index = self.indexes.setdefault(name, OverlapIndex())
-            other = index.find(flow)
-            if other is not None:
-                owner = self.owners[name].get(other.key, unit)
-                self.take(unit, frozenset(done))
-                raise CompileError(f"{name}: {render(flow)} contradicts {render(other)} of {owner}")
-            index.add(flow)
-            self.flows.setdefault(name, {})[flow.key] = flow
-            self.owners.setdefault(name, {})[flow.key] = unit
-            done.append((name, flow))
+        self.standing[subject] = done = []
+        for unit in sorted(units):
+            for name, flow in units[unit]:
+                index = self.indexes.setdefault(name, OverlapIndex())
+                other = index.find(flow)
+                if other is not None:
+                    owner = self.owners[name].get(other.key, unit)
+                    self.remove(subject)
+                    raise _Contradiction(unit, f"{name}: {render(flow)} contradicts {render(other)} of {owner}")
+                index.add(flow)
+                self.flows.setdefault(name, {})[flow.key] = flow
+                self.owners.setdefault(name, {})[flow.key] = unit
+                done.append((name, flow))
 
-    def take(self, unit: Unit, placed: frozenset[Placed]) -> None:
-        """Remove all flows of a unit."""
+    def remove(self, subject: Subject) -> list[Placed]:
+        """Remove all flows of an object; those that were in."""
+        placed = self.standing.pop(subject, [])
         for name, flow in placed:
             self.indexes[name].remove(flow)
             del self.flows[name][flow.key]
             del self.owners[name][flow.key]
+        return placed
 
 
 class Compiler:
-    """Keeps the compiled flows of the last view and says what a new view changes."""
+    """Keeps the compiled flows of the last view and says what a new view changes.
 
-    def __init__(self) -> None:
+    :param apps: the applications
+    :raises ValueError: two of them clash
+    """
+
+    def __init__(self, apps: Sequence[App] = APPLICATIONS) -> None:
+        self.visited = 0
+        """How many units have been looked at since the start."""
+        self._pipeline = Pipeline(apps)
+        self._apps = {app.name: app for app in apps}
+        self._options = {app.name: {option.key for option in app.options} for app in apps}
         self._view = HostView()
-        self._compiled: dict[Unit, frozenset[Placed]] = {}
+        self._compiled: dict[Subject, _Units] = {}
         self._tables = _Tables()
         self._broken: dict[Unit, str] = {}
-        self._refused: dict[Unit, str] = {}
+        self._problems: dict[Unit, str] = {}
+        self._reasons: dict[Subject, str] = {}
         self._again: set[Unit] = set()
 
     @property
     def broken(self) -> Mapping[Unit, str]:
         """Units that could not be compiled, with the reason."""
         return self._broken
+
+    @property
+    def problems(self) -> Mapping[Unit, str]:
+        """Units for which their object is left out, with the reason; an update does not change what was given here."""
+        return self._problems
 
     @property
     def has_more(self) -> bool:
@@ -218,10 +125,9 @@ class Compiler:
         """Have units that could not be compiled compiled again by the next :meth:`update`."""
         self._again.update(units)
 
-    @property
-    def problems(self) -> Mapping[Unit, str]:
-        """Units that are left out, with the reason."""
-        return {**self._broken, **self._refused}
+    def reason(self, kind: UnitKind, name: str) -> str | None:
+        """Why an object is left out, None when it is not."""
+        return self._reasons.get((kind, name))
 
     def flows(self, bridge: str) -> Mapping[FlowKey, Flow]:
         """The flows that a bridge should have, by key."""
@@ -231,81 +137,126 @@ class Compiler:
         """The unit that a flow was compiled for."""
         return self._tables.owners.get(bridge, {}).get(key)
 
-    def update(self, view: HostView) -> dict[str, Change]:
-        """Take a new view.
+    def keys(self, kind: UnitKind, name: str) -> dict[str, frozenset[FlowKey]]:
+        """Bridge → the keys of the flows that it should have for one object, whichever applications make them."""
+        keys: dict[str, set[FlowKey]] = {}
+        for bridge, flow in self._tables.standing.get((kind, name), ()):
+            keys.setdefault(bridge, set()).add(flow.key)
+        return {bridge: frozenset(of) for bridge, of in keys.items()}
+
+    def update(self, change: ViewChange) -> dict[str, FlowChange]:
+        """Follow a change of the view.
+
+        Where it does not begin at the view that the last one led to, the two are compared as a whole.
 
         :returns: bridge → what changes there; bridges without changes are absent
         """
-        touched = touched_units(self._view, view) | self._again
+        if change.old is not self._view:
+            change = ViewChange.between(self._view, change.new)
+        touched = self._touched(change) | self._again
         self._again = set()
-        before: dict[str, dict[FlowKey, Flow | None]] = {}
-        present = units_of(view)
-        was_incomplete = bool(self.problems)
+        self._view = change.new
+        before: _Before = {}
         for unit in touched:
-            old = self._compiled.pop(unit, frozenset())
-            self._broken.pop(unit, None)
-            if unit not in self._refused:
-                for name, flow in old:
-                    before.setdefault(name, {})[flow.key] = flow
-                self._tables.take(unit, old)
-            if unit in present:
-                self._compile(unit, view)
-        self._view = view
-        is_incomplete = was_incomplete or bool(self._broken)
-        if not is_incomplete and self._put(sorted(touched & self._compiled.keys()), before):
+            for name, flow in self._tables.remove(unit.subject):
+                before.setdefault(name, {})[flow.key] = flow
+            self._compile(unit)
+        self.visited += len(touched)
+        if not self._problems and not self._broken and self._put({unit.subject for unit in touched}, before):
             return self._changes(before)
-        old_flows: dict[str, dict[FlowKey, Flow | None]] = {
-            name: {**self._tables.flows.get(name, {}), **before.get(name, {})}
-            for name in self._tables.flows.keys() | before.keys()
-        }
+        for name, flows in self._tables.flows.items():
+            before[name] = {**flows, **before.get(name, {})}
         self._rebuild()
         for name, flows in self._tables.flows.items():
-            old_flows[name] = {**dict.fromkeys(flows), **old_flows.get(name, {})}
-        return self._changes(old_flows)
+            before[name] = {**dict.fromkeys(flows), **before.get(name, {})}
+        return self._changes(before)
 
-    def _rebuild(self) -> None:
-        self._tables = _Tables()
-        self._refused = {}
-        for unit in sorted(self._compiled):
-            try:
-                self._check_network(unit)
-                self._tables.put(unit, self._compiled[unit])
-            except CompileError as error:
-                self._refused[unit] = str(error)
+    def compile(self, unit: Unit, view: HostView) -> tuple[Placed, ...]:
+        """The flows of one unit, e.g. ``("br-int", priority=1 actions=NORMAL)`` of the base of br-int.
 
-    def _check_network(self, unit: Unit) -> None:
-        """Refuse a port whose network is left out: its tunnel id may be another network's, whose frames it would get.
-
-        :raises CompileError: it is
+        :raises CompileError: a flow breaks the declared pipeline
+        :raises Exception: whatever the application raises
         """
-        if unit.kind is UnitKind.PORT:
-            network = Unit(UnitKind.NETWORK, self._view.ports[unit.id].network_id)
-            if network in self._broken or network in self._refused:
-                raise CompileError(f"{network} gets no flows")
+        placed = tuple(dict.fromkeys(self._apps[unit.app].flows(unit, view)))
+        for name, flow in placed:
+            reason = self._pipeline.violation(view.bridges[name], flow, unit.app)
+            if reason:
+                raise CompileError(f"{render(flow)}: {reason}")
+        return placed
 
-    def _compile(self, unit: Unit, view: HostView) -> None:
-        try:
-            self._compiled[unit] = compile_unit(unit, view)
-        except Exception as error:  # whatever an app raises concerns its unit alone
-            self._broken[unit] = (
-                f"{type(error).__name__}: {error}" if not isinstance(error, CompileError) else str(error)
-            )
+    def _touched(self, change: ViewChange) -> set[Unit]:
+        touched: set[Unit] = set()
+        for name, app in self._apps.items():
+            if change.bridges or change.options & self._options[name]:
+                touched.update(app.units(change.old), app.units(change.new))
+            else:
+                touched.update(app.touched(change))
+        return touched
 
-    def _put(self, units: list[Unit], before: dict[str, dict[FlowKey, Flow | None]]) -> bool:
-        for unit in units:
+    def _compile(self, unit: Unit) -> None:
+        units = self._compiled.setdefault(unit.subject, {})
+        units.pop(unit, None)
+        self._broken.pop(unit, None)
+        if _is_present(unit, self._view):
             try:
-                self._tables.put(unit, self._compiled[unit])
-            except CompileError:
+                units[unit] = self.compile(unit, self._view)
+            except Exception as error:  # whatever an application raises concerns its object alone
+                is_ours = isinstance(error, CompileError)
+                self._broken[unit] = str(error) if is_ours else f"{type(error).__name__}: {error}"
+                units[unit] = ()
+        if not units:
+            del self._compiled[unit.subject]
+
+    def _put(self, subjects: set[Subject], before: _Before) -> bool:
+        for subject in sorted(subjects & self._compiled.keys()):
+            try:
+                self._tables.put(subject, self._compiled[subject])
+            except _Contradiction:
                 return False
-            for name, flow in self._compiled[unit]:
+            for name, flow in self._tables.standing[subject]:
                 before.setdefault(name, {}).setdefault(flow.key, None)
         return True
 
-    def _changes(self, was: Mapping[str, Mapping[FlowKey, Flow | None]]) -> dict[str, Change]:
+    def _rebuild(self) -> None:
+        self._tables = _Tables()
+        self._problems = dict(self._broken)
+        self._reasons = {unit.subject: reason for unit, reason in self._broken.items()}
+        for subject in sorted(self._compiled):
+            if subject in self._reasons:
+                continue
+            try:
+                self._check_network(subject)
+                self._tables.put(subject, self._compiled[subject])
+            except _Contradiction as error:
+                self._problems[error.unit] = self._reasons[subject] = str(error)
+
+    def _check_network(self, subject: Subject) -> None:
+        """Refuse a port whose network is left out: its tunnel id may be another network's, whose frames it would get.
+
+        :raises _Contradiction: it is
+        """
+        kind, name = subject
+        if kind is UnitKind.PORT:
+            network = UnitKind.NETWORK, self._view.ports[name].network_id
+            if network in self._reasons:
+                raise _Contradiction(min(self._compiled[subject]), f"{describe(network)} gets no flows")
+
+    def _changes(self, was: _Before) -> dict[str, FlowChange]:
         changes = {}
         for name, old in was.items():
             now = self._tables.flows.get(name, {})
             differing = {key: now.get(key) for key, flow in old.items() if now.get(key) != flow}
             if differing:
-                changes[name] = Change(differing)
+                changes[name] = FlowChange(differing)
         return changes
+
+
+def _is_present(unit: Unit, view: HostView) -> bool:
+    of_kind: dict[UnitKind, Mapping[str, object]] = {
+        UnitKind.BASE: view.bridges,
+        UnitKind.PHYSICAL_NETWORK: view.physical,
+        UnitKind.DEAD_PORT: view.dead,
+        UnitKind.NETWORK: view.networks,
+        UnitKind.PORT: view.ports,
+    }
+    return unit.id in of_kind[unit.kind]

@@ -1,4 +1,4 @@
-"""Cookies say who owns a flow: a fixed mark, the app that made it, the object that it serves.
+"""Cookies say who owns a flow: a fixed mark, the application that made it, the object that it serves.
 
 ::
 
@@ -13,7 +13,6 @@ The layout is stable over restarts and releases, so that a controller knows its 
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
 from functools import lru_cache
 
 OWNER = 0x7B1D
@@ -24,18 +23,11 @@ APP_SHIFT = 40
 _OBJECT_OCTETS = 5
 
 
-class App(IntEnum):
-    """The network application that made a flow. Numbers are for ever: they are in installed flows."""
-
-    INTEGRATION_BRIDGE = 1
-    TUNNEL_BRIDGE = 2
-    PHYSICAL_BRIDGE = 3
-
-
 @lru_cache(maxsize=65536)
-def cookie(app: App, object_id: str) -> int:
-    """The 64-bit cookie of a flow that ``app`` made for an object.
+def cookie(app: int, object_id: str) -> int:
+    """The 64-bit cookie of a flow that an application made for an object.
 
+    :param app: number of the application
     :param object_id: id of the network or port, name of the device, or the empty string for a bridge's base
     """
     digest = hashlib.blake2b(object_id.encode(), digest_size=_OBJECT_OCTETS).digest() if object_id else b""
@@ -47,11 +39,6 @@ def is_ours(value: int) -> bool:
     return value >> OWNER_SHIFT == OWNER
 
 
-def app_of(value: int) -> App | None:
-    """The app that made a flow, None for a foreign cookie or an app that this release does not know."""
-    if not is_ours(value):
-        return None
-    try:
-        return App(value >> APP_SHIFT & 0xFF)
-    except ValueError:
-        return None
+def app_number(value: int) -> int | None:
+    """The number of the application that made a flow, None for a foreign cookie."""
+    return value >> APP_SHIFT & 0xFF if is_ours(value) else None

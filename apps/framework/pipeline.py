@@ -1,15 +1,18 @@
-"""The pipeline, declared in one place: which flows may stand in which band of which bridge.
+"""The pipeline: which flows may stand in which band of which bridge, put together from what the applications declare.
 
 docs/pipeline.md is generated from these declarations (``python -m apps.framework.pipeline_page``), and
-:mod:`apps.framework.compiler` refuses a flow that breaks them, so that two apps cannot grow into each other unseen.
+:mod:`apps.framework.compiler` refuses a flow that breaks them, so that two applications cannot grow into each other
+unseen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
-from apps.framework.flow import Action, Field, Flow, ModVlanVid, Normal, Output, PopVlan, SetTunnel
+from apps.framework.flow import Action, Field, Flow
 
 
 class BridgeRole(Enum):
@@ -21,112 +24,102 @@ class BridgeRole(Enum):
 
 
 @dataclass(frozen=True)
-class BandSpec:
-    """One priority band of one bridge.
+class Dropped:
+    """Frames that end in a band, for the pipeline page.
 
-    :param priority: OpenFlow priority of every flow in the band
-    :param fields: the fields that a flow may match on
-    :param actions: the actions that a flow may have
-    :param meaning: what the band does, for the pipeline page
+    :param frames: which, e.g. ``from a device that is not bound``
     """
 
+    frames: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """One priority of one bridge, with what the flows there may match on and do.
+
+    :param name: in capital letters; no two bands have one
+    :param priority: OpenFlow priority of every flow in the band
+    :param fields: the fields that a flow may match on
+    :param actions: the actions that a flow may have; a flow without any drops
+    :param meaning: what the band does, for the pipeline page
+    :param dropped: what ends here, for the pipeline page
+    :param ports: what the page calls the ports that have flows here, where these are not all
+    """
+
+    name: str
     role: BridgeRole
     priority: int
     fields: frozenset[Field]
     actions: frozenset[type[Action]]
     meaning: str
-
-
-class Band(Enum):
-    """All bands, lowest first on each bridge."""
-
-    INT_NORMAL = BandSpec(
-        BridgeRole.INTEGRATION,
-        1,
-        frozenset(),
-        frozenset({Normal}),
-        "Everything is switched by MAC learning within its local VLAN (the port's tag).",
-    )
-    INT_DROP = BandSpec(
-        BridgeRole.INTEGRATION,
-        2,
-        frozenset({Field.IN_PORT}),
-        frozenset(),
-        "A device that is not bound sends nothing: no such port, administratively down, on another host, "
-        "or its tag is not committed yet. From a physical bridge, what is of no network that has ports here is "
-        "dropped.",
-    )
-    INT_PROVIDER_INBOUND = BandSpec(
-        BridgeRole.INTEGRATION,
-        3,
-        frozenset({Field.IN_PORT, Field.VLAN_VID}),
-        frozenset({ModVlanVid, Normal}),
-        "From a physical bridge: the segmentation id of a VLAN network, or no tag for a flat one, becomes the "
-        "network's local VLAN.",
-    )
-    TUN_DROP = BandSpec(
-        BridgeRole.TUNNEL,
-        1,
-        frozenset(),
-        frozenset(),
-        "What no other band wants is dropped: what came out of one tunnel and is not for this host goes into no other.",
-    )
-    TUN_INBOUND = BandSpec(
-        BridgeRole.TUNNEL,
-        3,
-        frozenset({Field.TUN_ID, Field.ETH_DST}),
-        frozenset({ModVlanVid, Output, Normal}),
-        "From a tunnel: multicast of a network that has ports here, and unicast to a MAC that is here, get the "
-        "network's local VLAN, whether they arrive tagged or untagged.",
-    )
-    TUN_OUTBOUND = BandSpec(
-        BridgeRole.TUNNEL,
-        4,
-        frozenset({Field.IN_PORT, Field.VLAN_VID}),
-        frozenset({SetTunnel, Normal}),
-        "From br-int: the local VLAN becomes the network's tunnel id; MAC learning finds the peer.",
-    )
-
-    PHY_NORMAL = BandSpec(
-        BridgeRole.PHYSICAL,
-        1,
-        frozenset(),
-        frozenset({Normal}),
-        "The bridge goes on being the switch that it was.",
-    )
-    PHY_DROP = BandSpec(
-        BridgeRole.PHYSICAL,
-        2,
-        frozenset({Field.IN_PORT}),
-        frozenset(),
-        "From br-int: what is of no network of this physical network is dropped.",
-    )
-    PHY_OUTBOUND = BandSpec(
-        BridgeRole.PHYSICAL,
-        4,
-        frozenset({Field.IN_PORT, Field.VLAN_VID}),
-        frozenset({ModVlanVid, PopVlan, Normal}),
-        "From br-int: the local VLAN becomes the segmentation id of a VLAN network, or no tag for a flat one.",
-    )
+    dropped: tuple[Dropped, ...] = ()
+    ports: str = "bound port"
+    table: int = 0
 
     @property
-    def spec(self) -> BandSpec:
-        """The declaration."""
-        return self.value
+    def place(self) -> Place:
+        """Where it is: no other band may be there."""
+        return self.role, self.table, self.priority
 
 
-_BY_PLACE = {(band.spec.role, band.spec.priority): band for band in Band}
+Place = tuple[BridgeRole, int, int]
+"""Role of a bridge, table and priority."""
 
 
-def violation(role: BridgeRole, flow: Flow) -> str | None:
-    """What is wrong with a flow on a bridge of this role, or None when the pipeline allows it."""
-    band = _BY_PLACE.get((role, flow.priority)) if flow.table == 0 else None
-    if band is None:
-        return f"the {role.value} has no band at table {flow.table}, priority {flow.priority}"
-    fields = {term.field for term in flow.match.terms} - band.spec.fields
-    if fields:
-        return f"{band.name} does not match on {', '.join(sorted(field.label for field in fields))}"
-    actions = {type(action) for action in flow.actions} - band.spec.actions
-    if actions:
-        return f"{band.name} does not do {', '.join(sorted(action.__name__ for action in actions))}"
-    return None
+class Declaring(Protocol):
+    """What the pipeline asks of an application."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def bands(self) -> tuple[Band, ...]: ...
+
+
+class Pipeline:
+    """The bands of some applications.
+
+    :raises ValueError: two of them clash: in name, number, or the name or place of a band
+    """
+
+    def __init__(self, apps: Iterable[Declaring]) -> None:
+        self._places: dict[Place, tuple[Band, str]] = {}
+        owners: dict[str, str] = {}
+        for app in apps:
+            if not 1 <= app.number <= 0xFF:
+                raise ValueError(f"application {app.name}: number {app.number} is not between 1 and 255")
+            taken = [f"the name {app.name}", f"number {app.number}", *(f"a band {band.name}" for band in app.bands)]
+            taken += [
+                f"a band at priority {band.priority} of table {band.table}, {band.role.value}" for band in app.bands
+            ]
+            for what in taken:
+                if what in owners:
+                    raise ValueError(f"applications {owners[what]} and {app.name} clash: both have {what}")
+                owners[what] = app.name
+            self._places.update((band.place, (band, app.name)) for band in app.bands)
+
+    @property
+    def bands(self) -> list[Band]:
+        """All bands, lowest first on each bridge."""
+        roles = list(BridgeRole)
+        bands = (band for band, _ in self._places.values())
+        return sorted(bands, key=lambda band: (roles.index(band.role), band.table, band.priority))
+
+    def violation(self, role: BridgeRole, flow: Flow, app: str) -> str | None:
+        """What is wrong with an application's flow on a bridge of this role, or None when the pipeline allows it."""
+        band, owner = self._places.get((role, flow.table, flow.priority), (None, app))
+        if band is None:
+            return f"the {role.value} has no band at table {flow.table}, priority {flow.priority}"
+        if owner != app:
+            return f"{band.name} is a band of application {owner}, not of {app}"
+        fields = {term.field for term in flow.match.terms} - band.fields
+        if fields:
+            return f"{band.name} does not match on {', '.join(sorted(field.label for field in fields))}"
+        actions = {type(action) for action in flow.actions} - band.actions
+        if actions:
+            return f"{band.name} does not do {', '.join(sorted(action.__name__ for action in actions))}"
+        return None

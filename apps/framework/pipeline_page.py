@@ -1,4 +1,4 @@
-"""Writes docs/pipeline.md out of the declared bands and the flows that the apps really make.
+"""Writes docs/pipeline.md out of what the applications declare and the flows that they really make.
 
 A page about flows that is kept by hand is wrong after the first change. Run ``python -m
 apps.framework.pipeline_page`` and put what it prints into docs/pipeline.md; a test holds that the two are equal.
@@ -6,14 +6,18 @@ apps.framework.pipeline_page`` and put what it prints into docs/pipeline.md; a t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from apps.framework.compiler import Compiler, Unit, UnitKind
+from immutables import Map
+
+from apps import APPLICATIONS
+from apps.framework.app import App, UnitKind
+from apps.framework.compiler import Compiler
 from apps.framework.cookie import OWNER
 from apps.framework.flow import Flow, FlowKey, ModVlanVid, Normal, Output, PopVlan, SetTunnel
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
 from apps.framework.local_vlans import DEAD_VLAN
-from apps.framework.pipeline import Band, BridgeRole
+from apps.framework.pipeline import Band, BridgeRole, Dropped, Pipeline
 from apps.framework.render import render_table
 from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
 
@@ -44,12 +48,11 @@ _UNIT_NAMES = {
     UnitKind.PHYSICAL_NETWORK: "physical network",
     UnitKind.DEAD_PORT: "device that is not bound",
     UnitKind.NETWORK: "network with a bound port",
-    UnitKind.PORT: "bound port of a tunnelled network",
 }
 
 _HEAD = """\
-<!-- Written by `python -m apps.framework.pipeline_page` out of apps/framework/pipeline.py and the apps' own flows.
-Do not edit. -->
+<!-- Written by `python -m apps.framework.pipeline_page` out of what the applications
+declare and the flows that they make. Do not edit. -->
 
 # Pipeline
 
@@ -63,7 +66,7 @@ VLAN 3; both are of the physical network that br-ex leads to. Device tap5ec0ffee
 `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
 """
 
-_TAIL = f"""\
+_WHY = """\
 ## Why the flows look like this
 
 **The VLAN load.** `load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]` writes the VLAN id, then the bit
@@ -71,36 +74,18 @@ that says that there is a tag. It is what `mod_vlan_vid:1` of OpenFlow 1.0 did: 
 afterwards, whether the frame had none (current Neutron peers) or one of the peer's own (Grizzly peers), and the
 priority bits of a tag stay. OpenFlow 1.3's own `push_vlan` with `set_field` would put a second tag on a frame that has
 one; `set_field` alone may not be used on a frame that has none.
+"""
 
-**`set_field:0x2->tun_id`** is the `set_tunnel:2` of OpenFlow 1.0: the key or network identifier of the tunnel, which
-tunnel ports take from the flow (`out_key=flow`).
-
-**Outbound above inbound.** A frame from `patch-int` has no tunnel id, and ids begin at 1, so no frame is in both bands;
-the numbers are those that operators of this pipeline know. What neither wants falls to priority 1.
-
-**Multicast goes to `patch-int` alone**, not to `NORMAL`: a broadcast that came out of one tunnel is never sent into
-another, and the full mesh of tunnels needs no spanning tree. Of unicast, only frames to an address that is bound here
-get past the drop flow. `NORMAL` is used for them because it learns, from their source, which tunnel leads to whom. It
-floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence);
-the hosts at the other tunnels drop that copy, since the address is not theirs.
-
-**A VLAN network** has its local VLAN on br-int and its segmentation id on the wire: the one becomes the other on the
-physical bridge, and back on br-int. A flat network has no tag on the wire.
-
+_DROPPED = """\
 **One flow a port, two a network.** None depends on how many hosts or tunnels there are.
 
 ## What is dropped where
 
 | frame | where | why |
 | --- | --- | --- |
-| from a device that is not bound | br-int, priority 2 | see band INT_DROP |
-| to a device that is not bound | br-int, `NORMAL` | its tag is {DEAD_VLAN}, a VLAN in which nothing can be sent |
-| to a device of another network | br-int, `NORMAL` | it is in another local VLAN |
-| from br-int, of a network that is not tunnelled, or without a tag | br-tun, priority 1 | no flow for its VLAN |
-| from br-int, of a network that is not of this physical network | br-ex, priority 2 | no flow for its VLAN |
-| from a physical network, of a network that has no bound port here | br-int, priority 2 | no flow for its VLAN |
-| from a tunnel, of a network that has no bound port here | br-tun, priority 1 | no flow for its tunnel id |
-| from a tunnel, unicast to an address that is not here | br-tun, priority 1 | no flow for its address |
+"""
+
+_TAIL = f"""\
 
 ## Local VLANs
 
@@ -115,15 +100,15 @@ The cookie tells whose a flow is, over restarts and releases:
 | bits | what |
 | --- | --- |
 | 63–48 | `{OWNER:#x}`: made by Tunbridge |
-| 47–40 | the app: 1 integration bridge, 2 tunnel bridge, 3 physical bridge |
+| 47–40 | the app: APPS |
 | 39–0 | digest of the id of the network or port, or of the device's name; 0 for the bridge itself |
 
 All flows of this controller: `ovs-ofctl -O OpenFlow13 dump-flows br-tun cookie={OWNER << 48:#x}/{0xFFFF << 48:#x}`.
 """
 
 
-def example() -> HostView:
-    """The host that the page shows."""
+def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
+    """The host that the page shows, with the options of its applications as these show them."""
     network = Network("c4d8b48b-6ff7-43b6-a203-8f1192a16f07", NetworkType.GRE, segmentation_id=2, name="demo_net1")
     ports = (
         ("0e2dfa90-d3c8-4938-b35f-e85ed71d0270", "qr-0e2dfa90-d3", "fa:16:3e:2a:6e:1c", 1),
@@ -135,55 +120,69 @@ def example() -> HostView:
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},
         patch_int=1,
-        physical={"physnet1": PhysicalNetwork("physnet1", "br-ex", int_port=9, phy_port=2)},
-        networks={each.id: LocalNetwork(each, number) for number, each in enumerate((network, vlan, flat), start=1)},
-        ports={
-            port_id: LocalPort(port_id, network.id, mac_address, device, ofport)
-            for port_id, device, mac_address, ofport in ports
-        },
-        dead={"tap5ec0ffee-00": DeadPort("tap5ec0ffee-00", 7)},
+        physical=Map({"physnet1": PhysicalNetwork("physnet1", "br-ex", int_port=9, phy_port=2)}),
+        networks=Map(
+            {each.id: LocalNetwork(each, number) for number, each in enumerate((network, vlan, flat), start=1)}
+        ),
+        ports=Map(
+            {
+                port_id: LocalPort(port_id, network.id, mac_address, device, ofport)
+                for port_id, device, mac_address, ofport in ports
+            }
+        ),
+        dead=Map({"tap5ec0ffee-00": DeadPort("tap5ec0ffee-00", 7)}),
+        options=Map(
+            {option.key: option.example for app in apps for option in app.options if option.example is not None}
+        ),
     )
 
 
-def page() -> str:
+def page(apps: Sequence[App] = APPLICATIONS) -> str:
     """The whole page, as Markdown.
 
     :raises LookupError: a band is declared of which the example has no flow
     """
-    compiler = Compiler()
-    compiler.update(example())
+    compiler, bands = Compiler(apps), Pipeline(apps).bands
+    compiler.update(ViewChange.between(HostView(), example(apps)))
     sections = [_HEAD]
     for role, name in _BRIDGES.items():
-        sections.append(_bridge_section(role, name, compiler))
-    return "\n".join([*sections, _TAIL])
+        sections.append(_bridge_section(name, role, [band for band in bands if band.role is role], compiler))
+    sections += [_WHY, *(f"{note}\n" for app in apps for note in app.notes)]
+    rows = [_dropped_row(band, what) for band in bands for what in band.dropped]
+    numbers = ", ".join(f"{app.number} {app.name}" for app in sorted(apps, key=lambda app: app.number))
+    return "\n".join([*sections, _DROPPED + "\n".join(rows), _TAIL.replace("APPS", numbers)])
 
 
-def _bridge_section(role: BridgeRole, name: str, compiler: Compiler) -> str:
-    flows = compiler.flows(name)
-    bands = {band: _flows_of(band, flows) for band in Band if band.spec.role is role}
+def _dropped_row(band: Band, what: Dropped) -> str:
+    place = "`NORMAL`" if Normal in band.actions else f"priority {band.priority}"
+    return f"| {what.frames} | {_BRIDGES[band.role]}, {place} | {what.reason} |"
+
+
+def _bridge_section(name: str, role: BridgeRole, bands: Sequence[Band], compiler: Compiler) -> str:
+    flows = {band: _flows_of(band, compiler.flows(name)) for band in bands}
     lines = [f"## {name}, the {role.value}", "", _ABOUT[role], ""]
     lines += ["| priority | band | one flow for each | matches on | actions |", "| --- | --- | --- | --- | --- |"]
     for band in reversed(bands):
-        owners = {compiler.owner(name, flow.key) for flow in bands[band]}
-        lines.append(_band_row(band, {owner for owner in owners if owner is not None}))
+        owners = (compiler.owner(name, flow.key) for flow in flows[band])
+        lines.append(_band_row(band, {owner.kind for owner in owners if owner is not None}))
     for band in reversed(bands):
-        lines += ["", f"### {band.spec.priority}: {band.name}", "", band.spec.meaning, "", "```"]
-        lines += [*render_table(bands[band]).splitlines(), "```"]
+        lines += ["", f"### {band.priority}: {band.name}", "", band.meaning, "", "```"]
+        lines += [*render_table(flows[band]).splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
 
 def _flows_of(band: Band, flows: Mapping[FlowKey, Flow]) -> list[Flow]:
-    found = [flow for flow in flows.values() if flow.priority == band.spec.priority]
+    found = [flow for flow in flows.values() if (flow.table, flow.priority) == (band.table, band.priority)]
     if not found:
         raise LookupError(f"{band.name}: the example of the pipeline page has no flow of this band")
     return found
 
 
-def _band_row(band: Band, owners: Iterable[Unit]) -> str:
-    units = ", ".join(_UNIT_NAMES[kind] for kind in sorted({owner.kind for owner in owners}))
-    fields = ", ".join(f"`{field.label}`" for field in sorted(band.spec.fields, key=lambda field: field.order))
-    actions = ", ".join(text for action, text in _ACTION_NAMES.items() if action in band.spec.actions)
-    return f"| {band.spec.priority} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
+def _band_row(band: Band, kinds: Iterable[UnitKind]) -> str:
+    units = ", ".join(_UNIT_NAMES.get(kind, band.ports) for kind in sorted(kinds))
+    fields = ", ".join(f"`{field.label}`" for field in sorted(band.fields, key=lambda field: field.order))
+    actions = ", ".join(text for action, text in _ACTION_NAMES.items() if action in band.actions)
+    return f"| {band.priority} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from apps.framework.compiler import Compiler, UnitKind
-from apps.framework.host_view import DeadPort
+from apps.framework.app import UnitKind
+from apps.framework.compiler import Compiler
+from apps.framework.host_view import DeadPort, HostView
 from controller.agent.binding import BindingTable, unwirable
 from controller.agent.bridges import Datapaths
 from controller.agent.change_log import Announcer
@@ -68,6 +69,7 @@ class HostController:
         self.table = BindingTable(names.host, lambda network: unwirable(network, names.physical, types))
         self.wiring = Wiring(self.table, roles(names))
         self.compiler = Compiler()
+        self._view = HostView()
         self.outcomes = Outcomes(self.table, self.wiring, self.compiler, self._carriers, effects.remind)
         self.datapaths = Datapaths(names.bridges, effects.accepted)
         self.hosts: dict[str, Host] = {}
@@ -337,8 +339,10 @@ class HostController:
             self._effects.report(reports)
 
     def _compile(self, touched: Iterable[str], joints: Joints, ready: Collection[str]) -> None:
-        was = dict(self.compiler.problems)
-        changes = self.compiler.update(self.wiring.view(joints.patch_int, joints.physical))
+        was = self.compiler.problems
+        change = self.wiring.change(self._view, joints.patch_int, joints.physical)
+        self._view = change.new
+        changes = self.compiler.update(change)
         self._generation += 1
         swapped = {unit.id for unit in was.keys() ^ self.compiler.problems.keys() if unit.kind is UnitKind.PORT}
         self.outcomes.touch({*touched, *swapped}, self._generation)
@@ -348,7 +352,8 @@ class HostController:
             elif name in ready:
                 self._started.add(name)
                 sender.want(self.compiler.flows(name), self._generation)
-        self.joining.compiled(joints.physical, self._generation)
+        drops = {name: self.compiler.keys(UnitKind.PHYSICAL_NETWORK, name) for name in joints.physical}
+        self.joining.compiled(joints.physical, drops, self._generation)
         for unit, reason in self.compiler.problems.items():
             if was.get(unit) != reason:
                 LOG.error("%s gets no flows: %s", unit, reason)

@@ -6,12 +6,15 @@ A device is kept from sending until its tag is committed, so that a bound port n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
 from apps.framework.local_vlans import Claim, Conflict, assign, recover
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import BindingTable, Verdict
 from controller.vswitch.tagging import DEAD, Tagging, wired
+
+_Value = TypeVar("_Value")
 
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
 
@@ -56,16 +59,22 @@ class Wiring:
             self._wire(port_id)
         return touched
 
-    def view(self, patch_int: int | None, physical: Mapping[str, PhysicalNetwork] | None = None) -> HostView:
-        """The view to compile; see :class:`apps.framework.host_view.HostView`."""
-        return HostView(
+    def change(
+        self, view: HostView, patch_int: int | None, physical: Mapping[str, PhysicalNetwork] | None = None
+    ) -> ViewChange:
+        """What makes the view to compile of the last one; see :class:`apps.framework.host_view.HostView`."""
+        return view.evolve(
             bridges=self._bridges,
             patch_int=patch_int,
-            physical=dict(physical or {}),
-            networks=dict(self._networks),
-            ports=dict(self._ports),
-            dead={**self.silenced(), **self._dead},
+            physical=_replacing(view.physical, physical or {}),
+            networks=_replacing(view.networks, self._networks),
+            ports=_replacing(view.ports, self._ports),
+            dead=_replacing(view.dead, {**self.silenced(), **self._dead}),
         )
+
+    def view(self, patch_int: int | None, physical: Mapping[str, PhysicalNetwork] | None = None) -> HostView:
+        """The view to compile, made anew."""
+        return self.change(HostView(), patch_int, physical).new
 
     def silenced(self) -> dict[str, DeadPort]:
         """Devices that are kept from sending because they were taken off their network."""
@@ -156,3 +165,7 @@ class Wiring:
                 self.tags[device.port_name] = DEAD
             if ofport is not None and (local is None or device.tag != local.vlan):
                 self._dead[device.name] = DeadPort(device.name, ofport)
+
+
+def _replacing(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> Mapping[str, _Value | None]:
+    return {**dict.fromkeys(old), **new}

@@ -7,12 +7,14 @@ without a peer at first, and joined when both bridges have confirmed those flows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from apps.framework.flow import FlowKey
 from apps.framework.host_view import PhysicalNetwork
-from apps.integration_bridge import provider_flows
-from apps.physical_bridge import physical_network_flows
 from controller.openflow.tables.sender import Synced
+
+Keys = Mapping[str, Collection[FlowKey]]
+"""Bridge → keys of flows there."""
 
 
 class Joining:
@@ -24,18 +26,20 @@ class Joining:
     def __init__(self, integration_bridge: str) -> None:
         self._integration_bridge = integration_bridge
         self._ends: Mapping[str, PhysicalNetwork] = {}
+        self._flows: Mapping[str, Keys] = {}
         self._awaited: dict[str, dict[str, int]] = {}
-        """Physical network → bridge → the generation of wishes with which its drop flow comes."""
+        """Physical network → bridge → the generation of flows with which those of the physical network come."""
 
-    def compiled(self, ends: Mapping[str, PhysicalNetwork], generation: int) -> None:
-        """Wishes were made of these patches.
+    def compiled(self, ends: Mapping[str, PhysicalNetwork], flows: Mapping[str, Keys], generation: int) -> None:
+        """Flows were made of these patches.
 
         :param ends: by name of the physical network
+        :param flows: in the same way, the keys of the flows that are wanted for the physical network
         """
         for name, physical in ends.items():
-            if physical != self._ends.get(name):
+            if physical != self._ends.get(name) or flows[name] != self._flows[name]:
                 self._awaited[name] = dict.fromkeys((self._integration_bridge, physical.bridge), generation)
-        self._ends = dict(ends)
+        self._ends, self._flows = dict(ends), dict(flows)
 
     def lost(self, bridge: str, generation: int) -> None:
         """A bridge has gone or is out of reach: it may come back without flows."""
@@ -47,12 +51,14 @@ class Joining:
         """A bridge confirmed; True when a patch can be joined now that could not before."""
         was = self.joined
         for name, physical in self._ends.items():
-            flows = [*provider_flows(physical), *physical_network_flows(physical)]
+            flows = self._flows[name]
             generation = self._awaited[name].get(event.bridge)
-            if len(flows) == 2 and generation is not None and event.generation >= generation:
-                drop = flows[0 if event.bridge == self._integration_bridge else 1]
-                if drop.key not in event.refused:
-                    del self._awaited[name][event.bridge]
+            if generation is None or event.generation < generation:
+                continue
+            if not flows.keys() >= {self._integration_bridge, physical.bridge}:
+                continue
+            if not any(key in event.refused for key in flows[event.bridge]):
+                del self._awaited[name][event.bridge]
         return self.joined != was
 
     @property

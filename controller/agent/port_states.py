@@ -9,7 +9,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from apps.framework.compiler import Compiler, Unit, UnitKind
+from apps.framework.app import Subject, UnitKind, describe
+from apps.framework.compiler import Compiler
 from apps.framework.flow import FlowKey
 from controller.agent.binding import BindingTable, Verdict
 from controller.agent.local_networks import Wiring
@@ -57,7 +58,7 @@ class Outcomes:
         self._confirmed: dict[str, int] = {}
         self.refused: dict[str, Mapping[FlowKey, str]] = {}
         """Bridge → flows that it refused, with its reason."""
-        self._refused_of: dict[Unit | None, str] | None = None
+        self._refused_of: dict[Subject, str] | None = None
         """What failure() looks up: owner → why a flow of it was refused; None: not known any more."""
         self._said: dict[str, str] = {}
         """Id of a port that is not up → why, as the log has it."""
@@ -101,17 +102,19 @@ class Outcomes:
         port = self._table.ports.get(port_id)
         if port is None:
             return None
-        units = (Unit(UnitKind.PORT, port_id), Unit(UnitKind.NETWORK, port.network_id))
-        for unit in units:
-            if unit in self._compiler.problems:
-                return f"{unit}: {self._compiler.problems[unit]}"
+        subjects: tuple[Subject, ...] = ((UnitKind.PORT, port_id), (UnitKind.NETWORK, port.network_id))
+        for subject in subjects:
+            reason = self._compiler.reason(*subject)
+            if reason is not None:
+                return f"{describe(subject)}: {reason}"
         if self._refused_of is None:  # made once for all ports: a full table can refuse the flows of hundreds
             self._refused_of = {
-                self._compiler.owner(bridge, key): f"bridge {bridge} refused a flow: {reason}"
+                unit.subject: f"bridge {bridge} refused a flow: {reason}"
                 for bridge, refused in self.refused.items()
                 for key, reason in refused.items()
+                if (unit := self._compiler.owner(bridge, key)) is not None
             }
-        return next((self._refused_of[unit] for unit in units if unit in self._refused_of), None)
+        return next((self._refused_of[subject] for subject in subjects if subject in self._refused_of), None)
 
     def state(self, verdict: Verdict) -> tuple[PortStatus, str | None]:
         """Status of a device's port as this host sees it, and what stands against ACTIVE."""

@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from apps.framework.compiler import Compiler, Unit
+from apps.framework.app import Unit
+from apps.framework.compiler import Compiler
 from controller.agent.quarantine import Quarantine
 
 LOG = logging.getLogger(__name__)

@@ -215,7 +215,7 @@ def test_a_port_is_bound_once_and_every_device_is_accounted_for(history: list[li
                 assert (name in view.dead) == (verdict.ofport is not None)
     wanted = {name for name, device in host.table.devices.items() if device.iface_id is not None}
     assert seen == wanted == host.wiring.tags.keys() | waiting
-    assert view.dead.keys() <= wanted | host.table.silenced
+    assert set(view.dead) <= wanted | host.table.silenced
     assert view.bridges == BRIDGES
 
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 from hypothesis import event, given
 from hypothesis import strategies as st
+from immutables import Map
 
-from apps.framework.compiler import Change, Compiler, Unit, UnitKind, compile_unit, units_of
+from apps import APPLICATIONS
+from apps.framework.app import Unit, UnitKind
+from apps.framework.compiler import Compiler, FlowChange
 from apps.framework.flow import Flow, FlowKey
-from apps.framework.host_view import HostView
-from apps.framework.pipeline import violation
-from tests.support.openflow.views import BRIDGES, Edit, edited, edits, views
+from apps.framework.host_view import HostView, ViewChange
+from apps.framework.pipeline import Pipeline
+from tests.support.openflow.views import (
+    BRIDGES,
+    NETWORK_IDS,
+    PHYSICAL_BRIDGES,
+    Edit,
+    compiled,
+    edited,
+    edits,
+    views,
+)
 from topology.model import NetworkType
 
+_Value = TypeVar("_Value")
 _STEPS = st.lists(st.lists(edits(), min_size=1, max_size=6), max_size=8)
 
 
@@ -26,13 +41,7 @@ def _owners(compiler: Compiler) -> dict[str, dict[FlowKey, Unit | None]]:
     return {name: {key: compiler.owner(name, key) for key in compiler.flows(name)} for name in BRIDGES}
 
 
-def _compiled(view: HostView) -> Compiler:
-    compiler = Compiler()
-    compiler.update(view)
-    return compiler
-
-
-def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, Change]) -> None:
+def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, FlowChange]) -> None:
     """What the sender of each bridge does with changes; every one of them must really be one."""
     for name, change in changes.items():
         assert change.flows
@@ -48,65 +57,113 @@ def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, Change]
 @given(views(), _STEPS)
 def test_incremental_equals_full(view: HostView, steps: list[list[Edit]]) -> None:
     """After any sequence of changes the flows, their owners and what is refused are those of a fresh compiler, and the
-    changes that were handed out lead there."""
-    compiler = Compiler()
+    changes that were handed out lead there; whether several changes of the view come at once or one by one."""
+    at_once, one_by_one = Compiler(), Compiler()
     told: dict[str, dict[FlowKey, Flow]] = {name: {} for name in BRIDGES}
-    _apply(told, compiler.update(view))
+    told_singly: dict[str, dict[FlowKey, Flow]] = {name: {} for name in BRIDGES}
+    first = ViewChange.between(HostView(), view)
+    _apply(told, at_once.update(first))
+    _apply(told_singly, one_by_one.update(first))
     for step in steps:
-        view = edited(view, step)
-        _apply(told, compiler.update(view))
-        full = _compiled(view)
-        assert told == _tables(compiler) == _tables(full)
-        assert _owners(compiler) == _owners(full)
-        assert compiler.problems == full.problems
-    event("with contradictions" if compiler.problems else "without contradictions")
+        old = view
+        for edit in step:
+            change = edit(view)
+            _apply(told_singly, one_by_one.update(change))
+            view = change.new
+        _apply(told, at_once.update(ViewChange.between(old, view)))
+        full = compiled(view)
+        assert told == told_singly == _tables(at_once) == _tables(one_by_one) == _tables(full)
+        assert _owners(at_once) == _owners(one_by_one) == _owners(full)
+        assert at_once.problems == one_by_one.problems == full.problems
+    event("with contradictions" if at_once.problems else "without contradictions")
+
+
+@given(views(), st.lists(edits(), max_size=10))
+def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
+    """A change says in what two views differ, however it was come by; and the view is as if it was made at once."""
+    other = edited(view, changes)
+    again = view.evolve(
+        networks=_replaced(view.networks, other.networks),
+        ports=_replaced(view.ports, other.ports),
+        dead=_replaced(view.dead, other.dead),
+        physical=_replaced(view.physical, other.physical),
+        patch_int=other.patch_int,
+        bridges=dict(other.bridges),
+    )
+    assert again == ViewChange.between(view, other)
+    assert again.is_empty == (view == other)
+    anew = replace(again.new)
+    assert anew == again.new
+    assert {key: set(again.new.ports_of(key)) for key in NETWORK_IDS} == {
+        key: {port.port_id for port in anew.ports.values() if port.network_id == key} for key in NETWORK_IDS
+    }
+    assert {name: set(again.new.networks_of(name)) for name in PHYSICAL_BRIDGES} == {
+        name: {key for key, local in anew.networks.items() if local.network.physical_network == name}
+        for name in PHYSICAL_BRIDGES
+    }
+    for key in set(view.ports) & set(other.ports) - again.ports:
+        assert again.new.ports[key] is view.ports[key]
+
+
+def _replaced(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> dict[str, _Value | None]:
+    return {**dict.fromkeys(old), **new}
 
 
 @given(views(), st.lists(edits(), min_size=1, max_size=10))
 def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
     """Going somewhere and back leaves the same flows, and the way back undoes exactly what the way there did."""
-    compiler = _compiled(view)
-    before = _tables(compiler)
-    there = compiler.update(edited(view, changes))
-    back = compiler.update(view)
+    compiler = compiled(view)
+    before, other = _tables(compiler), edited(view, changes)
+    there = compiler.update(ViewChange.between(view, other))
+    back = compiler.update(ViewChange.between(other, view))
     assert _tables(compiler) == before
     assert {name: change.flows.keys() for name, change in there.items()} == {
         name: change.flows.keys() for name, change in back.items()
     }
 
 
+@given(views(), views())
+def test_a_change_from_another_view(view: HostView, other: HostView) -> None:
+    """A change that does not begin where the compiler is leads to the flows of its new view all the same."""
+    compiler = compiled(view)
+    compiler.update(ViewChange(HostView(), other))
+    assert _tables(compiler) == _tables(compiled(other))
+
+
 @given(views())
 def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
-    compiler = _compiled(view)
-    mappings = (dict(mapping) for mapping in (view.networks, view.ports, view.dead, view.physical))
+    compiler = compiled(view)
+    mappings = (Map(dict(mapping)) for mapping in (view.networks, view.ports, view.dead, view.physical))
     again = HostView(dict(view.bridges), view.patch_int, *mappings)
-    assert compiler.update(again) == {}
+    assert compiler.update(ViewChange.between(HostView(), again)) == {}
 
 
 @given(views(), st.randoms(use_true_random=False))
 def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Random) -> None:
     """Which of two contradicting units is refused does not depend on the order in which a view lists them."""
 
-    def shuffled(mapping: Mapping[str, object]) -> dict[str, object]:
+    def shuffled(mapping: Mapping[str, _Value]) -> Map[str, _Value]:
         keys = sorted(mapping)
         shuffler.shuffle(keys)
-        return {key: mapping[key] for key in keys}
+        return Map((key, mapping[key]) for key in keys)
 
     mappings = (shuffled(mapping) for mapping in (view.networks, view.ports, view.dead, view.physical))
     other = HostView(shuffled(view.bridges), view.patch_int, *mappings)
-    one, two = _compiled(view), _compiled(other)
+    one, two = compiled(view), compiled(other)
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
 
 
 @given(views())
 def test_every_flow_is_allowed_and_none_contradicts_another(view: HostView) -> None:
     """The pipeline allows each flow, and no two flows of a bridge could match one frame and do different things."""
-    compiler = _compiled(view)
+    compiler, pipeline = compiled(view), Pipeline(APPLICATIONS)
     for name, role in BRIDGES.items():
         flows = list(compiler.flows(name).values())
         for index, flow in enumerate(flows):
-            assert violation(role, flow) is None
+            owner = compiler.owner(name, flow.key)
+            assert owner is not None
+            assert pipeline.violation(role, flow, owner.app) is None
             for other in flows[:index]:
                 assert not (_overlap(flow, other) and flow.actions != other.actions), (flow, other)
 
@@ -124,16 +181,23 @@ def _overlap(one: Flow, other: Flow) -> bool:
 
 @given(views())
 def test_a_unit_is_served_whole_or_refused_with_a_reason(view: HostView) -> None:
-    """Each unit has all of its flows or none; one that has none says why; one that contradicts nobody is served."""
-    compiler = _compiled(view)
-    for unit in units_of(view):
-        placed = compile_unit(unit, view)
-        standing = {(name, flow) for name, flow in placed if compiler.owner(name, flow.key) == unit}
-        if unit in compiler.problems:
-            assert not standing
-            assert compiler.problems[unit]
-        else:
-            assert standing == placed
+    """Each object has all of its flows or none; one that has none says why; one that contradicts nobody is served."""
+    compiler = compiled(view)
+    problems = {unit.subject: reason for unit, reason in compiler.problems.items()}
+    for app in APPLICATIONS:
+        for unit in app.units(view):
+            placed = set(compiler.compile(unit, view))
+            standing = {(name, flow) for name, flow in placed if compiler.owner(name, flow.key) == unit}
+            assert compiler.reason(*unit.subject) == problems.get(unit.subject)
+            if unit.subject in problems:
+                assert not standing
+                assert not compiler.keys(*unit.subject)
+                assert problems[unit.subject]
+            else:
+                assert standing == placed
+                keys = compiler.keys(*unit.subject)
+                assert all(flow.key in keys[name] for name, flow in placed)
+    assert len(problems) == len(compiler.problems)
     assert all(unit.kind is not UnitKind.BASE for unit in compiler.problems)
     assert len(compiler.problems) <= _contradictions(view)
 

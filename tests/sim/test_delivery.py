@@ -6,11 +6,12 @@ import netaddr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.framework.compiler import Compiler, Unit, UnitKind
+from apps.framework.app import UnitKind
+from apps.framework.compiler import Compiler
 from apps.framework.flow import MULTICAST_BIT, Flow
 from apps.framework.host_view import HostView
 from tests.support.openflow.frames import Frame, Sent, sent
-from tests.support.openflow.views import MACS, TUNNEL_IDS, views
+from tests.support.openflow.views import MACS, TUNNEL_IDS, compiled, views
 
 TUNNEL_PORT = 99
 BROADCAST = 2**48 - 1
@@ -20,8 +21,7 @@ TAGS = (None, 1, 2, 101, 4094)
 
 
 def _compiled(view: HostView) -> tuple[Compiler, list[Flow], list[Flow]]:
-    compiler = Compiler()
-    compiler.update(view)
+    compiler = compiled(view)
     return compiler, list(compiler.flows("br-int").values()), list(compiler.flows("br-tun").values())
 
 
@@ -97,6 +97,6 @@ def test_a_port_without_its_network_is_named(view: HostView) -> None:
     """Where two networks have one tunnel id, the ports of the one that is refused are refused with it, by name."""
     compiler, _, _ = _compiled(view)
     for port in view.ports.values():
-        reason = compiler.problems.get(Unit(UnitKind.NETWORK, port.network_id))
+        reason = compiler.reason(UnitKind.NETWORK, port.network_id)
         if reason is not None:
-            assert port.network_id in compiler.problems[Unit(UnitKind.PORT, port.port_id)]
+            assert port.network_id in (compiler.reason(UnitKind.PORT, port.port_id) or "")

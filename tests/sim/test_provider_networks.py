@@ -10,10 +10,9 @@ import netaddr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.framework.compiler import Compiler
 from apps.framework.host_view import HostView, PhysicalNetwork
 from tests.support.openflow.frames import Frame, Sent, sent
-from tests.support.openflow.views import MACS, PHYSICAL_BRIDGES, SEGMENTS, TUNNEL_IDS, views
+from tests.support.openflow.views import MACS, PHYSICAL_BRIDGES, SEGMENTS, TUNNEL_IDS, compiled, views
 from topology.model import NetworkType
 
 WIRE = 1
@@ -31,8 +30,7 @@ class Host:
 
     def __init__(self, view: HostView) -> None:
         self.view = view
-        self._compiler = Compiler()
-        self._compiler.update(view)
+        self._compiler = compiled(view)
 
     def sent(self, bridge: str, frame: Frame) -> list[Sent]:
         """What a bridge makes of a frame."""

@@ -6,26 +6,27 @@ Started as a program in place of :mod:`controller.cli.commands`; all else is the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from apps import tunnel_bridge
+from apps.framework.app import Placed, Unit, UnitKind
+from apps.framework.host_view import HostView
+from apps.tunnel_bridge import TunnelBridge
 from controller.cli import commands
 
 POISON = "TUNBRIDGE_TEST_POISON"
 """Name of the variable that names the file."""
 
-_whole = tunnel_bridge.port_flows
+_whole = TunnelBridge.flows
 
 
-def _port_flows(port: Any, local: Any) -> Iterator[Any]:
+def _flows(self: TunnelBridge, unit: Unit, view: HostView) -> Iterable[Placed]:
     file = Path(os.environ[POISON])
-    if file.exists() and port.mac_address == file.read_text():
+    if unit.kind is UnitKind.PORT and file.exists() and view.ports[unit.id].mac_address == file.read_text():
         raise ZeroDivisionError("a defect of an application")
-    return _whole(port, local)
+    return _whole(self, unit, view)
 
 
 if __name__ == "__main__":
-    tunnel_bridge.port_flows = _port_flows
+    TunnelBridge.flows = _flows  # type: ignore[method-assign]
     commands.main()

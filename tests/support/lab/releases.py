@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.support.host.tunbridge import ROOT
 
 _PACKAGES = ("apps", "controller", "topology")
+_APPS = ("apps/integration_bridge.py", "apps/tunnel_bridge.py", "apps/physical_bridge.py")
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,15 @@ RELEASES = (
         "another mark and other priorities",
         (
             ("apps/framework/cookie.py", r"OWNER = 0x7B1D", "OWNER = 0x7B1C"),
-            ("apps/framework/pipeline.py", r"(BridgeRole\.(?:INTEGRATION|TUNNEL),\s+)(\d+),", r"\1 10\2,"),
+            ("apps/integration_bridge.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),
+            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),
         ),
     ),
-    Release("other priorities", (("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,"),)),
+    Release("other priorities", tuple((app, r"(BridgeRole\.\w+,\s+)(\d+),", r"\1 10\2,") for app in _APPS)),
     Release(
         "other cookies",
         (
-            ("apps/framework/cookie.py", r"_BRIDGE = (\d)", r"_BRIDGE = 1\1"),
+            *((app, r"number = (\d)", r"number = 1\1") for app in _APPS),
             ("apps/framework/cookie.py", r"object_id\.encode\(\)", 'b"other" + object_id.encode()'),
         ),
     ),
@@ -58,9 +60,11 @@ RELEASES = (
         # 3 and 4 are changed for each other: flows with the match of one and the priority of another
         "priorities of one another",
         (
-            ("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 5,"),
-            ("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
-            ("apps/framework/pipeline.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
+            ("apps/integration_bridge.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 4,"),
+            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 5,"),
+            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
+            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
+            ("apps/physical_bridge.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
         ),
     ),
     Release(

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from apps.framework.cookie import App, cookie
+from apps.framework.cookie import cookie
 from apps.framework.flow import Flow, FlowKey, Output, match
 from apps.framework.render import render_table
 from scripts.processes import ChildProcess
@@ -33,7 +33,7 @@ def numbered_flow(number: int, port: int = 1) -> Flow:
 
     A priority of its own is what it is known by, on the socket and in the log.
     """
-    return Flow(number, match(in_port=number), (Output(port),), cookie(App.INTEGRATION_BRIDGE, ""))
+    return Flow(number, match(in_port=number), (Output(port),), cookie(1, ""))
 
 
 def numbered_table(*numbers: int, port: int = 1) -> list[str]:

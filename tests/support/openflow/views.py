@@ -8,12 +8,12 @@ never collides, because :mod:`apps.framework.local_vlans` deals them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 
 from hypothesis import strategies as st
 
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork
+from apps.framework.compiler import Compiler
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
 from apps.framework.pipeline import BridgeRole
 from topology.model import Network, NetworkType
 
@@ -37,7 +37,7 @@ INT_PORTS = {"physnet1": (70, 71, None), "physnet2": (80, 81, None)}
 PHY_PORTS = (90, 91, None)
 """The same of the other end, on the physical bridge."""
 
-Edit = Callable[[HostView], HostView]
+Edit = Callable[[HostView], ViewChange]
 """From one view to the next."""
 
 
@@ -71,55 +71,50 @@ def local_networks(network_id: str) -> st.SearchStrategy[LocalNetwork]:
 
 
 def _put_network(local: LocalNetwork) -> Edit:
-    return lambda view: replace(view, networks={**view.networks, local.network.id: local})
+    return lambda view: view.evolve(networks={local.network.id: local})
 
 
 def _drop_network(network_id: str) -> Edit:
-    def edit(view: HostView) -> HostView:
-        return replace(
-            view,
-            networks={key: local for key, local in view.networks.items() if key != network_id},
-            ports={key: port for key, port in view.ports.items() if port.network_id != network_id},
-        )
-
-    return edit
+    return lambda view: view.evolve(
+        networks={network_id: None},
+        ports={key: None for key, port in view.ports.items() if port.network_id == network_id},
+    )
 
 
 def _put_port(port_id: str, network: int, mac: str) -> Edit:
-    def edit(view: HostView) -> HostView:
+    def edit(view: HostView) -> ViewChange:
         if not view.networks:
-            return view
+            return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
         number = PORT_IDS.index(port_id)
-        port = LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number)
-        return replace(view, ports={**view.ports, port_id: port})
+        return view.evolve(ports={port_id: LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number)})
 
     return edit
 
 
 def _drop_port(port_id: str) -> Edit:
-    return lambda view: replace(view, ports={key: port for key, port in view.ports.items() if key != port_id})
+    return lambda view: view.evolve(ports={port_id: None})
 
 
 def _kill(number: int, ofport: int) -> Edit:
     device = f"tap{number}"
-    return lambda view: replace(view, dead={**view.dead, device: DeadPort(device, ofport)})
+    return lambda view: view.evolve(dead={device: DeadPort(device, ofport)})
 
 
 def _revive(number: int) -> Edit:
-    return lambda view: replace(view, dead={key: dead for key, dead in view.dead.items() if key != f"tap{number}"})
+    return lambda view: view.evolve(dead={f"tap{number}": None})
 
 
 def _patch(patch_int: int | None) -> Edit:
-    return lambda view: replace(view, patch_int=patch_int)
+    return lambda view: view.evolve(patch_int=patch_int)
 
 
 def _join(physical: PhysicalNetwork) -> Edit:
-    return lambda view: replace(view, physical={**view.physical, physical.name: physical})
+    return lambda view: view.evolve(physical={physical.name: physical})
 
 
 def _unmap(name: str) -> Edit:
-    return lambda view: replace(view, physical={key: its for key, its in view.physical.items() if key != name})
+    return lambda view: view.evolve(physical={name: None})
 
 
 def edits() -> st.SearchStrategy[Edit]:
@@ -142,7 +137,7 @@ def edits() -> st.SearchStrategy[Edit]:
 def edited(view: HostView, changes: Iterable[Edit]) -> HostView:
     """The view after all changes."""
     for change in changes:
-        view = change(view)
+        view = change(view).new
     return view
 
 
@@ -158,3 +153,10 @@ def views() -> st.SearchStrategy[HostView]:
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
     bare = HostView(bridges=BRIDGES)
     return st.tuples(*things).map(lambda made: edited(bare, [edit for edit in made if edit is not None]))
+
+
+def compiled(view: HostView) -> Compiler:
+    """A compiler that has seen this view and no other."""
+    compiler = Compiler()
+    compiler.update(ViewChange.between(HostView(), view))
+    return compiler

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from immutables import Map
+
+from apps.framework.app import UnitKind
 from apps.framework.flow import FlowKey
-from apps.framework.host_view import PhysicalNetwork
-from apps.integration_bridge import provider_flows
-from apps.physical_bridge import physical_network_flows
+from apps.framework.host_view import HostView, PhysicalNetwork
 from controller.agent.patch_gate import Joining
 from controller.openflow.tables.sender import Synced
+from tests.support.openflow.views import BRIDGES, compiled
 
 ENDS = {"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, 2)}
+
+
+def drops(ends: dict[str, PhysicalNetwork]) -> dict[str, dict[str, frozenset[FlowKey]]]:
+    """What the compiler wants for these patches."""
+    compiler = compiled(HostView(bridges=BRIDGES, physical=Map(ends)))
+    return {name: compiler.keys(UnitKind.PHYSICAL_NETWORK, name) for name in ends}
 
 
 def confirm(joining: Joining, bridge: str, generation: int, *refused: FlowKey) -> bool:
@@ -19,7 +27,7 @@ def confirm(joining: Joining, bridge: str, generation: int, *refused: FlowKey) -
 def joined(generation: int = 3) -> Joining:
     """A patch whose ends both drop."""
     joining = Joining("br-int")
-    joining.compiled(ENDS, generation)
+    joining.compiled(ENDS, drops(ENDS), generation)
     assert not confirm(joining, "br-int", generation)
     assert confirm(joining, "br-ex", generation)
     assert joining.joined == {"physnet1"}
@@ -29,7 +37,7 @@ def joined(generation: int = 3) -> Joining:
 def test_both_bridges_have_to_confirm() -> None:
     """In any order, and a confirmation counts that is at least as new as the wish."""
     joining = Joining("br-int")
-    joining.compiled(ENDS, 3)
+    joining.compiled(ENDS, drops(ENDS), 3)
     assert not confirm(joining, "br-ex", 2)
     assert not confirm(joining, "br-ex", 4)
     assert not confirm(joining, "br-tun", 4)
@@ -42,7 +50,8 @@ def test_both_bridges_have_to_confirm() -> None:
 def test_without_port_numbers_nothing_can_be_dropped() -> None:
     """A bridge may have confirmed all there was, before its end of the patch was made."""
     joining = Joining("br-int")
-    joining.compiled({"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, None)}, 3)
+    half = {"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, None)}
+    joining.compiled(half, drops(half), 3)
     confirm(joining, "br-int", 3)
     confirm(joining, "br-ex", 3)
     assert joining.joined == set()
@@ -50,21 +59,22 @@ def test_without_port_numbers_nothing_can_be_dropped() -> None:
 
 def test_a_refused_drop_flow_joins_nothing() -> None:
     """On either side; other refused flows do not matter."""
-    (inner,), (outer,) = provider_flows(ENDS["physnet1"]), physical_network_flows(ENDS["physnet1"])
+    (inner,), (outer,) = (drops(ENDS)["physnet1"][bridge] for bridge in ("br-int", "br-ex"))
     joining = Joining("br-int")
-    joining.compiled(ENDS, 3)
-    confirm(joining, "br-int", 3, inner.key)
-    confirm(joining, "br-ex", 3, inner.key)  # a key of the other bridge
+    joining.compiled(ENDS, drops(ENDS), 3)
+    confirm(joining, "br-int", 3, inner)
+    confirm(joining, "br-ex", 3, inner)  # a key of the other bridge
     assert joining.joined == set()
-    confirm(joining, "br-int", 4, outer.key)
+    confirm(joining, "br-int", 4, outer)
     assert joining.joined == {"physnet1"}
 
 
 def test_a_new_port_number_is_a_new_end() -> None:
     joining = joined()
-    joining.compiled(ENDS, 4)
+    joining.compiled(ENDS, drops(ENDS), 4)
     assert joining.joined == {"physnet1"}
-    joining.compiled({"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, 9)}, 5)
+    moved = {"physnet1": PhysicalNetwork("physnet1", "br-ex", 5, 9)}
+    joining.compiled(moved, drops(moved), 5)
     assert joining.joined == set()
     confirm(joining, "br-ex", 5)
     assert confirm(joining, "br-int", 5)
@@ -79,3 +89,17 @@ def test_a_bridge_that_was_away_has_to_confirm_again() -> None:
         joining.lost(bridge, 3)
         assert joining.joined == set()
         assert confirm(joining, bridge, 3)
+
+
+def test_flows_that_are_left_out_join_nothing() -> None:
+    """The compiler may have none for the physical network, though its patch has both ends."""
+    joining = Joining("br-int")
+    joining.compiled(ENDS, {"physnet1": {}}, 3)
+    assert not confirm(joining, "br-int", 3)
+    assert not confirm(joining, "br-ex", 3)
+    joining.compiled(ENDS, drops(ENDS), 4)
+    assert not confirm(joining, "br-int", 3)
+    assert not confirm(joining, "br-ex", 3)
+    assert joining.joined == set()
+    assert not confirm(joining, "br-int", 4)
+    assert confirm(joining, "br-ex", 4)

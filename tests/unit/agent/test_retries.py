@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from apps import tunnel_bridge
+from apps.framework.app import Unit, UnitKind
+from apps.framework.host_view import HostView
+from apps.tunnel_bridge import TunnelBridge
 from controller.agent import quarantine
 from controller.agent.events import TimeToRetry
 from controller.vswitch.interface_rows import VSwitchBatch
@@ -68,12 +70,14 @@ def test_a_patch_port_that_cannot_be_made_is_named(host: DecidingHost, caplog: p
 
 def test_an_application_that_raises_is_asked_again(host: DecidingHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The port is DOWN while it does, and ACTIVE without any other event when it does not any more."""
-    whole = tunnel_bridge.port_flows
+    whole = TunnelBridge.flows
 
-    def broken(*args: Any) -> Any:
-        raise RuntimeError("out of luck")
+    def broken(self: TunnelBridge, unit: Unit, view: HostView) -> Any:
+        if unit.kind is UnitKind.PORT:
+            raise RuntimeError("out of luck")
+        return whole(self, unit, view)
 
-    monkeypatch.setattr(tunnel_bridge, "port_flows", broken)
+    monkeypatch.setattr(TunnelBridge, "flows", broken)
     host.step(devices(device(), complete=True), TOPOLOGY)
     host.connect("br-int", (TAP, 5), ("patch-tun", 6))
     host.connect("br-tun", ("patch-int", 1))
@@ -82,7 +86,7 @@ def test_an_application_that_raises_is_asked_again(host: DecidingHost, monkeypat
     assert host.reports[-1] == {PORT.id: PortReport(PORT.id, "host1", True, PortStatus.DOWN)}
     host.step(TimeToRetry())
     assert host.controller.compiler.problems
-    monkeypatch.setattr(tunnel_bridge, "port_flows", whole)
+    monkeypatch.setattr(TunnelBridge, "flows", whole)
     host.step(TimeToRetry())
     assert not host.controller.compiler.problems
     assert any("dl_dst=fa:16:3e:02:dd:79" in flow for flow in host.bridges["br-tun"].table)

@@ -6,9 +6,11 @@ import itertools
 
 import pytest
 
+from apps import APPLICATIONS
 from apps.framework.flow import Action, Flow, Match, ModVlanVid, Normal, Output, PopVlan, SetTunnel, match
-from apps.framework.pipeline import Band, BridgeRole, violation
+from apps.framework.pipeline import BridgeRole, Pipeline
 
+PIPELINE = Pipeline(APPLICATIONS)
 INTEGRATION, TUNNEL = BridgeRole.INTEGRATION, BridgeRole.TUNNEL
 MAC = "fa:16:3e:02:dd:79"
 
@@ -38,7 +40,7 @@ def test_the_flows_of_the_specification_are_allowed(
     role: BridgeRole, priority: int, condition: Match, actions: tuple[Action, ...]
 ) -> None:
     """Each flow of the reference host has its band."""
-    assert violation(role, Flow(priority, condition, actions, cookie=0)) is None
+    assert PIPELINE.violation(role, Flow(priority, condition, actions, cookie=0), role.value) is None
 
 
 @pytest.mark.parametrize(("role", "priority", "condition", "actions", "reason"), REFUSED)
@@ -46,18 +48,31 @@ def test_what_no_band_declares_is_refused(
     role: BridgeRole, priority: int, condition: Match, actions: tuple[Action, ...], reason: str
 ) -> None:
     """A priority, field or action that is not declared there is named."""
-    assert violation(role, Flow(priority, condition, actions, cookie=0)) == reason
+    assert PIPELINE.violation(role, Flow(priority, condition, actions, cookie=0), role.value) == reason
 
 
 def test_other_tables_are_refused() -> None:
     """A flow of a band stands in table 0 only."""
     flow = Flow(1, match(), (Normal(),), cookie=0, table=3)
-    assert violation(INTEGRATION, flow) == "the integration bridge has no band at table 3, priority 1"
+    assert (
+        PIPELINE.violation(INTEGRATION, flow, "integration bridge")
+        == "the integration bridge has no band at table 3, priority 1"
+    )
 
 
-def test_bands_do_not_share_a_place() -> None:
+def test_bands_of_others_are_refused() -> None:
+    """An application has flows in its own bands alone, whatever the band allows."""
+    flow = Flow(2, match(in_port=7), (), cookie=0)
+    reason = PIPELINE.violation(INTEGRATION, flow, "tunnel bridge")
+    assert reason == "INT_DROP is a band of application integration bridge, not of tunnel bridge"
+
+
+def test_bands_are_declared_in_order() -> None:
     """No two bands of a bridge have one priority, they are declared lowest first, and each says what it is for."""
-    for _, group in itertools.groupby(Band, key=lambda band: band.spec.role):
-        priorities = [band.spec.priority for band in group]
-        assert priorities == sorted(set(priorities))
-    assert all(band.spec.meaning.endswith(".") for band in Band)
+    for app in APPLICATIONS:
+        for _, group in itertools.groupby(app.bands, key=lambda band: band.role):
+            priorities = [band.priority for band in group]
+            assert priorities == sorted(set(priorities))
+        assert all(band.meaning.endswith(".") for band in app.bands)
+    assert {band.name for band in PIPELINE.bands} == {band.name for app in APPLICATIONS for band in app.bands}
+    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 9

@@ -1,0 +1,115 @@
+"""An application: an object that turns a view of the host into flows, unit by unit.
+
+Each is one module of :mod:`apps` and one entry of ``apps.APPLICATIONS``; everything else (compiler, cookies, pipeline
+page, configuration) takes what it needs from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from apps.framework.cookie import cookie
+from apps.framework.flow import Flow
+from apps.framework.host_view import HostView, ViewChange
+from apps.framework.options import AppOption
+from apps.framework.pipeline import Band, BridgeRole
+
+
+class UnitKind(IntEnum):
+    """What a unit is compiled for; where units contradict each other the lower kind wins."""
+
+    BASE = 1
+    PHYSICAL_NETWORK = 2
+    DEAD_PORT = 3
+    NETWORK = 4
+    PORT = 5
+
+
+Subject = tuple[UnitKind, str]
+"""An object of the host that has units: its kind and id."""
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """The owner of some flows: what one application makes for one object of the host.
+
+    :param id: name of a bridge, physical network or device, or id of a network or port, as the kind says
+    :param app: name of the application
+    """
+
+    kind: UnitKind
+    id: str
+    app: str
+
+    @property
+    def subject(self) -> Subject:
+        """The object that it is for."""
+        return self.kind, self.id
+
+    def __str__(self) -> str:
+        return describe(self.subject)
+
+
+def describe(subject: Subject) -> str:
+    """What an object is called in logs and reasons, e.g. ``dead port tap5ec0ffee-00``."""
+    kind, name = subject
+    return f"{kind.name.lower().replace('_', ' ')} {name}"
+
+
+Placed = tuple[str, Flow]
+"""A flow and the name of its bridge."""
+
+
+class App(Protocol):
+    """What an application is.
+
+    It computes and does nothing else: no I/O, no clock, no state. Inherit from this class for what is optional.
+    """
+
+    name: str
+    """As it is said to people, e.g. ``tunnel bridge``."""
+    number: int
+    """In the cookies of its flows, 1–255. Numbers are for ever: they are in installed flows."""
+    bands: tuple[Band, ...]
+    """Its places in the pipeline, lowest first on each bridge; it has flows in these and no others."""
+    options: tuple[AppOption, ...] = ()
+    """What the operator may choose; the values are in :meth:`HostView.option`."""
+    follows: frozenset[str] = frozenset()
+    """Tables of the topology database of which it must know rows beyond what is bound on this host."""
+    notes: tuple[str, ...] = ()
+    """Paragraphs in Markdown for the pipeline page: why the flows look as they do."""
+
+    def units(self, view: HostView) -> Iterable[Unit]:
+        """Everything in a view that it may make flows for."""
+        ...
+
+    def touched(self, change: ViewChange) -> Iterable[Unit]:
+        """The units whose flows may differ between two views.
+
+        It need not think of bridges and of its own options: when these change, all of its units are compiled again.
+        """
+        ...
+
+    def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
+        """The flows of one unit, whose object is in the view.
+
+        :raises ValueError: a value does not fit its field
+        """
+        ...
+
+    def unit(self, kind: UnitKind, name: str) -> Unit:
+        """Its unit for an object."""
+        return Unit(kind, name, self.name)
+
+    def cookie(self, object_id: str) -> int:
+        """The cookie of its flows for an object; see :func:`apps.framework.cookie.cookie`."""
+        return cookie(self.number, object_id)
+
+
+def place(view: HostView, role: BridgeRole, flows: Iterable[Flow]) -> Iterator[Placed]:
+    """Put flows on each bridge of a role."""
+    made = tuple(flows)
+    return ((name, flow) for name in view.bridges_of(role) for flow in made)
