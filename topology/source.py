@@ -72,6 +72,11 @@ class TopologyBatch:
     problems: tuple[RowProblem, ...] = ()
     version: TopologyVersion | None = None
 
+    @property
+    def key(self) -> str:
+        """What it is about: of several that wait for one worker, one is made."""
+        return "topology"
+
     def merge(self, newer: TopologyBatch) -> TopologyBatch:
         """This batch and a later one as one."""
         if newer.complete:

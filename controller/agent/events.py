@@ -1,31 +1,48 @@
-"""What reaches the host controller's inbox, besides the batches of the two databases."""
+"""What reaches the host controller's inbox, besides the batches of the two databases.
+
+Each has a ``key``: of several with one key that wait, the last one counts (:class:`controller.runtime.inbox.Inbox`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.openflow.channel.session import Session
 from controller.openflow.wire.messages import PortDesc
 
 
+class _OfItsKind:
+    @property
+    def key(self) -> Hashable:
+        return type(self).__name__
+
+
+class _OfASession:
+    session: Session
+
+    @property
+    def key(self) -> Hashable:
+        return type(self).__name__, self.session
+
+
 @dataclass(frozen=True)
-class Identified:
+class Identified(_OfASession):
     """A switch connected and told its datapath id."""
 
     session: Session
 
 
 @dataclass(frozen=True)
-class Closed:
+class Closed(_OfASession):
     """A connection is over."""
 
     session: Session
 
 
 @dataclass(frozen=True)
-class PortsListed:
+class PortsListed(_OfASession):
     """All ports of a bridge."""
 
     session: Session
@@ -40,14 +57,18 @@ class PortSeen:
     port: PortDesc
     present: bool
 
+    @property
+    def key(self) -> Hashable:
+        return type(self).__name__, self.session, self.port.name
+
 
 @dataclass(frozen=True)
-class Registered:
+class Registered(_OfItsKind):
     """The topology has this host under its name."""
 
 
 @dataclass(frozen=True)
-class WrittenBack:
+class WrittenBack(_OfItsKind):
     """What an older copy of the topology lacked is written, but for what is refused.
 
     :param refused: id → why
@@ -57,7 +78,7 @@ class WrittenBack:
 
 
 @dataclass(frozen=True)
-class SetUp:
+class SetUp(_OfItsKind):
     """Bridges, patches and tunnel ports are as they should be, but for some.
 
     :param misplaced: name of a port → why it could not be made
@@ -67,22 +88,17 @@ class SetUp:
 
 
 @dataclass(frozen=True)
-class SetUpFailed:
-    """Bridges could not be set up; it is time to try again."""
-
-
-@dataclass(frozen=True)
-class TimeToRetry:
+class TimeToRetry(_OfItsKind):
     """It is time to try again what failed."""
 
 
 @dataclass(frozen=True)
-class TimeToReport:
+class TimeToReport(_OfItsKind):
     """It is time to say of ports that they are being built."""
 
 
 @dataclass(frozen=True)
-class Stop:
+class Stop(_OfItsKind):
     """The controller is to end."""
 
 
@@ -92,7 +108,9 @@ class Question:
 
     :param ask: called in the controller's thread
     :param answer: is given what ``ask`` returned, or the exception that it raised
+    :param key: of one that takes the place of another that waits
     """
 
     ask: Callable[[], Any]
     answer: Callable[[Any], None]
+    key: Hashable = field(default_factory=object)

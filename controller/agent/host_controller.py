@@ -25,7 +25,6 @@ from controller.agent.events import (
     Question,
     Registered,
     SetUp,
-    SetUpFailed,
     Stop,
     TimeToReport,
     TimeToRetry,
@@ -37,7 +36,7 @@ from controller.agent.outputs import Effects
 from controller.agent.patch_gate import Joining
 from controller.agent.patch_ports import Joints, joints_of, roles
 from controller.agent.port_states import Outcomes
-from controller.agent.restore.restore_guard import Memory, Remembered
+from controller.agent.restore.restore_guard import RestoreGuard, SavedState
 from controller.agent.retries import Retries
 from controller.agent.tag_writes import Tags
 from controller.agent.tunnels import TunnelOptions, plan
@@ -45,7 +44,7 @@ from controller.agent.unwired_devices import strangers
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
-from controller.runtime.workers import Inbox
+from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import Wanted
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.names import Names
@@ -61,10 +60,10 @@ class HostController:
     """State and decisions of one host."""
 
     def __init__(
-        self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects, memory: Memory
+        self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects, saved: SavedState
     ) -> None:
         self.names = names
-        self.remembered = Remembered(names.host, memory)
+        self.remembered = RestoreGuard(names.host, saved)
         types = tunnels.types if tunnels.local_ip is not None else None
         self.table = BindingTable(names.host, lambda network: unwirable(network, names.physical, types))
         self.wiring = Wiring(self.table, roles(names))
@@ -82,7 +81,7 @@ class HostController:
         self.problems: tuple[RowProblem, ...] = ()
         """Rows of the topology that cannot be used."""
         self._tunnel_options = tunnels
-        self.retries = Retries(self.compiler, effects.nudge, effects.wake)
+        self.retries = Retries(self.compiler, effects.retry_ports, effects.wake)
         self._moves = Moves()
         self._announcer = Announcer(names, self.table, self.wiring)
         self._inbox = inbox
@@ -114,7 +113,7 @@ class HostController:
     def run(self) -> None:
         """Handle events until :class:`Stop`."""
         while True:
-            for event in self._inbox.take():
+            for event in self._inbox.receive():
                 if isinstance(event, Stop):
                     return
                 self._handle(event)
@@ -123,16 +122,16 @@ class HostController:
     # -- called in the sessions' threads; see controller.openflow.channel.listener.Listener ----------------------------
 
     def identified(self, session: Session) -> None:
-        self._inbox.post(("identified", session), Identified(session))
+        self._inbox.post(Identified(session))
 
     def ports(self, session: Session, ports: tuple[PortDesc, ...]) -> None:
-        self._inbox.post(("ports", session), PortsListed(session, ports))
+        self._inbox.post(PortsListed(session, ports))
 
     def port(self, session: Session, port: PortDesc, present: bool) -> None:
-        self._inbox.post(("port", session, port.name), PortSeen(session, port, present))
+        self._inbox.post(PortSeen(session, port, present))
 
     def closed(self, session: Session) -> None:
-        self._inbox.post(("closed", session), Closed(session))
+        self._inbox.post(Closed(session))
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -169,8 +168,6 @@ class HostController:
             self.remembered.written(event.refused)
         elif isinstance(event, SetUp):
             self.retries.set_misplaced(event.misplaced)
-        elif isinstance(event, SetUpFailed):
-            self._set_up()
         elif isinstance(event, TimeToRetry):
             self.retries.due()
         elif isinstance(event, TimeToReport):
@@ -209,7 +206,7 @@ class HostController:
             self._effects.tag({device.port_name: detached(device.other_config)})
 
     def _topology(self, batch: TopologyBatch) -> None:
-        batch = self.remembered.take(batch)
+        batch = self.remembered.correct(batch)
         if batch.complete:
             self._has_topology = True
             self.hosts.clear()
@@ -277,9 +274,9 @@ class HostController:
             self._set_up()
         if self.is_informed:
             self._decide()
-            memory = self.remembered.changed()
-            if memory is not None:
-                self._effects.remember(memory)
+            saved = self.remembered.changed()
+            if saved is not None:
+                self._effects.remember(saved)
             self._plan_tunnels()  # only now that local VLANs are dealt, or recovered: tunnels can be their trunks
         elif self.names.integration_bridge in self.datapaths.ports and (
             dead := strangers(self.table.devices.values(), self.tags.sent)
@@ -293,8 +290,10 @@ class HostController:
                 self._effects.senders[name].attach(session)
         self._connected.clear()
         ofports = partial(self.datapaths.ofport, self.names.tunnel_bridge)
-        for lesson in self._moves.lessons(self.tunnels.values(), self.table.networks, self.wiring.vlans, ofports):
-            self._effects.teach(lesson)
+        for announcement in self._moves.announcements(
+            self.tunnels.values(), self.table.networks, self.wiring.vlans, ofports
+        ):
+            self._effects.announce(announcement)
         self.retries.see()
 
     def _plan_tunnels(self) -> None:

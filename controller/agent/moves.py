@@ -17,8 +17,8 @@ from topology.source import TopologyBatch
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What br-tun has to learn.
+class MacAnnouncement:
+    """Where a MAC address is, as br-tun has to learn.
 
     :param ofport: of the tunnel to the host
     :param vlan: local VLAN
@@ -54,14 +54,14 @@ class Moves:
             if before not in (None, port.host):
                 self._moved[port_id] = port
 
-    def lessons(
+    def announcements(
         self,
         tunnels: Iterable[TunnelPort],
         networks: Mapping[str, Network],
         vlans: Mapping[str, int],
         ofport: Callable[[str], int | None],
-    ) -> list[Lesson]:
-        """What has moved and can be told now; what waits for the tunnel to its new host is kept.
+    ) -> list[MacAnnouncement]:
+        """What has moved and can be told now; what waits for the tunnel to its new host is told later.
 
         :param networks: by id
         :param vlans: network id → local VLAN, of those that are carried here
@@ -78,5 +78,5 @@ class Moves:
                 del self._moved[port_id]
             elif (number := ofports[way]) is not None:
                 del self._moved[port_id]
-                found.append(Lesson(number, vlan, port.mac_address))
+                found.append(MacAnnouncement(number, vlan, port.mac_address))
         return found

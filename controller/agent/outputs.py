@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from controller.agent.moves import Lesson
-from controller.agent.restore.restore_guard import Memory
+from controller.agent.moves import MacAnnouncement
+from controller.agent.restore.restore_guard import SavedState
 from controller.openflow.channel.session import Session
 from controller.vswitch.bridge_setup import Wanted
 from controller.vswitch.tagging import Tagging
@@ -33,11 +33,11 @@ class Effects:
     :param report: has port states written to the topology
     :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be
     :param register: has this host registered again
-    :param remember: has it remembered over a restart what runs here
+    :param remember: has it saved over a restart what runs here
     :param write_back: has that written to the topology
     :param accepted: is told of sessions that turned out to be a bridge of this host
-    :param teach: has br-tun learn where ports are that have moved
-    :param nudge: has Open vSwitch try again to make ports, given by name with the reason why it could not
+    :param announce: has br-tun told where ports are that have moved
+    :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
     :param wake: posts :class:`controller.agent.events.TimeToRetry` after so many seconds
     :param remind: posts :class:`controller.agent.events.TimeToReport` after so many seconds
     """
@@ -47,10 +47,10 @@ class Effects:
     report: Callable[[Mapping[str, PortReport]], None]
     set_up: Callable[[Wanted], None]
     register: Callable[[], None]
-    remember: Callable[[Memory], None]
+    remember: Callable[[SavedState], None]
     write_back: Callable[[WriteBack], None]
     accepted: Callable[[Session], None]
-    teach: Callable[[Lesson], None]
-    nudge: Callable[[Mapping[str, str]], None]
+    announce: Callable[[MacAnnouncement], None]
+    retry_ports: Callable[[Mapping[str, str]], None]
     wake: Callable[[float], None]
     remind: Callable[[float], None]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from os_ken.lib import hub
-
+from controller.runtime.backoff import Backoff
+from controller.runtime.worker import Worker
 from controller.runtime.workers import Workers
-from controller.runtime.writers import RETRY
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host
 from topology.source import TopologySource
 
 LOG = logging.getLogger(__name__)
 
+_GRACE = 1.0
+"""Seconds for which a database that does not answer is no news: it may be starting with us."""
 
-class Registration:
+
+class Registration(Worker[None, None]):
     """The worker that keeps this host's place in the topology.
 
     Two installations under one name would bind each other's ports, so a name that is taken ends the process before it
@@ -28,53 +29,48 @@ class Registration:
     :param registered: is told once the host is registered
     """
 
+    retried = (TopologyError,)
+    backoff = Backoff(0.1, 1.0, factor=1.25)
+    drains = False
+
     def __init__(
         self, topology: TopologySource, host: Host, interval: float, workers: Workers, registered: Callable[[], None]
     ) -> None:
+        super().__init__("registration")
         self._topology = topology
         self._host = host
         self._interval = interval
         self._workers = workers
         self._registered = registered
-        self._wake: hub.Queue = hub.Queue()
+        self._heartbeat_at: float | None = None
+        self.again()
 
     def again(self) -> None:
         """Register once more: the topology has lost this host."""
-        self._wake.put(True)
+        self.submit({None: None})
 
-    def stop(self) -> None:
-        """Let :meth:`run` return."""
-        self._wake.put(False)
+    def _due(self) -> float | None:
+        return self._heartbeat_at
 
-    def run(self) -> None:
-        """Register, then send heartbeats, until :meth:`stop`."""
-        wanted = True
-        while not self._workers.stopping:
-            if wanted and self._register():
-                self._registered()
-            wanted = False
-            try:
-                self._topology.heartbeat(self._host.name)
-            except TopologyError as error:
-                LOG.debug("no heartbeat: %s", error)
-            with contextlib.suppress(hub.QueueEmpty):
-                wanted = self._wake.get(timeout=self._interval)
-
-    def _register(self) -> bool:
-        soon, complaint = time.monotonic() + RETRY, ""
-        while not self._workers.stopping:
+    def _do(self, batch: Mapping[None, None]) -> None:
+        if batch:
             try:
                 self._topology.register(self._host)
-                return True
             except ConflictError as error:
                 self._workers.fail(str(error))
-                return False
-            except TopologyUnavailable as error:
-                if time.monotonic() > soon and str(error) != complaint:
-                    LOG.warning("this host is not registered yet: %s", error)
-                    complaint = str(error)
-                self._workers.sleep(RETRY / 10)  # the database may be starting with us
-            except TopologyError as error:
-                LOG.error("this host is not registered: %s", error)
-                self._workers.sleep(RETRY)
-        return False
+                return
+            self._registered()
+        try:
+            self._topology.heartbeat(self._host.name)
+        except TopologyError as error:
+            LOG.debug("no heartbeat: %s", error)
+        self._heartbeat_at = time.monotonic() + self._interval
+
+    def _grace(self, error: Exception) -> float:
+        return _GRACE if isinstance(error, TopologyUnavailable) else 0.0
+
+    def _complain(self, batch: Mapping[None, None], error: Exception) -> None:
+        if isinstance(error, TopologyUnavailable):
+            LOG.warning("this host is not registered yet: %s", error)
+        else:
+            LOG.error("this host is not registered: %s", error)

@@ -1,4 +1,4 @@
-"""Tries again what Open vSwitch could not make and what an application raised on."""
+"""What is tried again: what Open vSwitch could not make and what an application raised on."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Retries:
     """Follows what fails on one host; part of the worker that decides.
 
     :param compiler: whose broken units are compiled again
-    :param nudge: has ovs-vswitchd try again to make all that it could not make; is given names and reasons
+    :param retry_ports: has ovs-vswitchd try again to make all that it could not make; is given names and reasons
     :param wake: calls :meth:`due` in the worker after so many seconds
     """
 
     def __init__(
-        self, compiler: Compiler, nudge: Callable[[Mapping[str, str]], None], wake: Callable[[float], None]
+        self, compiler: Compiler, retry_ports: Callable[[Mapping[str, str]], None], wake: Callable[[float], None]
     ) -> None:
         self._compiler = compiler
-        self._nudge = nudge
+        self._retry_ports = retry_ports
         self._wake = wake
         self._devices: dict[str, str] = {}
         self._quarantine: Quarantine[Unit | str] = Quarantine()
@@ -68,12 +68,12 @@ class Retries:
     def due(self) -> None:
         """Try again what is due."""
         self._waking_at = None
-        ready = self._quarantine.take(time.monotonic())
+        ready = self._quarantine.due(time.monotonic())
         faults = {**self._devices, **self.ports}
         ports = {name: faults[name] for name in ready if isinstance(name, str)}
         units = [unit for unit in ready if isinstance(unit, Unit)]
         if ready:
             LOG.info("trying again: %s", ", ".join([*(f"port {name}" for name in ports), *map(str, units)]))
         if ports:
-            self._nudge(ports)
+            self._retry_ports(ports)
         self._compiler.retry(units)

@@ -97,7 +97,7 @@ class Supervision:
     def _ask(self) -> str | None:
         """How the host is, in the words of the worker that decides; None when it does not answer in time."""
         reply: hub.Queue = hub.Queue()
-        self._host.inbox.post("supervision", Question(lambda: summary(self._host), reply.put))
+        self._host.inbox.post(Question(lambda: summary(self._host), reply.put, key=Supervision))
         try:
             return str(reply.get(timeout=self._interval))
         except hub.QueueEmpty:

@@ -80,9 +80,9 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         names = settings.names(config)
         present = vswitch.attempt(Wanted(None)).present.intersection(names.bridges)
         installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
-        memory = load(Path(config.state_path) / FILE)
+        saved = load(Path(config.state_path) / FILE)
         rehearsal = Rehearsal(
-            names, settings.tunnel_options(config), vswitch.attempt, local, topology, installed, memory
+            names, settings.tunnel_options(config), vswitch.attempt, local, topology, installed, saved
         )
         rehearsal.run()
         instance = known_installation_id(config.state_path)

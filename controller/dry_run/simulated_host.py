@@ -17,14 +17,14 @@ from controller.agent.events import Identified, PortSeen, PortsListed, Question,
 from controller.agent.host_controller import HostController
 from controller.agent.outputs import Effects
 from controller.agent.patch_ports import roles
-from controller.agent.restore.restore_guard import Memory
+from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels import TunnelOptions
 from controller.openflow.channel.listener import Listener, Timeouts
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.bridge_reader import BridgeState
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
-from controller.runtime.workers import Inbox
+from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import Wanted
 from controller.vswitch.device import PORT_NAME_MAX, Device
 from controller.vswitch.interface_rows import VSwitchBatch
@@ -99,7 +99,7 @@ class Rehearsal:
         vswitch: VSwitchBatch,
         topology: TopologyBatch,
         installed: Mapping[str, BridgeState],
-        memory: Memory,
+        saved: SavedState,
     ) -> None:
         self.wanted = Wanted(None)
         self.tags: dict[str, Tagging] = {}
@@ -127,12 +127,12 @@ class Rehearsal:
             remember=lambda _: None,
             write_back=self._write_back,
             accepted=lambda _: None,
-            teach=lambda _: None,
-            nudge=lambda _: None,
+            announce=lambda _: None,
+            retry_ports=lambda _: None,
             wake=lambda _: None,
             remind=lambda _: None,
         )
-        self._controller = HostController(names, tunnels, self._inbox, effects, memory)
+        self._controller = HostController(names, tunnels, self._inbox, effects, saved)
         self._react("topology", topology)
         self._react("registered", Registered())
         self._react("vswitch", replace(vswitch, complete=True, layout=True, serials=self._serials))
@@ -152,9 +152,9 @@ class Rehearsal:
                 return
             events, self._waiting = self._waiting, []
             for key, event in events:
-                self._inbox.post(key, event)
+                self._inbox.put({key: event})
             # Answered among the events; the worker settles, and what follows from that waits for the next round.
-            self._inbox.post("end", Question(lambda: None, lambda _: self._inbox.post("stop", Stop())))
+            self._inbox.post(Question(lambda: None, lambda _: self._inbox.post(Stop())))
             self._controller.run()
         raise TunbridgeError(f"the controller has not come to an end after {_ROUNDS} rounds of the dry run")
 

@@ -1,20 +1,14 @@
-"""Named workers whose death is never silent, and the inbox through which they hand work to each other.
-
-Everything here uses ``os_ken.lib.hub`` only, so that it runs on green threads and on native threads alike.
-"""
+"""The threads of a process: named, and none of them dies in silence."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
 
 from os_ken.lib import hub
 
 LOG = logging.getLogger(__name__)
-
-E = TypeVar("E")
 
 _SIGNAL_LATENCY = 0.2
 """Seconds after which a request to stop is noticed."""
@@ -81,47 +75,3 @@ class Workers:
                 continue
             return False
         return True
-
-
-class Mergeable(Protocol):
-    """An event that can take in a later one of the same key."""
-
-    def merge(self, newer: Mergeable) -> Mergeable:
-        """What both say together."""
-
-
-class Inbox(Generic[E]):
-    """Events for one worker, at most one for each key.
-
-    An event that arrives while another of its key waits is merged into it where it can be, else it replaces it: what
-    waits is bounded by the number of things that events are about, however fast they come.
-    """
-
-    def __init__(self) -> None:
-        self._lock = hub.Semaphore(1)
-        self._events: dict[Hashable, E] = {}
-        self._wake: hub.Queue = hub.Queue()
-        self._signalled = False
-
-    def post(self, key: Hashable, event: E) -> None:
-        """Hand an event over; never blocks for long."""
-        with self._lock:
-            waiting = self._events.pop(key, None)  # what is newest goes last, so that events stay in order
-            merge = getattr(waiting, "merge", None)
-            self._events[key] = merge(event) if merge is not None else event
-            wake, self._signalled = not self._signalled, True
-        if wake:
-            self._wake.put(None)
-
-    def take(self, timeout: float | None = None) -> list[E]:
-        """All waiting events in order of arrival; blocks until there is one.
-
-        :param timeout: seconds; after that the list is empty
-        """
-        try:
-            self._wake.get(timeout=timeout)
-        except hub.QueueEmpty:
-            return []
-        with self._lock:
-            events, self._events, self._signalled = list(self._events.values()), {}, False
-        return events

@@ -15,11 +15,11 @@ from os_ken.lib import hub
 from apps.framework.render import render_table
 from controller.agent.events import Question
 from controller.agent.host_controller import HostController
-from controller.agent.restore.state_file import MemoryFile
+from controller.agent.restore.state_file import StateFile
 from controller.openflow.tables.reconcile import diff, split
 from controller.openflow.tables.sender import Sender
 from controller.openflow.wire.foreign_flows import describe_foreign
-from controller.runtime.workers import Inbox
+from controller.runtime.inbox import Inbox
 from controller.status.control_server import Handler
 from controller.status.drift_report import drift_state, flow_problems, row_state
 from controller.status.flow_diff import flow_diff
@@ -42,7 +42,7 @@ class Host:
     senders: Mapping[str, Sender]
     vswitch: VSwitch
     topology: TopologySource
-    memory: MemoryFile
+    state_file: StateFile
 
     def handlers(self) -> dict[str, Handler]:
         """The commands of the control socket."""
@@ -57,7 +57,7 @@ def ask(host: Host, question: Callable[[], Any], timeout: float = _ANSWER_TIMEOU
     :raises TunbridgeError: it did not answer in time
     """
     reply: hub.Queue = hub.Queue()
-    host.inbox.post(("question", id(reply)), Question(question, reply.put))
+    host.inbox.post(Question(question, reply.put))
     try:
         return reply.get(timeout=timeout)
     except hub.QueueEmpty:
@@ -104,8 +104,8 @@ def problems(host: Host, state: Mapping[str, Any]) -> list[str]:
     :param state: as of :func:`state`
     """
     found = state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)]
-    if host.memory.problem is not None:
-        found.append(f"state_path: {host.memory.problem}")
+    if host.state_file.problem is not None:
+        found.append(f"state_path: {host.state_file.problem}")
     return sorted(found)
 
 

@@ -49,6 +49,11 @@ class VSwitchBatch:
     serials: Mapping[str, str] = field(default_factory=dict)
     restoring: bool = False
 
+    @property
+    def key(self) -> str:
+        """What it is about: of several that wait for one worker, one is made."""
+        return "vswitch"
+
     def merge(self, newer: VSwitchBatch) -> VSwitchBatch:
         """Both batches as one."""
         if newer.complete:

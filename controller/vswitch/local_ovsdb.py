@@ -121,7 +121,7 @@ class VSwitch:
         self.layout_drift.look(wanted, bridges, done)
         return done, elsewhere
 
-    def nudge(self, ports: Mapping[str, str]) -> None:
+    def retry_ports(self, ports: Mapping[str, str]) -> None:
         """Have ovs-vswitchd go through its configuration, so that it tries again to make what it could not.
 
         :param ports: name of what it could not make → why

@@ -1,9 +1,9 @@
 """What this host has seen of the topology, and must not lose with a database that is restored from a backup.
 
 An older copy lacks networks and ports that run here. Taken at its word it would take them down, so each batch goes
-through :class:`Remembered` first: where the copy is older, what runs here is put in its place ("held") and handed out
-to be written back. A hold ends when the database says something else than the older copy did: because it was written
-back, or because somebody decided otherwise.
+through :class:`RestoreGuard` first: where the copy is older, what runs here overrides it and is handed out to be
+written back. That ends when the database says something else than the older copy did: because it was written back, or
+because somebody decided otherwise.
 
 Pure but for its state; it belongs to the host controller's thread.
 """
@@ -26,40 +26,40 @@ _NAMED = 10
 
 
 @dataclass(frozen=True)
-class Memory:
+class SavedState:
     """What outlives the controller.
 
     :param version: of the topology as it was last seen
     :param networks: those of the ports
     :param ports: those that were last bound on this host
     :param hosts: name → the other hosts
-    :param held: id → what the older copy has in the place of one of these; None: nothing
-    :param held_hosts: the same by name
+    :param overridden: id → what the older copy has in the place of one of these; None: nothing
+    :param overridden_hosts: the same by name
     """
 
     version: TopologyVersion | None = None
     networks: Mapping[str, Network] = field(default_factory=dict)
     ports: Mapping[str, Port] = field(default_factory=dict)
-    held: Mapping[str, Network | Port | None] = field(default_factory=dict)
+    overridden: Mapping[str, Network | Port | None] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
-    held_hosts: Mapping[str, Host | None] = field(default_factory=dict)
+    overridden_hosts: Mapping[str, Host | None] = field(default_factory=dict)
 
 
-class Remembered:
+class RestoreGuard:
     """Follows the topology and what is bound here.
 
     :param host: name of this host
-    :param memory: of the controller that ran before
+    :param saved: of the controller that ran before
     """
 
-    def __init__(self, host: str, memory: Memory) -> None:
+    def __init__(self, host: str, saved: SavedState) -> None:
         self._host = host
-        self._version = memory.version
-        self._networks = dict(memory.networks)
-        self._ports = dict(memory.ports)
-        self._held = dict(memory.held)
-        self._hosts = dict(memory.hosts)
-        self._held_hosts = dict(memory.held_hosts)
+        self._version = saved.version
+        self._networks = dict(saved.networks)
+        self._ports = dict(saved.ports)
+        self._overridden = dict(saved.overridden)
+        self._hosts = dict(saved.hosts)
+        self._overridden_hosts = dict(saved.overridden_hosts)
         self.is_older = False
         """True when the last batch was of an older copy."""
         self._refused: Mapping[str, str] = {}
@@ -68,7 +68,7 @@ class Remembered:
         for port in self._ports.values():
             self._members.setdefault(port.network_id, set()).add(port.id)
         self._touched = False
-        self._said = memory
+        self._said = saved
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -77,22 +77,24 @@ class Remembered:
             f"{self._describe(id_)} is not in the topology, or otherwise, since its database was restored; it is kept "
             f"as it runs here: {reason}"
             for id_, reason in sorted(self._refused.items())
-            if id_ in self._held or id_ in self._held_hosts
+            if id_ in self._overridden or id_ in self._overridden_hosts
         )
 
-    def changed(self) -> Memory | None:
-        """What is to be remembered, None when that is what it was at the last call."""
+    def changed(self) -> SavedState | None:
+        """What is to be saved, None when that is what it was at the last call."""
         touched, self._touched = self._touched, False
-        now = Memory(self._version, self._networks, self._ports, self._held, self._hosts, self._held_hosts)
+        now = SavedState(
+            self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts
+        )
         if not touched or now == self._said:
             return None
-        self._said = Memory(
+        self._said = SavedState(
             self._version,
             dict(self._networks),
             dict(self._ports),
-            dict(self._held),
+            dict(self._overridden),
             dict(self._hosts),
-            dict(self._held_hosts),
+            dict(self._overridden_hosts),
         )
         return self._said
 
@@ -100,9 +102,9 @@ class Remembered:
         """Ports are bound here."""
         for port, network in ports:
             self._touched = True
-            self._keep(port, network)
+            self._record(port, network)
 
-    def take(self, batch: TopologyBatch) -> TopologyBatch:
+    def correct(self, batch: TopologyBatch) -> TopologyBatch:
         """Take in what the topology says.
 
         :returns: what is to be believed of it
@@ -110,9 +112,9 @@ class Remembered:
         self._touched = True
         self.is_older = self._find_older(batch)
         if self.is_older:
-            self._hold(batch)
+            self._override(batch)
         networks, ports, hosts = dict(batch.networks), dict(batch.ports), dict(batch.hosts)
-        held = len(self._held)
+        before = len(self._overridden)
         for name in {**self._hosts, **hosts}:
             if name != self._host and (batch.complete or name in hosts):
                 self._follow_host(name, hosts)
@@ -122,18 +124,20 @@ class Remembered:
         for id_, running_port in list(self._ports.items()):
             if batch.complete or id_ in batch.ports:
                 self._follow_port(running_port, ports)
-        if len(self._held) < held:
-            LOG.info("%d networks and ports are no more kept against the topology, %d are", held - len(self._held),
-                     len(self._held))  # fmt: skip
+        if len(self._overridden) < before:
+            LOG.info(
+                "%d networks and ports are no more kept against the topology, %d are",
+                before - len(self._overridden), len(self._overridden),
+            )  # fmt: skip
         if batch.complete or batch.version is not None:
             self._version = batch.version
         return replace(batch, networks=networks, ports=ports, hosts=hosts)
 
     def wanted(self) -> WriteBack | None:
         """What is to be written back, None when that is nothing."""
-        networks = {id_: network for id_, network in self._networks.items() if id_ in self._held}
-        ports = {id_: replace(port, host=self._host) for id_, port in self._ports.items() if id_ in self._held}
-        hosts = {name: self._hosts[name] for name, older in self._held_hosts.items() if older is None}
+        networks = {id_: network for id_, network in self._networks.items() if id_ in self._overridden}
+        ports = {id_: replace(port, host=self._host) for id_, port in self._ports.items() if id_ in self._overridden}
+        hosts = {name: self._hosts[name] for name, older in self._overridden_hosts.items() if older is None}
         if not networks and not ports and not hosts and self._renew is None:
             return None
         return WriteBack(networks, ports, self._renew, hosts)
@@ -142,7 +146,7 @@ class Remembered:
         """What was wanted is written, but for these: id → reason."""
         self._renew = None
         for id_, reason in sorted(refused.items()):
-            if (id_ in self._held or id_ in self._held_hosts) and self._refused.get(id_) != reason:
+            if (id_ in self._overridden or id_ in self._overridden_hosts) and self._refused.get(id_) != reason:
                 LOG.error("%s runs here and cannot be written back to the topology: %s", self._describe(id_), reason)
         self._refused = dict(refused)
 
@@ -159,41 +163,43 @@ class Remembered:
             return False
         return now is None or now.revision < seen.revision or (batch.complete and now.database != seen.database)
 
-    def _hold(self, batch: TopologyBatch) -> None:
+    def _override(self, batch: TopologyBatch) -> None:
         seen, now = self._version, batch.version
         if batch.complete:
-            self._held.clear()
-            self._held_hosts.clear()
+            self._overridden.clear()
+            self._overridden_hosts.clear()
         for id_, network in self._networks.items():
             if not batch.complete and id_ not in batch.networks:
                 continue
             older = batch.networks.get(id_)
             self._networks[id_] = restored(network, older)
             if self._networks[id_] != older:
-                self._held[id_] = older
+                self._overridden[id_] = older
         for id_, port in self._ports.items():
             if not batch.complete and id_ not in batch.ports:
                 continue
             older_port = batch.ports.get(id_)
             if older_port is None or _wanted(port) != _wanted(older_port) or older_port.host not in (None, self._host):
-                self._held[id_] = older_port
+                self._overridden[id_] = older_port
         for name, host in self._hosts.items():
             if (batch.complete or name in batch.hosts) and batch.hosts.get(name) != host:
-                self._held_hosts[name] = batch.hosts.get(name)
+                self._overridden_hosts[name] = batch.hosts.get(name)
         self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
         LOG.warning(
             "the topology database holds an older copy, as one restored from a backup (%s; seen was %s): "
             "%d networks and %d ports that run here are missing there or have changed since, and are kept and "
             "written back%s; %d other hosts are, and keep their tunnels",
             _version_text(now), _version_text(seen),
-            len(self._held.keys() & self._networks.keys()), len(self._held.keys() & self._ports.keys()),
-            self._names(), len(self._held_hosts),
+            len(self._overridden.keys() & self._networks.keys()), len(self._overridden.keys() & self._ports.keys()),
+            self._names(), len(self._overridden_hosts),
         )  # fmt: skip
 
     def _names(self) -> str:
-        held = [self._describe(id_) for id_ in (*sorted(self._networks), *sorted(self._ports)) if id_ in self._held]
-        more = f" and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
-        return f": {', '.join(held[:_NAMED])}{more}" if held else ""
+        named = [
+            self._describe(id_) for id_ in (*sorted(self._networks), *sorted(self._ports)) if id_ in self._overridden
+        ]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        return f": {', '.join(named[:_NAMED])}{more}" if named else ""
 
     def _describe(self, id_: str) -> str:
         if id_ in self._hosts:
@@ -202,15 +208,15 @@ class Remembered:
         kind = "network" if isinstance(thing, Network) else "port"
         return f"{kind} {id_}" + (f" ({thing.name})" if thing is not None and thing.name else "")
 
-    # -- what the database says of what is remembered ------------------------------------------------------------------
+    # -- what the database says of what ran here ------------------------------------------------------------------
 
     def _follow_host(self, name: str, hosts: dict[str, Host | None]) -> None:
         now = hosts.get(name)
-        if name in self._held_hosts:
-            if now == self._held_hosts[name]:
+        if name in self._overridden_hosts:
+            if now == self._overridden_hosts[name]:
                 hosts[name] = self._hosts[name]
                 return
-            del self._held_hosts[name]
+            del self._overridden_hosts[name]
         if now is None:
             self._hosts.pop(name, None)
         else:
@@ -218,11 +224,11 @@ class Remembered:
 
     def _follow_network(self, running: Network, networks: dict[str, Network | None]) -> None:
         now = networks.get(running.id)
-        if running.id in self._held:
-            if now == self._held[running.id]:
+        if running.id in self._overridden:
+            if now == self._overridden[running.id]:
                 networks[running.id] = running
                 return
-            del self._held[running.id]
+            del self._overridden[running.id]
         if now is not None:
             self._networks[running.id] = now
         elif running.id not in self._members:
@@ -230,11 +236,11 @@ class Remembered:
 
     def _follow_port(self, running: Port, ports: dict[str, Port | None]) -> None:
         now = ports.get(running.id)
-        if running.id in self._held:
-            if _still(now, self._held[running.id], running):
+        if running.id in self._overridden:
+            if _still(now, self._overridden[running.id], running):
                 ports[running.id] = replace(running, host=self._host)
                 return
-            del self._held[running.id]
+            del self._overridden[running.id]
         if now is None or now.host not in (None, self._host):
             self._forget(running)
         else:
@@ -242,10 +248,10 @@ class Remembered:
             if now.network_id != running.network_id:
                 self._forget(running)  # and kept again when it is bound there
 
-    def _keep(self, port: Port, network: Network) -> None:
+    def _record(self, port: Port, network: Network) -> None:
         self._networks[network.id] = network
         self._members.setdefault(network.id, set()).add(port.id)
-        if port.id not in self._held:
+        if port.id not in self._overridden:
             self._ports[port.id] = port
 
     def _forget(self, port: Port) -> None:
@@ -254,7 +260,7 @@ class Remembered:
         members.discard(port.id)
         if not members:
             self._members.pop(port.network_id, None)
-            if port.network_id not in self._held:
+            if port.network_id not in self._overridden:
                 self._networks.pop(port.network_id, None)
 
 

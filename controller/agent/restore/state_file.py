@@ -1,4 +1,4 @@
-"""What the controller remembers over a restart, in a file below ``state_path``.
+"""The file below ``state_path`` with what the controller needs to know again after a restart.
 
 It is written whole beside the old one and then takes its name, so that whoever reads it finds one or the other. What
 changes within some seconds is written once: at most that is missing after a crash.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
 from os_ken.lib import hub
 
-from controller.agent.restore.restore_guard import Memory
+from controller.agent.restore.restore_guard import SavedState
+from controller.runtime.backoff import Backoff
+from controller.runtime.worker import Worker
 from topology.model import FixedIp, Host, Network, Port, Subnet
 from topology.source import TopologyVersion
 
@@ -34,15 +35,15 @@ _BREATH = 200
 """Objects that are encoded before other threads have a turn."""
 
 
-def load(path: Path) -> Memory:
-    """Read the file; a host without one remembers nothing, and one that cannot read it says so.
+def load(path: Path) -> SavedState:
+    """Read the file; without one nothing is known, and one that cannot read it says so.
 
     :param path: of the file
     """
     try:
         return _decode(json.loads(path.read_bytes()))
     except FileNotFoundError:
-        return Memory()
+        return SavedState()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         LOG.error(
@@ -50,68 +51,47 @@ def load(path: Path) -> Memory:
             "run would not be noticed",
             path, reason,
         )  # fmt: skip
-        return Memory()
+        return SavedState()
 
 
-class MemoryFile:
-    """The worker that keeps the file.
+class StateFile(Worker[None, SavedState]):
+    """The worker that writes the file.
 
     :param path: of the file
     """
 
+    retried = (OSError,)
+    backoff = Backoff(_INTERVAL, _INTERVAL)
+    rest = _INTERVAL
+
     def __init__(self, path: Path) -> None:
+        super().__init__("state file")
         self._path = path
-        self._wake: hub.Queue = hub.Queue()
-        self._wanted: Memory | None = None
-        self._stopping = False
         self._encoded: dict[str, tuple[Any, str]] = {}
         self.problem: str | None = None
-        """Why it is not kept at the moment."""
+        """Why it is not written at the moment."""
 
-    def put(self, memory: Memory) -> None:
-        """Have this remembered."""
-        self._wanted = memory
-        self._wake.put(None)
+    def put(self, state: SavedState) -> None:
+        """Have this saved."""
+        self.submit({None: state})
 
-    def stop(self) -> None:
-        """Let :meth:`run` return once what waits was written or could not be."""
-        self._stopping = True
-        self._wake.put(None)
+    def _do(self, batch: Mapping[None, SavedState]) -> None:
+        for state in batch.values():
+            try:
+                save(self._path, self._encode(state))
+            except OSError as error:
+                self.problem = (
+                    f"{self._path} cannot be written: {error.strerror}: what runs here is not remembered over a restart"
+                )
+                raise
+            if self.problem is not None:
+                LOG.info("%s is written again", self._path)
+            self.problem = None
 
-    def run(self) -> None:
-        """Write what was last put, until :meth:`stop`."""
-        while not self._stopping:
-            self._wake.get()
-            self._write()
-            self._pause()
-        self._write()
+    def _complain(self, batch: Mapping[None, SavedState], error: Exception) -> None:
+        LOG.error("%s", self.problem)
 
-    def _pause(self) -> None:
-        deadline = time.monotonic() + _INTERVAL
-        while not self._stopping and time.monotonic() < deadline:
-            hub.sleep(0.1)
-
-    def _write(self) -> None:
-        memory, self._wanted = self._wanted, None
-        if memory is None:
-            return
-        try:
-            save(self._path, self._encode(memory))
-        except OSError as error:
-            self._wanted = self._wanted or memory
-            self._wake.put(None)
-            problem = (
-                f"{self._path} cannot be written: {error.strerror}: what runs here is not remembered over a restart"
-            )
-            if problem != self.problem:
-                LOG.error("%s", problem)
-            self.problem = problem
-            return
-        if self.problem is not None:
-            LOG.info("%s is written again", self._path)
-        self.problem = None
-
-    def _encode(self, memory: Memory) -> str:
+    def _encode(self, state: SavedState) -> str:
         """As JSON; what has not changed since the last time is not encoded again."""
         known, self._encoded = self._encoded, {}
         fresh = 0
@@ -127,20 +107,22 @@ class MemoryFile:
             self._encoded[key] = found
             return found[1]
 
-        networks = [text(id_, network) for id_, network in memory.networks.items()]
-        ports = [text(id_, port) for id_, port in memory.ports.items()]
-        held = [f"{json.dumps(id_)}: {text(f'held {id_}', older)}" for id_, older in memory.held.items()]
-        hosts = [text(f"host {name}", host) for name, host in memory.hosts.items()]
-        gone = [f"{json.dumps(name)}: {text(f'held host {name}', host)}" for name, host in memory.held_hosts.items()]
-        version = memory.version
+        networks = [text(id_, network) for id_, network in state.networks.items()]
+        ports = [text(id_, port) for id_, port in state.ports.items()]
+        overridden = [f"{json.dumps(id_)}: {text(f'older {id_}', older)}" for id_, older in state.overridden.items()]
+        hosts = [text(f"host {name}", host) for name, host in state.hosts.items()]
+        overridden_hosts = [
+            f"{json.dumps(name)}: {text(f'older host {name}', host)}" for name, host in state.overridden_hosts.items()
+        ]
+        version = state.version
         seen = json.dumps({"database": version.database, "revision": version.revision} if version else None)
         parts = {
             "version": seen,
             "networks": _lines("[]", networks),
             "ports": _lines("[]", ports),
-            "held": _lines("{}", held),
+            "held": _lines("{}", overridden),
             "hosts": _lines("[]", hosts),
-            "held_hosts": _lines("{}", gone),
+            "held_hosts": _lines("{}", overridden_hosts),
         }
         return "".join([f'{{"format": {_FORMAT}', *(f',\n"{name}": {part}' for name, part in parts.items()), "}\n"])
 
@@ -174,11 +156,11 @@ def _plain(thing: Union[Network, Port, Host, None]) -> dict[str, Any] | None:
     return {**values, "fixed_ips": [vars(fixed_ip) for fixed_ip in thing.fixed_ips]}
 
 
-def _decode(document: dict[str, Any]) -> Memory:
+def _decode(document: dict[str, Any]) -> SavedState:
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']!r} is not known")
     version = document["version"]
-    return Memory(
+    return SavedState(
         TopologyVersion(str(version["database"]), int(version["revision"])) if version is not None else None,
         _by_id(_network(values) for values in document["networks"]),
         _by_id(_port(values) for values in document["ports"]),

@@ -2,76 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from os_ken.lib import hub
-
-from controller.runtime.workers import Workers
-from controller.runtime.writers import RETRY
-from topology.errors import TopologyError, TopologyUnavailable
+from controller.runtime.worker import Worker, bisect
+from topology.errors import TunbridgeError
+from topology.model import Host, Network, Port
 from topology.source import TopologySource, WriteBack
 
+_Part = tuple[str, str]
+"""Kind and id."""
 
-class WriteBacks:
-    """The worker; of several wishes the last one counts.
+
+class WriteBacks(Worker[None, WriteBack]):
+    """The worker; of several requests the last one counts.
 
     :param written: is told when it is done: id → why that one could not be written
     """
 
-    def __init__(
-        self, topology: TopologySource, workers: Workers, written: Callable[[Mapping[str, str]], None]
-    ) -> None:
+    drains = False
+
+    def __init__(self, topology: TopologySource, written: Callable[[Mapping[str, str]], None]) -> None:
+        super().__init__("write-backs")
         self._topology = topology
-        self._workers = workers
         self._written = written
-        self._wanted: hub.Queue = hub.Queue()
 
     def put(self, wanted: WriteBack) -> None:
         """Have this written."""
-        self._wanted.put(wanted)
+        self.submit({None: wanted})
 
-    def stop(self) -> None:
-        """Let :meth:`run` return."""
-        self._wanted.put(None)
+    def _do(self, batch: Mapping[None, WriteBack]) -> None:
+        for wanted in batch.values():
+            self._written(self._write(wanted))
 
-    def run(self) -> None:
-        """Write what is wanted, until :meth:`stop`."""
-        while (wanted := self._wanted.get()) is not None:
-            while wanted is not None and not self._workers.stopping:
-                while not self._wanted.empty():
-                    wanted = self._wanted.get()
-                if wanted is None:
-                    return
-                try:
-                    self._written(self._write(wanted))
-                    break
-                except TopologyUnavailable:
-                    self._workers.sleep(RETRY)
+    def _complain(self, batch: Mapping[None, WriteBack], error: Exception) -> None:
+        """Who follows the database says that it does not answer."""
 
     def _write(self, wanted: WriteBack) -> dict[str, str]:
         """Write it in one transaction, or, where that is refused, part by part: one must not keep others back."""
-        try:
-            return dict(self._topology.write_back(wanted))
-        except TopologyUnavailable:
-            raise
-        except TopologyError as error:
-            parts = _parts(wanted)
-            if len(parts) < 2:
-                return dict.fromkeys([*wanted.networks, *wanted.ports, *wanted.hosts], str(error))
-        refused: dict[str, str] = {}
-        for part in parts:
-            refused |= self._write(part)
-        return refused
+        refusals: dict[str, str] = {}
+        parts = _parts(wanted)
+
+        def write(some: Mapping[_Part, WriteBack]) -> None:
+            refusals.update(self._topology.write_back(_whole(some.values(), wanted.renew)))
+
+        def refused(key: _Part, error: TunbridgeError) -> None:
+            part = parts[key]
+            refusals.update(dict.fromkeys([*part.networks, *part.ports, *part.hosts], str(error)))
+
+        bisect(parts, write, refused)
+        return refusals
 
 
-def _parts(wanted: WriteBack) -> list[WriteBack]:
+def _parts(wanted: WriteBack) -> dict[_Part, WriteBack]:
+    """The smallest that can be written by themselves: each host, and each network with its ports."""
     ids = dict.fromkeys([*wanted.networks, *(port.network_id for port in wanted.ports.values())])
-    hosts = [WriteBack({}, {}, wanted.renew, {name: host}) for name, host in wanted.hosts.items()]
-    return hosts + [
-        WriteBack(
+    parts = {("host", name): WriteBack({}, {}, hosts={name: host}) for name, host in wanted.hosts.items()}
+    for network_id in ids:
+        parts["network", network_id] = WriteBack(
             {id_: network for id_, network in wanted.networks.items() if id_ == network_id},
             {id_: port for id_, port in wanted.ports.items() if port.network_id == network_id},
-            wanted.renew,
         )
-        for network_id in ids
-    ]
+    return parts
+
+
+def _whole(parts: Iterable[WriteBack], renew: str | None) -> WriteBack:
+    networks: dict[str, Network] = {}
+    ports: dict[str, Port] = {}
+    hosts: dict[str, Host] = {}
+    for part in parts:
+        networks |= part.networks
+        ports |= part.ports
+        hosts |= part.hosts
+    return WriteBack(networks, ports, renew, hosts)

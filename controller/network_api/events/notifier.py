@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from controller.config.notify_options import NotificationsConfig
 from controller.network_api.events.webhook import Outcome, Result, Webhook
-from controller.runtime.workers import Inbox, Workers
+from controller.runtime.backoff import Backoff
+from controller.runtime.inbox import KeyedQueue
+from controller.runtime.workers import Workers
 from topology.database.notification_rows import Notifications
 from topology.errors import TopologyError
 from topology.ovsdb.tls import TlsFiles
@@ -20,19 +22,11 @@ LOG = logging.getLogger(__name__)
 _BATCH = 100
 """Events of one request."""
 
-_FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
-"""Seconds until events that failed are told again; doubled each time."""
+BACKOFF = Backoff(0.5, 30.0)
+"""Pauses before events that failed are told again."""
 
 _IDLE = 0.25
 """Seconds after which the end of the process, or the lock of a process that has died, is noticed."""
-
-
-def pause(failures: int) -> float:
-    """Seconds until events are told again.
-
-    :param failures: in a row, before the last one
-    """
-    return min(_FIRST_RETRY * 2.0 ** min(failures, 10), _LAST_RETRY)
 
 
 class Notifier:
@@ -47,7 +41,7 @@ class Notifier:
         self._workers = workers
         self._webhook = None if config.url is None else Webhook(config, config.url)
         self._notifications = Notifications(connection, tls)
-        self._inbox: Inbox[None] = Inbox()
+        self._changes: KeyedQueue[None, None] = KeyedQueue()
         self._started = False
         self._counts: Counter[Result] = Counter()
         self._limit = _BATCH
@@ -67,7 +61,7 @@ class Notifier:
     def start(self) -> None:
         """Begin to tell; returns at once."""
         if self._webhook is not None:
-            self._notifications.start(lambda: self._inbox.post("change", None))
+            self._notifications.start(self._changes.wake)
             self._started = True
             webhook = self._webhook
             self._workers.spawn("notifications", lambda: self._run(webhook))
@@ -79,7 +73,7 @@ class Notifier:
 
     def _run(self, webhook: Webhook) -> None:
         while not self._workers.stopping:
-            self._inbox.take(timeout=_IDLE)
+            self._changes.collect(timeout=_IDLE)
             while not self._workers.stopping and self._tell(webhook):
                 pass
 
@@ -124,8 +118,8 @@ class Notifier:
             LOG.warning(
                 "%s was not told %s: %s; trying again until it is", webhook.url, _names(events) or "anything", reason
             )
-        self._not_before = time.monotonic() + pause(self._failures)
         self._failures += 1
+        self._not_before = time.monotonic() + BACKOFF.pause(self._failures)
 
     def _recover(self, webhook: Webhook) -> None:
         if self._failures:

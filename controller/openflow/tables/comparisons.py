@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-PAUSE_FIRST, PAUSE_LONGEST = 0.1, 60.0
-"""Seconds between two comparisons that the switch's notifications cause, at first and in the long run."""
+from controller.runtime.backoff import Backoff
+
+BACKOFF = Backoff(0.1, 60.0)
+"""Pauses between two comparisons that the switch's notifications cause."""
 
 CALM = 5.0
 """Seconds without such a comparison, beyond twice the last pause, after which a quarrel is over."""
@@ -65,7 +67,7 @@ class Comparisons:
         self._suspected = False
         self._compared_at = 0.0
         self._notified_at = 0.0
-        self._pause = 0.0
+        self._notified = 0  # comparisons of that cause since it was calm
         self._in_a_row = 0
 
     def suspect(self) -> bool:
@@ -103,9 +105,9 @@ class Comparisons:
         self.done += 1
         if cause is not Cause.NOTIFIED:
             return
-        pause = self.pause(now)
+        is_calm = self._is_calm(now)
         self._in_a_row = self.in_a_row(now) + found
-        self._pause = min(2 * pause, PAUSE_LONGEST) if pause else PAUSE_FIRST
+        self._notified = 1 if is_calm else self._notified + 1
         self._notified_at = now
 
     def next_at(self, now: float) -> float | None:
@@ -119,11 +121,11 @@ class Comparisons:
 
     def pause(self, now: float) -> float:
         """Seconds between two comparisons that notifications cause; 0 when it has been calm."""
-        return 0.0 if self._is_calm(now) else self._pause
+        return 0.0 if self._is_calm(now) else BACKOFF.pause(self._notified)
 
     def in_a_row(self, now: float) -> int:
         """How many of these found drift one soon after another; 0 when it has been calm."""
         return 0 if self._is_calm(now) else self._in_a_row
 
     def _is_calm(self, now: float) -> bool:
-        return not self._pause or now >= self._notified_at + 2 * self._pause + CALM
+        return not self._notified or now >= self._notified_at + 2 * BACKOFF.pause(self._notified) + CALM

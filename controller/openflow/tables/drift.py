@@ -1,6 +1,6 @@
 """What somebody else has done to a flow table: the difference between what was there last and what is there now. Pure.
 
-Not the difference from what is wanted: wishes that are on their way are no drift.
+Not the difference from what is wanted: changes that are on their way are no drift.
 """
 
 from __future__ import annotations

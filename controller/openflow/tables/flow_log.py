@@ -8,7 +8,7 @@ from itertools import islice
 
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.render import render
-from controller.openflow.tables.comparisons import PAUSE_LONGEST, Cause
+from controller.openflow.tables.comparisons import BACKOFF, Cause
 from controller.openflow.tables.drift import Drift
 from controller.openflow.tables.refusals import Refusal
 from controller.openflow.wire.flow_messages import InstalledFlow
@@ -62,7 +62,7 @@ class FlowLog:
         """Others change flows again as soon as they are repaired."""
         LOG.warning(
             "bridge %s: others change its flows again and again: repairs wait longer and longer, up to %g s",
-            self._bridge, PAUSE_LONGEST,
+            self._bridge, BACKOFF.last,
         )  # fmt: skip
 
     def refused(self, refusals: Sequence[tuple[Flow, str]]) -> None:

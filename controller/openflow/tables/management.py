@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from controller.openflow.channel.openflow_client import Client, Refused
 from controller.openflow.wire import saved_tables
 from controller.openflow.wire.constants import OFPMP_FLOW, MessageType
 from controller.openflow.wire.saved_tables import OFPMP_GROUP_DESC, OFPMP_METER_CONFIG, SavedFlow, Tables
+from controller.runtime.deadline import Deadline
 from topology.errors import OpenFlowError
 
 _VERSIONS = (4, 5)
@@ -29,12 +29,12 @@ def connect(path: Path, timeout: float) -> Client:
     :param timeout: seconds for the connection, and for the answer to each request
     :raises OpenFlowError: there is nobody, or nobody who speaks OpenFlow 1.3 or 1.4
     """
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     while True:
         try:
             return Client(path, _VERSIONS, timeout)
         except OpenFlowError:
-            if time.monotonic() >= deadline:
+            if deadline.is_over:
                 raise
             hub.sleep(_RETRY)
 

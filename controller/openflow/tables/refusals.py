@@ -1,7 +1,7 @@
 """Flows that the switch has refused: each is asked for again, after a pause that grows.
 
 What made the switch refuse a flow may pass (a full table, a limit that is raised), and nothing tells us when. A refusal
-ends with the wish: a flow that is wanted otherwise, or not at all, is none of a refused one.
+ends when its flow is wanted otherwise, or not at all.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from apps.framework.flow import Flow, FlowKey
+from controller.runtime.backoff import Backoff
 
-RETRY_FIRST, RETRY_LONGEST = 1.0, 300.0
-"""Seconds before a refused flow is asked for again, at first and in the long run."""
+BACKOFF = Backoff(1.0, 300.0)
+"""Pauses before a refused flow is asked for again."""
 
 RETRY_WITH_ROOM = 1.0
 """Seconds before all of them are asked for again when something has made room."""
-
-_DOUBLINGS_MAX = 30
-"""More make no difference, and would make numbers without end."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,7 @@ class Refusals:
         if before is not None and before.flow != flow:
             before = None
         attempts = before.attempts + 1 if before is not None else 1
-        pause = min(RETRY_FIRST * 2 ** min(attempts - 1, _DOUBLINGS_MAX), RETRY_LONGEST)
-        self._known[flow.key] = Refusal(flow, reason, attempts, now + pause)
+        self._known[flow.key] = Refusal(flow, reason, attempts, now + BACKOFF.pause(attempts))
         return before
 
     def forget(self, key: FlowKey) -> Refusal | None:

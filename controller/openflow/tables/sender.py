@@ -1,10 +1,10 @@
 """The only place that writes flows to a bridge.
 
 One worker a bridge: it keeps what the bridge should have and what it is known to have, and sends the difference. Start,
-reconnection, drift and a single new port are the same comparison with different sizes. Wishes that arrive while a
+reconnection, drift and a single new port are the same comparison with different sizes. Changes that arrive while a
 bundle is under way are collected and go out together as the next one.
 
-Nothing is deleted blind: on a new connection the bridge's flows are dumped first, what is missing or wrong is put in
+Nothing is deleted unseen: on a new connection the bridge's flows are dumped first, what is missing or wrong is put in
 place by one atomic bundle, and only when the switch has confirmed that are foreign flows removed. The same is done when
 the switch tells of a change that somebody else has made, and every so often in case that it has not.
 """
@@ -30,17 +30,15 @@ from controller.openflow.tables.refusals import Refusal, Refusals, reasons
 from controller.openflow.wire.constants import FlowModCommand
 from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod
 from controller.openflow.wire.flow_monitor import FlowUpdate
+from controller.runtime.worker import Worker
 from topology.errors import OpenFlowError
-
-_SHORTEST_WAIT = 0.001
-"""Seconds; clocks and timers do not agree to the last digit."""
 
 
 @dataclass(frozen=True)
 class Synced:
     """A bridge has what was wanted of it.
 
-    :param generation: the newest wishes that are in place
+    :param generation: the newest changes that are in place
     :param refused: flows that the switch refused, with its reason
     """
 
@@ -48,8 +46,13 @@ class Synced:
     generation: int
     refused: Mapping[FlowKey, str]
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is about: of several, the last one counts."""
+        return "synced", self.bridge
 
-class Sender:
+
+class Sender(Worker[None, None]):
     """Keeps the flow tables of one bridge as they should be.
 
     :param bridge: its name
@@ -58,6 +61,8 @@ class Sender:
     :param keep_foreign: leave flows of others on the bridge alone
     :param audit_interval: seconds between two comparisons of all flows without any other cause; 0: never
     """
+
+    drains = False
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class Sender:
         keep_foreign: bool = False,
         audit_interval: float = 0.0,
     ) -> None:
+        super().__init__(f"sender of {bridge}")
         self.bridge = bridge
         self.flow_mods = 0
         """Flow-mods sent since start."""
@@ -83,7 +89,6 @@ class Sender:
         self._synced = synced
         self._audit_interval = audit_interval
         self._lock = hub.Semaphore(1)
-        self._wake: hub.Queue = hub.Queue()
         self._session: Session | None = None
         self._generation: int | None = None
         self._desired: dict[FlowKey, Flow] = {}
@@ -92,7 +97,6 @@ class Sender:
         self._installed: dict[FlowKey, Flow] = {}
         self._refusals = Refusals()
         self._told: Synced | None = None
-        self._stopping = False
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -147,18 +151,18 @@ class Sender:
     def attach(self, session: Session) -> None:
         """The bridge has connected: its flows are compared anew."""
         self._session = session
-        self._wake.put(None)
+        self.wake()
 
     def detach(self, session: Session) -> None:
-        """The connection is over; wishes are kept for the next one."""
+        """The connection is over; what is wanted is known for the next one."""
         if self._session is session:
             self._session = None
 
     def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None:
-        """Take wishes; the first call says that all that is wanted is known and the bridge may be touched.
+        """Change what is wanted; the first call says that all that is wanted is known and the bridge may be touched.
 
         :param changes: key → the flow that should stand there, None where none should
-        :param generation: number of these wishes, growing; comes back in :class:`Synced`
+        :param generation: number of these changes, growing; comes back in :class:`Synced`
         """
         with self._lock:
             for key, flow in changes.items():
@@ -168,12 +172,7 @@ class Sender:
                     self._desired[key] = flow
             self._changed.update(changes)
             self._generation = generation
-        self._wake.put(None)
-
-    def stop(self) -> None:
-        """Let :meth:`run` return; flows stay."""
-        self._stopping = True
-        self._wake.put(None)
+        self.wake()
 
     def flows_changed(self, updates: Iterable[FlowUpdate] | None) -> None:
         """Others have changed flows of the bridge: they are compared soon.
@@ -183,7 +182,7 @@ class Sender:
         if self.comparisons.suspected:
             return  # as it will be looked at anyway, nothing need be decoded
         if (updates is None or any(map(self._concerns_us, updates))) and self.comparisons.suspect():
-            self._wake.put(None)
+            self.wake()
 
     def _concerns_us(self, update: FlowUpdate) -> bool:
         if not self.keeps_foreign or is_ours(update.cookie):
@@ -193,38 +192,22 @@ class Sender:
 
     # -- the worker ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Send what is wanted, until :meth:`stop`."""
-        while True:
-            self._rest()
-            if self._stopping:
-                return
-            session = self._session
-            if session is None or self._generation is None:
-                continue
-            try:
-                self._step(session)
-            except OpenFlowError as error:
-                self._known_session = None
-                if not self._stopping:
-                    session.close(f"bridge {self.bridge} is out of step, starting over: {error}")
-
-    def _rest(self) -> None:
-        """Wait until something is asked for, or due."""
-        try:
-            self._wake.get(timeout=self._patience())
-        except hub.QueueEmpty:
+    def _do(self, batch: Mapping[None, None]) -> None:
+        session = self._session
+        if session is None or self._generation is None:
             return
-        while not self._wake.empty():  # one step serves all that has been asked for
-            self._wake.get()
+        try:
+            self._step(session)
+        except OpenFlowError as error:
+            self._known_session = None
+            if not self.stopping:
+                session.close(f"bridge {self.bridge} is out of step, starting over: {error}")
 
-    def _patience(self) -> float | None:
-        """Seconds until something is due, None: nothing is."""
+    def _due(self) -> float | None:
         if self._session is None or self._session is not self._known_session:
             return None
-        now = time.monotonic()
-        times = [at for at in (self.comparisons.next_at(now), self._refusals.next_at) if at is not None]
-        return max(_SHORTEST_WAIT, min(times) - now) if times else None
+        times = (self.comparisons.next_at(time.monotonic()), self._refusals.next_at)
+        return min((at for at in times if at is not None), default=None)
 
     def _step(self, session: Session) -> None:
         started = time.monotonic()
@@ -243,7 +226,7 @@ class Sender:
             self._changed = set()
             generation = self._generation
             delta = diff(self._desired, self._installed, keys)
-            # a refusal ends with the wish, also when the wish is again what the bridge has
+            # a refusal ends when its flow is not wanted any more, also when what is wanted now is what the bridge has
             self._refusals.forget_others(self._desired)
             done = self._session is not session
         if done or generation is None:

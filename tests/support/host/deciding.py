@@ -10,15 +10,15 @@ from apps.framework.flow import Flow, FlowKey
 from apps.framework.render import render
 from controller.agent.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
 from controller.agent.host_controller import HostController
-from controller.agent.moves import Lesson
+from controller.agent.moves import MacAnnouncement
 from controller.agent.outputs import Effects
-from controller.agent.restore.restore_guard import Memory
+from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels import TunnelOptions
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
-from controller.runtime.workers import Inbox
+from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import Wanted
 from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
@@ -36,7 +36,7 @@ TOPOLOGY = TopologyBatch(True, networks={NET.id: NET}, ports={PORT.id: PORT})
 CLAIM = PortReport(PORT.id, "host1", True, PortStatus.ACTIVE)
 
 
-NOTHING = Memory()
+NOTHING = SavedState()
 
 
 def serial(datapath_id: int) -> str:
@@ -78,19 +78,19 @@ class Bridge:
 class DecidingHost:
     """A controller with nothing behind its effects but lists.
 
-    :param memory: what it remembers of an earlier run
+    :param saved: what it knows of an earlier run
     """
 
-    def __init__(self, memory: Memory = NOTHING) -> None:
+    def __init__(self, saved: SavedState = NOTHING) -> None:
         self.bridges = {"br-int": Bridge(), "br-tun": Bridge()}
         self.tags: list[dict[str, Tagging]] = []
         self.reports: list[dict[str, PortReport]] = []
-        self.lessons: list[Lesson] = []
-        self.nudges: list[Mapping[str, str]] = []
+        self.announcements: list[MacAnnouncement] = []
+        self.retried_ports: list[Mapping[str, str]] = []
         self.wakes: list[float] = []
         self.reminders: list[float] = []
         self.checks = 0
-        self.memories: list[Memory] = []
+        self.saved: list[SavedState] = []
         self.write_backs: list[WriteBack] = []
         self.inbox: Inbox[Any] = Inbox()
         self.sockets: list[socket.socket] = []
@@ -100,17 +100,17 @@ class DecidingHost:
             report=lambda reports: self.reports.append(dict(reports)),
             set_up=self._set_up,
             register=lambda: None,
-            remember=self.memories.append,
+            remember=self.saved.append,
             write_back=self.write_backs.append,
             accepted=lambda session: None,
-            teach=self.lessons.append,
-            nudge=self.nudges.append,
+            announce=self.announcements.append,
+            retry_ports=self.retried_ports.append,
             wake=self.wakes.append,
             remind=self.reminders.append,
         )
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
-        self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, memory)
-        self.inbox.post("registered", Registered())
+        self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, saved)
+        self.inbox.post(Registered())
 
     def _set_up(self, wanted: Wanted) -> None:
         self.checks += 1
@@ -118,8 +118,8 @@ class DecidingHost:
     def step(self, *events: Any) -> None:
         """Let the controller handle events in one go."""
         for number, event in enumerate(events):
-            self.inbox.post(number, event)
-        self.inbox.post("end", Question(lambda: None, lambda _: self.inbox.post("stop", Stop())))
+            self.inbox.put({number: event})
+        self.inbox.post(Question(lambda: None, lambda _: self.inbox.post(Stop())))
         self.controller.run()
 
     def session(self, datapath_id: int) -> Session:

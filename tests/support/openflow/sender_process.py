@@ -196,10 +196,11 @@ def main(path: str, settings: Settings) -> None:
     from controller.openflow.tables import refusals
     from controller.openflow.tables.sender import Sender, Synced
     from controller.runtime import logs
+    from controller.runtime.backoff import Backoff
 
     logs.configure(debug=False, log_file=None)
     session.PROBE_INTERVAL = settings.probe
-    refusals.RETRY_FIRST = settings.retry
+    refusals.BACKOFF = Backoff(settings.retry, refusals.BACKOFF.last)
     synced: list[Synced] = []
     connections: list[session.Session] = []
     closed: list[session.Session] = []

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 import pytest
 from os_ken.lib import hub
 
-from controller.agent import registration
 from controller.agent.registration import Registration
+from controller.runtime.backoff import Backoff
 from controller.runtime.workers import Workers
 from tests.support.waiting import wait_until
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
@@ -88,7 +88,7 @@ class Running:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "RETRY", 0.05)
+    monkeypatch.setattr(Registration, "backoff", Backoff(0.01, 0.05))
 
 
 def test_registers_and_lives() -> None:

@@ -14,6 +14,7 @@ from apps.framework.host_view import HostView
 from apps.tunnel_bridge import TunnelBridge
 from controller.agent import quarantine
 from controller.agent.events import TimeToRetry
+from controller.runtime.backoff import Backoff
 from controller.vswitch.interface_rows import VSwitchBatch
 from tests.support.host.deciding import DATAPATHS, PORT, TAP, TOPOLOGY, DecidingHost, device, devices, tagged
 from topology.model import PortStatus
@@ -24,7 +25,7 @@ OTHER = replace(PORT, id="3f1f785c-70af-4dd6-a0d1-9fb4f2c0d0b5", mac_address="fa
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecidingHost]:
-    monkeypatch.setattr(quarantine, "FIRST_RETRY", 0.0)
+    monkeypatch.setattr(quarantine, "BACKOFF", Backoff(0.0, 0.0))
     made = DecidingHost()
     yield made
     made.close()
@@ -41,11 +42,11 @@ def test_a_device_that_cannot_be_made_is_tried_again_until_it_can(host: Deciding
     host.step(failing())
     assert len(host.wakes) == 1
     host.step(TimeToRetry())
-    assert host.nudges == [{TAP: "No such device"}]
+    assert host.retried_ports == [{TAP: "No such device"}]
     assert len(host.wakes) == 2, "and once more, later"
     host.step(devices(device(ofport=5)))
     host.step(TimeToRetry())
-    assert (len(host.nudges), len(host.wakes)) == (1, 2)
+    assert (len(host.retried_ports), len(host.wakes)) == (1, 2)
 
 
 def test_a_device_that_is_nobodys_port_is_not_tried_again(host: DecidingHost) -> None:
@@ -63,7 +64,7 @@ def test_a_patch_port_that_cannot_be_made_is_named(host: DecidingHost, caplog: p
     said = [record.getMessage() for record in caplog.records if record.name == "controller.agent.retries"]
     assert said == ["port patch-tun: Open vSwitch could not make it: no room"]
     host.step(TimeToRetry())
-    assert host.nudges == [{"patch-tun": "no room"}]
+    assert host.retried_ports == [{"patch-tun": "no room"}]
     host.step(VSwitchBatch(False, {}, DATAPATHS))
     assert host.controller.retries.ports == {}
 

@@ -16,7 +16,7 @@ import pytest
 
 from controller.config.config import load
 from controller.config.notify_options import NotificationsConfig
-from controller.network_api.events.notifier import pause
+from controller.network_api.events.notifier import BACKOFF
 from controller.network_api.events.webhook import Answer, Result, Webhook, outcome
 from tests.support.certificates import Authority
 from tests.support.http.receiver import Receiver
@@ -175,4 +175,4 @@ def test_an_answer_that_never_ends() -> None:
 
 
 def test_it_is_left_more_time_after_each_failure() -> None:
-    assert [pause(failures) for failures in (0, 1, 2, 5, 6, 100000)] == [0.5, 1, 2, 16, 30, 30]
+    assert [BACKOFF.pause(failures) for failures in (1, 2, 3, 6, 7, 100001)] == [0.5, 1, 2, 16, 30, 30]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.openflow.tables.comparisons import CALM, PAUSE_FIRST, PAUSE_LONGEST, Cause, Comparisons, DriftRecord
+from controller.openflow.tables.comparisons import BACKOFF, CALM, Cause, Comparisons, DriftRecord
 
 
 def compare(comparisons: Comparisons, now: float, *, found: bool = True) -> Cause | None:
@@ -34,8 +34,8 @@ def test_what_is_told_during_a_comparison_is_not_lost() -> None:
     comparisons.suspect()
     comparisons.end(5.0, Cause.NOTIFIED, found=True)
     assert comparisons.due(5.0) is None
-    assert comparisons.next_at(5.0) == 5.0 + PAUSE_FIRST
-    assert comparisons.due(5.0 + PAUSE_FIRST) is Cause.NOTIFIED
+    assert comparisons.next_at(5.0) == 5.0 + BACKOFF.first
+    assert comparisons.due(5.0 + BACKOFF.first) is Cause.NOTIFIED
 
 
 def test_pauses_double_while_somebody_quarrels() -> None:
@@ -53,7 +53,7 @@ def test_pauses_double_while_somebody_quarrels() -> None:
         pauses.append(round(due - now, 6))
         now = due
     assert pauses[:10] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2]
-    assert set(pauses[10:]) == {PAUSE_LONGEST}
+    assert set(pauses[10:]) == {BACKOFF.last}
 
 
 def test_a_quarrel_ends_with_calm() -> None:
@@ -69,7 +69,7 @@ def test_a_quarrel_ends_with_calm() -> None:
     assert (comparisons.pause(calm), comparisons.in_a_row(calm)) == (0.0, 0)
     comparisons.suspect()
     assert compare(comparisons, calm) is Cause.NOTIFIED
-    assert (comparisons.pause(calm), comparisons.in_a_row(calm)) == (PAUSE_FIRST, 1)
+    assert (comparisons.pause(calm), comparisons.in_a_row(calm)) == (BACKOFF.first, 1)
 
 
 def test_a_false_alarm_is_no_quarrel_but_no_reason_to_spin() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.framework.flow import Flow, Normal, match
-from controller.openflow.tables.refusals import RETRY_LONGEST, RETRY_WITH_ROOM, Refusals, reasons
+from controller.openflow.tables.refusals import BACKOFF, RETRY_WITH_ROOM, Refusals, reasons
 
 ONE, TWO = (Flow(1, match(in_port=number), (), cookie=1) for number in (1, 2))
 OTHER_ONE = Flow(1, match(in_port=1), (Normal(),), cookie=1)
@@ -21,7 +21,7 @@ def test_the_pause_doubles_up_to_five_minutes() -> None:
         now = refusals.next_at
         assert refusals.due(now) == [ONE]
     assert pauses[:10] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
-    assert set(pauses[10:]) == {RETRY_LONGEST}
+    assert set(pauses[10:]) == {BACKOFF.last}
     assert refusals.listed()[0].attempts == 100
 
 
@@ -40,7 +40,7 @@ def test_each_flow_has_its_own() -> None:
     assert refusals.forget(TWO.key) is None
 
 
-def test_a_refusal_ends_with_the_wish() -> None:
+def test_a_refusal_ends_when_its_flow_is_not_wanted_any_more() -> None:
     """Another flow in the same place is none of the refused one, and begins anew."""
     refusals = Refusals()
     refusals.note(ONE, "full", 0.0)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.restore.restore_guard import Memory
-from controller.agent.restore.state_file import FILE, MemoryFile, load
+from controller.agent.restore.restore_guard import SavedState
+from controller.agent.restore.state_file import FILE, StateFile, load
 from tests.support.waiting import wait_until
 from topology.model import FixedIp, Host, Network, NetworkType, Port, PortStatus, Subnet
 from topology.source import TopologyVersion
@@ -35,7 +35,7 @@ PORT = Port(
 )
 H2 = Host("h2", ("192.0.2.2",), ("gre", "vxlan"), (("physnet1", "br-ex"),), SUBNET.id, "0.1.0")
 H3 = Host("h3")
-MEMORY = Memory(
+STATE = SavedState(
     TopologyVersion("00000000-0000-4000-8000-0000000000e0", 7),
     {NET.id: NET, LOCAL.id: LOCAL},
     {PORT.id: PORT},
@@ -48,9 +48,9 @@ REST = b'"held": {}, "hosts": [], "held_hosts": {}}'
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[MemoryFile]:
+def keeper(tmp_path: Path) -> Iterator[StateFile]:
     """A running worker."""
-    made = MemoryFile(tmp_path / "state" / FILE)
+    made = StateFile(tmp_path / "state" / FILE)
     thread = threading.Thread(target=made.run)
     thread.start()
     yield made
@@ -58,13 +58,13 @@ def keeper(tmp_path: Path) -> Iterator[MemoryFile]:
     thread.join()
 
 
-def test_all_of_it_comes_back(keeper: MemoryFile, tmp_path: Path) -> None:
+def test_all_of_it_comes_back(keeper: StateFile, tmp_path: Path) -> None:
     """Each attribute survives; the file is its owner's, and nothing unfinished stays beside it."""
     path = tmp_path / "state" / FILE
-    assert load(path) == Memory()
-    keeper.put(MEMORY)
+    assert load(path) == SavedState()
+    keeper.put(STATE)
     wait_until(path.exists, 10, "it is written")
-    assert load(path) == MEMORY
+    assert load(path) == STATE
     assert stat.S_IMODE(path.stat().st_mode) & 0o137 == 0
     assert [file.name for file in path.parent.iterdir()] == [FILE]
     json.loads(path.read_text())
@@ -73,28 +73,28 @@ def test_all_of_it_comes_back(keeper: MemoryFile, tmp_path: Path) -> None:
 def test_the_last_word_is_written_when_it_stops(tmp_path: Path) -> None:
     """What was put just before the end is not lost."""
     path = tmp_path / FILE
-    keeper = MemoryFile(path)
-    keeper.put(MEMORY)
-    keeper.put(Memory(MEMORY.version))
+    keeper = StateFile(path)
+    keeper.put(STATE)
+    keeper.put(SavedState(STATE.version))
     keeper.stop()
     keeper.run()
-    assert load(path) == Memory(MEMORY.version)
+    assert load(path) == SavedState(STATE.version)
 
 
 def test_a_file_that_cannot_be_written_is_said_once_and_tried_again(
-    keeper: MemoryFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    keeper: StateFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Here somebody has put a directory in the way; what was to be written is, once that has gone."""
     caplog.set_level(logging.INFO)
     path = tmp_path / "state" / FILE
     path.mkdir(parents=True)
-    keeper.put(MEMORY)
+    keeper.put(STATE)
     wait_until(lambda: keeper.problem, 10, "it is said")
     assert f"{path} cannot be written: Is a directory" in str(keeper.problem)
     path.rmdir()
     wait_until(path.exists, 20, "it is tried again")
     wait_until(lambda: keeper.problem is None, 10, "the problem is over")
-    assert load(path) == MEMORY
+    assert load(path) == STATE
     assert caplog.text.count("cannot be written") == 1
     assert "is written again" in caplog.text
 
@@ -117,5 +117,5 @@ def test_a_file_that_cannot_be_used_is_said_and_does_not_keep_the_controller_fro
     """It is as if there were none."""
     path = tmp_path / FILE
     path.write_bytes(content)
-    assert load(path) == Memory()
+    assert load(path) == SavedState()
     assert str(path) in caplog.text and "would not be noticed" in caplog.text

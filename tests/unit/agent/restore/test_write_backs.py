@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from controller.agent.restore import write_backs
 from controller.agent.restore.write_backs import WriteBacks
-from controller.runtime.workers import Workers
+from controller.runtime.backoff import Backoff
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host, Network, NetworkType, Port
 from topology.source import WriteBack
@@ -44,14 +43,14 @@ def run(source: Source, *wanted: WriteBack) -> list[Mapping[str, str]]:
         told.append(refused)
         worker.stop()
 
-    worker = WriteBacks(source, Workers(), written)  # type: ignore[arg-type]
+    worker = WriteBacks(source, written)  # type: ignore[arg-type]
     for one in wanted:
         worker.put(one)
     worker.run()
     return told
 
 
-def test_of_several_wishes_the_last_one_counts() -> None:
+def test_of_several_requests_the_last_one_counts() -> None:
     """What waited before is not written: it may not be true any more."""
     source = Source(lambda wanted: None)
     last = WriteBack({}, {}, renew="x")
@@ -61,7 +60,7 @@ def test_of_several_wishes_the_last_one_counts() -> None:
 
 def test_it_waits_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     """While it does not answer, or its disk is full, it is tried again."""
-    monkeypatch.setattr(write_backs, "RETRY", 0.01)
+    monkeypatch.setattr(WriteBacks, "backoff", Backoff(0.01, 0.01))
     errors = [TopologyUnavailable("away"), TopologyUnavailable("full")]
     source = Source(lambda wanted: errors.pop() if errors else None)
     assert run(source, WANTED) == [{}]
