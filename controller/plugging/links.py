@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pyroute2 import IPRoute, NetlinkError, netns
 
 from controller.plugging.device_plan import DevicePlan, Route
+from controller.runtime.deadline import Deadline
 from topology.errors import DeviceError
 
 T = TypeVar("T")
@@ -139,9 +140,9 @@ def _absent(name: str) -> str:
 
 
 def _wait(condition: Callable[[], object], failure: str) -> None:
-    deadline = time.monotonic() + _TIMEOUT
+    deadline = Deadline(_TIMEOUT)
     while not condition():
-        if time.monotonic() > deadline:
+        if deadline.is_over:
             raise DeviceError(failure)
         time.sleep(_PAUSE)
 

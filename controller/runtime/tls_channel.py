@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 
 from os_ken.lib import hub
 
+from controller.runtime.deadline import Deadline
 from topology.ovsdb.tls import Tls, TlsError
 
 _CHUNK = 65536
@@ -38,11 +38,11 @@ class TlsChannel:
         :raises TlsError: it is not who it must be, or refuses us
         :raises TimeoutError: it did not say in time
         """
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         try:
             while not self._tls.handshake():
                 self._flush(deadline)
-                self._take(deadline)
+                self._receive(deadline)
             self._flush(deadline)
         except TlsError:
             with contextlib.suppress(OSError):
@@ -55,10 +55,10 @@ class TlsChannel:
         :raises TimeoutError: none came in time
         :raises OSError: the connection failed
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = Deadline(self._timeout)
         while (data := self._tls.read(size)) is None:
             self._flush(deadline)
-            self._take(deadline)
+            self._receive(deadline)
         return data
 
     def send(self, data: bytes | memoryview) -> int:
@@ -67,7 +67,7 @@ class TlsChannel:
         :raises TimeoutError: the peer did not take them in time: to be called again with the same bytes, or not at all
         :raises OSError: the connection failed
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = Deadline(self._timeout)
         with self._writing:
             if not self._taken:
                 chunk = data[:_CHUNK]
@@ -91,25 +91,16 @@ class TlsChannel:
         """Close the socket."""
         self._sock.close()
 
-    def _flush(self, deadline: float) -> None:
+    def _flush(self, deadline: Deadline) -> None:
         # Asked before the lock is taken: who reads must not wait for a writer, whose peer may wait for us to read.
         if self._tls.has_output:
             with self._writing:
                 self._unsent += self._tls.to_send()
                 self._drain(deadline)
 
-    def _drain(self, deadline: float) -> None:
+    def _drain(self, deadline: Deadline) -> None:
         while self._unsent:
-            self._sock.settimeout(_left(deadline))
-            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+            self._unsent = self._unsent[deadline.limit(self._sock).send(self._unsent) :]
 
-    def _take(self, deadline: float) -> None:
-        self._sock.settimeout(_left(deadline))
-        self._tls.received(self._sock.recv(_CHUNK))
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left
+    def _receive(self, deadline: Deadline) -> None:
+        self._tls.received(deadline.limit(self._sock).recv(_CHUNK))

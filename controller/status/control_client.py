@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import time
 from typing import Any
 
+from controller.runtime.deadline import Deadline
 from topology.errors import TunbridgeError
 
 _CHUNK = 65536
@@ -30,12 +30,11 @@ def call(path: str, command: str, timeout: float = 30, **params: Any) -> Any:
     :param timeout: seconds for everything together
     :raises ControlError: nobody answers at ``path``, or not in time, or the answer is an error
     """
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     request = json.dumps({"command": command, "params": params}).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(timeout)
-            client.connect(path)
+            deadline.limit(client).connect(path)
             answer = _exchange(client, request, deadline)
     except (FileNotFoundError, ConnectionRefusedError):
         raise ControlError(
@@ -48,25 +47,17 @@ def call(path: str, command: str, timeout: float = 30, **params: Any) -> Any:
     return _result(path, answer)
 
 
-def _exchange(client: socket.socket, request: bytes, deadline: float) -> bytes:
+def _exchange(client: socket.socket, request: bytes, deadline: Deadline) -> bytes:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         # a server that refuses a request early has said why before it closed
-        client.sendall(request)
+        deadline.limit(client).sendall(request)
     chunks: list[bytes] = []
     while not chunks or not chunks[-1].endswith(b"\n"):
-        client.settimeout(_remaining(deadline))
-        chunk = client.recv(_CHUNK)
+        chunk = deadline.limit(client).recv(_CHUNK)
         if not chunk:
             break
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _remaining(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _result(path: str, answer: bytes) -> Any:

@@ -15,12 +15,12 @@ import os
 import socket
 import stat
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from os_ken.lib import hub
 
+from controller.runtime.deadline import Deadline
 from controller.status.control_client import ControlError, call
 from topology.errors import ConfigError, TunbridgeError
 
@@ -141,7 +141,7 @@ class ControlServer:
     def _serve(self, client: socket.socket) -> None:
         try:
             answer = self._answer(client)
-            _send(client, answer, time.monotonic() + self._client_timeout)
+            _send(client, answer, Deadline(self._client_timeout))
         except OSError as error:
             LOG.debug("control socket %s: a client is gone: %s", self._path, error)
         finally:
@@ -151,7 +151,7 @@ class ControlServer:
 
     def _answer(self, client: socket.socket) -> bytes:
         try:
-            line = _receive_line(client, time.monotonic() + self._client_timeout)
+            line = _receive_line(client, Deadline(self._client_timeout))
         except TimeoutError:
             return _error(f"no whole request within {self._client_timeout:g} s")
         if line is None:
@@ -212,30 +212,21 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _receive_line(client: socket.socket, deadline: float) -> bytes | None:
+def _receive_line(client: socket.socket, deadline: Deadline) -> bytes | None:
     """One line; None when the client ends before it does, or when it is too long."""
     received = bytearray()
     while b"\n" not in received:
-        chunk = _before(client, deadline).recv(_CHUNK)
+        chunk = deadline.limit(client).recv(_CHUNK)
         received += chunk
         if not chunk or len(received) > REQUEST_MAX:
             return None
     return bytes(received.partition(b"\n")[0])
 
 
-def _send(client: socket.socket, data: bytes, deadline: float) -> None:
+def _send(client: socket.socket, data: bytes, deadline: Deadline) -> None:
     view = memoryview(data)
     while view:
-        view = view[_before(client, deadline).send(view[:_CHUNK]) :]
-
-
-def _before(client: socket.socket, deadline: float) -> socket.socket:
-    """The socket, with what is left of the time: a client that trickles gets no more than one that is silent."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    client.settimeout(left)
-    return client
+        view = view[deadline.limit(client).send(view[:_CHUNK]) :]
 
 
 def _parse(line: bytes) -> tuple[str, Mapping[str, Any]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from controller.openflow.wire.constants import HEADER, OFPHET_VERSIONBITMAP, OFP
 from controller.openflow.wire.error_names import describe_error
 from controller.openflow.wire.framing import validate
 from controller.openflow.wire.messages import decode_error, decode_hello
+from controller.runtime.deadline import Deadline
 from topology.errors import FramingError, OpenFlowError, RequestTimeout
 
 _LEAST: dict[int, int] = {MessageType.OFPT_ERROR: 12, MessageType.OFPT_MULTIPART_REPLY: 16}
@@ -41,7 +41,7 @@ class Client:
     def __init__(self, path: Path, versions: Sequence[int], timeout: float) -> None:
         self._path = path
         self._timeout = timeout
-        self._deadline = 0.0
+        self._deadline = Deadline(timeout)
         self._xids = itertools.count(1)
         self._buffer = bytearray()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -67,7 +67,7 @@ class Client:
         :raises OpenFlowError: there is no answer, or it is too large
         """
         xid = next(self._xids)
-        self._begin()
+        self._deadline = Deadline(self._timeout)
         self._send(request(xid))
         size = 0
         for message in self._messages():
@@ -92,7 +92,7 @@ class Client:
         first = next(self._xids)
         barrier = first + count
         self._xids = itertools.count(barrier + 1)
-        self._begin()
+        self._deadline = Deadline(self._timeout)
         self._send(
             messages(first) + HEADER.pack(self.version, MessageType.OFPT_BARRIER_REQUEST, HEADER.size, barrier),
         )
@@ -108,10 +108,8 @@ class Client:
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
     def _greet(self, versions: Sequence[int]) -> int:
-        self._begin()
         try:
-            self._wait()
-            self._sock.connect(str(self._path))
+            self._deadline.limit(self._sock).connect(str(self._path))
         except OSError as error:
             raise OpenFlowError(f"no OpenFlow at {self._path}: {_reason(error)}") from None
         bitmap = sum(1 << version for version in versions)
@@ -152,8 +150,7 @@ class Client:
 
     def _receive(self) -> None:
         try:
-            self._wait()
-            data = self._sock.recv(CHUNK)
+            data = self._deadline.limit(self._sock).recv(CHUNK)
         except OSError as error:
             raise self._failed(error) from None
         if not data:
@@ -162,20 +159,9 @@ class Client:
 
     def _send(self, data: bytes) -> None:
         try:
-            self._wait()
-            self._sock.sendall(data)
+            self._deadline.limit(self._sock).sendall(data)
         except OSError as error:
             raise self._failed(error) from None
-
-    def _begin(self) -> None:
-        self._deadline = time.monotonic() + self._timeout
-
-    def _wait(self) -> None:
-        """Let the next call on the socket take what is left of the time."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
 
     def _failed(self, error: OSError) -> OpenFlowError:
         if isinstance(error, TimeoutError):

@@ -44,6 +44,7 @@ from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.openflow.wire.framing import Framer, validate
 from controller.openflow.wire.messages import ErrorMessage, PortDesc
+from controller.runtime.deadline import Deadline
 from topology.errors import OpenFlowError, RequestTimeout
 
 LOG = logging.getLogger(__name__)
@@ -388,17 +389,14 @@ class Session:
             raise error
 
     def _send(self, message: bytes) -> None:
-        deadline = time.monotonic() + self._timeouts.request
+        deadline = Deadline(self._timeouts.request)
         rest = memoryview(message)
         with self._sending:
             try:
                 # Not sendall(): that of a green socket waits anew for each part, so that a peer which takes a byte now
                 # and then would hold us for ever.
                 while rest:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError("timed out")
-                    self._sock.settimeout(left)
+                    deadline.limit(self._sock)
                     with contextlib.suppress(TimeoutError):  # the receiving thread may have set its own, shorter time
                         rest = rest[self._sock.send(rest) :]
             except OSError as error:

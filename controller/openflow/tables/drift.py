@@ -69,5 +69,5 @@ def find_drift(
         elif present != flow:
             changed.append((flow, present))
     added = [flow for key, flow in ours.items() if key not in before]
-    strangers = [flow for flow in removable if flow.key is None or flow.key not in replaced]
-    return Drift(tuple(deleted), tuple(changed), (*added, *strangers))
+    others = [flow for flow in removable if flow.key is None or flow.key not in replaced]
+    return Drift(tuple(deleted), tuple(changed), (*added, *others))
