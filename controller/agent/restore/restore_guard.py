@@ -83,12 +83,9 @@ class RestoreGuard:
     def changed(self) -> SavedState | None:
         """What is to be saved, None when that is what it was at the last call."""
         touched, self._touched = self._touched, False
-        now = SavedState(
-            self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts
-        )
-        if not touched or now == self._said:
+        if not touched:
             return None
-        self._said = SavedState(
+        now = SavedState(
             self._version,
             dict(self._networks),
             dict(self._ports),
@@ -96,7 +93,10 @@ class RestoreGuard:
             dict(self._hosts),
             dict(self._overridden_hosts),
         )
-        return self._said
+        if now == self._said:
+            return None
+        self._said = now
+        return now
 
     def bound(self, ports: Iterable[tuple[Port, Network]]) -> None:
         """Ports are bound here."""
