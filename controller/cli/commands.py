@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-import threading
 import warnings
-from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 
 from controller.cli.common_options import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
-    EXIT_OUT_OF_SYNC,
     EXIT_USAGE,
     ExamplesGroup,
     Options,
     config_file,
-    load,
     topology_option,
 )
 from controller.cli.plug_commands import plug, unplug
-from topology.errors import ConfigError, TunbridgeError
-
-if TYPE_CHECKING:
-    from controller.config.config import Config
+from controller.cli.process_commands import api, controller, run, topology_group
+from controller.cli.status_commands import flows, status
+from controller.cli.topology_commands import apply, export, host
+from topology.errors import TunbridgeError
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -70,256 +64,8 @@ def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None)
         ctx.exit(EXIT_USAGE)
 
 
-_dry_run = click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print what it would change, rows and flows, and change nothing; exit status 3 when there is anything.",
-)
-
-
-@cli.command(
-    epilog="""
-    tunbridge run
-    tunbridge run --dry-run
-    tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
-    """
-)
-@config_file
-@topology_option
-@_dry_run
-@click.pass_context
-def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
-    """Serve this host, in the foreground.
-
-    The host controller, the Network API, and the embedded topology database unless [topology] connection or --topology
-    names another.
-    SIGTERM or Ctrl-C ends it; flows stay.
-    """
-    config = load(ctx, config_files, topology)
-    return _run_controller(config, embedded=config.topology.connection is None, with_api=True, dry_run=dry_run)
-
-
-@cli.command(epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
-@config_file
-@topology_option
-@_dry_run
-@click.pass_context
-def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
-    """Serve this host from another topology database.
-
-    In the foreground; SIGTERM or Ctrl-C ends it; flows stay.
-    """
-    config = load(ctx, config_files, topology)
-    if config.topology.connection is None:
-        raise ConfigError(
-            "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
-            "which has a topology database of its own"
-        )
-    return _run_controller(config, embedded=False, with_api=False, dry_run=dry_run)
-
-
-@cli.command(epilog="tunbridge api --topology tcp:192.0.2.10:6642")
-@config_file
-@topology_option
-@click.pass_context
-def api(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
-    """Serve the Network API v2.0 alone, in the foreground.
-
-    It keeps nothing of its own: run as many as wanted. SIGTERM or Ctrl-C ends it.
-    """
-    config = load(ctx, config_files, topology)
-    from controller.daemon import process
-
-    return process.api(config)
-
-
-def _run_controller(config: Config, *, embedded: bool, with_api: bool, dry_run: bool) -> int:
-    from controller.daemon import process
-
-    if not dry_run:
-        return process.run(config, embedded=embedded, with_api=with_api)
-    lines = process.dry_run(config, embedded=embedded)
-    click.echo("".join(f"{line}\n" for line in lines), nl=False)
-    return EXIT_OUT_OF_SYNC if lines else 0
-
-
-@cli.group("topology", cls=ExamplesGroup)
-def topology_group() -> None:
-    """The topology database server."""
-
-
-@topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
-@config_file
-@click.pass_context
-def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
-    """Run the embedded topology database alone, in the foreground.
-
-    It listens at topology.sock in run_path and where [topology] listen says. SIGTERM or Ctrl-C ends it.
-    """
-    config = load(ctx, config_files)
-    from controller.runtime import logs
-    from topology.server.embedded_server import EmbeddedServer
-
-    logs.configure(config.debug, config.log_file)
-    ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
-    server.start()
-    try:
-        ended.wait()
-    finally:
-        server.stop()
-    return 0
-
-
-@cli.command(
-    epilog="""
-    tunbridge apply demo.yaml --dry-run
-    tunbridge apply demo.yaml --prune --topology tcp:192.0.2.10:6642
-    """
-)
-@click.argument("file", metavar="FILE")
-@click.option("--prune", is_flag=True, help="Delete networks, subnets and ports that FILE does not name.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@config_file
-@topology_option
-@click.pass_context
-def apply(
-    ctx: click.Context, file: str, prune: bool, dry_run: bool, config_files: tuple[str, ...], topology: str | None
-) -> int:
-    """Make the topology hold what FILE says.
-
-    All of it in one transaction, or nothing. Prints one line for each change; a second run changes nothing.
-    """
-    config = load(ctx, config_files, topology)
-    from controller.cli import rendering
-    from controller.runtime import logs
-    from topology.database.apply import apply_document
-    from topology.documents import load_document
-
-    logs.silence()
-    result = apply_document(
-        config.topology_connection,
-        load_document(file),
-        config.allocation_policy(),
-        prune=prune,
-        dry_run=dry_run,
-        tls=config.topology.tls,
-    )
-    click.echo(rendering.changes(result.changes), nl=False)
-    return 0
-
-
-@cli.command(epilog="tunbridge export > topology.yaml")
-@config_file
-@topology_option
-@click.pass_context
-def export(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
-    """Print the topology as a document.
-
-    What `tunbridge apply` would make it from: networks, subnets and ports, whoever has made them.
-    """
-    config = load(ctx, config_files, topology)
-    from controller.cli import export
-    from controller.runtime import logs
-
-    logs.silence()
-    click.echo(export.export(config), nl=False)
-    return 0
-
-
-@cli.group(cls=ExamplesGroup)
-def host() -> None:
-    """The hosts of the topology."""
-
-
-@host.command("list", epilog="tunbridge host list --json | jq '.hosts[] | select(.alive | not) | .name'")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_file
-@topology_option
-@click.pass_context
-def host_list(ctx: click.Context, as_json: bool, config_files: tuple[str, ...], topology: str | None) -> int:
-    """Show all hosts, and which of them live.
-
-    A host is alive when its controller was heard of within [agent] agent_down_time.
-    """
-    config = load(ctx, config_files, topology)
-    from controller.cli import host_commands
-    from controller.runtime import logs
-
-    logs.silence()
-    click.echo(host_commands.list_hosts(config, as_json=as_json), nl=False)
-    return 0
-
-
-@host.command("delete", epilog="tunbridge host delete h3 --topology tcp:192.0.2.10:6642")
-@click.argument("name", metavar="NAME")
-@config_file
-@topology_option
-@click.pass_context
-def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], topology: str | None) -> int:
-    """Remove host NAME, which is gone for good.
-
-    All other hosts remove their tunnels to it; ports that it had bound are DOWN, and any host may bind them. Stop its
-    controller first: one that still runs enters the host again when it is restarted or connects anew.
-    """
-    config = load(ctx, config_files, topology)
-    from controller.cli import host_commands
-    from controller.runtime import logs
-
-    logs.silence()
-    click.echo(host_commands.delete_host(config, name), nl=False)
-    return 0
-
-
-@cli.command(epilog="tunbridge status --json | jq .ports")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_file
-@click.pass_context
-def status(ctx: click.Context, as_json: bool, config_files: tuple[str, ...]) -> int:
-    """Show this host: bridges, ports, tunnels, drift.
-
-    Exit status 0: all is in sync; 3: it is not.
-    """
-    config = load(ctx, config_files)
-    from controller.cli import rendering
-    from controller.status.control_client import call
-
-    state = call(config.control_socket, "status")
-    click.echo(rendering.status_json(state) if as_json else rendering.status(state), nl=False)
-    return 0 if state["in_sync"] else EXIT_OUT_OF_SYNC
-
-
-@cli.command(
-    epilog="""
-    tunbridge flows br-tun
-    tunbridge flows br-int --diff
-    """
-)
-@click.argument("bridge", metavar="BRIDGE")
-@click.option("--installed", "which", flag_value="installed", help="What the switch has (the default).")
-@click.option("--desired", "which", flag_value="desired", help="What it should have.")
-@click.option("--diff", "which", flag_value="diff", help="+ is missing, - should go; exit status 3 when there are any.")
-@config_file
-@click.pass_context
-def flows(ctx: click.Context, bridge: str, which: str | None, config_files: tuple[str, ...]) -> int:
-    """Print the flows of BRIDGE in the syntax of ovs-ofctl."""
-    which = which or "installed"
-    config = load(ctx, config_files)
-    from controller.status.control_client import call
-
-    lines = call(config.control_socket, "flows", bridge=bridge, which=which)["lines"]
-    click.echo("".join(f"{line}\n" for line in lines), nl=False)
-    return EXIT_OUT_OF_SYNC if which == "diff" and lines else 0
-
-
-cli.add_command(plug)
-cli.add_command(unplug)
+for command in (run, controller, api, topology_group, apply, export, host, plug, unplug, status, flows):
+    cli.add_command(command)
 
 
 def main() -> None:

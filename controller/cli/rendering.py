@@ -19,7 +19,7 @@ _UNLIMITED = 1000
 """Columns of a table that no terminal shows: a pipe or a file gets whole lines."""
 
 
-class Change(Protocol):
+class TopologyChange(Protocol):
     """One difference that ``tunbridge apply`` made, or would make."""
 
     @property
@@ -34,13 +34,13 @@ class Change(Protocol):
     def detail(self) -> str: ...
 
 
-def changes(made: Iterable[Change]) -> str:
+def changes(made: Iterable[TopologyChange]) -> str:
     """One line for each change, e.g. ``create network demo_net1 (c4d8b48b-…): gre 2``."""
     lines = [_change(change) for change in made]
     return "".join(f"{line}\n" for line in lines or ["nothing to change"])
 
 
-def _change(change: Change) -> str:
+def _change(change: TopologyChange) -> str:
     subject = f"{change.name} ({change.id})" if change.name else change.id
     detail = f": {change.detail}" if change.detail else ""
     return printable(f"{change.action} {change.kind} {subject}{detail}")

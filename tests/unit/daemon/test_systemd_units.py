@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli import commands
+from controller.cli.common_options import EXIT_ERROR, EXIT_USAGE
 from controller.daemon import process
 
 UNITS = Path(__file__).parents[3] / "packaging" / "systemd"
@@ -44,7 +44,7 @@ def test_what_the_program_relies_on(unit: Path) -> None:
     """Notifications from the process itself, a watchdog, restarts after all but errors, directories of its own."""
     settings = _settings(unit)
     prevented = {int(status) for status in settings["RestartPreventExitStatus"].split()}
-    assert prevented == {commands.EXIT_ERROR, commands.EXIT_USAGE} == {process.EXIT_REFUSED, commands.EXIT_USAGE}
+    assert prevented == {EXIT_ERROR, EXIT_USAGE} == {process.EXIT_REFUSED, EXIT_USAGE}
     assert process.EXIT_DIED not in prevented
     assert (settings["Type"], settings["Restart"], settings["StartLimitIntervalSec"]) == ("notify", "on-failure", "0")
     assert int(settings["WatchdogSec"]) >= 10

@@ -14,7 +14,7 @@ import pytest
 
 from apps.framework import pipeline_page
 from controller.agent import binding, local_networks, port_states
-from controller.cli import commands
+from controller.cli import commands, common_options
 from controller.config import config
 from controller.daemon import process
 
@@ -152,7 +152,8 @@ def test_the_page_of_commands_has_all_options(path: str) -> None:
 def test_exit_statuses_are_those_of_the_program() -> None:
     """docs/commands.md has each exit status once."""
     statuses = {process.EXIT_OK, process.EXIT_REFUSED, process.EXIT_DIED}
-    statuses |= {commands.EXIT_ERROR, commands.EXIT_USAGE, commands.EXIT_OUT_OF_SYNC, commands.EXIT_INTERRUPTED}
+    statuses |= {common_options.EXIT_ERROR, common_options.EXIT_USAGE}
+    statuses |= {common_options.EXIT_OUT_OF_SYNC, common_options.EXIT_INTERRUPTED}
     described = re.findall(r"^\| (\d+) \|", _sections(COMMANDS)["Exit status"], re.MULTILINE)
     assert [int(status) for status in described] == sorted(statuses)
 

@@ -1,0 +1,130 @@
+"""The commands that stay in the foreground and serve: a host, the Network API, a topology database."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.cli.common_options import (
+    EXIT_OUT_OF_SYNC,
+    Examples,
+    ExamplesGroup,
+    config_file,
+    load,
+    topology_option,
+)
+from topology.errors import ConfigError
+
+if TYPE_CHECKING:
+    from controller.config.config import Config
+
+_dry_run = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what it would change, rows and flows, and change nothing; exit status 3 when there is anything.",
+)
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    tunbridge run
+    tunbridge run --dry-run
+    tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
+    """,
+)
+@config_file
+@topology_option
+@_dry_run
+@click.pass_context
+def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
+    """Serve this host, in the foreground.
+
+    The host controller, the Network API, and the embedded topology database unless [topology] connection or --topology
+    names another.
+    SIGTERM or Ctrl-C ends it; flows stay.
+    """
+    config = load(ctx, config_files, topology)
+    return _run_controller(config, embedded=config.topology.connection is None, with_api=True, dry_run=dry_run)
+
+
+@click.command(cls=Examples, epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
+@config_file
+@topology_option
+@_dry_run
+@click.pass_context
+def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
+    """Serve this host from another topology database.
+
+    In the foreground; SIGTERM or Ctrl-C ends it; flows stay.
+    """
+    config = load(ctx, config_files, topology)
+    if config.topology.connection is None:
+        raise ConfigError(
+            "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
+            "which has a topology database of its own"
+        )
+    return _run_controller(config, embedded=False, with_api=False, dry_run=dry_run)
+
+
+@click.command(cls=Examples, epilog="tunbridge api --topology tcp:192.0.2.10:6642")
+@config_file
+@topology_option
+@click.pass_context
+def api(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+    """Serve the Network API v2.0 alone, in the foreground.
+
+    It keeps nothing of its own: run as many as wanted. SIGTERM or Ctrl-C ends it.
+    """
+    config = load(ctx, config_files, topology)
+    from controller.daemon import process
+
+    return process.api(config)
+
+
+def _run_controller(config: Config, *, embedded: bool, with_api: bool, dry_run: bool) -> int:
+    from controller.daemon import process
+
+    if not dry_run:
+        return process.run(config, embedded=embedded, with_api=with_api)
+    lines = process.dry_run(config, embedded=embedded)
+    click.echo("".join(f"{line}\n" for line in lines), nl=False)
+    return EXIT_OUT_OF_SYNC if lines else 0
+
+
+@click.group("topology", cls=ExamplesGroup)
+def topology_group() -> None:
+    """The topology database server."""
+
+
+@topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
+@config_file
+@click.pass_context
+def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
+    """Run the embedded topology database alone, in the foreground.
+
+    It listens at topology.sock in run_path and where [topology] listen says. SIGTERM or Ctrl-C ends it.
+    """
+    config = load(ctx, config_files)
+    from controller.runtime import logs
+    from topology.server.embedded_server import EmbeddedServer
+
+    logs.configure(config.debug, config.log_file)
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
+    server.start()
+    try:
+        ended.wait()
+    finally:
+        server.stop()
+    return 0
