@@ -22,6 +22,7 @@ from controller.cli.common_options import (
     config_file,
     topology_option,
 )
+from controller.cli.config_commands import config
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
 from controller.cli.status_commands import flows, status
@@ -64,7 +65,7 @@ def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None)
         ctx.exit(EXIT_USAGE)
 
 
-for command in (run, controller, api, topology_group, apply, export, host, plug, unplug, status, flows):
+for command in (run, controller, api, topology_group, apply, export, host, plug, unplug, status, flows, config):
     cli.add_command(command)
 
 

@@ -5,28 +5,63 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from oslo_config import cfg
-
 from controller.config import option_types as kinds
-from controller.config.tls_options import FILES, tls_file_options
+from controller.config.declaration import OptionGroup, Problem, option
+from controller.config.tls_options import CERTIFICATE, FILE, FILES
 from topology.ovsdb.tls import ANY, TlsFiles
 
 AUTH_STRATEGIES = ("noauth", "token", "keystone")
 
 
 @dataclass(frozen=True)
-class ApiConfig:
+class ApiConfig(OptionGroup):
     """What the group has."""
 
-    enabled: bool
-    listen_address: str
-    listen_port: int
-    insecure_remote: bool
-    auth_strategy: str
-    token_file: str | None
-    ssl_key_file: str | None
-    ssl_cert_file: str | None
-    ssl_ca_cert_file: str | None
+    enabled: bool = option("true", kinds.boolean, "boolean", "`tunbridge run` serves the API too")
+    listen_address: str = option(
+        "127.0.0.1",
+        kinds.ip_address,
+        "IP address",
+        "IP address at which it answers. Any but this machine's own needs `auth_strategy` other than `noauth` and TLS, "
+        "or TLS with `ssl_ca_cert_file`, or `insecure_remote`",
+    )
+    listen_port: int = option(
+        "9696",
+        kinds.port_number,
+        "port number",
+        "TCP port. One that is taken ends the start, before anything was touched",
+    )
+    insecure_remote: bool = option(
+        "false",
+        kinds.boolean,
+        "boolean",
+        "Allow any `listen_address` as it is: with `noauth`, whoever reaches it can change everything; without TLS, "
+        "whoever sees the bytes can read tokens and use them",
+    )
+    auth_strategy: str = option(
+        "noauth",
+        kinds.one_of(*AUTH_STRATEGIES),
+        "choice",
+        "How callers are told apart: `noauth` (not at all: everybody is an administrator), `token` (by `token_file`) "
+        "or `keystone` (by group `[keystone_authtoken]`). [Who may use it](api.md#who-may-use-it) has what they may do",
+    )
+    token_file: str | None = option(
+        None, FILE, "path", "Tokens and whose they are (YAML, absolute path), for `token`: [tokens](security.md#tokens)"
+    )
+    ssl_key_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "Private key (PEM, absolute path): the API speaks HTTPS, and no HTTP. Needed with the next",
+    )
+    ssl_cert_file: str | None = option(None, FILE, "path", CERTIFICATE)
+    ssl_ca_cert_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "Certificates of the authorities one of which has to have certified each client. Unset: clients need no "
+        "certificate",
+    )
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -40,17 +75,14 @@ class ApiConfig:
         """Nobody but this machine can connect."""
         return ipaddress.ip_address(self.listen_address).is_loopback
 
-    def problem(self) -> tuple[str, str, str] | None:
-        """What does not go together: name and value of an option, and what was expected; None: all does.
-
-        Whoever reaches the API unasked may change everything, and whoever reads a token may pose as its owner.
-        """
+    def problem(self) -> Problem | None:
+        """Whoever reaches the API unasked may change everything, and whoever reads a token may pose as its owner."""
         given = [(name, path) for name in FILES if (path := getattr(self, name)) is not None]
         if given and self.tls is None:
             missing = ", ".join(name for name in FILES[:2] if getattr(self, name) is None)
-            return (*given[0], f"expected {missing} too")
+            return Problem(*given[0], f"expected {missing} too")
         if self.auth_strategy == "token" and self.token_file is None:
-            return "auth_strategy", self.auth_strategy, "expected token_file too"
+            return Problem("auth_strategy", self.auth_strategy, "expected token_file too")
         if self.only_local or self.insecure_remote:
             return None
         here = "expected an address of this machine alone, such as 127.0.0.1, since"
@@ -60,21 +92,5 @@ class ApiConfig:
             why = "tokens could be read on the way: ssl_key_file and ssl_cert_file encrypt them"
         else:
             return None
-        return "listen_address", self.listen_address, f"{here} {why}; insecure_remote = true allows others as it is"
-
-
-def api_options() -> tuple[cfg.Opt, ...]:
-    """Its options."""
-    return (
-        kinds.option("enabled", "true", kinds.boolean, "boolean", "`tunbridge run` serves the Network API too."),
-        kinds.option("listen_address", "127.0.0.1", kinds.ip_address, "IP address", "Where the Network API answers."),
-        kinds.option("listen_port", "9696", kinds.port_number, "port number", "TCP port of the Network API."),
-        kinds.option(
-            "insecure_remote", "false", kinds.boolean, "boolean", "Listen where others can change everything."
-        ),
-        kinds.option(
-            "auth_strategy", "noauth", kinds.one_of(*AUTH_STRATEGIES), "choice", "How callers are told apart."
-        ),
-        kinds.option("token_file", None, kinds.optional(kinds.absolute_path), "path", "Callers and their tokens."),
-        *tls_file_options(),
-    )
+        otherwise = "insecure_remote = true allows others as it is"
+        return Problem("listen_address", self.listen_address, f"{here} {why}; {otherwise}")

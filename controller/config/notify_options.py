@@ -5,35 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from oslo_config import cfg
-
 from controller.config import option_types as kinds
-
-
-@dataclass(frozen=True)
-class NotificationsConfig:
-    """What the group has.
-
-    :param timeout: seconds
-    """
-
-    url: str | None
-    token_file: str | None
-    ca_cert_file: str | None
-    timeout: float
-
-
-def notify_options() -> tuple[cfg.Opt, ...]:
-    """Its options."""
-    path = kinds.optional(kinds.absolute_path)
-    return (
-        kinds.option(
-            "url", None, kinds.optional(_url), "URL", "Where events of servers' ports are posted; unset: nowhere."
-        ),
-        kinds.option("token_file", None, path, "path", "Token that is shown there (X-Auth-Token)."),
-        kinds.option("ca_cert_file", None, path, "path", "Authorities that certify it (PEM); unset: the system's."),
-        kinds.option("timeout", "10", kinds.seconds(0.1, 300), "seconds", "Longest wait for an answer."),
-    )
+from controller.config.declaration import OptionGroup, option
+from controller.config.tls_options import FILE
 
 
 def _url(value: str) -> str:
@@ -45,3 +19,32 @@ def _url(value: str) -> str:
     if not usable or "@" in parts.netloc or "#" in value or not all("!" <= letter <= "~" for letter in value):
         raise ValueError("expected http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH without a user's name")
     return value
+
+
+@dataclass(frozen=True)
+class NotificationsConfig(OptionGroup):
+    """What the group has; times are in seconds."""
+
+    url: str | None = option(
+        None,
+        kinds.optional(_url),
+        "URL",
+        "`http://` or `https://` and what follows, where events are posted, such as "
+        "`https://nova.example.org/v2.1/os-server-external-events`; unset: nowhere",
+    )
+    token_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "File of the token that is shown there (`X-Auth-Token`), which nobody but its owner and group may "
+        "have access to",
+    )
+    ca_cert_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "Certificates of the authorities that certify it (PEM); unset: those that the system trusts",
+    )
+    timeout: float = option(
+        "10", kinds.seconds(0.1, 300), "seconds", "Seconds that a request may take, from 0.1 to 300"
+    )

@@ -1,8 +1,8 @@
 """What a value of the configuration file may be: text in, checked value out, each as a pure function.
 
-The parsers raise :class:`ValueError` with a text that says what is expected, so that one place can add the
-file, the group, the option and the value. Syntax is that of ``openvswitch_agent.ini`` and of OVSDB connection
-methods (ovsdb(7)).
+The parsers raise :class:`ValueError` with a text that says what is expected, so that one place
+(:mod:`controller.config.option_reader`) can add the file, the group, the option and the value. Syntax is that of
+``openvswitch_agent.ini`` and of OVSDB connection methods (ovsdb(7)).
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TypeVar
 
 import netaddr
-from oslo_config import cfg, types
+from oslo_config import types
 
 from topology.model import VLAN_MAX, VLAN_MIN, NetworkType, canonical_ip, canonical_mac
 from topology.rules.allocation.segment_allocation import Range
@@ -26,56 +25,11 @@ INTERFACE_NAME_MAX = 15
 UNIX_PATH_MAX = 107
 """Bytes of a unix socket's path on Linux (unix(7), ``sun_path`` without its NUL)."""
 
+Value = TypeVar("Value")
+
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 _TUNNEL_TYPES = tuple(kind.value for kind in NetworkType if kind.is_tunnel)
 _TUNNEL_IDS = (1, 2**32 - 1)
-
-
-@dataclass(frozen=True)
-class Invalid:
-    """Stands where a value could not be read.
-
-    :param value: as written in the file
-    :param expected: what would be right
-    """
-
-    value: str
-    expected: str
-
-
-class Checked(types.ConfigType):
-    """An oslo.config type that gives an :class:`Invalid` instead of raising.
-
-    oslo.config wraps what a type raises in a text of its own and does not tell the value's file apart; with a
-    value in hand, ``ConfigOpts.get_location`` still tells it.
-    """
-
-    def __init__(self, parse: Callable[[str], Any], type_name: str) -> None:
-        super().__init__(type_name=type_name)
-        self._parse = parse
-
-    def __call__(self, value: Any) -> Any:
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            return Invalid(str(value), str(error))
-
-    def _formatter(self, value: Any) -> str:
-        return str(value)
-
-    def __repr__(self) -> str:
-        return str(self.type_name)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Checked) and self._parse is other._parse
-
-
-def option(name: str, default: str | None, parse: Callable[[str], Any], form: str, meaning: str) -> cfg.Opt:
-    """An option whose values one of these parsers reads.
-
-    :param form: of a value, in a word or two
-    """
-    return cfg.Opt(name, type=Checked(parse, form), default=default, help=meaning)
 
 
 def boolean(value: str) -> bool:
@@ -171,7 +125,7 @@ def socket_directory(value: str) -> str:
     return path
 
 
-def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+def optional(parse: Callable[[str], Value]) -> Callable[[str], Value | None]:
     """An option that is unset when it is left empty."""
     return lambda value: parse(value) if value else None
 

@@ -5,41 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from oslo_config import cfg
-
 from controller.config import option_types as kinds
+from controller.config.declaration import OptionGroup, option, options_of
+
+LIMIT = kinds.optional(kinds.whole_number)
 
 
 @dataclass(frozen=True)
-class QuotasConfig:
+class QuotasConfig(OptionGroup):
     """What the group has; below 0: any number."""
 
-    default_quota: int
-    quota_network: int | None
-    quota_subnet: int | None
-    quota_port: int | None
+    default_quota: int = option(
+        "-1", kinds.whole_number, "number", "Number of objects of each kind below that is unset"
+    )
+    quota_network: int | None = option(None, LIMIT, "number", "Number of networks")
+    quota_subnet: int | None = option(None, LIMIT, "number", "Number of subnets")
+    quota_port: int | None = option(None, LIMIT, "number", "Number of ports")
 
     @property
     def limits(self) -> Mapping[str, int]:
         """Kind of object → how many of them."""
-        given = {"network": self.quota_network, "subnet": self.quota_subnet, "port": self.quota_port}
-        return {kind: self.default_quota if limit is None else limit for kind, limit in given.items()}
-
-
-def quota_options() -> tuple[cfg.Opt, ...]:
-    """Its options."""
-    of_kinds = (
-        cfg.Opt(
-            f"quota_{kind}",
-            type=kinds.Checked(kinds.optional(kinds.whole_number), "number"),
-            help=f"Number of {kind}s that a project may have; unset: default_quota.",
-        )
-        for kind in ("network", "subnet", "port")
-    )
-    default = cfg.Opt(
-        "default_quota",
-        type=kinds.Checked(kinds.whole_number, "number"),
-        default="-1",
-        help="Number of objects of each kind that a project may have; below 0: any.",
-    )
-    return (default, *of_kinds)
+        given = {name: getattr(self, name) for name in options_of(QuotasConfig) if name.startswith("quota_")}
+        return {
+            name.removeprefix("quota_"): self.default_quota if limit is None else limit for name, limit in given.items()
+        }

@@ -1,26 +1,39 @@
-"""The options of TLS, which groups ``[ovs]`` and ``[topology]`` both have; named as Neutron names those of OVSDB."""
+"""Options of TLS, which several groups have; named as Neutron names those of OVSDB."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oslo_config import cfg
-
 from controller.config import option_types as kinds
+from controller.config.declaration import OptionGroup, Problem, option
 from topology.ovsdb.tls import TlsFiles
 
 FILES = ("ssl_key_file", "ssl_cert_file", "ssl_ca_cert_file")
 
+FILE = kinds.optional(kinds.absolute_path)
+PEER_NAME = kinds.optional(kinds.peer_name)
+
+CERTIFICATE = "Certificate of that key; certificates between it and its authority may follow"
+NAME = (
+    "Name that a peer's certificate must have, a DNS name or an IP address of its subjectAltName (its common name, "
+    "where it has none)"
+)
+
 
 @dataclass(frozen=True)
-class TlsConfig:
-    """What a group with these options has."""
+class TlsConfig(OptionGroup):
+    """A group of connections, all of whose ends show certificates where they are ``ssl``."""
 
-    ssl_key_file: str | None
-    ssl_cert_file: str | None
-    ssl_ca_cert_file: str | None
-    ssl_peer_name: str | None
+    ssl_key_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "Private key (PEM, absolute path), for connections of this group. Needed where one is `ssl`, as the next two",
+    )
+    ssl_cert_file: str | None = option(None, FILE, "path", CERTIFICATE)
+    ssl_ca_cert_file: str | None = option(None, FILE, "path", "Certificates of the authorities whose peers are trusted")
+    ssl_peer_name: str | None = option(None, PEER_NAME, "name", NAME)
 
     def tls_files(self, group: str) -> TlsFiles | None:
         """None: no TLS."""
@@ -28,11 +41,10 @@ class TlsConfig:
             return None
         return TlsFiles(group, self.ssl_key_file, self.ssl_cert_file, self.ssl_ca_cert_file, self.ssl_peer_name)
 
-    def incomplete(self, uses: Iterable[tuple[str, str | None]]) -> tuple[str, str, str] | None:
+    def incomplete(self, uses: Iterable[tuple[str, str | None]]) -> Problem | None:
         """What is missing: whoever asks for TLS must have all files, and half a set is a mistake whatever it was for.
 
         :param uses: options that may ask for TLS, and their values
-        :returns: name and value of the option that asks, and what is missing; None when all is there
         """
         files = [(name, getattr(self, name)) for name in FILES]
         missing = ", ".join(name for name, path in files if path is None)
@@ -41,26 +53,4 @@ class TlsConfig:
         if not missing or not (asked or given):
             return None
         name, value = (asked or given)[0]
-        return name, value, f"expected {missing} too"
-
-
-def tls_file_options() -> tuple[cfg.Opt, ...]:
-    """The options of a group whose peers are not told apart by name."""
-    path = kinds.Checked(kinds.optional(kinds.absolute_path), "path")
-    return (
-        cfg.Opt("ssl_key_file", path, help="Private key (PEM)."),
-        cfg.Opt("ssl_cert_file", path, help="Certificate of that key (PEM)."),
-        cfg.Opt("ssl_ca_cert_file", path, help="Certificates of the authorities that certify peers (PEM)."),
-    )
-
-
-def tls_options(*, peer_name: str | None) -> tuple[cfg.Opt, ...]:
-    """The options of one group.
-
-    :param peer_name: default of ``ssl_peer_name``
-    """
-    name = kinds.Checked(kinds.optional(kinds.peer_name), "name")
-    return (
-        *tls_file_options(),
-        cfg.Opt("ssl_peer_name", name, default=peer_name, help="Name that a peer's certificate must have; *: any."),
-    )
+        return Problem(name, value, f"expected {missing} too")

@@ -1,34 +1,23 @@
-"""The options of what watches a process from outside: group ``[metrics]``."""
+"""Group ``[metrics]`` of the configuration: where metrics are read, beside the Network API."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oslo_config import cfg
-
 from controller.config import option_types as kinds
+from controller.config.declaration import OptionGroup, option
 
 
 @dataclass(frozen=True)
-class MetricsConfig:
-    """Group ``[metrics]``: where metrics are read, beside the Network API."""
+class MetricsConfig(OptionGroup):
+    """What the group has."""
 
-    listen_address: str
-    listen_port: int | None
-
-
-def metrics_options() -> tuple[cfg.Opt, ...]:
-    """The options of that group."""
-    return (
-        cfg.Opt(
-            "listen_address",
-            kinds.Checked(kinds.ip_address, "IP address"),
-            default="127.0.0.1",
-            help="Where metrics are read.",
-        ),
-        cfg.Opt(
-            "listen_port",
-            kinds.Checked(kinds.optional(kinds.port_number), "port number"),
-            help="TCP port of metrics; unset: they are read at the Network API only.",
-        ),
+    listen_address: str = option(
+        "127.0.0.1",
+        kinds.ip_address,
+        "IP address",
+        "IP address; who can connect may read, so name another in a trusted network only",
+    )
+    listen_port: int | None = option(
+        None, kinds.optional(kinds.port_number), "port number", "TCP port. Unset: metrics are at the Network API only"
     )

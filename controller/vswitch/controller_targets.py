@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.config.config import OvsConfig
+from controller.config.host_options import OvsConfig
 from controller.openflow.channel.endpoint import Endpoint, TcpEndpoint, UnixEndpoint, tcp_target, unix_target
 from controller.vswitch.adoption import rundir
 from topology.ovsdb.tls import Contexts

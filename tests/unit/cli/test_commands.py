@@ -163,13 +163,16 @@ def test_help_loads_nothing_but_click() -> None:
     assert done.stdout.splitlines()[-1] == "status 0 []"
 
 
-@pytest.mark.parametrize("command", ["run", "controller", "apply", "status", "flows", "topology", "topology serve"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "controller", "apply", "status", "flows", "topology", "topology serve", "config", "config sample"],
+)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_command_has_help(command: str, option: str) -> None:
     done = tunbridge(*command.split(), option)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Usage: tunbridge {command} ")
-    assert command == "topology" or "Examples:\n  tunbridge " in done.stdout
+    assert command in ("topology", "config") or "Examples:\n  tunbridge " in done.stdout
 
 
 def test_version() -> None:

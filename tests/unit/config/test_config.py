@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.config import config
+from controller.config import config, manual
+from controller.config.declaration import Declaration, option, options_of
+from controller.config.option_reader import DEFAULT
+from controller.config.sample import sample
+from controller.config.topology_options import NetworkConfig
 from topology.model import NetworkType
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.allocation.segment_allocation import AllocationPolicy
@@ -73,7 +77,7 @@ def test_defaults_serve_a_single_host() -> None:
     assert (loaded.agent.l2_population, loaded.agent.arp_responder) == (True, True)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
     assert (loaded.agent.report_interval, loaded.agent.agent_down_time, loaded.agent.audit_interval) == (30, 75, 60)
-    assert loaded.network == config.NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00")
+    assert loaded.network == NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00")
     assert loaded.topology_connection == "unix:/run/tunbridge/topology.sock"
     assert loaded.control_socket == "/run/tunbridge/control.sock"
 
@@ -169,26 +173,98 @@ def documented() -> dict[tuple[str, str], str]:
     return found
 
 
+def declared() -> dict[tuple[str, str], Declaration]:
+    return {(group, name): one for group, options in config.declared_options().items() for name, one in options.items()}
+
+
 def test_every_option_is_documented_with_its_default() -> None:
-    registered = {
-        (group, opt.name): "—" if opt.default is None else opt.default
-        for group, opts in config.list_opts()
-        for opt in opts
-    }
-    assert documented() == registered
+    assert documented() == {place: "—" if one.default is None else one.default for place, one in declared().items()}
 
 
-def test_every_option_has_help_and_a_field() -> None:
-    groups = {"ovs": config.OvsConfig, "agent": config.AgentConfig, "topology": config.TopologyConfig}
-    groups |= {
-        "metrics": config.MetricsConfig,
-        "api": config.ApiConfig,
-        "network": config.NetworkConfig,
-        "notifications": config.NotificationsConfig,
-        "quotas": config.QuotasConfig,
-        "DEFAULT": config.Config,
+def test_every_option_has_a_text_in_one_line() -> None:
+    assert all(one.text and one.text.isprintable() and one.form for one in declared().values())
+
+
+def test_every_field_is_an_option() -> None:
+    """An attribute that no declaration is behind would be one that no file can set."""
+    groups = {name for name in config.declared_options() if name != DEFAULT}
+    assert {field.name for field in dataclasses.fields(config.Config)} - {
+        name for group, name in declared() if group == DEFAULT
+    } == groups | {"files"}
+    for group in groups:
+        fields = dataclasses.fields(getattr(config.load([]), group))
+        assert {field.name for field in fields} == config.declared_options()[group].keys()
+
+
+def test_what_is_made_without_a_file_is_what_a_file_that_sets_nothing_makes(tmp_path: Path) -> None:
+    path = write(tmp_path / "c", "")
+    assert config.load([path]) == dataclasses.replace(config.Config(), files=(path,))
+
+
+# The sample file
+
+
+def test_the_sample_changes_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "c", sample())
+    assert config.load([path]) == dataclasses.replace(config.load([]), files=(path,))
+
+
+def test_what_the_sample_says_of_defaults_is_so(tmp_path: Path) -> None:
+    """Each option of the sample that has a default may be uncommented as it is, and is the default then."""
+    path = write(tmp_path / "c", re.sub(r"^#(\w+ =(?: [^<].*)?)$", r"\1", sample(), flags=re.MULTILINE))
+    assert (tmp_path / "c").read_text().count("\nof_listen_port = 6653\n") == 1
+    assert config.load([path]) == dataclasses.replace(config.load([]), files=(path,))
+
+
+def test_the_sample_has_every_option_once_with_its_meaning() -> None:
+    found, group, comment = {}, "", ""
+    for line in sample().splitlines():
+        if heading := re.fullmatch(r"\[(\w+)\]", line):
+            group = heading[1]
+        elif setting := re.fullmatch(r"#(\w+) =(?: (.*))?", line):
+            assert (group, setting[1]) not in found
+            found[group, setting[1]] = (setting[2] or "", comment)
+        comment = f"{comment} {line[2:]}".strip() if line.startswith("# ") else ""
+    assert {place: default for place, (default, _) in found.items()} == {
+        place: f"<{one.form}>" if one.default is None else one.default for place, one in declared().items()
     }
-    for group, opts in config.list_opts():
-        fields = {field.name for field in dataclasses.fields(groups[group])} - {*groups, "files"}
-        assert {opt.name for opt in opts} == fields
-        assert all(opt.help for opt in opts)
+    for place, (_, said) in found.items():
+        assert said.split()[:3] == declared()[place].text.split()[:3]
+
+
+def test_a_link_of_the_manual_is_a_page_in_the_sample() -> None:
+    assert "Security (docs/security.md) has the difference" in sample()
+    assert "](" not in sample()
+
+
+# Declarations
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """Options that several groups have."""
+
+    inherited: str = option("i", str, "text", "of the base")
+    changed: str = option("c", str, "text", "of the base")
+
+
+@dataclasses.dataclass(frozen=True)
+class Derived(Base):
+    """A group with options of its own."""
+
+    own: int = option("7", int, "number", "own")
+    changed: str = option("d", str, "text", "of the group")
+
+
+def test_own_options_come_first() -> None:
+    assert [(name, one.default, one.text) for name, one in options_of(Derived).items()] == [
+        ("own", "7", "own"),
+        ("inherited", "i", "of the base"),
+        ("changed", "d", "of the group"),
+    ]
+    assert Derived() == Derived("i", "d", 7)
+
+
+def test_a_page_without_a_place_for_tables_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected the lines"):
+        manual.page("# Configuration\n")

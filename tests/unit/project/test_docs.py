@@ -15,7 +15,7 @@ import pytest
 from apps.framework import pipeline_page
 from controller.agent import binding, local_networks, port_states
 from controller.cli import commands, common_options
-from controller.config import config
+from controller.config import config, manual
 from controller.daemon import process
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,6 +35,12 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_pipeline_page_is_what_the_generator_writes() -> None:
     """Whoever changes a flow or a band sees the page change with it."""
     assert (ROOT / "docs" / "pipeline.md").read_text() == pipeline_page.page()
+
+
+def test_the_tables_of_options_are_what_the_generator_writes() -> None:
+    """Whoever declares an option has it in the manual."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert text == manual.page(text)
 
 
 # Links
@@ -161,7 +167,7 @@ def test_exit_statuses_are_those_of_the_program() -> None:
 # Options
 
 
-OPTIONS = {group: {option.name for option in options} for group, options in config.list_opts()}
+OPTIONS = config.declared_options()
 
 
 @each_page
@@ -170,7 +176,7 @@ def test_options_named_exist(page: Path) -> None:
     if page == OTHER_PROGRAMS_OPTIONS:
         return
     for group, option in re.findall(r"`\[(\w+)\] (\w+)", page.read_text()):
-        assert option in OPTIONS.get(group, set()), f"{page.name}: [{group}] {option}"
+        assert option in OPTIONS.get(group, {}), f"{page.name}: [{group}] {option}"
 
 
 @each_page
@@ -180,7 +186,7 @@ def test_configuration_files_shown_are_read(page: Path, tmp_path: Path) -> None:
         parser = ConfigParser(default_section="")
         parser.read_string(text)
         ours = [group for group in parser.sections() if group != KEYSTONE]
-        assert {group: set(parser[group]) - OPTIONS.get(group, set()) for group in ours} == {
+        assert {group: set(parser[group]) - OPTIONS.get(group, {}).keys() for group in ours} == {
             group: set() for group in ours
         }
         (tmp_path / "shown.conf").write_text(text)

@@ -1,0 +1,98 @@
+"""Groups ``[topology]`` and ``[network]``: where the topology database is, and what is allocated in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.config import option_types as kinds
+from controller.config.declaration import OptionGroup, Problem, option
+from controller.config.tls_options import NAME, PEER_NAME, TlsConfig
+from topology.model import NetworkType
+from topology.ovsdb.tls import TlsFiles
+from topology.rules.allocation.segment_allocation import Range
+
+
+@dataclass(frozen=True)
+class TopologyConfig(TlsConfig):
+    """Group ``[topology]``: connections are OVSDB connection methods (ovsdb(7))."""
+
+    connection: str | None = option(
+        None,
+        kinds.connection,
+        "connections",
+        "The topology database: `unix:/PATH`, `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`; several, comma-separated, are "
+        "the members of one cluster. Unset: `tunbridge run` serves one of its own, at `topology.sock` in `run_path`. "
+        "`--topology` overrides it",
+    )
+    listen: tuple[str, ...] = option(
+        "",
+        kinds.listen,
+        "connections",
+        "Where the embedded topology database serves other hosts too: `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`, "
+        "comma-separated. Its unix socket is always there",
+    )
+    ssl_peer_name: str | None = option(
+        None,
+        PEER_NAME,
+        "name",
+        f"{NAME}. Unset: its IP address, as `connection` has it. `*`: any. The embedded server (`listen`) trusts all "
+        "certificates of the authorities",
+    )
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """For both ends of a connection to the topology database; None: no TLS."""
+        return self.tls_files("[topology]")
+
+    def problem(self) -> Problem | None:
+        """Who asks for TLS needs its files."""
+        return self.incomplete([("connection", self.connection), *(("listen", method) for method in self.listen)])
+
+
+@dataclass(frozen=True)
+class NetworkConfig(OptionGroup):
+    """Group ``[network]``."""
+
+    tenant_network_type: str = option(
+        "gre",
+        kinds.one_of(*(kind.value for kind in NetworkType if kind is not NetworkType.FLAT)),
+        "choice",
+        "Type of networks that name none: `gre`, `vxlan`, `geneve`, `vlan` or `local`",
+    )
+    tunnel_id_ranges: tuple[Range, ...] = option(
+        "1:16777215",
+        kinds.tunnel_id_ranges,
+        "ranges",
+        "`MIN:MAX` ranges of tunnel ids. GRE carries ids up to 4294967295, VXLAN and Geneve up to 16777215",
+    )
+    network_vlan_ranges: Mapping[str, tuple[Range, ...]] = option(
+        "",
+        kinds.network_vlan_ranges,
+        "ranges",
+        "`PHYSICAL_NETWORK:MIN:MAX` ranges of VLAN ids from 1 to 4094; `PHYSICAL_NETWORK` alone allows no allocation "
+        "there. `tenant_network_type = vlan` needs a range",
+    )
+    base_mac: str = option(
+        "fa:16:3e:00:00:00",
+        kinds.base_mac,
+        "MAC address",
+        "MAC addresses that are made begin with its first three octets, or four when the fourth is not 00",
+    )
+
+    def problem(self) -> Problem | None:
+        """Networks of the default type must have ids that can be allocated, and that their encapsulation can carry."""
+        kind = NetworkType(self.tenant_network_type)
+        if kind.is_tunnel:
+            limits = kind.segmentation_range
+            assert limits is not None
+            if not self.tunnel_id_ranges:
+                return Problem("tunnel_id_ranges", "", f"expected MIN:MAX, since networks are {kind.value}")
+            for low, high in self.tunnel_id_ranges:
+                if high > limits[1]:
+                    expected = f"expected ids up to {limits[1]} for {kind.value}"
+                    return Problem("tunnel_id_ranges", f"{low}:{high}", expected)
+        if kind is NetworkType.VLAN and not any(self.network_vlan_ranges.values()):
+            expected = "expected a range in network_vlan_ranges to allocate from, such as physnet1:100:199"
+            return Problem("tenant_network_type", kind.value, expected)
+        return None
