@@ -1,4 +1,4 @@
-"""Makes it so: OpenFlow sessions, the reconciler, the local OVSDB, configuration, command line.
+"""Makes it so: decides for a host, and keeps flows, rows and port states as they should be.
 
 May import everything.
 """

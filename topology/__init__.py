@@ -1,4 +1,5 @@
 """What should exist: the model, the topology database and its documents.
 
-May import the standard library, netaddr and pydantic; ovsdbapp and ovs only below ``topology.ovsdb``.
+May import the standard library, netaddr and pydantic; PyYAML only below ``topology.documents``; ovsdbapp and ovs only
+below ``topology.ovsdb``, ``topology.database`` and ``topology.server``.
 """

@@ -1,1 +1,1 @@
-"""The topology database as an OVSDB: schema, client replica and embedded server."""
+"""OVSDB clients of any database: a live copy with transactions, over unix sockets, TCP and TLS."""

@@ -1,7 +1,7 @@
 """What one OpenFlow connection may take of this process: bytes, turns of the processor and lines of the log.
 
 A peer decides how much it sends, so every bound on that is here, and is held before the peer is known to be a bridge of
-this host. docs/security.md states the numbers.
+this host. docs/reliability.md states the numbers.
 """
 
 from __future__ import annotations

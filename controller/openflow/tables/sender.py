@@ -1,4 +1,4 @@
-"""The only place that writes flows to a bridge.
+"""Keeps the flows of a bridge: all that Tunbridge makes go through here; adoption puts back what others had made.
 
 One worker a bridge: it keeps what the bridge should have and what it is known to have, and sends the difference. Start,
 reconnection, drift and a single new port are the same comparison with different sizes. Changes that arrive while a

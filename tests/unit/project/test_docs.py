@@ -72,6 +72,88 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert linked >= {str(page.relative_to(ROOT)) for page in PAGES[1:]}
 
 
+# Paths and modules
+
+
+FOLDERS = "apps|bench|containers|controller|docs|examples|packaging|scripts|tests|topology"
+PATH = re.compile(rf"(?<![\w./:-])((?:{FOLDERS})/[\w./*-]*)")
+MODULE = re.compile(r"(?<![\w./:-])((?:apps|bench|controller|scripts|tests|topology)(?:\.[A-Za-z_]\w*)+)")
+OTHER_FILES = {"backup", "conf", "ctl", "db", "lock", "log", "md", "pid", "sock", "yaml"}
+"""Endings by which a file that is no module is known: ``topology.db``, ``controller.log``."""
+
+
+def _module_exists(dotted: str) -> bool:
+    """A module or package, a name that one defines, or a logger that is called so."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        place = ROOT.joinpath(*parts[:length])
+        if length == len(parts) and place.is_dir():
+            return True
+        source = place.with_suffix(".py") if place.with_suffix(".py").exists() else place / "__init__.py"
+        if source.exists() and (length == len(parts) or parts[length] in _defined(source)):
+            return True
+    return f'getLogger("{dotted}")' in _SOURCES
+
+
+def _defined(source: Path) -> set[str]:
+    names = set()
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+_SOURCES = "".join(path.read_text() for path in sorted((ROOT / "controller").rglob("*.py")))
+
+
+def missing(text: str) -> list[str]:
+    """Paths and modules that a text names, and that are not there."""
+    paths = (path.rstrip(".") for path in PATH.findall(text))
+    modules = (name for name in MODULE.findall(text) if name.split(".")[1] not in OTHER_FILES)
+    return [path for path in paths if not any(ROOT.glob(path))] + [name for name in modules if not _module_exists(name)]
+
+
+@each_page
+def test_paths_and_modules_named_exist(page: Path) -> None:
+    assert not missing(page.read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("see `controller/wiring.py`.", ["controller/wiring.py"]),
+        ("pytest tests/ovs/test_hostile_*.py", ["tests/ovs/test_hostile_*.py"]),
+        ("… INFO controller.app bridge br-int made", ["controller.app"]),
+        ("`apps.framework.flow.Flew`", ["apps.framework.flow.Flew"]),
+        ("`apps.framework.nothing.Flow`", ["apps.framework.nothing.Flow"]),
+        (
+            "`controller/config/`, `controller.config.config.Config`, `tests.support.lab`, tests/unit/*/test_docs.py",
+            [],
+        ),
+        ("run_path/topology.sock and controller.log", []),
+    ],
+)
+def test_what_does_not_exist_is_found(text: str, found: list[str]) -> None:
+    assert missing(text) == found
+
+
+@pytest.mark.parametrize("folder", ["apps", "controller", "scripts", "tests", "topology"])
+def test_what_docstrings_refer_to_exists(folder: str) -> None:
+    """``:mod:`` and the like, with a dotted name of ours."""
+    found = {
+        f"{path.relative_to(ROOT)}: {dotted}"
+        for path in (ROOT / folder).rglob("*.py")
+        for dotted in re.findall(rf":\w+:`((?:{FOLDERS})\.[\w.]+)`", path.read_text())
+        if not _module_exists(dotted)
+    }
+    assert not found, found
+
+
 # Commands
 
 
