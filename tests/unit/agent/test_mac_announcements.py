@@ -1,0 +1,76 @@
+"""Where a MAC address is now is announced again and again for a while, and only the newest place of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from os_ken.lib import hub
+
+from controller.agent import mac_announcements
+from controller.agent.mac_announcements import MacAnnouncer
+from controller.agent.moves import MacAnnouncement
+from controller.openflow.wire.packet_out import frame_to_itself
+from tests.support.waiting import wait_until
+from topology.errors import OpenFlowError
+
+ONE, TWO = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
+
+
+class Session:
+    """Notes what it has to pass in, as port and frame."""
+
+    def __init__(self) -> None:
+        self.passed: list[tuple[int, bytes]] = []
+        self.is_closed = False
+
+    def pass_in(self, in_port: int, frame: bytes) -> None:
+        if self.is_closed:
+            raise OpenFlowError("closed")
+        self.passed.append((in_port, frame))
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+@pytest.fixture
+def announcer(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[MacAnnouncer]:
+    """A running one that announces three times; the last time of each is far away."""
+    monkeypatch.setattr(mac_announcements, "REPEATED", (0.0, 0.05, 3600.0))
+    made = MacAnnouncer(lambda: session)  # type: ignore[arg-type,return-value]
+    thread = hub.spawn(made.run)
+    yield made
+    made.stop()
+    hub.joinall([thread])
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    wait_until(lambda: condition() or hub.sleep(0.005), 20, what)
+
+
+def test_each_is_announced_at_its_times(announcer: MacAnnouncer, session: Session) -> None:
+    announcer.announce(MacAnnouncement(3, 5, ONE))
+    announcer.announce(MacAnnouncement(4, 6, TWO))
+    until(lambda: len(session.passed) >= 4, "both were announced twice")
+    expected = [(3, frame_to_itself(ONE, 5)), (4, frame_to_itself(TWO, 6))]
+    assert sorted(session.passed) == sorted(expected * 2)
+
+
+def test_the_newest_place_counts(announcer: MacAnnouncer, session: Session) -> None:
+    """It begins anew, and where the address was before is announced no more."""
+    announcer.announce(MacAnnouncement(3, 5, ONE))
+    until(lambda: len(session.passed) >= 2, "the first place was announced twice")
+    announcer.announce(MacAnnouncement(7, 5, ONE))
+    until(lambda: len(session.passed) >= 4, "the second was")
+    assert [port for port, _ in session.passed] == [3, 3, 7, 7]
+
+
+def test_a_connection_that_ends_is_no_reason_to_end(announcer: MacAnnouncer, session: Session) -> None:
+    session.is_closed = True
+    announcer.announce(MacAnnouncement(3, 5, ONE))
+    hub.sleep(0.01)
+    session.is_closed = False
+    announcer.announce(MacAnnouncement(4, 6, TWO))
+    until(lambda: any(port == 4 for port, _ in session.passed), "it goes on")
