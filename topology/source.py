@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from topology.model import Host, Network, Port, PortStatus
 
@@ -72,10 +72,8 @@ class TopologyBatch:
     problems: tuple[RowProblem, ...] = ()
     version: TopologyVersion | None = None
 
-    @property
-    def key(self) -> str:
-        """What it is about: of several that wait for one worker, one is made."""
-        return "topology"
+    key: ClassVar[str] = "topology"
+    """What it is about: of several that wait for one worker, one is made."""
 
     def merge(self, newer: TopologyBatch) -> TopologyBatch:
         """This batch and a later one as one."""

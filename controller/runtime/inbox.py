@@ -30,16 +30,14 @@ class KeyedQueue(Generic[K, V]):
     def put(self, values: Mapping[K, V]) -> None:
         """Hand values over; never blocks for long."""
         with self._lock:
-            for key, value in values.items():
-                self._waiting[key] = _merged(self._waiting.pop(key), value) if key in self._waiting else value
+            self._add(values)
             self._signal()
 
     def put_back(self, values: Mapping[K, V]) -> None:
         """Have values wait again that were collected: before all others, and as older than those of their key."""
         with self._lock:
             newer, self._waiting = self._waiting, dict(values)
-            for key, value in newer.items():
-                self._waiting[key] = _merged(self._waiting.pop(key), value) if key in self._waiting else value
+            self._add(newer)
             self._signal()
 
     def wake(self) -> None:
@@ -60,16 +58,15 @@ class KeyedQueue(Generic[K, V]):
             waiting, self._waiting, self._is_signalled = self._waiting, {}, False
         return waiting
 
+    def _add(self, values: Mapping[K, V]) -> None:
+        for key, value in values.items():
+            merge: Any = getattr(self._waiting.pop(key, None), "merge", None)
+            self._waiting[key] = value if merge is None else merge(value)
+
     def _signal(self) -> None:
         if not self._is_signalled:
             self._is_signalled = True
             self._wake.put(None)
-
-
-def _merged(older: V, newer: V) -> V:
-    merge: Any = getattr(older, "merge", None)
-    merged: V = newer if merge is None else merge(newer)
-    return merged
 
 
 class Keyed(Protocol):

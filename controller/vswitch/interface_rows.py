@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from controller.vswitch.bridge_proof import serial_of
 from controller.vswitch.device import Device, fault_of
@@ -49,10 +49,8 @@ class VSwitchBatch:
     serials: Mapping[str, str] = field(default_factory=dict)
     restoring: bool = False
 
-    @property
-    def key(self) -> str:
-        """What it is about: of several that wait for one worker, one is made."""
-        return "vswitch"
+    key: ClassVar[str] = "vswitch"
+    """What it is about: of several that wait for one worker, one is made."""
 
     def merge(self, newer: VSwitchBatch) -> VSwitchBatch:
         """Both batches as one."""
