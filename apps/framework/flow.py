@@ -18,7 +18,7 @@ import netaddr
 class Field(Enum):
     """A header field that a flow may match on.
 
-    Members are in the order in which ``ovs-ofctl`` prints them.
+    Members are in the order in which ``ovs-ofctl`` prints them; of ETH_TYPE, a value that has a name there, as ``arp``.
     """
 
     #          name as in ovs-ofctl, OXM field of class 0x8000 (OpenFlow 1.3 §7.2.3.7), width in bits

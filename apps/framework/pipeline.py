@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Protocol
 
 from apps.framework.flow import Action, Field, Flow
+from apps.framework.options import AppOption
 
 
 class BridgeRole(Enum):
@@ -79,11 +80,14 @@ class Declaring(Protocol):
     @property
     def bands(self) -> tuple[Band, ...]: ...
 
+    @property
+    def options(self) -> tuple[AppOption, ...]: ...
+
 
 class Pipeline:
     """The bands of some applications.
 
-    :raises ValueError: two of them clash: in name, number, or the name or place of a band
+    :raises ValueError: two of them clash: in name, number, an option, or the name or place of a band
     """
 
     def __init__(self, apps: Iterable[Declaring]) -> None:
@@ -96,6 +100,7 @@ class Pipeline:
             taken += [
                 f"a band at priority {band.priority} of table {band.table}, {band.role.value}" for band in app.bands
             ]
+            taken += [f"the option {option.key}" for option in app.options]
             for what in taken:
                 if what in owners:
                     raise ValueError(f"applications {owners[what]} and {app.name} clash: both have {what}")

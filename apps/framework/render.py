@@ -68,7 +68,9 @@ def render_term(term: Term) -> str:
 
 def render_match(match: Match) -> str:
     """All fields, comma-separated, e.g. ``in_port=1,dl_vlan=1``; empty when everything matches."""
-    return ",".join(render_term(term) for term in match.terms)
+    texts = [render_term(term) for term in match.terms]
+    # An ethertype that has a name comes first, one that has none last.
+    return ",".join(sorted(texts, key=lambda text: text.startswith(f"{Field.ETH_TYPE.label}=")))
 
 
 def render_action(action: Action) -> str:

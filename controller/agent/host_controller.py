@@ -11,9 +11,12 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from immutables import Map
+
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.host_view import DeadPort, HostView
+from apps.framework.options import OptionValue
 from controller.agent.binding import BindingTable, unwirable
 from controller.agent.bridges import Datapaths
 from controller.agent.change_log import Announcer
@@ -60,7 +63,13 @@ class HostController:
     """State and decisions of one host."""
 
     def __init__(
-        self, names: Names, tunnels: TunnelOptions, inbox: Inbox[Any], effects: Effects, saved: SavedState
+        self,
+        names: Names,
+        tunnels: TunnelOptions,
+        inbox: Inbox[Any],
+        effects: Effects,
+        saved: SavedState,
+        options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
     ) -> None:
         self.names = names
         self.remembered = RestoreGuard(names.host, saved)
@@ -68,7 +77,7 @@ class HostController:
         self.table = BindingTable(names.host, lambda network: unwirable(network, names.physical, types))
         self.wiring = Wiring(self.table, roles(names))
         self.compiler = Compiler()
-        self._view = HostView()
+        self._view = HostView(options=options)
         self.outcomes = Outcomes(self.table, self.wiring, self.compiler, self._carriers, effects.remind)
         self.datapaths = Datapaths(names.bridges, effects.accepted)
         self.hosts: dict[str, Host] = {}

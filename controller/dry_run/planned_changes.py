@@ -21,6 +21,7 @@ from controller.agent import settings
 from controller.agent.patch_ports import roles
 from controller.agent.restore.host_identity import known_installation_id
 from controller.agent.restore.state_file import FILE, load
+from controller.config.app_options import app_options
 from controller.config.config import Config
 from controller.dry_run.simulated_host import Rehearsal
 from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
@@ -82,7 +83,14 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
         saved = load(Path(config.state_path) / FILE)
         rehearsal = Rehearsal(
-            names, settings.tunnel_options(config), vswitch.attempt, local, topology, installed, saved
+            names,
+            settings.tunnel_options(config),
+            vswitch.attempt,
+            local,
+            topology,
+            installed,
+            saved,
+            app_options(config.files),
         )
         rehearsal.run()
         instance = known_installation_id(config.state_path)

@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from immutables import Map
+
 from apps.framework.flow import Flow, FlowKey
+from apps.framework.options import OptionValue
 from controller.agent.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
 from controller.agent.host_controller import HostController
 from controller.agent.outputs import Effects
@@ -89,6 +92,7 @@ class Rehearsal:
     :param topology: what is in the topology, complete
     :param installed: bridge → what it has; bridges that are not there are left out
     :param memory: of the controller that ran before
+    :param options: of applications
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Rehearsal:
         topology: TopologyBatch,
         installed: Mapping[str, BridgeState],
         saved: SavedState,
+        options: Map[str, OptionValue],
     ) -> None:
         self.wanted = Wanted(None)
         self.tags: dict[str, Tagging] = {}
@@ -132,7 +137,7 @@ class Rehearsal:
             wake=lambda _: None,
             remind=lambda _: None,
         )
-        self._controller = HostController(names, tunnels, self._inbox, effects, saved)
+        self._controller = HostController(names, tunnels, self._inbox, effects, saved, options)
         self._react("topology", topology)
         self._react("registered", Registered())
         self._react("vswitch", replace(vswitch, complete=True, layout=True, serials=self._serials))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.support.host.tunbridge import ROOT
 
-_PACKAGES = ("apps", "controller", "topology")
+PACKAGES = ("apps", "controller", "topology")
+"""What a release is a copy of."""
 _APPS = ("apps/integration_bridge.py", "apps/tunnel_bridge.py", "apps/physical_bridge.py")
 
 
@@ -28,7 +29,7 @@ class Release:
 
         :raises AssertionError: a change changes nothing
         """
-        for package in _PACKAGES:
+        for package in PACKAGES:
             shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
         for file, pattern, replacement in self.changes:
             path = directory / file

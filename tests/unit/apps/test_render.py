@@ -66,6 +66,12 @@ def test_term(term: Term, text: str) -> None:
     assert render_match(Match((term,))) == text
 
 
+@pytest.mark.parametrize(("ethertype", "text"), [(0x0806, "arp,in_port=7"), (0x88CC, "in_port=7,dl_type=0x88cc")])
+def test_an_ethertype_with_a_name_comes_first_and_one_without_last(ethertype: int, text: str) -> None:
+    """As ovs-ofctl prints them."""
+    assert render_match(Match((Term(Field.IN_PORT, 7), Term(Field.ETH_TYPE, ethertype)))) == text
+
+
 def test_table_is_in_one_order_whatever_the_order_of_the_flows() -> None:
     flows = [
         Flow(1, Match(), (), 0),
