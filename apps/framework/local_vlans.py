@@ -16,7 +16,7 @@ DEAD_VLAN = 4095
 
 
 @dataclass(frozen=True)
-class Claim:
+class VlanClaim:
     """What a wired port says of its network's local VLAN.
 
     :param vlan: the port's tag
@@ -31,11 +31,11 @@ class Claim:
 class Conflict:
     """A claim that cannot hold beside an earlier one; its device gets another VLAN."""
 
-    claim: Claim
+    claim: VlanClaim
     reason: str
 
 
-def recover(claims: Iterable[Claim]) -> tuple[dict[str, int], tuple[Conflict, ...]]:
+def recover(claims: Iterable[VlanClaim]) -> tuple[dict[str, int], tuple[Conflict, ...]]:
     """The local VLANs that the ports of this host were wired with.
 
     :param claims: the first claim on a network or VLAN wins; the dead VLAN and numbers that no VLAN has are passed over
@@ -47,27 +47,27 @@ def recover(claims: Iterable[Claim]) -> tuple[dict[str, int], tuple[Conflict, ..
     for claim in claims:
         if not VLAN_MIN <= claim.vlan <= VLAN_MAX:
             continue
-        held, owner = vlans.get(claim.network_id), owners.get(claim.vlan)
-        if held is None and owner is None:
+        known, owner = vlans.get(claim.network_id), owners.get(claim.vlan)
+        if known is None and owner is None:
             vlans[claim.network_id] = claim.vlan
             owners[claim.vlan] = claim.network_id
-        elif held is not None and held != claim.vlan:
-            conflicts.append(Conflict(claim, f"network {claim.network_id} has local VLAN {held}"))
+        elif known is not None and known != claim.vlan:
+            conflicts.append(Conflict(claim, f"network {claim.network_id} has local VLAN {known}"))
         elif owner is not None and owner != claim.network_id:
             conflicts.append(Conflict(claim, f"local VLAN {claim.vlan} is of network {owner}"))
     return vlans, tuple(conflicts)
 
 
-def assign(held: Mapping[str, int], wanted: Iterable[str], taken: Collection[int]) -> dict[str, int]:
+def assign(known: Mapping[str, int], wanted: Iterable[str], taken: Collection[int]) -> dict[str, int]:
     """Deal local VLANs.
 
-    :param held: network id → VLAN, as it was
+    :param known: network id → VLAN, as it was
     :param wanted: networks that need a VLAN now; those that have one keep it, all others lose theirs
     :param taken: VLANs that may not be dealt, because something else on the bridge still carries them
     :returns: network id → VLAN; a network is absent when there is no free one left
     """
     networks = list(dict.fromkeys(wanted))
-    dealt = {network_id: held[network_id] for network_id in networks if network_id in held}
+    dealt = {network_id: known[network_id] for network_id in networks if network_id in known}
     used = set(dealt.values()) | set(taken)
     candidate = VLAN_MIN
     for network_id in networks:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
-from apps.framework.local_vlans import Claim, Conflict, assign, recover
+from apps.framework.local_vlans import Conflict, VlanClaim, assign, recover
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import BindingTable, Verdict
 from controller.vswitch.tagging import DEAD, Tagging, wired
@@ -132,7 +132,7 @@ class Wiring:
         self.vlans = assign(held, sorted(self._members, key=lambda network_id: (network_id in new, network_id)), taken)
         return set(new)
 
-    def _claims(self, networks: Iterable[str]) -> list[Claim]:
+    def _claims(self, networks: Iterable[str]) -> list[VlanClaim]:
         """What the bound devices of these networks were tagged with, the most credible first."""
         claims = []
         for network_id in networks:
@@ -141,7 +141,7 @@ class Wiring:
                 if verdict is not None and verdict.device.tag is not None:
                     device = verdict.device
                     trusted = device.was_wired and device.other_config.get("net_uuid") == network_id
-                    claims.append((not trusted, device.name, Claim(network_id, verdict.device.tag, device.name)))
+                    claims.append((not trusted, device.name, VlanClaim(network_id, verdict.device.tag, device.name)))
         return [claim for _, _, claim in sorted(claims, key=lambda ranked: ranked[:2])]
 
     def _unwire(self, port_id: str) -> None:
