@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from apps import APPLICATIONS
+from apps.framework.app import App
+from apps.framework.options import OptionValue
 from controller.config import option_types as kinds
 from controller.config.api_options import ApiConfig
+from controller.config.application_options import application_options, chosen
 from controller.config.declaration import Declaration, group, groups_of, option, options_of
 from controller.config.host_options import AgentConfig, OvsConfig
 from controller.config.notify_options import NotificationsConfig
@@ -29,11 +33,16 @@ DEFAULT_FILE = "/etc/tunbridge/tunbridge.conf"
 """Read when it exists and no file is named."""
 
 
+def _default_choices() -> Mapping[str, OptionValue]:
+    return {option.key: option.default for application in APPLICATIONS for option in application.options}
+
+
 @dataclass(frozen=True)
 class Config:
     """Group ``[DEFAULT]``, all other groups, and what follows from them.
 
     :param files: that they were read from, for what has options of its own there
+    :param applications: ``group.name`` → value of each option that an application declares
     """
 
     host: str = option(
@@ -91,6 +100,7 @@ class Config:
         "limit. Set it alike for all API processes of one topology.",
     )
     files: tuple[str, ...] = ()
+    applications: Mapping[str, OptionValue] = field(default_factory=_default_choices)
 
     @property
     def topology_connection(self) -> str:
@@ -112,9 +122,26 @@ class Config:
         return os.path.join(self.run_path, "control.sock")
 
 
-def declared_options() -> Mapping[str, Mapping[str, Declaration]]:
-    """All options there are: group → name → option."""
-    return {DEFAULT: options_of(Config), **{name: options_of(one.of) for name, one in groups_of(Config).items()}}
+def declared_options(applications: Sequence[App] = APPLICATIONS) -> Mapping[str, Mapping[str, Declaration]]:
+    """All options there are: group → name → option.
+
+    :raises ValueError: an application declares one that is there already
+    """
+    declared = {DEFAULT: options_of(Config), **{name: options_of(one.of) for name, one in groups_of(Config).items()}}
+    for name, options in application_options(applications).items():
+        own = declared.get(name, {})
+        if both := own.keys() & options.keys():
+            raise ValueError(f"an application declares [{name}] {', '.join(both)}, which is there already")
+        declared[name] = {**own, **options}
+    return declared
+
+
+def about(group: str) -> str:
+    """What there is to say of a group, as Markdown; may be empty."""
+    groups = groups_of(Config)
+    if group in groups:
+        return groups[group].about
+    return "" if group == DEFAULT else "Of [applications](pipeline.md)."
 
 
 def default_files() -> tuple[str, ...]:
@@ -122,23 +149,33 @@ def default_files() -> tuple[str, ...]:
     return (DEFAULT_FILE,) if os.path.exists(DEFAULT_FILE) else ()
 
 
-def load(files: Sequence[str], topology_override: str | None = None) -> Config:
+def load(
+    files: Sequence[str], topology_override: str | None = None, applications: Sequence[App] = APPLICATIONS
+) -> Config:
     """Read configuration files; of an option that is set more than once, the last value holds.
 
     :param files: paths, in the order in which they are read
     :param topology_override: OVSDB connection methods that replace ``[topology] connection``
+    :param applications: those whose options are read too
     :raises ConfigError: a file cannot be read, or a value cannot be used; the text names file, option and value
     """
-    declared = declared_options()
+    declared = declared_options(applications)
     reader = OptionReader(files, declared)
     override = None if topology_override is None else {"connection": _connection(topology_override)}
     values = {name: reader.values(name) for name in declared}
     values["topology"] |= override or {}
-    groups: dict[str, Any] = {name: one.of(**values[name]) for name, one in groups_of(Config).items()}
+    chosen_values = chosen(applications, values)
+    groups: dict[str, Any] = {name: one.of(**_own(one.of, values[name])) for name, one in groups_of(Config).items()}
     for name, one in groups.items():
         if problem := one.problem():
             reader.refuse(name, problem)
-    return Config(**values[DEFAULT], **groups, files=tuple(files))
+    own = _own(Config, values[DEFAULT])
+    return Config(**own, **groups, files=tuple(files), applications=chosen_values)
+
+
+def _own(declaring: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values of a group, those that its class declares: an application may have put options beside them."""
+    return {name: values[name] for name in options_of(declaring)}
 
 
 def _connection(override: str) -> str:

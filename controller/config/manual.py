@@ -11,8 +11,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from controller.config.config import Config, declared_options
-from controller.config.declaration import Declaration, groups_of
+from controller.config.config import about, declared_options
+from controller.config.declaration import Declaration
 
 BEGIN = "<!-- Written by `python -m controller.config.manual docs/configuration.md` out of controller/config. -->"
 END = "<!-- To here. -->"
@@ -39,12 +39,11 @@ def tables() -> str:
 
 
 def _lines() -> Iterator[str]:
-    groups = groups_of(Config)
     between = ""
     for name, options in declared_options().items():
         yield f"{between}## [{name}]\n"
-        if name in groups and groups[name].about:
-            yield textwrap.fill(groups[name].about, _COLUMNS, break_on_hyphens=False) + "\n"
+        if text := about(name):
+            yield textwrap.fill(text, _COLUMNS, break_on_hyphens=False) + "\n"
         yield from ("| option | default | meaning |", "| --- | --- | --- |")
         yield from (_row(option, declared) for option, declared in options.items())
         between = "\n"

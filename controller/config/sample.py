@@ -6,8 +6,8 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from controller.config.config import Config, declared_options
-from controller.config.declaration import Declaration, groups_of
+from controller.config.config import about, declared_options
+from controller.config.declaration import Declaration
 
 _COLUMNS = 100
 
@@ -19,11 +19,10 @@ def sample() -> str:
 
 def _lines() -> Iterator[str]:
     yield from _comment("Configuration of tunbridge: what is commented out is the default.")
-    groups = groups_of(Config)
     for name, options in declared_options().items():
         yield from ("", f"[{name}]")
-        if name in groups and groups[name].about:
-            yield from ("", *_comment(groups[name].about))
+        if text := about(name):
+            yield from ("", *_comment(text))
         for option, declared in options.items():
             yield from ("", *_comment(declared.text), _setting(option, declared))
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import config, manual
-from controller.config.declaration import Declaration, option, options_of
-from controller.config.option_reader import DEFAULT
+from controller.config.declaration import Declaration, groups_of, option, options_of
 from controller.config.sample import sample
 from controller.config.topology_options import NetworkConfig
 from topology.model import NetworkType
@@ -187,13 +186,11 @@ def test_every_option_has_a_text_in_one_line() -> None:
 
 def test_every_field_is_an_option() -> None:
     """An attribute that no declaration is behind would be one that no file can set."""
-    groups = {name for name in config.declared_options() if name != DEFAULT}
-    assert {field.name for field in dataclasses.fields(config.Config)} - {
-        name for group, name in declared() if group == DEFAULT
-    } == groups | {"files"}
-    for group in groups:
-        fields = dataclasses.fields(getattr(config.load([]), group))
-        assert {field.name for field in fields} == config.declared_options()[group].keys()
+    groups = groups_of(config.Config)
+    fields = {field.name for field in dataclasses.fields(config.Config)}
+    assert fields == options_of(config.Config).keys() | groups.keys() | {"files", "applications"}
+    for group in groups.values():
+        assert {field.name for field in dataclasses.fields(group.of)} == options_of(group.of).keys()
 
 
 def test_what_is_made_without_a_file_is_what_a_file_that_sets_nothing_makes(tmp_path: Path) -> None:
