@@ -22,7 +22,7 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 	$(SUDO) $(VENV)/bin/python -m scripts.lab
 
 # The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
-test: lint ## the linters, then all tests; those with a real Open vSwitch on both hubs
+test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
 	$(VENV)/bin/pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider tests/e2e
 

@@ -142,6 +142,49 @@ def test_what_does_not_exist_is_found(text: str, found: list[str]) -> None:
     assert missing(text) == found
 
 
+def _log_formats(module: str) -> Iterator[re.Pattern[str]]:
+    """What a module logs, as patterns."""
+    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func.value) == "LOG"
+        ):
+            texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            for text in filter(lambda value: isinstance(value, str), texts):
+                yield re.compile(
+                    re.sub(r"%[\d.]*\w", ".*", re.escape(str(text)).replace("\\%", "%").replace("\\.", "."))
+                )
+
+
+LOG_LINE = re.compile(r"(?:INFO|WARNING|ERROR) ((?:controller|topology)[\w.]+) (.+(?:\n      .+)?)")
+"""A line of the log, which may go on, further indented, on the next line of the page."""
+
+
+def unlogged(text: str) -> list[str]:
+    """Lines of the log in a text that the module that they name does not write."""
+    found = []
+    for module, shown in LOG_LINE.findall(text):
+        ways = (shown.partition("\n")[0], " ".join(shown.split()))
+        if not any(one.match(way) for one in _log_formats(module) for way in ways):
+            found.append(f"{module} {ways[0]}")
+    return found
+
+
+@each_page
+def test_lines_of_the_log_are_of_the_modules_that_they_name(page: Path) -> None:
+    assert not unlogged(page.read_text())
+
+
+def test_a_line_that_its_module_does_not_log_is_found() -> None:
+    shown = (
+        "… INFO controller.daemon.process bridge br-int made\n"
+        "… INFO controller.daemon.process serving host h1: OpenFlow at x, topology y\n"
+    )
+    assert unlogged(shown) == ["controller.daemon.process bridge br-int made"]
+
+
 @pytest.mark.parametrize("folder", ["apps", "controller", "scripts", "tests", "topology"])
 def test_what_docstrings_refer_to_exists(folder: str) -> None:
     """``:mod:`` and the like, with a dotted name of ours."""
