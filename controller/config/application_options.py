@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from immutables import Map
+
 from apps.framework.app import App
 from apps.framework.options import AppOption, OptionValue
 from controller.config import option_types as kinds
@@ -30,13 +32,13 @@ def application_options(applications: Iterable[App]) -> Mapping[str, Mapping[str
     return found
 
 
-def chosen(applications: Iterable[App], values: Mapping[str, Mapping[str, OptionValue]]) -> Mapping[str, OptionValue]:
+def chosen(applications: Iterable[App], values: Mapping[str, Mapping[str, OptionValue]]) -> Map[str, OptionValue]:
     """The values of all options of applications, as a view of the host takes them.
 
     :param values: group → name → value
     """
     options = (option for application in applications for option in application.options)
-    return {option.key: values[option.group][option.name] for option in options}
+    return Map({option.key: values[option.group][option.name] for option in options})
 
 
 def _declaration(option: AppOption) -> Declaration:

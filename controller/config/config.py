@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from immutables import Map
+
 from apps import APPLICATIONS
 from apps.framework.app import App
 from apps.framework.options import OptionValue
@@ -33,8 +35,8 @@ DEFAULT_FILE = "/etc/tunbridge/tunbridge.conf"
 """Read when it exists and no file is named."""
 
 
-def _default_choices() -> Mapping[str, OptionValue]:
-    return {option.key: option.default for application in APPLICATIONS for option in application.options}
+def _default_choices() -> Map[str, OptionValue]:
+    return Map({option.key: option.default for application in APPLICATIONS for option in application.options})
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Config:
         "limit. Set it alike for all API processes of one topology.",
     )
     files: tuple[str, ...] = ()
-    applications: Mapping[str, OptionValue] = field(default_factory=_default_choices)
+    applications: Map[str, OptionValue] = field(default_factory=_default_choices)
 
     @property
     def topology_connection(self) -> str:

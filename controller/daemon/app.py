@@ -21,7 +21,6 @@ from controller.agent.registration import Registration
 from controller.agent.restore.host_identity import installation_id
 from controller.agent.restore.state_file import FILE, StateFile, load
 from controller.agent.restore.write_backs import WriteBacks
-from controller.config.app_options import app_options
 from controller.config.config import Config
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.openflow_server import Server
@@ -100,7 +99,7 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             remind=lambda seconds: hub.spawn_after(seconds, inbox.post, TimeToReport()),
         )
         self._controller = HostController(
-            names, settings.tunnel_options(config), inbox, effects, load(path), app_options(config.files)
+            names, settings.tunnel_options(config), inbox, effects, load(path), config.applications
         )
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
         self._server = Server(endpoints(ovs, names.bridges), timeouts, self._controller)

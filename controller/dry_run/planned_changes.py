@@ -21,7 +21,6 @@ from controller.agent import settings
 from controller.agent.patch_ports import roles
 from controller.agent.restore.host_identity import known_installation_id
 from controller.agent.restore.state_file import FILE, load
-from controller.config.app_options import app_options
 from controller.config.config import Config
 from controller.dry_run.simulated_host import Rehearsal
 from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
@@ -90,7 +89,7 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
             topology,
             installed,
             saved,
-            app_options(config.files),
+            config.applications,
         )
         rehearsal.run()
         instance = known_installation_id(config.state_path)

@@ -106,7 +106,7 @@ def test_it_is_installed_and_switched_off_again(tree: Path, ovs: OvsHost, hub: s
 def test_a_wrong_value_of_its_option_is_refused(tree: Path, tmp_path: Path) -> None:
     file = tmp_path / "tunbridge.conf"
     file.write_text("[flows]\ndrop_lldp = perhaps\n")
-    program = "import sys; from controller.config.app_options import app_options; print(app_options(sys.argv[1:]))"
+    program = "import sys; from controller.config.config import load; print(dict(load(sys.argv[1:]).applications))"
     done = subprocess.run(
         [sys.executable, "-c", program, str(file)], cwd=tree, capture_output=True, text=True, timeout=60
     )
