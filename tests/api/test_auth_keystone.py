@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from controller.network_api.identity.identity import identify_by
 from controller.network_api.identity.keystone import BOUNDS, Keystone, KeystoneUnavailable
+from tests.support.certificates import OLDER, Authority, Lack
 from tests.support.host.tunbridge import HUBS, ROOT
 from tests.support.http.api_process import ApiProcess
 from tests.support.http.keystone import SERVICE_TOKEN, KeystonePeer, Token
@@ -176,3 +178,23 @@ def test_what_is_missing_is_said_in_one_line(
         monkeypatch.setitem(sys.modules, "keystonemiddleware", None)
     with pytest.raises(ConfigError, match=f"^{re.escape(problem)}"):
         identify_by("keystone", None, [str(path)])
+
+
+@pytest.mark.parametrize("lacks", [(), OLDER], ids=["all", "few"])
+def test_keystone_over_https(database: OvsdbServer, tmp_path: Path, lacks: tuple[Lack, ...]) -> None:
+    """With all extensions that RFC 5280 asks for, or few: only Python 3.13 minds, and then the log names the remedy."""
+    identity = Authority(tmp_path, lacks=lacks).certify("keystone")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(identity.certificate, identity.key)
+    with KeystonePeer(TOKENS, ("neutron", "secret"), tls=tls) as keystone:
+        options = shown_in_the_manual(keystone.url)
+        options["keystone_authtoken"] |= {"http_request_max_retries": 0, "cafile": identity.ca_cert}
+        with ApiProcess(database.connection, options=options) as api:
+            answer = api.with_token(ANN).request("GET", "/v2.0/networks")
+            if lacks and sys.version_info >= (3, 13):
+                assert answer.status == 503
+                [line] = [line for line in api.log_text().splitlines() if "certificate verify failed" in line]
+                assert line.endswith("; certify it anew with authorityKeyIdentifier=keyid")
+            else:
+                assert answer.status == 200
+                assert "certificate" not in api.log_text()

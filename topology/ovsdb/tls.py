@@ -37,6 +37,38 @@ _REASONS = {
 }
 """What OpenSSL calls it, and what that means here."""
 
+_ALERTS = {
+    "certificate unknown": "certificate unknown; a peer that verifies strictly, as Python 3.13 does, asks for "
+    "authorityKeyIdentifier in it, and for subjectKeyIdentifier, keyUsage and critical basicConstraints in that of its "
+    "authority",
+}
+"""What a peer says of our certificate, with what it may mean."""
+
+_UNTRUSTED = "its authority is none of those that are trusted here"
+_WEAK = "make it anew with RSA of 2048 bits or with EC P-256, and with SHA-256"
+_AUTHORITY = "make the authority's certificate anew with"
+_REMEDIES = {
+    "certificate has expired": "replace it, or set the clock of this machine",
+    "certificate is not yet valid": "set the clock of this machine, or of the one that made it",
+    "unable to get local issuer certificate": _UNTRUSTED,
+    "unable to get issuer certificate": "a certificate between it and its authority is missing",
+    "unable to verify the first certificate": _UNTRUSTED,
+    "self-signed certificate": _UNTRUSTED,
+    "self-signed certificate in certificate chain": _UNTRUSTED,
+    "certificate signature failure": "it is of another authority of the same name",
+    "Missing Authority Key Identifier": "certify it anew with authorityKeyIdentifier=keyid",
+    "Missing Subject Key Identifier": f"{_AUTHORITY} subjectKeyIdentifier=hash",
+    "CA cert does not include key usage extension": f"{_AUTHORITY} keyUsage=critical,keyCertSign,cRLSign",
+    "Basic Constraints of CA cert not marked critical": f"{_AUTHORITY} basicConstraints=critical,CA:TRUE",
+    "invalid CA certificate": f"{_AUTHORITY} basicConstraints=critical,CA:TRUE",
+    "unsuitable certificate purpose": "certify it anew with extendedKeyUsage=serverAuth,clientAuth",
+    "CA certificate key too weak": _WEAK,
+    "CA signature digest algorithm too weak": _WEAK,
+    "EE certificate key too weak": _WEAK,
+}
+"""Why OpenSSL refuses a certificate (X509_verify_cert_error_string(3)), and what is to be done; extensions as in
+x509v3_config(5)."""
+
 
 @dataclass(frozen=True)
 class TlsFiles:
@@ -69,6 +101,14 @@ class TlsFiles:
 
 class TlsError(OSError):
     """A connection is not secure; the text says why."""
+
+
+def with_remedy(why: str) -> str:
+    """A text that says why a certificate is refused, with what is to be done; the text alone where that is not known.
+
+    :param why: that has the words of OpenSSL in it, such as :attr:`ssl.SSLCertVerificationError.verify_message`
+    """
+    return next((f"{why}; {remedy}" for words, remedy in _REMEDIES.items() if words in why), why)
 
 
 class Contexts:
@@ -267,7 +307,7 @@ def _canonical(name: str) -> str:
 def _why(error: Exception) -> str:
     """An error of OpenSSL in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the peer's certificate is refused: {error.verify_message}"
+        return f"the peer's certificate is refused: {with_remedy(error.verify_message)}"
     if isinstance(error, ssl.SSLEOFError):
         return "the peer ended the connection during the handshake"
     reason = getattr(error, "reason", None)
@@ -277,7 +317,7 @@ def _why(error: Exception) -> str:
         return str(error)
     words = reason.lower().replace("_", " ")
     _, alert, what = words.partition(" alert ")
-    return f"the peer refuses our certificate or us: {what}" if alert else words
+    return f"the peer refuses our certificate or us: {_ALERTS.get(what, what)}" if alert else words
 
 
 def _stamp(files: TlsFiles) -> _Stamp:

@@ -19,6 +19,7 @@ from controller.config.notify_options import NotificationsConfig
 from controller.runtime.private_file import read_private
 from controller.runtime.version import installed_version
 from topology.errors import ConfigError
+from topology.ovsdb.tls import with_remedy
 from topology.rules.server_events import Event
 
 _ANSWER_MAX = 1 << 20
@@ -166,11 +167,15 @@ def _token(path: str) -> str:
 
 def _context(ca_cert_file: str | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_cert_file)
+        context = ssl.create_default_context(cafile=ca_cert_file)
     except OSError as error:  # which ssl.SSLError is
         raise ConfigError(
             f"[notifications] ca_cert_file: cannot use {ca_cert_file}: {error.strerror or error}"
         ) from None
+    # The default from Python 3.13 on refuses authorities that Open vSwitch and our other connections accept: those
+    # without all extensions of RFC 5280, as ovs-pki makes them. Signatures, names and dates are checked all the same.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 class _Exchange:
@@ -232,7 +237,7 @@ class _Exchange:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good: {error.verify_message}"
+        return f"its certificate is not good: {with_remedy(error.verify_message)}"
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
     return f"what it answers is no HTTP: {error or type(error).__name__}"

@@ -12,6 +12,7 @@ from typing import Any
 from oslo_config import cfg
 
 from topology.errors import ConfigError
+from topology.ovsdb.tls import with_remedy
 from topology.rules.access.caller import Caller, caller
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Keystone:
             raise ConfigError(
                 f"[api] auth_strategy = keystone needs keystonemiddleware: pip install 'tunbridge[keystone]' ({error})"
             ) from None
+        logging.getLogger(auth_token.__name__).addFilter(_name_remedy)
         conf = cfg.ConfigOpts()
         conf(args=[], project="tunbridge", default_config_files=list(files), default_config_dirs=[], use_env=False)
         for group, options in auth_token.list_opts():
@@ -95,6 +97,17 @@ class Keystone:
             seen.get("HTTP_X_PROJECT_ID", ""),
             [role for role in seen.get("HTTP_X_ROLES", "").split(",") if role],
         )
+
+
+def _name_remedy(record: logging.LogRecord) -> bool:
+    """Have the middleware's line about a certificate of Keystone's that is refused say what is to be done.
+
+    That is decided by urllib3, which from Python 3.13 on verifies more strictly than our own connections.
+    """
+    said = record.getMessage()
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        record.msg, record.args = with_remedy(said), ()
+    return True
 
 
 def _application(_environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -6,6 +6,7 @@ https://docs.openstack.org/api-ref/identity/v3/: version discovery, and POST and
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class KeystonePeer:
     :param network_url: what the catalogue says of the Network API
     :param asked: the tokens that were asked for, in their order
     :param silent: it takes requests, and answers none
+    :param tls: speak HTTPS
     """
 
     tokens: Mapping[str, Token]
@@ -83,6 +85,7 @@ class KeystonePeer:
     network_url: str = ""
     asked: list[str] = field(default_factory=list)
     silent: bool = False
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> KeystonePeer:
         peer = self
@@ -120,13 +123,17 @@ class KeystonePeer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if self.tls is not None:  # each handshake in the thread of its connection
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def _services(self) -> dict[str, str]:

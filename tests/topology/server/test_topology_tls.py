@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import EARLY, ELSEWHERE, EXPIRED, STRANGE, Authority, Identity, Pki, Replaceable
+from tests.support.certificates import (
+    EARLY,
+    ELSEWHERE,
+    EXPIRED,
+    REFUSALS,
+    STRANGE,
+    Authority,
+    Identity,
+    Pki,
+    Replaceable,
+)
 from tests.support.host.tls_client import client_context, talk
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
@@ -98,19 +108,10 @@ def test_an_external_server_is_the_same(pki: Pki, tmp_path: Path) -> None:
         assert refusal(connections[1][0], pki.right)
 
 
-REFUSED = "the peer's certificate is refused: "
-SERVERS = {
-    EXPIRED: f"{REFUSED}certificate has expired",
-    EARLY: f"{REFUSED}certificate is not yet valid",
-    STRANGE: f"{REFUSED}unable to get local issuer certificate",
-    ELSEWHERE: "the peer's certificate is not for 127.0.0.1 but for 192.0.2.1, elsewhere.example",
-}
-
-
-@pytest.mark.parametrize("wrong", SERVERS)
+@pytest.mark.parametrize("wrong", REFUSALS)
 def test_a_server_with_a_wrong_certificate_is_refused(serve: Serve, pki: Pki, wrong: str) -> None:
     """Nothing is told to who is not the topology database; the command says why."""
-    assert refusal(serve(pki.wrong[wrong]), pki.right) == SERVERS[wrong]
+    assert refusal(serve(pki.wrong[wrong]), pki.right) == REFUSALS[wrong]
 
 
 @pytest.mark.parametrize("peer_name", ["elsewhere.example", "192.0.2.1", ANY])
@@ -171,16 +172,16 @@ def test_replaced_certificates_are_used_by_who_runs_already(
     database = TopologyDatabase(connection, own.files())
     database.start(batches.append)
     try:
-        wait_until(lambda: database.problem == SERVERS[EXPIRED], 20, "the server's certificate is refused")
+        wait_until(lambda: database.problem == REFUSALS[EXPIRED], 20, "the server's certificate is refused")
         served.replace_with(pki.authority.certify("new server"))
-        wait_until(lambda: database.problem not in (None, SERVERS[EXPIRED]), 20, "the client's certificate is refused")
+        wait_until(lambda: database.problem not in (None, REFUSALS[EXPIRED]), 20, "the client's certificate is refused")
         own.replace_with(pki.authority.certify("new client"))
         wait_until(lambda: batches, 20, "the topology has come")
         assert database.problem is None
     finally:
         database.stop()
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert said[0] == f"Tunbridge_Topology at {connection}: {SERVERS[EXPIRED]}"
+    assert said[0] == f"Tunbridge_Topology at {connection}: {REFUSALS[EXPIRED]}"
     assert len(said) == len(set(said)), "each reason is said once"
 
 

@@ -18,7 +18,7 @@ from controller.config.config import load
 from controller.config.notify_options import NotificationsConfig
 from controller.network_api.events.notifier import BACKOFF
 from controller.network_api.events.webhook import Answer, Result, Webhook, outcome
-from tests.support.certificates import Authority
+from tests.support.certificates import OLDER, Authority
 from tests.support.http.receiver import Receiver
 from topology.errors import ConfigError
 from topology.rules.server_events import PLUGGED, Event
@@ -135,10 +135,11 @@ def test_authorities_that_cannot_be_used(text: str | None, tmp_path: Path) -> No
 
 def test_who_is_told_must_be_certified(tmp_path: Path) -> None:
     """By the authorities that are named, and for its name or address."""
-    right, other = Authority(tmp_path), Authority(tmp_path, "other")
+    right, other, older = Authority(tmp_path), Authority(tmp_path, "other"), Authority(tmp_path, "older", lacks=OLDER)
     for signer, names, trusted, why in (
         (right, ("127.0.0.1",), right, ""),
-        (right, ("127.0.0.1",), other, "its certificate is not good: .*"),
+        (older, ("127.0.0.1",), older, ""),
+        (right, ("127.0.0.1",), other, "its certificate is not good: .*; its authority is none of those that .*"),
         (right, ("192.0.2.1",), right, "its certificate is not good: .*127.0.0.1.*"),
     ):
         identity = signer.certify("nova", names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from controller.runtime.tls_channel import TlsChannel
-from tests.support.certificates import ELSEWHERE, Authority, Identity, Pki
+from tests.support.certificates import ELSEWHERE, Authority, Identity, Lack, Pki
 from topology.errors import ConfigError
-from topology.ovsdb.tls import ANY, Contexts, Tls, TlsError, TlsFiles, must_be, names_of
+from topology.ovsdb.tls import ANY, Contexts, Tls, TlsError, TlsFiles, must_be, names_of, with_remedy
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"
 
@@ -108,6 +109,56 @@ def test_a_certificate_of_ovs_pki_has_its_common_name() -> None:
 def test_which_name_is_expected(identity: Identity, peer_name: str | None, expected: str | None) -> None:
     """The address of the peer, unless something else is said."""
     assert identity.files(peer_name).expected("192.0.2.1") == expected
+
+
+def strict_client_of(identity: Identity) -> tuple[Tls, str | None]:
+    """Shake hands, all but the last turn of ours, with a client that verifies as Python 3.13 does, on each Python.
+
+    :returns: our side, and why the client refuses it; None: it does not
+    """
+    context = ssl.create_default_context(cafile=str(identity.ca_cert))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.load_cert_chain(identity.certificate, identity.key)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    server = Tls(Contexts(identity.files(ANY), server_side=True), None)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    server.received(outgoing.read())
+    assert not server.handshake()
+    incoming.write(server.to_send())
+    failure = None
+    try:
+        client.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        failure = error.verify_message
+    server.received(outgoing.read())
+    return server, failure
+
+
+@pytest.mark.parametrize(
+    ("lack", "remedy"),
+    [
+        (Lack.AUTHORITY_KEY, "certify it anew with authorityKeyIdentifier=keyid"),
+        (Lack.SUBJECT_KEY, "make the authority's certificate anew with subjectKeyIdentifier=hash"),
+        (Lack.KEY_USAGE, "make the authority's certificate anew with keyUsage=critical,keyCertSign,cRLSign"),
+        (Lack.CRITICAL_CONSTRAINTS, "make the authority's certificate anew with basicConstraints=critical,CA:TRUE"),
+    ],
+)
+def test_what_a_strict_peer_misses_is_said_with_its_remedy(tmp_path: Path, lack: Lack, remedy: str) -> None:
+    """On both sides of the connection; OpenSSL's own words for it are those that we know."""
+    server, failure = strict_client_of(Authority(tmp_path, lacks=[lack]).certify("own"))
+    assert failure is not None
+    assert with_remedy(failure) == f"{failure}; {remedy}"
+    with pytest.raises(TlsError, match=rf"^the peer refuses .*: certificate unknown; .*\b{lack.extension}\b"):
+        server.handshake()
+
+
+def test_a_strict_peer_misses_nothing_where_all_is_there(identity: Identity) -> None:
+    """The refusals above are for what lacks, and for nothing else."""
+    server, failure = strict_client_of(identity)
+    assert failure is None
+    assert server.handshake()
 
 
 def channels(server: Identity, client: Identity) -> tuple[TlsChannel, TlsChannel]:
