@@ -1,8 +1,11 @@
 # `make run` and `make test` install what is missing first; `make` lists the targets.
 #
-# PYTHON is what the virtual environment is made with.
+# PYTHON is what the virtual environment is made with; RELEASE of Debian and COMMAND are what `make test-debian` tests on
+# and with.
 
 PYTHON ?= python3
+RELEASE ?= trixie
+COMMAND ?= make test
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
@@ -10,7 +13,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run lab test test-faults test-containers bench lint clean packages
+.PHONY: help run lab test test-faults test-containers test-debian bench lint clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -31,6 +34,10 @@ test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with
 
 test-containers: $(INSTALLED) ## docker-compose.yml on a real engine; status 77 where there is none, see docs/containers.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m scripts.test_containers
+
+# It makes its own environment, there. The release that the machine runs is tested by `make test`.
+test-debian: ## `make test` on another Debian, RELEASE=trixie unless told, made by debootstrap; see docs/development.md
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m scripts.test_debian $(RELEASE) --command '$(COMMAND)'
 
 bench: $(INSTALLED) ## how long it takes to bind ports, on a private Open vSwitch; see docs/performance.md
 	$(VENV)/bin/python bench/binding.py

@@ -85,7 +85,7 @@ def engine(directory: Path) -> Iterator[Engine]:
     if os.geteuid():
         raise Unavailable("no Docker engine answers, and only root can start one")
     if not shutil.which("dockerd"):
-        _install("docker.io")
+        install("docker.io")
     compose = _compose()
     sockets = Path(tempfile.mkdtemp(prefix="tunbridge-docker-"))
     environment = {**os.environ, "DOCKER_HOST": f"unix://{sockets}/docker.sock"}
@@ -123,7 +123,7 @@ def ensure_base_image(docker: Engine, directory: Path) -> str:
     if os.geteuid():
         raise Unavailable(f"{BASE_IMAGE} cannot be pulled, and only root can make one by debootstrap")
     if not shutil.which("debootstrap"):
-        _install("debootstrap")
+        install("debootstrap")
     root = Path(tempfile.mkdtemp(prefix="debootstrap-", dir=directory))
     try:
         docker.run("debootstrap", "--variant=minbase", _DEBIAN, str(root))
@@ -156,11 +156,11 @@ def _compose() -> tuple[str, ...]:
     if _succeeds(["docker", "compose", "version"]):
         return ("docker", "compose")
     if not shutil.which("docker-compose"):
-        _install("docker-compose")
+        install("docker-compose")
     return ("docker-compose",)
 
 
-def _install(package: str) -> None:
+def install(package: str) -> None:
     """Install a Debian package.
 
     :raises Unavailable: it cannot be installed
