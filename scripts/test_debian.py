@@ -41,6 +41,7 @@ _STAYS = frozenset({".venv", ".mypy_cache", ".ruff_cache", ".hypothesis"})
 _TARGET = "|".join(f"$({field})" for field in ("ORIGIN", "COMPONENT", "CREATED_BY", "RELEASE", "REPO_URI", "SIGNED_BY"))
 
 _INSIDE = """\
+mount --rbind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount -t sysfs sysfs "$1/sys"
 mount --rbind /dev "$1/dev"
