@@ -13,6 +13,9 @@ from controller.config.config import Config
 from topology.errors import TunbridgeError
 
 if TYPE_CHECKING:
+    from controller.daemon.api_child import ApiChild
+    from controller.daemon.supervision import Notifier
+    from controller.runtime.exposition import Exposition
     from controller.runtime.workers import Workers
     from topology.server.embedded_server import EmbeddedServer
 
@@ -70,30 +73,16 @@ def api(config: Config) -> int:
     :returns: exit status, as of :func:`run`
     :raises TunbridgeError: it could not be started
     """
-    _choose_hub()
-    from controller.network_api.api_service import ApiService
-    from controller.network_api.metrics_service import MetricsService
+    os.environ["OSKEN_HUB_TYPE"] = "native"  # its HTTP server is one of asyncio, which does not go with green threads
+    from controller.daemon.http_services import HttpServices
     from controller.runtime import logs
     from controller.runtime.exposition import Exposition
-    from controller.runtime.workers import Workers
 
     logs.configure(config.debug, config.log_file)
-    workers = Workers()
-    _stop_on_signals(workers)
-    exposition = Exposition()
-    service = ApiService(config, workers, exposition)
-    metrics = MetricsService(config.metrics, workers, exposition)
-    service.listen()
-    metrics.listen()
-    try:
-        service.start()
-        metrics.start()
-        alive = workers.wait()
-    finally:
-        workers.stop()
-        metrics.stop()
-        service.stop()
-    return EXIT_OK if alive else EXIT_DIED
+    services = HttpServices(config, Exposition(), with_api=True)
+    services.listen()
+    services.start()
+    return EXIT_OK if services.wait() else EXIT_DIED
 
 
 def _stop_on_signals(workers: Workers) -> None:
@@ -118,19 +107,36 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
 
 
 def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
+    from controller.daemon.api_child import ApiChild
+    from controller.daemon.supervision import Notifier
+    from controller.runtime.exposition import Exposition
+
+    notifier = Notifier.from_environment()  # whose address children must not have
+    exposition = Exposition()
+    with_api = with_api and config.api.enabled
+    has_http = with_api or config.metrics.listen_port is not None
+    child = ApiChild(config, exposition.text, with_api=with_api) if has_http else None
+    if child is not None:
+        child.launch()  # first: it loads its modules while this process loads its own
+    try:
+        return _serve_host(config, notifier, exposition, child, embedded=embedded)
+    finally:
+        if child is not None:
+            child.stop()
+
+
+def _serve_host(
+    config: Config, notifier: Notifier, exposition: Exposition, child: ApiChild | None, *, embedded: bool
+) -> int:
     from os_ken.base.app_manager import AppManager
 
     from controller.daemon.app import Tunbridge
-    from controller.daemon.supervision import READY, STOPPING, Notifier, Supervision
-    from controller.network_api.api_service import ApiService
-    from controller.network_api.metrics_service import MetricsService
-    from controller.runtime.exposition import Exposition
+    from controller.daemon.supervision import READY, STOPPING, Supervision
     from controller.runtime.workers import Workers
     from controller.status.host_metrics import HostMetrics
     from controller.vswitch.controller_targets import targets
     from topology.database.topology_database import TopologyDatabase
 
-    notifier = Notifier.from_environment()
     workers = Workers()
 
     _stop_on_signals(workers)
@@ -142,21 +148,17 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
         workers=workers,
     )
     server = _embedded_server(config) if embedded else None
-    exposition = Exposition()
     exposition.add(HostMetrics(app.host).collect)
-    metrics = MetricsService(config.metrics, workers, exposition)
-    api = ApiService(config, workers, exposition) if config.api.enabled and with_api else None
     try:
         app.claim()
-        metrics.listen()
-        if api is not None:
-            api.listen()
+        if child is not None:
+            child.listen()
         if server is not None:  # after the claim, since it may be another controller's; before anything asks for it
             server.start()
         app.start()
-        metrics.start()
-        if api is not None:
-            api.start()
+        if child is not None:
+            child.start()
+            workers.spawn("api process", child.supervise)
         target, *_ = targets(config.ovs, config.ovs.integration_bridge)
         LOG.info("serving host %s: OpenFlow at %s, topology %s", config.host, target, config.topology_connection)
         notifier.send(READY)
@@ -166,9 +168,8 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
     finally:
         notifier.send(STOPPING)
         workers.stop()
-        metrics.stop()
-        if api is not None:
-            api.stop()
+        if child is not None:
+            child.stop()
         manager.uninstantiate(app.name)
         if server is not None:
             server.stop()

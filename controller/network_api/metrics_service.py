@@ -10,7 +10,7 @@ import falcon
 
 from controller.config.watch_options import MetricsConfig
 from controller.network_api import error_responses
-from controller.network_api.http.http_server import Server
+from controller.network_api.http.http_server import HttpServer
 from controller.network_api.identity.identity import caller_of
 from controller.runtime.exposition import CONTENT_TYPE, Exposition
 from controller.runtime.workers import Workers
@@ -55,12 +55,12 @@ class MetricsService:
 
     def __init__(self, config: MetricsConfig, workers: Workers, exposition: Exposition) -> None:
         self._workers = workers
-        self._server: Server | None = None
+        self._server: HttpServer | None = None
         if config.listen_port is not None:
             application: falcon.App[Any, Any] = falcon.App()
             application.add_error_handler(falcon.HTTPError, error_responses.http_error)
             application.add_route("/metrics", Page(exposition, local=False))
-            self._server = Server(application, config.listen_address, config.listen_port, group="metrics")
+            self._server = HttpServer(application, config.listen_address, config.listen_port, group="metrics")
 
     def listen(self) -> None:
         """Take the address; nobody is answered yet.

@@ -28,13 +28,17 @@ Collect = Callable[[], Iterable[Family]]
 
 
 class Exposition:
-    """The metrics of one process; made anew at each scrape."""
+    """The metrics of one process; made anew at each scrape.
 
-    def __init__(self) -> None:
+    :param of_process: tell of the process as such too: its memory, its age, its release
+    """
+
+    def __init__(self, *, of_process: bool = True) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nothing here asks for
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        self.add(lambda: [BUILD.family({(installed_version() or "",): 1})])
+        if of_process:
+            ProcessCollector(registry=self.registry)
+            self.add(lambda: [BUILD.family({(installed_version() or "",): 1})])
 
     def add(self, collect: Collect) -> None:
         """Have more told.

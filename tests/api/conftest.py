@@ -17,17 +17,10 @@ def database() -> Iterator[OvsdbServer]:
         yield server.start()
 
 
-@pytest.fixture(scope="module", params=["eventlet", "native"])
-def api(request: pytest.FixtureRequest, database: OvsdbServer) -> Iterator[ApiProcess]:
-    """An API on it, on either hub."""
-    with ApiProcess(database.connection, hub=request.param) as process:
-        yield process
-
-
 @pytest.fixture(scope="module")
-def eventlet_api(database: OvsdbServer) -> Iterator[ApiProcess]:
-    """For what the hub has no part in."""
-    with ApiProcess(database.connection, hub="eventlet") as process:
+def api(database: OvsdbServer) -> Iterator[ApiProcess]:
+    """An API on it."""
+    with ApiProcess(database.connection) as process:
         yield process
 
 

@@ -18,12 +18,6 @@ ID, OTHER, NOBODY = (f"00000000-0000-4000-8000-00000000001{number}" for number i
 
 
 @pytest.fixture(scope="module")
-def api(eventlet_api: ApiProcess) -> ApiProcess:
-    """The hub has no part in it."""
-    return eventlet_api
-
-
-@pytest.fixture(scope="module")
 def registry(database: OvsdbServer) -> Iterator[TopologyDatabase]:
     """What host controllers register themselves with."""
     hosts = TopologyDatabase(database.connection)

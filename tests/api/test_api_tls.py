@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from controller.config import config
-from controller.network_api.http import secure
+from controller.network_api.http.http_limits import HttpLimits
+from controller.network_api.http.http_server import HttpServer
 from tests.support.certificates import Identity, Pki, Replaceable, make_pki
-from tests.support.host.tunbridge import HUBS
+from tests.support.host.tunbridge import free_tcp_port
 from tests.support.http.api_process import ApiProcess, Client
 from tests.support.http.tokens import ANN, write_tokens
 from tests.support.waiting import wait_until
@@ -38,11 +39,9 @@ def trusting(pki: Pki, own: Identity | None = None) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture(scope="module", params=HUBS)
-def api(
-    request: pytest.FixtureRequest, database: OvsdbServer, pki: Pki, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ApiProcess]:
-    """On either hub, with tokens; its certificate can be replaced."""
+@pytest.fixture(scope="module")
+def api(database: OvsdbServer, pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """With tokens; its certificate can be replaced."""
     directory = tmp_path_factory.mktemp("tls")
     identity = Replaceable(directory / "pki", pki.right)
     options = {
@@ -53,7 +52,7 @@ def api(
             "ssl_cert_file": identity.certificate,
         }
     }
-    with ApiProcess(database.connection, hub=request.param, options=options, tls=trusting(pki)) as process:
+    with ApiProcess(database.connection, options=options, tls=trusting(pki)) as process:
         process.identity = identity  # type: ignore[attr-defined]
         yield process
 
@@ -103,26 +102,32 @@ def test_peers_that_do_not_play_along_keep_nobody_waiting(api: ApiProcess, pki: 
 
 
 @pytest.mark.parametrize("trickle", [b"", b"\x16"])
-def test_a_stalled_handshake_ends(pki: Pki, monkeypatch: pytest.MonkeyPatch, trickle: bytes) -> None:
+def test_a_stalled_handshake_ends(pki: Pki, trickle: bytes) -> None:
     """After a time for all of it, however many bytes come meanwhile."""
-    monkeypatch.setattr(secure, "HANDSHAKE", 0.5)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ended = threading.Event()
+    port = free_tcp_port()
+    tls = Contexts(pki.right.files(), server_side=True)
+    server = HttpServer(lambda _environ, _start: [], "127.0.0.1", port, tls, limits=HttpLimits(handshake=0.5))
+    server.listen()
+    serving, ended = threading.Thread(target=server.serve), threading.Event()
+    serving.start()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
 
         def send() -> None:
-            while not ended.wait(0.05):
-                theirs.sendall(trickle)
+            with contextlib.suppress(OSError):
+                while not ended.wait(0.05):
+                    peer.sendall(trickle)
 
         sender = threading.Thread(target=send)
+        peer.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # a ClientHello begins so
         sender.start()
         try:
-            theirs.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # a ClientHello begins so
-            with pytest.raises(TimeoutError):
-                secure.SecureConnection(ours, Contexts(pki.right.files(), server_side=True))
+            with contextlib.suppress(ConnectionResetError):
+                assert peer.recv(1) == b""
         finally:
             ended.set()
+            server.stop()
             sender.join()
+            serving.join()
 
 
 def test_a_strange_server_is_not_talked_to(api: ApiProcess, pki: Pki) -> None:

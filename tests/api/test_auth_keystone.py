@@ -16,7 +16,7 @@ import pytest
 from controller.network_api.identity.identity import identify_by
 from controller.network_api.identity.keystone import BOUNDS, Keystone, KeystoneUnavailable
 from tests.support.certificates import OLDER, Authority, Lack
-from tests.support.host.tunbridge import HUBS, ROOT
+from tests.support.host.tunbridge import ROOT
 from tests.support.http.api_process import ApiProcess
 from tests.support.http.keystone import SERVICE_TOKEN, KeystonePeer, Token
 from tests.topology.ovsdb import OvsdbServer
@@ -54,11 +54,11 @@ def shown_in_the_manual(url: str) -> dict[str, dict[str, object]]:
     return {**options, "keystone_authtoken": {**options["keystone_authtoken"], "auth_url": url}}
 
 
-@pytest.fixture(scope="module", params=HUBS)
-def api(request: pytest.FixtureRequest, database: OvsdbServer, keystone: KeystonePeer) -> Iterator[ApiProcess]:
+@pytest.fixture(scope="module")
+def api(database: OvsdbServer, keystone: KeystonePeer) -> Iterator[ApiProcess]:
     options = shown_in_the_manual(keystone.url) | {"DEFAULT": {"debug": "true"}}
     options["keystone_authtoken"] |= {"http_connect_timeout": 1, "http_request_max_retries": 0}
-    with ApiProcess(database.connection, hub=request.param, options=options) as process:
+    with ApiProcess(database.connection, options=options) as process:
         process.may_trace = True  # keystonemiddleware does, when it is debugged
         yield process
         log = process.log_text()

@@ -9,7 +9,6 @@ from pathlib import Path
 import openstack
 import pytest
 
-from tests.support.host.tunbridge import HUBS
 from tests.support.http.api_process import ApiProcess
 from tests.support.http.openstack import Openstack
 from tests.support.http.tokens import ANN, BEN, BOSS, RITA, sha256, write_tokens
@@ -24,16 +23,11 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tokens(tmp_path_factory.mktemp("tokens") / "tokens.yaml")
 
 
-@pytest.fixture(scope="module", params=HUBS)
-def hub(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
-def api(hub: str, database: OvsdbServer, tokens: Path) -> Iterator[ApiProcess]:
-    """One that knows tokens, on either hub, and logs all that it can."""
+def api(database: OvsdbServer, tokens: Path) -> Iterator[ApiProcess]:
+    """One that knows tokens and logs all that it can."""
     options = {"api": {"auth_strategy": "token", "token_file": tokens}, "DEFAULT": {"debug": "true"}}
-    with ApiProcess(database.connection, hub=hub, options=options) as process:
+    with ApiProcess(database.connection, options=options) as process:
         yield process
         log = process.log_text()
         for token in (BOSS, ANN, BEN, RITA, STRANGER):
@@ -114,7 +108,6 @@ def test_a_new_file_counts_from_the_next_request_on(database: OvsdbServer, tmp_p
         assert log.count(f"cannot use {path}: No such file or directory; the tokens that were there before") == 1
 
 
-@pytest.mark.parametrize("hub", HUBS[:1], indirect=True)
 def test_the_clients(api: ApiProcess) -> None:
     """The command and the library, with ``--os-auth-type admin_token``, which the endpoint belongs to."""
     made, listed = Openstack(api.url, ANN).batch("network create mine", "network list --name mine")

@@ -37,8 +37,8 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(eventlet_api: ApiProcess) -> World:
-    api = eventlet_api
+def world(api: ApiProcess) -> World:
+    api = api
     net = api.create("network", name="net", **{"provider:segmentation_id": 77})["id"]
     vlan = {"provider:network_type": "vlan", "provider:physical_network": "p", "provider:segmentation_id": 7}
     names = {"net": net, "vlan": api.create("network", **vlan)["id"]}
@@ -199,6 +199,7 @@ def test_refused(
         (b'{"network": {}}', {"Content-Type": "text/plain"}, 415),
         (b'{"network": {}}', {"Content-Type": ""}, 415),
         (b'{"network": {}}', {"Host": "attacker.example"}, 403),
+        (b'{"network": {}}', {"Host": "localhost:abc"}, 400),
         (b'{"network": {}}', {"If-Match": "x"}, 201),
     ],
 )

@@ -22,9 +22,9 @@ def shows(command: str) -> bool:
     return shlex.split(command)[1] in ("create", "show", "list")
 
 
-def test_networks(eventlet_api: ApiProcess) -> None:
+def test_networks(api: ApiProcess) -> None:
     created, changed, bare, tagged, cleared, listed, *lists = answers(
-        eventlet_api,
+        api,
         "network create n1 --share --disable --description one --mtu 1400 --disable-port-security "
         "--external --provider-network-type vlan --provider-physical-network physnet1 --provider-segment 12 "
         "--tag red --tag blue",
@@ -61,9 +61,9 @@ def test_networks(eventlet_api: ApiProcess) -> None:
     assert ids == [[created["id"]]] * 3 + [[]] * 4
 
 
-def test_subnets(eventlet_api: ApiProcess) -> None:
+def test_subnets(api: ApiProcess) -> None:
     network, created, changed, unset, six, cleared, listed, *lists = answers(
-        eventlet_api,
+        api,
         "network create of-subnets",
         "subnet create s1 --network of-subnets --subnet-range 10.0.0.0/24 --no-dhcp --gateway 10.0.0.254 "
         "--ip-version 4 --description one --allocation-pool start=10.0.0.10,end=10.0.0.19 "
@@ -112,9 +112,9 @@ def test_subnets(eventlet_api: ApiProcess) -> None:
     assert [[one["ID"] for one in found] for found in lists] == [[created["id"]], [six["id"]], [six["id"]], []]
 
 
-def test_ports(eventlet_api: ApiProcess) -> None:
+def test_ports(api: ApiProcess) -> None:
     network, subnet, created, changed, unset, bare, cleared, listed, *lists = answers(
-        eventlet_api,
+        api,
         "network create of-ports",
         "subnet create of-ports4 --network of-ports --subnet-range 10.0.0.0/24",
         "port create p1 --network of-ports --description one --device vm1 --mac-address fa:16:3e:00:00:77 "
@@ -170,9 +170,9 @@ def test_ports(eventlet_api: ApiProcess) -> None:
     assert [[one["ID"] for one in found] for found in (*filtered, partly, gone)] == [[fourth["id"]]] * 3 + [[]]
 
 
-def test_extensions(eventlet_api: ApiProcess) -> None:
+def test_extensions(api: ApiProcess) -> None:
     listed, long, shown = answers(
-        eventlet_api,
+        api,
         "extension list --network",
         "extension list --network --long",
         "extension show agent",

@@ -46,9 +46,9 @@ def empty(database: OvsdbServer) -> Iterator[OvsdbServer]:
     apply(database, prune=True)
 
 
-def test_what_a_document_changes_is_counted_and_nothing_else(empty: OvsdbServer, eventlet_api: ApiProcess) -> None:
+def test_what_a_document_changes_is_counted_and_nothing_else(empty: OvsdbServer, api: ApiProcess) -> None:
     """Kept attributes stay; revision and time of what changes, and of that only; the second time nothing."""
-    api = eventlet_api
+    api = api
     network = api.create("network", name="n", description="kept", mtu=1400)
     pools = [{"start": "10.0.0.20", "end": "10.0.0.30"}]
     subnet = api.create("subnet", network_id=network["id"], cidr="10.0.0.0/24", ip_version=4, allocation_pools=pools)
@@ -103,9 +103,7 @@ def test_a_document_meets_the_rules_of_the_api(
     assert not any(contents(empty.connection).values())
 
 
-def test_addresses_that_a_document_leaves_are_given_out_by_the_api(
-    empty: OvsdbServer, eventlet_api: ApiProcess
-) -> None:
+def test_addresses_that_a_document_leaves_are_given_out_by_the_api(empty: OvsdbServer, api: ApiProcess) -> None:
     """Pools of a document are those that the API gives from; they follow the gateway unless they were chosen."""
     chosen = {"cidr": "10.0.1.0/29", "gateway_ip": "10.0.1.1"}
     pools = [{"start": "10.0.1.4", "end": "10.0.1.5"}]
@@ -115,15 +113,15 @@ def test_addresses_that_a_document_leaves_are_given_out_by_the_api(
     }
     apply(empty, network)
     apply(empty, {"name": "n", "subnets": [{"cidr": "10.0.0.0/29", "gateway_ip": "10.0.0.6"}]})
-    wait_until(lambda: eventlet_api.get("/subnets?gateway_ip=10.0.0.6")["subnets"], 10, "the API sees it")
-    [made] = eventlet_api.get("/networks?name=n")["networks"]
-    pools = {one["cidr"]: one["allocation_pools"] for one in eventlet_api.get("/subnets")["subnets"]}
+    wait_until(lambda: api.get("/subnets?gateway_ip=10.0.0.6")["subnets"], 10, "the API sees it")
+    [made] = api.get("/networks?name=n")["networks"]
+    pools = {one["cidr"]: one["allocation_pools"] for one in api.get("/subnets")["subnets"]}
     assert pools == {
         "10.0.0.0/29": [{"start": "10.0.0.1", "end": "10.0.0.5"}],
         "10.0.1.0/29": [{"start": "10.0.1.4", "end": "10.0.1.5"}],
     }
     wanted = [{"subnet_id": one} for one in made["subnets"]]
-    port = eventlet_api.create("port", network_id=made["id"], fixed_ips=wanted)
+    port = api.create("port", network_id=made["id"], fixed_ips=wanted)
     assert {ip["ip_address"] for ip in port["fixed_ips"]} == {"10.0.0.1", "10.0.1.4"}
     with pytest.raises((DocumentError, ConflictError), match="conflicts with allocation pool"):
         apply(empty, {"name": "n", "subnets": [{"cidr": "10.0.1.0/29", "gateway_ip": "10.0.1.4"}]})
@@ -188,11 +186,9 @@ TOPOLOGIES = st.lists(
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example takes half a second
 )
 @given(TOPOLOGIES)
-def test_what_the_api_made_comes_back_from_its_export(
-    empty: OvsdbServer, eventlet_api: ApiProcess, topology: list[Any]
-) -> None:
+def test_what_the_api_made_comes_back_from_its_export(empty: OvsdbServer, api: ApiProcess, topology: list[Any]) -> None:
     """Exported, applied again, all deleted and applied once more: the rows are equal."""
-    api = eventlet_api
+    api = api
     for network, subnets, ports, tags in topology:
         network_id = api.create("network", **network)["id"]
         for subnet in subnets:

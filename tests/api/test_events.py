@@ -68,11 +68,9 @@ def options(receiver: Receiver, **more: object) -> dict[str, dict[str, object]]:
     return {"notifications": {"url": receiver.url, "timeout": 2, **more}}
 
 
-@pytest.fixture(scope="module", params=["eventlet", "native"])
-def cloud(
-    request: pytest.FixtureRequest, database: OvsdbServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cloud]:
-    """On either hub, with TLS and a token."""
+@pytest.fixture(scope="module")
+def cloud(database: OvsdbServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """With TLS and a token."""
     directory = tmp_path_factory.mktemp("receiver")
     token = directory / "token"
     token.write_text(f"{TOKEN}\n")
@@ -82,7 +80,7 @@ def cloud(
     tls.load_cert_chain(identity.certificate, identity.key)
     with Receiver(tls) as receiver:
         own = options(receiver, token_file=token, ca_cert_file=identity.ca_cert)
-        with ApiProcess(database.connection, options=own, hub=request.param) as api:
+        with ApiProcess(database.connection, options=own) as api:
             yield Cloud(api, receiver, database)
 
 
@@ -237,7 +235,7 @@ def test_another_process_takes_over(stopped_database: OvsdbServer) -> None:
                 cloud.wait_told(down, "plugged", "unplugged")
         cloud.report("DOWN", unseen)
         cloud.report("ACTIVE", down)
-        with ApiProcess(database.connection, options=options(receiver, timeout=300), hub="native") as third:
+        with ApiProcess(database.connection, options=options(receiver, timeout=300)) as third:
             cloud = Cloud(third, receiver, database)
             cloud.wait_told(unseen, "plugged", "unplugged")
             cloud.wait_told(down, "plugged", "unplugged", "plugged")

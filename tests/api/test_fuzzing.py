@@ -27,16 +27,14 @@ def hosts(database: OvsdbServer) -> int:
 @pytest.fixture
 def native_api(database: OvsdbServer) -> Iterator[ApiProcess]:
     """On the other hub."""
-    with ApiProcess(database.connection, hub="native") as process:
+    with ApiProcess(database.connection) as process:
         yield process
 
 
-def test_a_few_requests_of_each_operation(eventlet_api: ApiProcess, hosts: int, tmp_path: Path) -> None:
+def test_a_few_requests_of_each_operation(api: ApiProcess, hosts: int, tmp_path: Path) -> None:
     """The same ones at each run: at least one of each operation does what it is for."""
-    wait_until(lambda: len(eventlet_api.get("/agents")["agents"]) == hosts, 10, "the hosts are there")
-    fuzz(
-        eventlet_api.url, tmp_path, "--phases", "fuzzing,stateful", "-n", "8", "--generation-deterministic", seconds=100
-    )
+    wait_until(lambda: len(api.get("/agents")["agents"]) == hosts, 10, "the hosts are there")
+    fuzz(api.url, tmp_path, "--phases", "fuzzing,stateful", "-n", "8", "--generation-deterministic", seconds=100)
 
 
 @pytest.mark.long

@@ -16,12 +16,12 @@ Made = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def ports(eventlet_api: ApiProcess) -> list[Made]:
+def ports(api: ApiProcess) -> list[Made]:
     """Six ports, p0 … p5, of two projects."""
-    network = eventlet_api.create("network", name="lists")["id"]
-    eventlet_api.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)
+    network = api.create("network", name="lists")["id"]
+    api.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)
     return [
-        eventlet_api.create(
+        api.create(
             "port", network_id=network, name=f"p{at}", device_id=f"d{at // 2}", project_id="odd" if at % 2 else "even",
             admin_state_up=at != 3,
         )
@@ -54,45 +54,45 @@ def names(api: ApiProcess, query: str) -> list[str]:
         ("name=p1&device_id=d2", ""),
     ],
 )
-def test_filters(eventlet_api: ApiProcess, ports: list[Made], query: str, expected: str) -> None:
-    assert sorted(names(eventlet_api, query)) == [f"p{at}" for at in expected]
+def test_filters(api: ApiProcess, ports: list[Made], query: str, expected: str) -> None:
+    assert sorted(names(api, query)) == [f"p{at}" for at in expected]
 
 
-def test_filters_by_what_identifies(eventlet_api: ApiProcess, ports: list[Made]) -> None:
+def test_filters_by_what_identifies(api: ApiProcess, ports: list[Made]) -> None:
     port = ports[4]
     mac = port["mac_address"].upper()
     for query in (f"id={port['id']}", f"mac_address={mac}", f"network_id={port['network_id']}&name=p4"):
-        assert names(eventlet_api, query) == ["p4"]
+        assert names(api, query) == ["p4"]
 
 
-def test_fields(eventlet_api: ApiProcess, ports: list[Made]) -> None:
-    found = eventlet_api.get("/ports?name=p1&fields=id&fields=name")["ports"]
+def test_fields(api: ApiProcess, ports: list[Made]) -> None:
+    found = api.get("/ports?name=p1&fields=id&fields=name")["ports"]
     assert found == [{"id": ports[1]["id"], "name": "p1"}]
-    assert eventlet_api.get(f"/ports/{ports[1]['id']}?fields=name") == {"port": {"name": "p1"}}
+    assert api.get(f"/ports/{ports[1]['id']}?fields=name") == {"port": {"name": "p1"}}
 
 
-def test_order(eventlet_api: ApiProcess, ports: list[Made]) -> None:
-    assert names(eventlet_api, "sort_key=name&sort_dir=desc") == ["p5", "p4", "p3", "p2", "p1", "p0"]
-    by_device = names(eventlet_api, "sort_key=device_id&sort_key=name&sort_dir=desc&sort_dir=asc")
+def test_order(api: ApiProcess, ports: list[Made]) -> None:
+    assert names(api, "sort_key=name&sort_dir=desc") == ["p5", "p4", "p3", "p2", "p1", "p0"]
+    by_device = names(api, "sort_key=device_id&sort_key=name&sort_dir=desc&sort_dir=asc")
     assert by_device == ["p4", "p5", "p2", "p3", "p0", "p1"]
 
 
-def test_pages(eventlet_api: ApiProcess, ports: list[Made]) -> None:
+def test_pages(api: ApiProcess, ports: list[Made]) -> None:
     """Links lead through all pages and back, and nothing is there twice."""
     seen, path = [], "/ports?limit=4&sort_key=name"
     while path:
-        page = eventlet_api.get(path)
+        page = api.get(path)
         seen.append([port["name"] for port in page["ports"]])
         links = {link["rel"]: urlsplit(link["href"]) for link in page["ports_links"]}
         path = f"/ports?{links['next'].query}" if "next" in links else ""
     assert seen == [["p0", "p1", "p2", "p3"], ["p4", "p5"]]
-    assert names(eventlet_api, links["previous"].query) == ["p0", "p1", "p2", "p3"]
-    assert "ports_links" not in eventlet_api.get("/ports")
+    assert names(api, links["previous"].query) == ["p0", "p1", "p2", "p3"]
+    assert "ports_links" not in api.get("/ports")
 
 
-def test_a_host_is_an_agent(eventlet_api: ApiProcess, database: OvsdbServer) -> None:
+def test_a_host_is_an_agent(api: ApiProcess, database: OvsdbServer) -> None:
     """Whether it lives is told by its heartbeat, and one that is gone for good can be deleted."""
-    api = eventlet_api
+    api = api
     endpoint = {"op": "insert", "table": "TunnelEndpoint", "uuid-name": "e", "row": {"ip_address": "192.0.2.1"}}
     row = {"name": "h1", "tunnel_endpoints": ["named-uuid", "e"], "tunnel_types": "gre"}
     seen = {"name": "h1", "last_seen": int(time.time() * 1000)}

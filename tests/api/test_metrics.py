@@ -32,9 +32,9 @@ def test_all_that_is_declared_is_told_and_nothing_else(api: ApiProcess) -> None:
     assert scrape.labels == {metric.name: set(metric.labels) for metric in declared}
 
 
-def test_requests_are_counted_by_route(eventlet_api: ApiProcess) -> None:
+def test_requests_are_counted_by_route(api: ApiProcess) -> None:
     """A hundred ids, paths and methods that do not exist make no series of their own."""
-    api = eventlet_api
+    api = api
     for method, path in (("GET", "/v2.0/ports/x"), ("GET", "/nowhere"), ("BREW", "/v2.0/ports")):
         api.request(method, path)
     before = Scrape(api.port)
@@ -59,14 +59,14 @@ def test_requests_are_counted_by_route(eventlet_api: ApiProcess) -> None:
     assert after.value(count, **ids) == before.value(count, **ids) + 20
 
 
-def test_what_is_in_the_topology(eventlet_api: ApiProcess) -> None:
+def test_what_is_in_the_topology(api: ApiProcess) -> None:
     """Objects by kind, ports by status, changes made."""
-    before = Scrape(eventlet_api.port)
-    network = eventlet_api.create("network")
-    eventlet_api.create("subnet", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
-    ports = [eventlet_api.create("port", network_id=network["id"]) for _ in range(3)]
-    eventlet_api.delete("port", ports[0]["id"])
-    after = Scrape(eventlet_api.port)
+    before = Scrape(api.port)
+    network = api.create("network")
+    api.create("subnet", network_id=network["id"], ip_version=4, cidr="10.0.0.0/24")
+    ports = [api.create("port", network_id=network["id"]) for _ in range(3)]
+    api.delete("port", ports[0]["id"])
+    after = Scrape(api.port)
     for kind, more in (("network", 1), ("subnet", 1), ("port", 2)):
         assert (
             after.value("tunbridge_api_objects", kind=kind) == before.value("tunbridge_api_objects", kind=kind) + more

@@ -24,9 +24,9 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 
 @pytest.fixture(scope="module")
-def document(eventlet_api: ApiProcess) -> Any:
+def document(api: ApiProcess) -> Any:
     """As it is served."""
-    answer = eventlet_api.request("GET", "/openapi.json")
+    answer = api.request("GET", "/openapi.json")
     assert answer.status == 200
     return answer.json
 
@@ -53,24 +53,24 @@ def test_every_path_is_in_it(document: Any) -> None:
     assert {route.path for route in falcon.inspect.inspect_routes(application)} == set(document["paths"])
 
 
-def test_other_methods_are_refused(eventlet_api: ApiProcess, document: Any) -> None:
+def test_other_methods_are_refused(api: ApiProcess, document: Any) -> None:
     """With those that there are, on each path; a path that is not in the document is not there."""
     for path, operations in document["paths"].items():
         documented = {method.upper() for method in METHODS if method in operations}
         for method in {*map(str.upper, METHODS), "HEAD", "TRACE"} - documented:
-            answer = eventlet_api.request(method, re.sub("{.*?}", "x", path))
+            answer = api.request(method, re.sub("{.*?}", "x", path))
             assert answer.status == 405, f"{method} {path}"
             assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == documented
-    assert eventlet_api.request("GET", "/v2.0/trunks").status == 404
+    assert api.request("GET", "/v2.0/trunks").status == 404
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_what_is_shown_is_what_is_documented(eventlet_api: ApiProcess, document: Any, name: str) -> None:
+def test_what_is_shown_is_what_is_documented(api: ApiProcess, document: Any, name: str) -> None:
     """Each attribute of an object is in the document, and the other way round."""
     values = {"subnet": {"cidr": "10.0.0.0/24", "ip_version": 4}}.get(name, {})
     if name != "network":
-        values |= {"network_id": eventlet_api.create("network")["id"]}
-    made = eventlet_api.create(name, **values)
+        values |= {"network_id": api.create("network")["id"]}
+    made = api.create(name, **values)
     schema = document["components"]["schemas"][name]
     assert set(made) == set(schema["properties"])
     assert {"id", "name", "tenant_id"} < set(schema["required"]) <= set(made)

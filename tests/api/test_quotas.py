@@ -16,12 +16,6 @@ from tests.topology.ovsdb import OvsdbServer
 NONE = {"network": -1, "subnet": -1, "port": -1}
 
 
-@pytest.fixture(scope="module")
-def api(eventlet_api: ApiProcess) -> ApiProcess:
-    """The hub has no part in it."""
-    return eventlet_api
-
-
 @pytest.fixture
 def project() -> str:
     return uuid.uuid4().hex
@@ -103,8 +97,8 @@ def test_two_processes_hold_a_limit(stopped_database: OvsdbServer) -> None:
     database = stopped_database.start()
     options = {"quotas": {"default_quota": "8", "quota_port": "40"}}
     with (
-        ApiProcess(database.connection, options=options, hub="eventlet") as one,
-        ApiProcess(database.connection, options=options, hub="native") as other,
+        ApiProcess(database.connection, options=options) as one,
+        ApiProcess(database.connection, options=options) as other,
     ):
         assert one.get("/quotas/any/default") == {"quota": {"network": 8, "subnet": 8, "port": 40}}
         network = one.create("network")["id"]

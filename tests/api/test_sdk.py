@@ -22,9 +22,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def sdk(eventlet_api: ApiProcess) -> Iterator[Any]:
+def sdk(api: ApiProcess) -> Iterator[Any]:
     """``Connection.network``."""
-    auth = {"endpoint": eventlet_api.url}
+    auth = {"endpoint": api.url}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         connection = openstack.connect(load_yaml_config=False, load_envvars=False, auth_type="none", auth=auth)

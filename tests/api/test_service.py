@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from controller.config import config
-from tests.support.host.tunbridge import HUBS, free_tcp_port
+from tests.support.host.tunbridge import free_tcp_port
 from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.errors import ConfigError
 
 
-@pytest.mark.parametrize("hub", HUBS)
-def test_an_outage_of_the_database(stopped_database: OvsdbServer, hub: str) -> None:
+def test_an_outage_of_the_database(stopped_database: OvsdbServer) -> None:
     """Meanwhile requests are answered with 503, reads too; afterwards all is there, without a restart."""
     database = stopped_database.start()
-    with ApiProcess(database.connection, hub=hub) as api:
+    with ApiProcess(database.connection) as api:
         network = api.create("network", name="before")
         database.kill()
         wait_until(lambda: api.request("GET", "/healthz").status == 503, 20, "the outage is noticed")
@@ -34,11 +33,10 @@ def test_an_outage_of_the_database(stopped_database: OvsdbServer, hub: str) -> N
         assert api.update("network", network["id"], name="after")["name"] == "after"
 
 
-@pytest.mark.parametrize("hub", HUBS)
-def test_many_connections_and_silent_ones(stopped_database: OvsdbServer, hub: str) -> None:
+def test_many_connections_and_silent_ones(stopped_database: OvsdbServer) -> None:
     """Clients that connect and say nothing, or half a request, do not keep the others waiting."""
     database = stopped_database.start()
-    with ApiProcess(database.connection, hub=hub) as api:
+    with ApiProcess(database.connection) as api:
         silent = [socket.create_connection(("127.0.0.1", api.port)) for _ in range(100)]
         for client in silent[:50]:
             client.sendall(b"POST /v2.0/networks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
@@ -49,26 +47,25 @@ def test_many_connections_and_silent_ones(stopped_database: OvsdbServer, hub: st
                 client.close()
 
 
-def test_each_request_is_logged_with_its_id(eventlet_api: ApiProcess) -> None:
+def test_each_request_is_logged_with_its_id(api: ApiProcess) -> None:
     """By the id of an answer its line in the log is found."""
-    answer = eventlet_api.request("GET", "/v2.0/networks?name=logged%0a")
+    answer = api.request("GET", "/v2.0/networks?name=logged%0a")
     line = wait_until(
-        lambda: next((line for line in eventlet_api.log_text().splitlines() if "?name=logged" in line), ""),
+        lambda: next((line for line in api.log_text().splitlines() if "?name=logged" in line), ""),
         10,
         "the request is in the log",
     )
     assert re.search(
-        r'controller\.api\.access 127\.0\.0\.1 "GET /v2\.0/networks\?\S+ HTTP/1\.1" 200 \d+ [\d.]+ ms ', line
+        r'controller\.network_api\.access 127\.0\.0\.1 "GET /v2\.0/networks\?\S+ HTTP/1\.1" 200 \d+ [\d.]+ ms ', line
     )
     assert line.endswith(answer.headers["x-openstack-request-id"])
 
 
-@pytest.mark.parametrize("hub", HUBS)
-def test_a_connection_is_kept_and_ended_by_the_end_of_the_process(database: OvsdbServer, hub: str) -> None:
+def test_a_connection_is_kept_and_ended_by_the_end_of_the_process(database: OvsdbServer) -> None:
     """Several requests go over one connection; SIGTERM ends the process though the clients stay, Prometheus too."""
     metrics = free_tcp_port()
     with (
-        ApiProcess(database.connection, hub=hub, options={"metrics": {"listen_port": metrics}}) as api,
+        ApiProcess(database.connection, options={"metrics": {"listen_port": metrics}}) as api,
         socket.create_connection(("127.0.0.1", api.port), timeout=20) as client,
         socket.create_connection(("127.0.0.1", metrics), timeout=20) as scraper,
     ):

@@ -38,12 +38,12 @@ UNSERVED = {
 }
 
 
-def test_what_is_not_served_is_said(eventlet_api: ApiProcess) -> None:
+def test_what_is_not_served_is_said(api: ApiProcess) -> None:
     """Nobody is left with a port that lacks what was asked for."""
-    network = eventlet_api.create("network", name="osu")["id"]
-    with OpenstackShell(eventlet_api.url) as client:
+    network = api.create("network", name="osu")["id"]
+    with OpenstackShell(api.url) as client:
         outcomes = dict(zip(UNSERVED, client.each(*UNSERVED), strict=True))
     wrong = {one: each for one, each in outcomes.items() if each.status != 1 or UNSERVED[one] not in each.errors}
     assert not wrong
-    assert [eventlet_api.get(f"/{kind}?name=x")[kind] for kind in ("networks", "subnets", "ports")] == [[], [], []]
-    eventlet_api.delete("network", network)
+    assert [api.get(f"/{kind}?name=x")[kind] for kind in ("networks", "subnets", "ports")] == [[], [], []]
+    api.delete("network", network)

@@ -173,12 +173,12 @@ class Contexts:
         try:
             context.load_cert_chain(files.certificate, files.key, password=_no_passphrase)
         except (ssl.SSLError, ValueError) as error:
-            raise self._refusal(f"{files.certificate} with the key {files.key}", _why(error)) from None
+            raise self._refusal(f"{files.certificate} with the key {files.key}", explain(error)) from None
         if files.ca_cert is not None:
             try:
                 context.load_verify_locations(files.ca_cert)
             except ssl.SSLError as error:
-                raise self._refusal(files.ca_cert, _why(error)) from None
+                raise self._refusal(files.ca_cert, explain(error)) from None
         return context
 
     def _refusal(self, what: str, why: str) -> ConfigError:
@@ -236,7 +236,7 @@ class Tls:
             except ssl.SSLWantReadError:
                 return False
             except ssl.SSLError as error:
-                raise TlsError(_why(error)) from None
+                raise TlsError(explain(error)) from None
             certificate = self._object.getpeercert() or {}
         must_be(self._peer_name, certificate)
         return True
@@ -254,7 +254,7 @@ class Tls:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
-                raise TlsError(_why(error)) from None
+                raise TlsError(explain(error)) from None
 
     def close(self) -> bytes:
         """What says to the peer that this is the end."""
@@ -272,7 +272,7 @@ class Tls:
             try:
                 self._object.write(data)
             except ssl.SSLError as error:
-                raise TlsError(_why(error)) from None
+                raise TlsError(explain(error)) from None
             return self._outgoing.read()
 
 
@@ -304,8 +304,8 @@ def _canonical(name: str) -> str:
         return name.lower().rstrip(".")
 
 
-def _why(error: Exception) -> str:
-    """An error of OpenSSL in words."""
+def explain(error: Exception) -> str:
+    """An error of OpenSSL in words, e.g. ``the peer does not speak TLS``."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the peer's certificate is refused: {with_remedy(error.verify_message)}"
     if isinstance(error, ssl.SSLEOFError):

@@ -1,175 +1,198 @@
-"""An HTTP/1.1 server for one WSGI application, on whichever hub the process runs.
+"""One listening address: takes connections, secures them where that is wanted, and has uvicorn serve them.
 
-eventlet's own serves one hub alone; those for threads (cheroot, waitress) give a slow peer a thread of a small pool, or
-know no TLS, and none bounds the time of a request as a whole.
+The event loop is that of :mod:`asyncio`, in the thread of :meth:`HttpServer.serve`, so the process must not be one of
+green threads.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
-import time
+import ssl
+import threading
 from typing import Any
 
-from os_ken.lib import hub
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
-from controller.network_api.http.secure import SecureConnection
-from controller.network_api.http.timed import PATIENCE, Channel, Patience, TimedConnection
-from controller.network_api.http.wsgi import Application, Observer, Requests
+from controller.network_api.http.bounded_protocol import BoundedProtocol
+from controller.network_api.http.http_limits import API_LIMITS, HttpLimits
+from controller.network_api.http.wsgi_adapter import RequestObserver, WsgiAdapter, WsgiApplication
 from topology.errors import ConfigError
-from topology.ovsdb.tls import Contexts, TlsError
+from topology.ovsdb.tls import Contexts, explain
 
 LOG = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 200
-"""Connections served at once; more wait in the backlog."""
-
 _BACKLOG = 256
-_FINISH_STEP = 0.02  # seconds
-_ACCEPT_STEP = 0.5  # seconds; os-ken's hubs leave a thread in accept() for ever otherwise
+_STEP = 0.02  # seconds
+_ACCEPT_PAUSE = 0.5  # seconds, after a connection could not be taken
 
 
-class Server:
+class HttpServer:
     """One listening address.
 
-    :param application: is called for each request, in a thread of the hub
+    :param application: is called for each request, in a thread
     :param tls: for HTTPS; None: HTTP
     :param group: of the configuration, that names the address
     :param observe: is told of each answer; without it there is no line in the access log either
-    :param patience: with clients
     """
 
     def __init__(
         self,
-        application: Application,
+        application: WsgiApplication,
         address: str,
         port: int,
         tls: Contexts | None = None,
         *,
         group: str = "api",
-        observe: Observer | None = None,
-        patience: Patience = PATIENCE,
+        observe: RequestObserver | None = None,
+        limits: HttpLimits = API_LIMITS,
     ) -> None:
-        self.application = application
-        self._patience = patience
         self._tls = tls
-        self.observe = observe
         self._group = group
-        self.address, self.port = address, port
+        self._address, self._port = address, port
+        self._limits = limits
+        self._adapter = WsgiAdapter(application, limits, observe)
+        self._config = Config(
+            self._adapter,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=limits.idle,  # type: ignore[arg-type]  # given to call_later()
+            h11_max_incomplete_event_size=limits.head,
+        )
+        self._state = ServerState()
         self._socket: socket.socket | None = None
-        self._connections: set[socket.socket] = set()
-        self._served: set[TimedConnection] = set()
-        self.stopping = False
-
-    @property
-    def scheme(self) -> str:
-        """Of the URLs of what is served."""
-        return "https" if self._tls else "http"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._shaking_hands: dict[asyncio.Task[None], None] = {}
+        self._served: dict[BoundedProtocol, None] = {}
+        self._ended = threading.Event()
+        self._stopping = False
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # what it warns of is in the access log
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"{self.scheme}://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     @property
     def connections(self) -> int:
         """Number of connections that are served."""
-        return len(self._connections)
+        return len(self._served) + len(self._shaking_hands)
 
     def listen(self) -> None:
         """Take the address.
 
         :raises ConfigError: it cannot be had
         """
-        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         listening = socket.socket(family)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind((self.address, self.port))
+            listening.bind((self._address, self._port))
             listening.listen(_BACKLOG)
         except OSError as error:
             listening.close()
             raise ConfigError(
                 f"[{self._group}] listen_address, listen_port: cannot listen at {self.url}: {error.strerror or error}"
             ) from None
-        listening.settimeout(_ACCEPT_STEP)
+        listening.setblocking(False)
         self._socket = listening
 
     def serve(self) -> None:
-        """Take connections until :meth:`stop`."""
-        listening = self._socket
-        assert listening is not None, "listen() first"
-        while not self.stopping:
-            if len(self._connections) >= MAX_CONNECTIONS:
-                hub.sleep(0.01)
-                continue
-            try:
-                connection, peer = listening.accept()
-            except TimeoutError:
-                continue
-            except OSError as error:
-                if not self.stopping:
-                    LOG.error("cannot take API connections: %s", error.strerror or error)
-                    hub.sleep(_ACCEPT_STEP)
-                continue
-            self._connections.add(connection)
-            if self.stopping:
-                _hang_up(connection)  # finish() may not have seen it
-            hub.spawn(self._run, connection, peer)
-            hub.sleep(0)
-        listening.close()
+        """Serve until :meth:`stop`, and then what has begun."""
+        try:
+            asyncio.run(self._main())
+        finally:
+            self._ended.set()
 
     def stop(self) -> None:
-        """Take no more connections; those that are there end with their next answer, or with the process."""
-        self.stopping = True
+        """Take no more connections; those that are there end with their next answer, or with :meth:`finish`."""
+        self._stopping = self._adapter.stopping = True
 
     def finish(self, seconds: float) -> None:
         """Wait until the requests that have begun are answered, after :meth:`stop`; then end all connections.
 
-        A native thread that waits for the next request would keep the process.
-
         :param seconds: that this may take; then they are given up
         """
-        until = time.monotonic() + seconds
-        while any(connection.busy for connection in tuple(self._served)) and time.monotonic() < until:
-            hub.sleep(_FINISH_STEP)
-        for connection in tuple(self._connections):
-            _hang_up(connection)
+        if self._loop is None or self._ended.wait(seconds):
+            return
+        with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+            self._loop.call_soon_threadsafe(self._abort)
+        self._ended.wait(1.0)
 
-    def _run(self, connection: socket.socket, peer: Any) -> None:
+    async def _main(self) -> None:
+        assert self._socket is not None, "listen() first"
+        self._loop = asyncio.get_running_loop()
+        accepting = asyncio.create_task(self._accept(self._socket))
+        while not self._stopping and not accepting.done():
+            await asyncio.sleep(10 * _STEP)
+        accepting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await accepting
+        self._socket.close()
+        for task in tuple(self._shaking_hands):
+            task.cancel()
+        for connection in tuple(self._served):
+            connection.shutdown()
+        while self._served:
+            await asyncio.sleep(_STEP)
+        self._adapter.close()
+
+    def _abort(self) -> None:
+        for connection in tuple(self._served):
+            connection.transport.abort()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if self.connections >= self._limits.connections:
+                self._make_room()
+                await asyncio.sleep(_STEP)
+                continue
+            try:
+                sock, peer = await loop.sock_accept(listening)
+            except OSError as error:
+                LOG.error("cannot take API connections: %s", error.strerror or error)
+                await asyncio.sleep(_ACCEPT_PAUSE)
+                continue
+            task = asyncio.create_task(self._begin(sock, peer))
+            self._shaking_hands[task] = None
+            task.add_done_callback(self._shaking_hands.pop)
+
+    def _make_room(self) -> None:
+        """End the oldest connection that has asked for nothing yet, so that silent ones keep nobody waiting."""
+        for connection in self._served:
+            if not connection.served and not connection.has_request:
+                connection.transport.abort()
+                return
+        for task in self._shaking_hands:
+            task.cancel()
+            return
+
+    async def _begin(self, sock: socket.socket, peer: Any) -> None:
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._serve(connection, peer)
-        except TlsError as error:
-            LOG.info("%s: no HTTPS: %s", peer[0], error)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol,
+                sock,
+                ssl=None if self._tls is None else self._tls.current(),
+                ssl_handshake_timeout=None if self._tls is None else self._limits.handshake,
+            )
+        except ssl.SSLError as error:
+            LOG.info("%s: no HTTPS: %s", peer[0], explain(error))
         except OSError:
             pass  # the peer has gone, or was silent for too long
-        except Exception:
-            LOG.exception("an API connection failed")
-        finally:
-            self._connections.discard(connection)
-            connection.close()
+        except asyncio.CancelledError:
+            sock.close()
+            raise
 
-    def _serve(self, connection: socket.socket, peer: Any) -> None:
-        if self._tls is None:
-            self._talk(connection, peer)
-            return
-        secure = SecureConnection(connection, self._tls)
-        try:
-            self._talk(secure, peer)
-        finally:
-            secure.close()
-
-    def _talk(self, channel: Channel, peer: Any) -> None:
-        connection = TimedConnection(channel, self._patience)
-        self._served.add(connection)
-        try:
-            Requests(connection, peer, self)  # type: ignore[arg-type]  # it serves in its constructor
-        finally:
-            self._served.discard(connection)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self._config, self._state, self._limits, self._adapter.unreadable, self._served)

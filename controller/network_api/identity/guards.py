@@ -7,7 +7,7 @@ import uuid
 
 import falcon
 
-from controller.network_api.http.wsgi import ROUTE
+from controller.network_api.http.wsgi_adapter import ROUTE
 
 REQUEST_ID = "X-Openstack-Request-Id"
 
@@ -41,8 +41,12 @@ class LocalNames:
         """Refuse any other name.
 
         :raises falcon.HTTPForbidden: it has another
+        :raises falcon.HTTPBadRequest: it cannot be read
         """
-        host = request.host
+        try:
+            host = request.host
+        except ValueError:
+            raise falcon.HTTPBadRequest(description="The header Host cannot be read") from None
         try:
             ipaddress.ip_address(host.strip("[]"))
         except ValueError:

@@ -1,11 +1,10 @@
 """The HTTP server of the API with little patience, in front of an application that answers as much as it is asked for.
 
-Started as a program: its argument is the port; the hub is that of ``OSKEN_HUB_TYPE``.
+Started as a program: its argument is the port.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from tests.support.host.tunbridge import ROOT, free_tcp_port
 from tests.support.waiting import wait_until
 
 IDLE, REQUEST, ANSWER = 1.0, 2.0, 1.0
-"""Seconds; see :class:`controller.network_api.http.timed.Patience`."""
+"""Seconds; see :class:`controller.network_api.http.http_limits.HttpLimits`."""
 
 
 @contextmanager
-def impatient_server(hub: str) -> Iterator[int]:
+def impatient_server() -> Iterator[int]:
     """Run it.
 
     :returns: its port
@@ -30,7 +29,6 @@ def impatient_server(hub: str) -> Iterator[int]:
     process = ChildProcess(
         [sys.executable, "-m", "tests.support.http.impatient_server", str(port)],
         name="impatient server",
-        env={**os.environ, "OSKEN_HUB_TYPE": hub},
         cwd=ROOT,
     )
     try:
@@ -56,14 +54,10 @@ def _application(environ: dict[str, Any], start_response: Callable[..., Any]) ->
 
 
 def _serve(port: int) -> None:
-    if os.environ["OSKEN_HUB_TYPE"] == "eventlet":
-        import eventlet
+    from controller.network_api.http.http_limits import HttpLimits
+    from controller.network_api.http.http_server import HttpServer
 
-        eventlet.monkey_patch()
-    from controller.network_api.http.http_server import Server
-    from controller.network_api.http.timed import Patience
-
-    server = Server(_application, "127.0.0.1", port, patience=Patience(IDLE, REQUEST, ANSWER))
+    server = HttpServer(_application, "127.0.0.1", port, limits=HttpLimits(idle=IDLE, request=REQUEST, answer=ANSWER))
     server.listen()
     server.serve()
 

@@ -190,16 +190,26 @@ def test_a_module_that_keeps_the_rule_is_not(module: str, source: str) -> None:
     assert violations(source, module) == []
 
 
-def test_a_controller_loads_nothing_of_documents() -> None:
-    """Their models are a quarter of a second of a start, while new devices wait."""
-    program = "import sys, controller.daemon.app, controller.network_api.api_service; print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("wanted", "never"),
+    [
+        # Models of documents are a quarter of a second of a start, while new devices wait; HTTP is the child's.
+        (
+            ("controller.daemon.app", "controller.daemon.api_child", "controller.status.host_metrics"),
+            {"topology.documents", "pydantic", "click", "rich", "uvicorn", "controller.network_api"},
+        ),
+        (("controller.daemon.api_process",), {"topology.documents", "pydantic", "rich"}),
+    ],
+)
+def test_what_a_process_never_loads(wanted: tuple[str, ...], never: set[str]) -> None:
+    program = f"import sys, {', '.join(wanted)}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert "controller.network_api.api_service" in loaded
-    assert not loaded & {"topology.documents", "pydantic", "click", "rich"}
+    assert loaded.issuperset(wanted)
+    assert not loaded & never
 
 
 # The order of packages within controller and topology, and what keeps a folder readable.

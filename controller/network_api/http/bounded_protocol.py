@@ -1,0 +1,200 @@
+"""One connection of uvicorn, with a time for whatever its peer does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from typing import Protocol
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from controller.network_api.error_responses import body as error_body
+from controller.network_api.http.http_limits import HttpLimits
+
+CONNECTION = "tunbridge.connection"
+"""Key of an ASGI scope's state under which a request finds its :class:`BoundedProtocol`."""
+
+
+_FOLDED = re.compile(rb"(?:[^\r\n]+\r?\n)+[ \t]")
+"""A head that has a line which begins with white space."""
+
+
+class ErrorObserver(Protocol):
+    """Is told of each request that could not be read."""
+
+    def __call__(self, peer: str, line: str, status: int, size: int) -> None: ...
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's protocol, whose public callbacks are those of :class:`asyncio.Protocol`.
+
+    :param refused: is told of each request that could not be read
+    :param connections: those that are open, the oldest first; this one is among them while it is
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        limits: HttpLimits,
+        refused: ErrorObserver,
+        connections: dict[BoundedProtocol, None],
+    ) -> None:
+        super().__init__(config, state, {CONNECTION: self}, asyncio.get_running_loop())
+        self._limits = limits
+        self._refused = refused
+        self._open = connections
+        self._timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
+        self._discarding = self._peer_is_done = False
+        self._head = b""
+        """What there is of the request that is being read, as far as its head may go, for what is said of it."""
+        self.request_until = 0.0
+        """Time of the loop by which the request that is being read must be complete."""
+        self.served = False
+        """A request of this peer was answered with what it asked for."""
+
+    @property
+    def busy(self) -> bool:
+        """A request has begun, and its answer was not sent."""
+        return self.has_request or self._reading_head or self._answer_timer is not None
+
+    @property
+    def has_request(self) -> bool:
+        """The head of a request has come, and its answer was not sent."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _reading_head(self) -> bool:
+        return not self._discarding and bool(self.conn.trailing_data[0])
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._open[self] = None
+        transport.set_write_buffer_limits(high=1, low=0)  # so pause_writing() says that something was not taken yet
+        self._set_timer(self._limits.idle, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._set_timer(None)
+        self._stop_answer_timer()
+        self._open.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        if not self.busy:
+            self._begin_request()
+        if not self.has_request:
+            self._head += data[: self._limits.head + 1 - len(self._head)]
+        super().data_received(data)
+
+    def handle_events(self) -> None:
+        if not self.has_request and _FOLDED.match(self.conn.trailing_data[0]):
+            self.send_400_response("a line is folded, which h11 takes for one (RFC 9112 §5.2)")
+            return
+        super().handle_events()
+        if self._discarding or self.transport.is_closing():
+            return
+        if self.has_request:
+            self._set_timer(None)  # who reads its body sees to the time
+        elif self._reading_head and self._timer is None:  # it came with the request before
+            self._begin_request()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio knows a result, uvicorn has none
+        """A peer that says no more may wait for its answer, where it has asked."""
+        self._peer_is_done = True
+        return self.has_request and self.conn.their_state is h11.DONE and self.transport.can_write_eof()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing() or (self._peer_is_done and not self.has_request):
+            self._end()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a head that cannot be read; the parser's error says how (RFC 9110 §15.5)."""
+        if len(self._head) > self._limits.head:
+            has_line = b"\n" in self._head
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if has_line else HTTPStatus.REQUEST_URI_TOO_LONG
+            self._refuse(status, f"The head of a request has at most {self._limits.head} bytes")
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, "The request cannot be read")
+
+    @contextmanager
+    def one_piece(self) -> Iterator[None]:
+        """Send what is written meanwhile together (TCP_CORK, tcp(7)): uvicorn writes head and body apart."""
+        sock = self.transport.get_extra_info("socket")
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+    def shutdown(self) -> None:
+        """End when what has begun is answered."""
+        if not self.busy:
+            self._end()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._answer_timer is None:
+            self._answer_timer = self.loop.call_later(self._limits.answer, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_answer_timer()
+        super().resume_writing()
+
+    def _begin_request(self) -> None:
+        self._head = self.conn.trailing_data[0][: self._limits.head + 1]
+        self.request_until = self.loop.time() + self._limits.request
+        self._set_timer(self._limits.request, self._late)
+
+    def _end(self) -> None:
+        """End a connection on which nothing is on its way; of TLS the peer may say so too, and need not."""
+        self.transport.close()
+        self._set_timer(self._limits.rest, self.transport.abort)
+
+    def _late(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long")
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        """Answer, and end a connection whose peer may be sending still: closed at once, it loses the answer."""
+        if self.has_request:  # what is wrong came after its head
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+        line = self._head.partition(b"\r\n")[0].decode("latin-1")
+        text = error_body("HTTPBadRequest", why).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(text))), ("Connection", "close")]
+        self._discarding = True
+        for event in (
+            h11.Response(status_code=status, headers=headers, reason=status.phrase),
+            h11.Data(data=text),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self._set_timer(self._limits.rest, self.transport.abort)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._refused(self.client[0] if self.client else "-", line, status, len(text))
+
+    def _set_timer(self, seconds: float | None, then: Callable[[], None] | None = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None or then is None else self.loop.call_later(seconds, then)
+
+    def _stop_answer_timer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
