@@ -14,7 +14,7 @@ from controller.network_api import operations
 from controller.network_api.identity.identity import caller_of
 from controller.network_api.pages import select
 from controller.network_api.request_bodies import answer_list, body_of, fields_of, only
-from controller.network_api.routes import Operation, Route
+from controller.network_api.routes import ApiRoute, Operation
 from topology.database.resource_database import ResourceDatabase
 from topology.rules.access.caller import Caller
 from topology.rules.agent_views import AGENT, AgentInfo, agent_not_found, agent_view
@@ -24,7 +24,7 @@ from topology.rules.views import View
 _KINDS = kinds(AGENT)
 
 
-class Agents:
+class AgentCollection:
     """All agents.
 
     :param agent_down_time: seconds of silence after which a host is down
@@ -41,8 +41,8 @@ class Agents:
         answer_list(request, response, "agents", _KINDS, partial(select, views))
 
 
-class Agent:
-    """One agent; see :class:`Agents`."""
+class AgentObject:
+    """One agent; see :class:`AgentCollection`."""
 
     def __init__(self, database: ResourceDatabase, agent_down_time: float) -> None:
         self._database = database
@@ -73,7 +73,7 @@ class Agent:
         raise agent_not_found(object_id)
 
 
-def routes(database: ResourceDatabase, agent_down_time: float) -> list[Route]:
+def routes(database: ResourceDatabase, agent_down_time: float) -> list[ApiRoute]:
     """Their paths."""
     agent = {"agent": operations.reference("agent")}
     update = Operation(
@@ -89,6 +89,6 @@ def routes(database: ResourceDatabase, agent_down_time: float) -> list[Route]:
         "DELETE": Operation("delete_agent", "Remove a host", {204: None}, (404,)),
     }
     return [
-        Route("/v2.0/agents", Agents(database, agent_down_time), {"GET": operations.listing(AGENT)}),
-        Route("/v2.0/agents/{object_id}", Agent(database, agent_down_time), one, operations.OBJECT_ID),
+        ApiRoute("/v2.0/agents", AgentCollection(database, agent_down_time), {"GET": operations.listing(AGENT)}),
+        ApiRoute("/v2.0/agents/{object_id}", AgentObject(database, agent_down_time), one, operations.OBJECT_ID),
     ]

@@ -7,7 +7,7 @@ import logging
 from controller.config.config import Config
 from controller.network_api.application import make_application
 from controller.network_api.events.notification_metrics import NotificationMetrics
-from controller.network_api.events.notifier import Notifier
+from controller.network_api.events.notifier import EventNotifier
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.http.request_metrics import RequestMetrics
 from controller.network_api.identity.identity import identify_by
@@ -46,7 +46,7 @@ class ApiService:
         observe = RequestMetrics(metrics.registry).answered
         self._server = HttpServer(application, api.listen_address, api.listen_port, tls, observe=observe)
         metrics.add(TopologyMetrics(self._database, down_time, lambda: self._server.connections).collect)
-        self._notifier = Notifier(config.notifications, config.topology_connection, config.topology.tls, workers)
+        self._notifier = EventNotifier(config.notifications, config.topology_connection, config.topology.tls, workers)
         metrics.add(NotificationMetrics(self._notifier).collect)
 
     def listen(self) -> None:

@@ -14,11 +14,11 @@ import falcon
 from controller.network_api import agent_routes, discovery, error_responses, openapi, operations, quota_routes
 from controller.network_api.identity.guards import LocalNames, RequestIds, Routes
 from controller.network_api.identity.identity import Identify, Identity, caller_of
-from controller.network_api.metrics_service import Page
+from controller.network_api.metrics_service import MetricsPage
 from controller.network_api.pages import ListPage, walked
 from controller.network_api.query import Query
 from controller.network_api.request_bodies import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
-from controller.network_api.routes import Operation, Route, register
+from controller.network_api.routes import ApiRoute, Operation, register
 from controller.runtime.exposition import Exposition
 from topology.database.resource_database import ResourceDatabase
 from topology.errors import TopologyError
@@ -55,34 +55,34 @@ def make_application(
     return app
 
 
-def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exposition) -> list[Route]:
+def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exposition) -> list[ApiRoute]:
     """All that is served."""
     resources = tuple(RESOURCES.values())
     collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
     routes = [
-        Route("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS, open=True),
-        Route(
+        ApiRoute("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS, open=True),
+        ApiRoute(
             "/v2.0",
             _Document(lambda request: discovery.resources(url_of(request), collections)),
             discovery.COLLECTIONS,
         ),
-        Route("/v2.0/extensions", _Extensions(), discovery.LIST),
-        Route("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": operations.TEXT}),
+        ApiRoute("/v2.0/extensions", _Extensions(), discovery.LIST),
+        ApiRoute("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": operations.TEXT}),
         *agent_routes.routes(database, agent_down_time),
         *quota_routes.routes(database.quotas),
-        Route("/healthz", _Health(database), _HEALTH, open=True),
-        Route("/metrics", Page(metrics, local=True), _METRICS),
+        ApiRoute("/healthz", _Health(database), _HEALTH, open=True),
+        ApiRoute("/metrics", MetricsPage(metrics, local=True), _METRICS),
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"
         one = f"{path}/{{object_id}}"
         routes += [
-            Route(path, _Collection(resource, database), operations.collection(resource)),
-            Route(one, _Object(resource, database), operations.one(resource), operations.OBJECT_ID),
-            Route(f"{one}/tags", _Tags(resource, database), operations.tags(resource), operations.OBJECT_ID),
-            Route(f"{one}/tags/{{tag}}", _Tag(resource, database), operations.tag(resource), operations.TAG),
+            ApiRoute(path, _Collection(resource, database), operations.collection(resource)),
+            ApiRoute(one, _Object(resource, database), operations.one(resource), operations.OBJECT_ID),
+            ApiRoute(f"{one}/tags", _Tags(resource, database), operations.tags(resource), operations.OBJECT_ID),
+            ApiRoute(f"{one}/tags/{{tag}}", _Tag(resource, database), operations.tag(resource), operations.TAG),
         ]
-    routes.append(Route("/openapi.json", _Document(lambda _: document), _OPENAPI, open=True))
+    routes.append(ApiRoute("/openapi.json", _Document(lambda _: document), _OPENAPI, open=True))
     document = openapi.document(routes, operations.components((*resources, AGENT, QUOTA)))
     return routes
 

@@ -21,7 +21,7 @@ _FINISH = 1.0
 """Seconds that a scrape has which has begun when the process is to end."""
 
 
-class Page:
+class MetricsPage:
     """``/metrics``.
 
     :param local: answer administrators on this machine only: what is told of all tenants is not for each of them
@@ -45,9 +45,9 @@ class Page:
 
 
 def _is_local(address: str) -> bool:
-    its = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(its, "ipv4_mapped", None)
-    return (mapped or its).is_loopback
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
 
 
 class MetricsService:
@@ -59,7 +59,7 @@ class MetricsService:
         if config.listen_port is not None:
             application: falcon.App[Any, Any] = falcon.App()
             application.add_error_handler(falcon.HTTPError, error_responses.http_error)
-            application.add_route("/metrics", Page(exposition, local=False))
+            application.add_route("/metrics", MetricsPage(exposition, local=False))
             self._server = HttpServer(application, config.listen_address, config.listen_port, group="metrics")
 
     def listen(self) -> None:

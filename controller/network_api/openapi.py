@@ -9,7 +9,7 @@ import falcon
 
 from controller.network_api.identity.guards import REQUEST_ID
 from controller.network_api.operations import TEXT, record, reference
-from controller.network_api.routes import Operation, Parameter, Route
+from controller.network_api.routes import ApiRoute, Operation, Parameter
 from topology.rules.attributes.value_checks import Schema
 
 _OF_ALL = (400, 403, 503)
@@ -44,7 +44,7 @@ _HEADERS: Mapping[int, Mapping[str, Any]] = {
 }
 
 
-def document(routes: Iterable[Route], components: Mapping[str, Schema]) -> dict[str, Any]:
+def document(routes: Iterable[ApiRoute], components: Mapping[str, Schema]) -> dict[str, Any]:
     """The document.
 
     :param components: schemas that operations refer to
@@ -67,7 +67,7 @@ def document(routes: Iterable[Route], components: Mapping[str, Schema]) -> dict[
     }
 
 
-def _path(route: Route) -> dict[str, Any]:
+def _path(route: ApiRoute) -> dict[str, Any]:
     found: dict[str, Any] = {
         method.lower(): _operation(operation, route) for method, operation in route.operations.items()
     }
@@ -85,7 +85,7 @@ def _tag(path: str) -> str:
     return parts[0] if parts else "versions"
 
 
-def _operation(operation: Operation, route: Route) -> dict[str, Any]:
+def _operation(operation: Operation, route: ApiRoute) -> dict[str, Any]:
     refused = reference("NeutronError"), falcon.MEDIA_JSON
     known: dict[int, tuple[Schema | None, str]] = dict.fromkeys((*_OF_ALL, *operation.errors), refused)
     if not route.open:

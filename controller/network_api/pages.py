@@ -113,9 +113,9 @@ def links(pairs: Sequence[tuple[str, str]], url: str, query: Query, page: ListPa
     """``next`` and ``previous`` of a page; none without a limit."""
     if query.limit is None or not page.views:
         return
-    kept = [(name, value) for name, value in pairs if name not in ("marker", "page_reverse")]
+    same = [(name, value) for name, value in pairs if name not in ("marker", "page_reverse")]
     if page.more:
-        yield {"rel": "next", "href": f"{url}?{urlencode([*kept, ('marker', _marker(page.views[-1]))])}"}
+        yield {"rel": "next", "href": f"{url}?{urlencode([*same, ('marker', _marker(page.views[-1]))])}"}
     if page.before:
-        back = [*kept, ("marker", _marker(page.views[0])), ("page_reverse", "True")]
+        back = [*same, ("marker", _marker(page.views[0])), ("page_reverse", "True")]
         yield {"rel": "previous", "href": f"{url}?{urlencode(back)}"}

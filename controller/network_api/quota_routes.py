@@ -11,7 +11,7 @@ from controller.network_api import operations
 from controller.network_api.identity.identity import caller_of
 from controller.network_api.pages import select
 from controller.network_api.request_bodies import answer_list, body_of, only
-from controller.network_api.routes import Operation, Route
+from controller.network_api.routes import ApiRoute, Operation
 from topology.database.quota_rows import Quotas
 from topology.rules.access.quotas import PROJECT_ID, QUOTA, QUOTA_UPDATE, read_limits
 from topology.rules.attributes.attributes import RESOURCES
@@ -77,7 +77,7 @@ class Details(_OfProject):
         response.media = {"quota": self._quotas.details(caller_of(request), self._project(project_id))}
 
 
-def routes(quotas: Quotas) -> list[Route]:
+def routes(quotas: Quotas) -> list[ApiRoute]:
     """Their paths."""
     path = "/v2.0/quotas/{project_id}"
     parameters = {"project_id": PROJECT_ID.taken}
@@ -95,10 +95,10 @@ def routes(quotas: Quotas) -> list[Route]:
     default = {"GET": Operation("show_quota_default", "Show the defaults", {200: limits})}
     detailed = {"GET": Operation("show_quota_details", "Show what a project may have, and has", {200: details})}
     return [
-        Route("/v2.0/quotas", Projects(quotas), {"GET": operations.listing(QUOTA)}),
-        Route(path, Project(quotas), one, parameters),
-        Route(f"{path}/default", Default(quotas), default, parameters),
-        Route(f"{path}/details", Details(quotas), detailed, parameters),
+        ApiRoute("/v2.0/quotas", Projects(quotas), {"GET": operations.listing(QUOTA)}),
+        ApiRoute(path, Project(quotas), one, parameters),
+        ApiRoute(f"{path}/default", Default(quotas), default, parameters),
+        ApiRoute(f"{path}/details", Details(quotas), detailed, parameters),
     ]
 
 

@@ -48,7 +48,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Route:
+class ApiRoute:
     """A path.
 
     :param path: with ``{names}`` of its parameters
@@ -74,7 +74,7 @@ class Route:
             raise ValueError(f"{self.path}: has {sorted(named)} and documents {sorted(self.parameters)}")
 
 
-def register(app: falcon.App[Any, Any], routes: Iterable[Route]) -> None:
+def register(app: falcon.App[Any, Any], routes: Iterable[ApiRoute]) -> None:
     """Have an application serve the routes."""
     for route in routes:
         app.add_route(route.path, route.handler)

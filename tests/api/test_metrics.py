@@ -10,7 +10,7 @@ import falcon.testing
 import pytest
 
 from controller.network_api.identity.identity import Identity
-from controller.network_api.metrics_service import Page
+from controller.network_api.metrics_service import MetricsPage
 from controller.runtime.exposition import Exposition
 from controller.status.metrics_catalogue import catalogue
 from tests.support.host.metrics import Scrape
@@ -123,6 +123,6 @@ def test_other_people() -> None:
 
 def asked(who: Caller, address: str, local: bool) -> int:
     application: falcon.App[Any, Any] = falcon.App(middleware=[Identity(lambda _: who, ())])
-    application.add_route("/metrics", Page(Exposition(), local=local))
+    application.add_route("/metrics", MetricsPage(Exposition(), local=local))
     client = falcon.testing.TestClient(application)
     return client.simulate_get("/metrics", remote_addr=address).status_code

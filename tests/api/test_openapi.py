@@ -11,7 +11,7 @@ import openapi_spec_validator
 import pytest
 
 from controller.network_api.application import make_application
-from controller.network_api.routes import Operation, Route, register
+from controller.network_api.routes import ApiRoute, Operation, register
 from controller.runtime.exposition import Exposition
 from tests.support.http.api_process import ApiProcess
 from topology.database.resource_database import ResourceDatabase
@@ -92,13 +92,13 @@ GET, PUT = Operation("show", "Show", {200: None}), Operation("change", "Change",
 def test_a_method_cannot_be_served_undocumented(operations: dict[str, Operation]) -> None:
     """Nor documented and not served."""
     with pytest.raises(ValueError, match="/x: serves"):
-        Route("/x", Handler(), operations)
+        ApiRoute("/x", Handler(), operations)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"id": {}, "tag": {}}])
 def test_a_path_has_the_parameters_that_are_documented(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^/x/\{id\}: has"):
-        Route("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, parameters)
+        ApiRoute("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, parameters)
 
 
 def test_an_attribute_cannot_be_without_a_schema() -> None:
@@ -108,5 +108,5 @@ def test_an_attribute_cannot_be_without_a_schema() -> None:
 
 def test_routes_are_served() -> None:
     app: falcon.App[Any, Any] = falcon.App()
-    register(app, [Route("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, {"id": {}})])
+    register(app, [ApiRoute("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, {"id": {}})])
     assert [route.path for route in falcon.inspect.inspect_routes(app)] == ["/x/{id}"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric as Family
 
-from controller.network_api.events.notifier import Notifier
+from controller.network_api.events.notifier import EventNotifier
 from controller.runtime.metric_families import Kind, Metric
 
 SENT = Metric(
@@ -21,7 +21,7 @@ PENDING = Metric("tunbridge_api_notifications_pending", Kind.GAUGE, "Events of p
 class NotificationMetrics:
     """Reads a notifier at each scrape."""
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(self, notifier: EventNotifier) -> None:
         self._notifier = notifier
 
     def collect(self) -> Iterator[Family]:

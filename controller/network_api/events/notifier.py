@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from controller.config.notify_options import NotificationsConfig
-from controller.network_api.events.webhook import Outcome, Result, Webhook
+from controller.network_api.events.webhook import DeliveryOutcome, DeliveryResult, Webhook
 from controller.runtime.backoff import Backoff
 from controller.runtime.inbox import KeyedQueue
 from controller.runtime.workers import Workers
@@ -29,7 +29,7 @@ _IDLE = 0.25
 """Seconds after which the end of the process, or the lock of a process that has died, is noticed."""
 
 
-class Notifier:
+class EventNotifier:
     """Does nothing, unless ``[notifications] url`` is set.
 
     :param connection: OVSDB connection method of the topology database
@@ -43,15 +43,15 @@ class Notifier:
         self._notifications = Notifications(connection, tls)
         self._changes: KeyedQueue[None, None] = KeyedQueue()
         self._started = False
-        self._counts: Counter[Result] = Counter()
+        self._counts: Counter[DeliveryResult] = Counter()
         self._limit = _BATCH
         self._failures = 0
         self._not_before = 0.0
 
     @property
-    def counts(self) -> Mapping[Result, int]:
+    def counts(self) -> Mapping[DeliveryResult, int]:
         """How many events were told, by what became of them; one that failed is told again."""
-        return {result: self._counts[result] for result in Result}
+        return {result: self._counts[result] for result in DeliveryResult}
 
     @property
     def pending(self) -> int:
@@ -85,10 +85,14 @@ class Notifier:
             if not events or time.monotonic() < self._not_before:
                 return False
             outcome = webhook.post(events, lambda: self._workers.stopping)
-            if self._workers.stopping and Result.FAILED in outcome.results:
+            if self._workers.stopping and DeliveryResult.FAILED in outcome.results:
                 return False
             self._count(webhook, events, outcome)
-            done = [event for event, result in zip(events, outcome.results, strict=True) if result is not Result.FAILED]
+            done = [
+                event
+                for event, result in zip(events, outcome.results, strict=True)
+                if result is not DeliveryResult.FAILED
+            ]
             if done:
                 self._notifications.told(done)
         except TopologyError as error:
@@ -107,9 +111,9 @@ class Notifier:
         self._recover(webhook)
         return True
 
-    def _count(self, webhook: Webhook, events: Sequence[Event], outcome: Outcome) -> None:
+    def _count(self, webhook: Webhook, events: Sequence[Event], outcome: DeliveryOutcome) -> None:
         self._counts.update(outcome.results)
-        refused = [one for one, result in zip(events, outcome.results, strict=True) if result is Result.REFUSED]
+        refused = [one for one, result in zip(events, outcome.results, strict=True) if result is DeliveryResult.REFUSED]
         if refused:
             LOG.info("%s takes no %s: %s", webhook.url, _names(refused), outcome.reason)
 

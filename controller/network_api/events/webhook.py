@@ -15,6 +15,10 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
+
 from controller.config.notify_options import NotificationsConfig
 from controller.runtime.private_file import read_private
 from controller.runtime.version import installed_version
@@ -29,7 +33,7 @@ _STEP = 0.2
 """Seconds after which the end of the process is noticed."""
 
 
-class Result(Enum):
+class DeliveryResult(Enum):
     """What became of an event."""
 
     ACCEPTED = "accepted"
@@ -38,7 +42,7 @@ class Result(Enum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryOutcome:
     """What became of the events of one request.
 
     :param results: of each of them, in their order
@@ -46,7 +50,7 @@ class Outcome:
     :param too_many: all were refused together, and it may be for one of them
     """
 
-    results: Sequence[Result]
+    results: Sequence[DeliveryResult]
     reason: str = ""
     too_many: bool = False
 
@@ -63,7 +67,7 @@ class Webhook:
         self._context = _context(config.ca_cert_file) if urlsplit(url).scheme == "https" else None
         self._headers()
 
-    def post(self, events: Sequence[Event], stopping: Callable[[], bool]) -> Outcome:
+    def post(self, events: Sequence[Event], stopping: Callable[[], bool]) -> DeliveryOutcome:
         """Tell events.
 
         It takes no longer than ``[notifications] timeout``, and ends soon when the process is to.
@@ -71,7 +75,7 @@ class Webhook:
         try:
             headers = self._headers()
         except ConfigError as error:
-            return _all(events, Result.FAILED, str(error))
+            return _all(events, DeliveryResult.FAILED, str(error))
         body = json.dumps({"events": [event.body() for event in events]}).encode()
         exchange = _Exchange(self.url, self._config.timeout, self._context)
         return outcome(events, exchange.run(body, headers, stopping))
@@ -90,14 +94,14 @@ class Webhook:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebhookAnswer:
     """What was answered; ``status`` 0: nothing, and ``body`` says why."""
 
     status: int
     body: bytes
 
 
-def outcome(events: Sequence[Event], answer: Answer) -> Outcome:
+def outcome(events: Sequence[Event], answer: WebhookAnswer) -> DeliveryOutcome:
     """What an answer says, as Nova means it.
 
     207: ``code`` of each event tells; the events of one that has 404 (no such server) or 422 (it is on no host) will
@@ -106,40 +110,40 @@ def outcome(events: Sequence[Event], answer: Answer) -> Outcome:
     """
     status = answer.status
     if not status:
-        return _all(events, Result.FAILED, answer.body.decode())
+        return _all(events, DeliveryResult.FAILED, answer.body.decode())
     if status == 207:
         return _each(events, _json(answer.body))
     if 200 <= status < 300:
-        return _all(events, Result.ACCEPTED, "")
+        return _all(events, DeliveryResult.ACCEPTED, "")
     reason = f"it answers {status} {http.client.responses.get(status, '')}".rstrip()
     if status == 404 and isinstance(body := _json(answer.body), dict) and "itemNotFound" in body:
-        return _all(events, Result.REFUSED, reason)
+        return _all(events, DeliveryResult.REFUSED, reason)
     if status in (400, 413, 422):
         if len(events) > 1:
-            return Outcome([Result.FAILED] * len(events), reason, too_many=True)
-        return _all(events, Result.REFUSED, reason)
-    return _all(events, Result.FAILED, reason)
+            return DeliveryOutcome([DeliveryResult.FAILED] * len(events), reason, too_many=True)
+        return _all(events, DeliveryResult.REFUSED, reason)
+    return _all(events, DeliveryResult.FAILED, reason)
 
 
-def _each(events: Sequence[Event], body: Any) -> Outcome:
+def _each(events: Sequence[Event], body: Any) -> DeliveryOutcome:
     items = body.get("events") if isinstance(body, dict) else None
     codes: dict[tuple[Any, Any], Any] = {}
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("tag"), str):
             codes[item["name"], item["tag"]] = item.get("code")
     results = [_result(codes.get((event.name, event.port_id))) for event in events]
-    others = sorted({str(code) for code in codes.values() if _result(code) is not Result.ACCEPTED})
-    return Outcome(results, f"it answers 207 with code {', '.join(others) or 'missing'}")
+    others = sorted({str(code) for code in codes.values() if _result(code) is not DeliveryResult.ACCEPTED})
+    return DeliveryOutcome(results, f"it answers 207 with code {', '.join(others) or 'missing'}")
 
 
-def _result(code: Any) -> Result:
+def _result(code: Any) -> DeliveryResult:
     if not isinstance(code, int) or code >= 500:
-        return Result.FAILED
-    return Result.ACCEPTED if code < 300 else Result.REFUSED
+        return DeliveryResult.FAILED
+    return DeliveryResult.ACCEPTED if code < 300 else DeliveryResult.REFUSED
 
 
-def _all(events: Sequence[Event], result: Result, reason: str) -> Outcome:
-    return Outcome([result] * len(events), reason)
+def _all(events: Sequence[Event], result: DeliveryResult, reason: str) -> DeliveryOutcome:
+    return DeliveryOutcome([result] * len(events), reason)
 
 
 def _json(body: bytes) -> Any:
@@ -181,24 +185,24 @@ def _context(ca_cert_file: str | None) -> ssl.SSLContext:
 class _Exchange:
     """One request and its answer, in a thread of its own: so it can be given up at any moment, by time or by the end.
 
-    The thread is no worker of the hub: on native threads these keep the process until they end, and nothing interrupts
-    one that looks up a name or connects.
+    The timeouts of urllib3 are for each read, so an answer that drips has no end; and nothing interrupts a thread that
+    looks up a name.
     """
 
     def __init__(self, url: str, timeout: float, context: ssl.SSLContext | None) -> None:
-        parts = urlsplit(url)
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        parts = parse_url(url)
+        self._path = parts.request_uri
         self._timeout = timeout
-        host = parts.hostname or ""
-        self._connection: http.client.HTTPConnection
+        host = (parts.host or "").strip("[]")
+        self._connection: HTTPConnection
         if context is None:
-            self._connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
+            self._connection = HTTPConnection(host, parts.port, timeout=timeout)
         else:
-            self._connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
-        self._answers: queue.Queue[Answer] = queue.Queue()
+            self._connection = HTTPSConnection(host, parts.port, timeout=timeout, ssl_context=context)
+        self._answers: queue.Queue[WebhookAnswer] = queue.Queue()
         self._given_up = False
 
-    def run(self, body: bytes, headers: dict[str, str], stopping: Callable[[], bool]) -> Answer:
+    def run(self, body: bytes, headers: dict[str, str], stopping: Callable[[], bool]) -> WebhookAnswer:
         thread = threading.Thread(target=self._work, args=(body, headers), name="notification", daemon=True)
         thread.start()
         left = self._timeout
@@ -207,35 +211,28 @@ class _Exchange:
             with contextlib.suppress(queue.Empty):
                 return self._answers.get(timeout=step)
             left -= step
-        self._give_up()
-        return Answer(0, f"no answer within {self._timeout:g} s".encode())
+        self._given_up = True
+        if (sock := self._connection.sock) is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        return WebhookAnswer(0, f"no answer within {self._timeout:g} s".encode())
 
     def _work(self, body: bytes, headers: dict[str, str]) -> None:
         try:
-            self._answers.put(self._exchange(body, headers))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self._answers.put(Answer(0, _reason(error).encode()))
+            self._connection.connect()
+            if not self._given_up:
+                self._connection.request("POST", self._path, body, headers)
+                response = self._connection.getresponse()
+                self._answers.put(WebhookAnswer(response.status, response.read(_ANSWER_MAX)))
+        except (OSError, HTTPError, http.client.HTTPException, ValueError) as error:
+            self._answers.put(WebhookAnswer(0, _reason(error).encode()))
         finally:
             self._connection.close()
 
-    def _exchange(self, body: bytes, headers: dict[str, str]) -> Answer:
-        connection = self._connection
-        connection.connect()
-        if self._given_up:
-            return Answer(0, b"")
-        connection.request("POST", self._path, body, headers)
-        response = connection.getresponse()
-        return Answer(response.status, response.read(_ANSWER_MAX))
-
-    def _give_up(self) -> None:
-        self._given_up = True
-        sock = self._connection.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not good: {with_remedy(error.verify_message)}"
     if isinstance(error, OSError):

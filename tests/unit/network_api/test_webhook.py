@@ -17,14 +17,14 @@ import pytest
 from controller.config.config import load
 from controller.config.notify_options import NotificationsConfig
 from controller.network_api.events.notifier import BACKOFF
-from controller.network_api.events.webhook import Answer, Result, Webhook, outcome
+from controller.network_api.events.webhook import DeliveryResult, Webhook, WebhookAnswer, outcome
 from tests.support.certificates import OLDER, Authority
 from tests.support.http.receiver import Receiver
 from topology.errors import ConfigError
 from topology.rules.server_events import PLUGGED, Event
 
 TWO = [Event(PLUGGED, "s1", "p1"), Event(PLUGGED, "s2", "p2")]
-A, R, F = Result.ACCEPTED, Result.REFUSED, Result.FAILED
+A, R, F = DeliveryResult.ACCEPTED, DeliveryResult.REFUSED, DeliveryResult.FAILED
 UNKNOWN = {"itemNotFound": {"code": 404, "message": "No instances found for any event"}}
 
 
@@ -54,9 +54,9 @@ def codes(*given: object) -> dict[str, Any]:
         (503, None, [F, F]),
     ],
 )
-def test_what_became_of_each(status: int, body: Any, results: list[Result]) -> None:
+def test_what_became_of_each(status: int, body: Any, results: list[DeliveryResult]) -> None:
     """Refused for good is what Nova refuses for good; what may be taken another time is told again."""
-    found = outcome(TWO, Answer(status, json.dumps(body).encode()))
+    found = outcome(TWO, WebhookAnswer(status, json.dumps(body).encode()))
     assert (found.results, found.too_many) == (results, False)
     assert set(results) == {A} or f"it answers {status}" in found.reason
 
@@ -64,13 +64,13 @@ def test_what_became_of_each(status: int, body: Any, results: list[Result]) -> N
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_all_refused_for_one_perhaps(status: int) -> None:
     """Several are told again in smaller requests, one is refused."""
-    assert outcome(TWO, Answer(status, b"")).too_many
-    alone = outcome(TWO[:1], Answer(status, b""))
+    assert outcome(TWO, WebhookAnswer(status, b"")).too_many
+    alone = outcome(TWO[:1], WebhookAnswer(status, b""))
     assert (alone.results, alone.too_many) == ([R], False)
 
 
 def test_no_answer() -> None:
-    found = outcome(TWO, Answer(0, b"no route to host"))
+    found = outcome(TWO, WebhookAnswer(0, b"no route to host"))
     assert (found.results, found.reason) == ([F, F], "no route to host")
 
 
