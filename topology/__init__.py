@@ -1,5 +1,5 @@
 """What should exist: the model, the topology database and its documents.
 
-May import the standard library, netaddr and pydantic; PyYAML only below ``topology.documents``; ovsdbapp and ovs only
+May import the standard library and netaddr; PyYAML only below ``topology.documents``; ovsdbapp and ovs only
 below ``topology.ovsdb``, ``topology.database`` and ``topology.server``.
 """

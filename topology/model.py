@@ -7,11 +7,11 @@ names the attribute, so that a bad row or document element is found where it ent
 from __future__ import annotations
 
 import ipaddress
-import re
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+
+from topology import value_types
 
 VLAN_MIN, VLAN_MAX = 1, 4094
 """VLAN ids that a network may use (IEEE 802.1Q; 0 and 4095 are reserved)."""
@@ -60,68 +60,29 @@ class PortStatus(str, Enum):
     BUILD = "BUILD"
 
 
-UUID_PATTERN = r"\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?"
-_UUID = re.compile(UUID_PATTERN)
-
-
 def canonical_uuid(value: str, attribute: str) -> str:
-    """Return ``value`` as a lower-case UUID with hyphens.
-
-    :raises ValueError: it is not a UUID
-    """
-    # Not uuid.UUID's parser alone: it takes blanks and underscores for digits.
-    if not isinstance(value, str) or not _UUID.fullmatch(value):
-        raise ValueError(f"{attribute}: {value!r} is not a UUID")
-    return str(uuid.UUID(value))
-
-
-_MAC = re.compile(r"[0-9A-Fa-f]{2}(?P<separator>[:-]?)[0-9A-Fa-f]{2}((?P=separator)[0-9A-Fa-f]{2}){4}")
+    """A :data:`topology.value_types.uuid`; raises :class:`ValueError` with the attribute."""
+    return value_types.uuid.named(value, attribute)
 
 
 def canonical_mac(value: str, attribute: str = "mac_address") -> str:
-    """Return ``value`` as ``fa:16:3e:00:00:01``.
-
-    :raises ValueError: it is no MAC address, or one that no port can have (multicast, all zeros)
-    """
-    # Not netaddr's parser: it takes fa:16:3e for 00:fa:00:16:00:3e.
-    if not isinstance(value, str) or not _MAC.fullmatch(value):
-        raise ValueError(f"{attribute}: {value!r} is not a MAC address")
-    octets = bytes.fromhex(re.sub("[:-]", "", value))
-    text = octets.hex(":")
-    if not any(octets):
-        raise ValueError(f"{attribute}: {text} is not the address of a port")
-    if octets[0] & 1:
-        raise ValueError(f"{attribute}: {text} is a multicast address, a port needs a unicast one")
-    return text
+    """A :data:`topology.value_types.mac`; raises :class:`ValueError` with the attribute."""
+    return value_types.mac.named(value, attribute)
 
 
 def canonical_ip(value: str, attribute: str) -> str:
-    """Return an IPv4 or IPv6 address in its canonical text form.
-
-    :raises ValueError: it is not an IP address
-    """
-    try:
-        if isinstance(value, str) and "%" not in value:
-            return str(ipaddress.ip_address(value))
-    except ValueError:
-        pass
-    raise ValueError(f"{attribute}: {value!r} is not an IP address")
+    """A :data:`topology.value_types.ip`; raises :class:`ValueError` with the attribute."""
+    return value_types.ip.named(value, attribute)
 
 
 def canonical_cidr(value: str, attribute: str = "cidr") -> str:
-    """Return a subnet as ``10.1.1.0/24``.
+    """A :data:`topology.value_types.cidr`; raises :class:`ValueError` with the attribute."""
+    return value_types.cidr.named(value, attribute)
 
-    :raises ValueError: it is no CIDR, or host bits are set
-    """
-    example = "10.1.1.0/24"
-    try:
-        interface = ipaddress.ip_interface(value)
-        example = str(interface.network)
-        if "/" in value and "%" not in value and interface.ip == interface.network.network_address:
-            return example
-    except (ValueError, TypeError):
-        pass
-    raise ValueError(f"{attribute}: {value!r} is not a CIDR such as {example}")
+
+def canonical_tunnel_ip(value: str, attribute: str) -> str:
+    """A :data:`topology.value_types.tunnel_ip`; raises :class:`ValueError` with the attribute."""
+    return value_types.tunnel_ip.named(value, attribute)
 
 
 @dataclass(frozen=True)
@@ -227,18 +188,6 @@ class Port:
         object.__setattr__(self, "network_id", canonical_uuid(self.network_id, "network_id"))
         object.__setattr__(self, "mac_address", canonical_mac(self.mac_address))
         object.__setattr__(self, "status", PortStatus(self.status))
-
-
-def canonical_tunnel_ip(value: str, attribute: str) -> str:
-    """Return the address of a tunnel's end in its canonical text form.
-
-    :raises ValueError: it is not an IP address, or one that no host can have (0.0.0.0, ::, multicast, broadcast)
-    """
-    text = canonical_ip(value, attribute)
-    address = ipaddress.ip_address(text)
-    if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
-        raise ValueError(f"{attribute}: {text} is not the address of a host")
-    return text
 
 
 def canonical_tunnel_types(values: Iterable[str], attribute: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ The topology OVSDB is one source; a Neutron server can become another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 from topology.model import Host, Network, Port, PortStatus
@@ -52,6 +52,18 @@ class WriteBack:
     ports: Mapping[str, Port]
     renew: str | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
+
+
+def restored(running: Network, older: Network | None) -> Network:
+    """A network as a host writes it back: as it runs, and with the subnets that only the older form has.
+
+    Those may hold addresses of ports of other hosts. No flow depends on them.
+    """
+    if older is None:
+        return running
+    ours = {subnet.id for subnet in running.subnets}
+    subnets = [*running.subnets, *(subnet for subnet in older.subnets if subnet.id not in ours)]
+    return replace(running, subnets=tuple(sorted(subnets, key=lambda subnet: subnet.id)))
 
 
 @dataclass(frozen=True)

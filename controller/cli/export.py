@@ -22,4 +22,4 @@ def export(config: Config) -> str:
         raise TopologyError(f"{problem.where} is broken, and what it stands for would be missing: {problem.reason}")
     networks = [network for network in found.batch.networks.values() if network is not None]
     ports = [port for port in found.batch.ports.values() if port is not None]
-    return write_document(networks, ports, found.kept)
+    return write_document(networks, ports, found.stored)

@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.config.config import Config
 from controller.runtime.logs import printable
-from topology.database.host_listing import HostRegistry, read_hosts
+from topology.database.host_registry import HostRegistry, read_hosts
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyError
 from topology.liveness import HostInfo

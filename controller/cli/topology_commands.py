@@ -30,7 +30,7 @@ def apply(
     config = load(ctx, config_files, topology)
     from controller.cli import rendering
     from controller.runtime import logs
-    from topology.database.apply import apply_document
+    from topology.documents.apply import apply_document
     from topology.documents import load_document
 
     logs.silence()

@@ -20,12 +20,13 @@ from controller.network_api.query import Query
 from controller.network_api.request_bodies import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
 from controller.network_api.routes import ApiRoute, Operation, register
 from controller.runtime.exposition import Exposition
+from topology import value_types
 from topology.database.resource_database import ResourceDatabase
 from topology.errors import TopologyError
 from topology.rules.access.access import shown
 from topology.rules.access.quotas import QUOTA
 from topology.rules.agent_views import AGENT
-from topology.rules.attributes import schemas, value_checks
+from topology.rules.attributes import schemas
 from topology.rules.attributes.attributes import RESOURCES, Resource
 from topology.rules.request_errors import BadRequest, NotFound, not_found
 
@@ -145,7 +146,7 @@ class _OfResource:
     def _id(self, object_id: str) -> str:
         """An id as it is stored; one that is no UUID is nobody's."""
         try:
-            return value_checks.uuid(object_id)
+            return value_types.uuid(object_id)
         except ValueError:
             raise not_found(self._resource.name, object_id) from None
 
@@ -158,7 +159,7 @@ class _Collection(_OfResource):
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         def page(query: Query) -> ListPage:
             name = self._resource.name
-            return self._database.look(caller_of(request), name, query.wanted, lambda views: walked(views, query))
+            return self._database.select(caller_of(request), name, query.wanted, lambda views: walked(views, query))
 
         kinds = shown(caller_of(request), self._resource.name, self._kinds)
         answer_list(request, response, self._resource.collection, kinds, page)
@@ -258,7 +259,7 @@ class _Tag(_OfResource):
 
 def _tag_list(value: Any) -> list[str]:
     try:
-        return value_checks.tags(value)
+        return value_types.tags(value)
     except ValueError as error:
         raise BadRequest("HTTPBadRequest", f"Invalid input for tags. Reason: {error}.") from None
 

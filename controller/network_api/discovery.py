@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.network_api.operations import TEXT, document, listed, record
 from controller.network_api.routes import Operation
-from topology.rules.attributes.value_checks import Schema
+from topology.value_types import Schema
 
 EXTENSIONS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "The hosts, and whether they live"),

@@ -10,7 +10,7 @@ import falcon
 from controller.network_api.identity.guards import REQUEST_ID
 from controller.network_api.operations import TEXT, record, reference
 from controller.network_api.routes import ApiRoute, Operation, Parameter
-from topology.rules.attributes.value_checks import Schema
+from topology.value_types import Schema
 
 _OF_ALL = (400, 403, 503)
 """What any request can be answered: it cannot be read, it is not for this server, or the topology database is away."""

@@ -11,14 +11,15 @@ from typing import Any
 from controller.network_api.query import DIRECTIONS, FIXED_IPS_FILTER, TAG_FILTERS
 from controller.network_api.request_bodies import IF_MATCH, MAX_BULK
 from controller.network_api.routes import Operation, Parameter
-from topology.rules.attributes import schemas, value_checks
+from topology import value_types
+from topology.rules.attributes import schemas
 from topology.rules.attributes.attributes import RESOURCES, Resource
 from topology.rules.attributes.schemas import Kind
-from topology.rules.attributes.value_checks import Schema
+from topology.value_types import Schema
 
 TEXT: Schema = {"type": "string"}
 OBJECT_ID: Mapping[str, Schema] = {"object_id": TEXT}
-TAG: Mapping[str, Schema] = {**OBJECT_ID, "tag": value_checks.tag.taken}
+TAG: Mapping[str, Schema] = {**OBJECT_ID, "tag": value_types.tag.accepted}
 
 _TEXTS: Schema = {"type": "array", "items": TEXT}
 WRITES = (409, 413, 415)
@@ -32,7 +33,7 @@ _IF_MATCH = Parameter(
 )
 _FIELDS = Parameter("fields", _TEXTS, "Only these attributes are shown")
 _OF_QUERY: Mapping[Kind, Schema] = {
-    Kind.BOOLEAN: value_checks.boolean.taken,
+    Kind.BOOLEAN: value_types.boolean.accepted,
     Kind.INTEGER: TEXT,
     Kind.TEXT: TEXT,
     Kind.FIXED_IPS: {"type": "string", "pattern": FIXED_IPS_FILTER},
@@ -148,8 +149,8 @@ def showing(resource: Resource) -> Operation:
 def tags(resource: Resource) -> dict[str, Operation]:
     """Of all tags of an object."""
     name = resource.name
-    shown = record({"tags": value_checks.tags.shown})
-    taken = record({"tags": value_checks.tags.taken})
+    shown = record({"tags": value_types.tags.shown})
+    taken = record({"tags": value_types.tags.accepted})
     return {
         "GET": Operation(f"list_{name}_tags", f"List the tags of a {name}", {200: shown}, (404,)),
         "PUT": Operation(f"replace_{name}_tags", f"Give a {name} other tags", {200: shown}, (404, *WRITES), body=taken),

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from topology import value_types
 from topology.model import canonical_ip, canonical_mac
-from topology.rules.attributes import value_checks
 from topology.rules.attributes.schemas import Kind
-from topology.rules.index import Wanted
+from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, invalid
 
 MAX_LIMIT = 1_000_000
@@ -54,12 +54,12 @@ class Query:
         return self.sort[0][0] == "id"
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> Selection:
         """What is to be looked at, in the order of the page; of a page before a marker from its end."""
         filters = dict(self.filters)
         if "tenant_id" in filters:
             filters.setdefault("project_id", filters["tenant_id"])
-        return Wanted(
+        return Selection(
             filters,
             self.tags.get("tags", ()),
             self.tags.get("tags-any"),
@@ -96,7 +96,7 @@ def _value(name: str, value: str, kind: Kind) -> Any:
         return key, _canonical(canonical_ip, wanted) if key == "ip_address" else wanted
     if kind is Kind.BOOLEAN:
         try:
-            return value_checks.boolean(value)
+            return value_types.boolean(value)
         except ValueError as error:
             raise invalid(name, str(error)) from None
     if kind is Kind.INTEGER:

@@ -16,8 +16,8 @@ from topology.database.quota_rows import Quotas
 from topology.rules.access.quotas import PROJECT_ID, QUOTA, QUOTA_UPDATE, read_limits
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.attributes.schemas import kinds, update
-from topology.rules.attributes.value_checks import Schema
 from topology.rules.request_errors import invalid
+from topology.value_types import Schema
 
 _KINDS = kinds(QUOTA)
 
@@ -80,7 +80,7 @@ class Details(_OfProject):
 def routes(quotas: Quotas) -> list[ApiRoute]:
     """Their paths."""
     path = "/v2.0/quotas/{project_id}"
-    parameters = {"project_id": PROJECT_ID.taken}
+    parameters = {"project_id": PROJECT_ID.accepted}
     limits = _record(lambda kind: QUOTA.attributes[kind].shown)
     number = {"type": "integer", "minimum": 0}
     details = _record(

@@ -9,7 +9,7 @@ from typing import Any
 
 import falcon
 
-from topology.rules.attributes.value_checks import Schema
+from topology.value_types import Schema
 
 
 @dataclass(frozen=True)

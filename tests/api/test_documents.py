@@ -14,9 +14,9 @@ from tests.support.contents import contents
 from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.database.apply import ApplyResult, apply_document
 from topology.database.snapshot import read_topology
 from topology.documents import parse_document
+from topology.documents.apply import ApplyResult, apply_document
 from topology.documents.writer import write_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import NetworkType
@@ -35,7 +35,7 @@ def export(server: OvsdbServer) -> list[dict[str, Any]]:
     found = read_topology(server.connection, 10)
     networks = [one for one in found.batch.networks.values() if one is not None]
     ports = [one for one in found.batch.ports.values() if one is not None]
-    elements: list[dict[str, Any]] = yaml.safe_load(write_document(networks, ports, found.kept))["networks"]
+    elements: list[dict[str, Any]] = yaml.safe_load(write_document(networks, ports, found.stored))["networks"]
     return elements
 
 

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, TypeVar, Union
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
 from topology.ovsdb.following_idl import RowChanges
 from topology.ovsdb.row_columns import read
-from topology.planning.values import BrokenRow, Kind, TopologyState
+from topology.rules.operations.operation import ObjectKind
+from topology.rules.state import BrokenRow
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 
 
@@ -68,17 +69,20 @@ class Assembler:
         """The row that holds an object; None for objects that are not there or break a rule."""
         return self._row_of.get((table, object_id))
 
-    def state(self) -> TopologyState:
-        """All networks and ports, and the rows that should be one but break a rule."""
-        networks = {thing.id: thing for thing in self._objects.values() if isinstance(thing, Network)}
-        ports = {thing.id: thing for thing in self._objects.values() if isinstance(thing, Port)}
-        broken = tuple(self._broken_row(key) for key in sorted(self._rows.keys() - self._objects.keys()))
-        return TopologyState(networks, ports, tuple(row for row in broken if row is not None))
+    def objects(self) -> tuple[list[Network], list[Port]]:
+        """All networks and ports."""
+        objects = self._objects.values()
+        return [one for one in objects if isinstance(one, Network)], [one for one in objects if isinstance(one, Port)]
 
-    def _broken_row(self, key: _Key) -> BrokenRow | None:
-        kinds: dict[str, Kind] = {"Network": "network", "Port": "port"}
-        row, reason = self._rows[key], self._problems[key][-1].reason
-        return BrokenRow(kinds[key.table], row.id, row.name, reason) if key.table in kinds else None
+    def broken_rows(self) -> list[BrokenRow]:
+        """The rows of networks and ports that break a rule, networks first."""
+        kinds: dict[str, ObjectKind] = {"Network": "network", "Port": "port"}
+        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in kinds]
+        return [
+            BrokenRow(kinds[key.table], row.id, row.name, self._problems[key][-1].reason, key.row)
+            for key in broken
+            for row in [self._rows[key]]
+        ]
 
     def _reset(self) -> None:
         self._rows: dict[_Key, Any] = {}

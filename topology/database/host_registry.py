@@ -1,26 +1,33 @@
-"""The registry of hosts: how a host enters it, shows that it lives, and leaves it; each in one transaction.
+"""The registry of hosts: how a host enters it, shows that it lives, is described and leaves it; and who is there.
 
 A name belongs to the installation that registered it first, and so does a tunnel address: of two hosts with one name
 each would undo what the other writes, and of two with one address each would get the other's frames. The indexes of
-the schema refuse the second even when both come at once.
+the schema refuse the second even when both come at once. Each change is one transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from topology.database import revision
-from topology.database.tables import HOST_STATE
+from topology.database.assembler import Assembler
+from topology.database.row_index import RowIndex
+from topology.database.tables import DATABASE, HOST_STATE, SCHEMA, advance_revision, begin_revision
 from topology.liveness import HostInfo
 from topology.model import Host, PortStatus
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.one_shot import opened
+from topology.ovsdb.replica import Replica, RowChanges
+from topology.ovsdb.tls import TlsFiles
+from topology.rules.agent_views import AGENT, AgentInfo, agent_not_found
+from topology.rules.views import decode, encode
+from topology.source import RowProblem, TopologyBatch
 
 
 @dataclass(frozen=True)
-class Claim:
-    """Another installation's hold on what a host wants to register.
+class HostClaim:
+    """What a host wants to register, and another installation has.
 
     :param holder: name of the host that has it
     :param address: the tunnel address that is taken; None when it is the name
@@ -51,22 +58,22 @@ class Claim:
         )
 
 
-def enter(edit: Edit, host: Host, now: float) -> bool | Claim:
+def enter(edit: Edit, host: Host, now: float) -> bool | HostClaim:
     """Write the row of a host, as far as it differs.
 
     A row that no installation claims, because an operator wrote it, becomes this one's.
 
     :param now: seconds since the epoch; a new host was seen then
-    :returns: whether anything was written; a :class:`Claim` when another installation is in the way, and then nothing
-        was
+    :returns: whether anything was written; a :class:`HostClaim` when another installation is in the way, and then
+        nothing was
     """
     row = _row(edit, host.name)
     if row is not None and row.instance not in ("", host.instance):
-        return Claim(host.name, None, tuple(sorted(_addresses(row))))
+        return HostClaim(host.name, None, tuple(sorted(_addresses(row))))
     for other in edit.rows("Host").values():
         taken = sorted(_addresses(other).keys() & set(host.tunnel_ips)) if other is not row else []
         if taken:
-            return Claim(other.name, taken[0], tuple(sorted(_addresses(other))))
+            return HostClaim(other.name, taken[0], tuple(sorted(_addresses(other))))
     known = _addresses(row) if row is not None else {}
     columns: dict[str, Any] = {
         "tunnel_endpoints": [known.get(ip) or edit.insert("TunnelEndpoint", ip_address=ip) for ip in host.tunnel_ips],
@@ -76,7 +83,7 @@ def enter(edit: Edit, host: Host, now: float) -> bool | Claim:
         "version": host.version,
     }
     if row is None:
-        revision.begin(edit)
+        begin_revision(edit)
         edit.insert("Host", name=host.name, **columns)
         _write_state(edit, host.name, now)
         return True
@@ -118,16 +125,19 @@ def mark_alive(edit: Edit, name: str, now: float) -> None:
         _write_state(edit, name, now)
 
 
-def describe(edit: Edit, name: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> bool:
-    """Give a host other attributes; it keeps them however often it registers.
+def describe(edit: Edit, agent: AgentInfo, values: Mapping[str, Any]) -> AgentInfo:
+    """Say something of a host; it keeps that however often it registers.
 
-    :param change: the attributes that it has → those that it is to have
-    :returns: whether there is such a host
+    :param values: attributes; the others stay
+    :returns: the agent as it is then
+    :raises NotFound: the host is gone
     """
-    row = _row(edit, name)
-    if row is not None:
-        edit.set(row, attributes=dict(change(row.attributes)))
-    return row is not None
+    row = _row(edit, agent.host.host.name)
+    if row is None:
+        raise agent_not_found(agent.id)
+    described = {**decode(AGENT, row.attributes), **values}
+    edit.set(row, attributes=encode(AGENT, described))
+    return AgentInfo(agent.host, described)
 
 
 def remove(edit: Edit, name: str) -> bool:
@@ -144,7 +154,7 @@ def remove(edit: Edit, name: str) -> bool:
     if row is None and not claimed:
         return False
     edit.delete_where(HOST_STATE, [["name", "==", name]])
-    revision.advance(edit)
+    advance_revision(edit)
     # A claim that the host makes at this moment must not outlive it.
     edit.expect("Port", [["host", "==", name]], ["id"], [])
     return True
@@ -164,3 +174,79 @@ def _row(edit: Edit, name: str) -> Any | None:
 def _addresses(row: Any) -> dict[str, Any]:
     """Address → row of a host's tunnel endpoints."""
     return {endpoint.ip_address: endpoint for endpoint in row.tunnel_endpoints}
+
+
+_MILLISECOND = 1e-3
+
+
+@dataclass(frozen=True)
+class HostRegistry:
+    """The hosts of a topology at one moment.
+
+    :param hosts: sorted by name
+    :param problems: rows that break a rule of the model; hosts and addresses that they stand for are left out
+    """
+
+    hosts: tuple[HostInfo, ...]
+    problems: tuple[RowProblem, ...]
+
+
+def read_hosts(connection: str, timeout: float = 10.0, tls: TlsFiles | None = None) -> HostRegistry:
+    """Read the hosts and when each was last seen.
+
+    :param connection: OVSDB connection method of the topology database
+    :param timeout: seconds to wait for an answer
+    :param tls: certificates, where the connection is TLS
+    :raises ConfigError: they are missing or cannot be used
+    :raises TopologyUnavailable: no answer came
+    """
+    tables = dict.fromkeys(("Host", "TunnelEndpoint", HOST_STATE), ())
+    replica = Replica(connection, DATABASE, tables=tables, convert=_registry, schema=SCHEMA, tls=tls)
+    with opened(replica, timeout) as registry:
+        return registry
+
+
+def _registry(changes: RowChanges) -> HostRegistry | None:
+    """Of a snapshot; changes after it are nobody's concern here."""
+    if not changes.complete:
+        return None
+    batch = Assembler()(changes)
+    if batch is None:
+        return None
+    states = (row for row in changes.rows[HOST_STATE].values() if row is not None)
+    seen = {row.name: row.last_seen * _MILLISECOND for row in states}
+    infos = (HostInfo(host, seen.get(name)) for name, host in sorted(batch.hosts.items()) if host is not None)
+    return HostRegistry(tuple(infos), batch.problems)
+
+
+class FollowedHosts:
+    """The hosts as the Network API needs them: which there are, when each was last seen, and what was said of them."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, Host] = {}
+        self._described: RowIndex[str, Mapping[str, Any]] = RowIndex(
+            "Host", lambda row: (row.name, decode(AGENT, row.attributes))
+        )
+        self._seen: RowIndex[str, float] = RowIndex(HOST_STATE, lambda row: (row.name, row.last_seen * _MILLISECOND))
+
+    def all(self) -> list[AgentInfo]:
+        """The hosts, by name."""
+        seen, described = self._seen.values, self._described.values
+        return [
+            AgentInfo(HostInfo(host, seen.get(name)), described.get(name, {}))
+            for name, host in sorted(self._hosts.items())
+        ]
+
+    def follow(self, changes: RowChanges, batch: TopologyBatch | None) -> None:
+        """Follow changes.
+
+        :param batch: what the assembler has made of them
+        """
+        if changes.complete:
+            self._hosts.clear()
+        self._seen.follow(changes)
+        self._described.follow(changes)
+        for name, host in (batch.hosts if batch else {}).items():
+            self._hosts.pop(name, None)
+            if host is not None:
+                self._hosts[name] = host

@@ -8,11 +8,11 @@ only have the database refuse them when a limit has come meanwhile.
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from topology.database.row_index import RowIndex
 from topology.database.tables import QUOTA
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import RowChanges
@@ -38,8 +38,8 @@ T = TypeVar("T")
 class Database(Protocol):
     """As much of a topology database as is used."""
 
-    def read(self, look: Callable[[ResourceState], T]) -> T:
-        """Look at what is there.
+    def read(self, find: Callable[[ResourceState], T]) -> T:
+        """Find out something of what is there.
 
         :raises TopologyUnavailable: the database does not answer
         """
@@ -61,8 +61,7 @@ class Quotas:
     def __init__(self, database: Database, defaults: Limits = NO_LIMITS) -> None:
         self._database = database
         self._defaults = merged(defaults, {})
-        self._rows: dict[uuid.UUID, tuple[str, Mapping[str, int]]] = {}
-        self._row_of: dict[str, uuid.UUID] = {}
+        self._limits: RowIndex[str, Mapping[str, int]] = RowIndex(QUOTA, lambda row: (row.project_id, dict(row.limits)))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -102,14 +101,13 @@ class Quotas:
         return self._database.read(
             lambda _: [
                 with_project(project, merged(self._defaults, own))
-                for project, own in sorted(self._rows.values())
+                for project, own in sorted(self._limits.values.items())
                 if own
             ]
         )
 
     def _own(self, project_id: str) -> Mapping[str, int]:
-        row_uuid = self._row_of.get(project_id)
-        return {} if row_uuid is None else self._rows[row_uuid][1]
+        return self._limits.values.get(project_id, {})
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -177,24 +175,14 @@ class Quotas:
             edit.set(row, creations=row.creations + 1)  # which verifies what it was
 
     def _row(self, edit: Edit, project_id: str) -> Any | None:
-        row_uuid = self._row_of.get(project_id)
+        row_uuid = self._limits.row_of.get(project_id)
         return None if row_uuid is None else edit.rows(QUOTA)[row_uuid]
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
 
-    def take(self, changes: RowChanges) -> None:
+    def follow(self, changes: RowChanges) -> None:
         """Follow the rows."""
-        if changes.complete:
-            self._rows.clear()
-            self._row_of.clear()
-        rows = changes.rows.get(QUOTA, {})
-        for row_uuid, row in sorted(rows.items(), key=lambda item: item[1] is not None):  # rows that are gone first
-            old = self._rows.pop(row_uuid, None)
-            if old is not None:
-                self._row_of.pop(old[0], None)
-            if row is not None:
-                self._rows[row_uuid] = row.project_id, dict(row.limits)
-                self._row_of[row.project_id] = row_uuid
+        self._limits.follow(changes)
 
 
 def _require(policy: str, caller: Caller, project_id: str) -> None:

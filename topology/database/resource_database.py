@@ -15,34 +15,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from topology.database import host_registry, revision
-from topology.database.agent_rows import Agents, describe
+from topology.database import host_registry
 from topology.database.assembler import Assembler
+from topology.database.host_registry import FollowedHosts
 from topology.database.quota_rows import Quotas
-from topology.database.resource_writer import ResourceWriter
-from topology.database.segments import FollowedSegments
-from topology.database.tables import DATABASE, HOST_STATE, QUOTA, SCHEMA, TABLES
+from topology.database.row_index import RowIndex
+from topology.database.row_state import segment_key
+from topology.database.tables import DATABASE, HOST_STATE, OBJECT_TABLES, QUOTA, SCHEMA, TABLES, advance_revision
+from topology.database.topology_writer import TopologyWriter
 from topology.errors import ConflictError, TopologyUnavailable
 from topology.model import PortStatus
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.row_columns import read
 from topology.ovsdb.tls import TlsFiles
-from topology.planning.values import Maker
 from topology.rules.access.access import Access, shown
 from topology.rules.access.caller import Caller
 from topology.rules.access.policy import allowed
 from topology.rules.access.quotas import NO_LIMITS, Limits
 from topology.rules.agent_views import AgentInfo
-from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentPool
+from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey
 from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.draft import Draft
-from topology.rules.index import Wanted
-from topology.rules.kinds import RULES
+from topology.rules.index import Selection
+from topology.rules.operations.apply import operate_all
+from topology.rules.operations.checks import check
+from topology.rules.operations.draft import Draft
+from topology.rules.operations.operation import Maker, Operation
+from topology.rules.operations.stamps import timestamp
 from topology.rules.request_errors import Forbidden
-from topology.rules.stamps import timestamp
-from topology.rules.state import Kept, ResourceState
-from topology.rules.tags import change_tags
+from topology.rules.state import Attributes, ResourceState
 from topology.rules.views import View, decode, network_view, port_view, subnet_view
 
 T = TypeVar("T")
@@ -53,8 +54,6 @@ _ATTEMPTS = 30
 _TIMEOUT = 10.0  # seconds that a change may take
 
 _MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
-
-_TABLES = {"Network": "network", "Subnet": "subnet", "Port": "port"}
 
 
 class _Refused(ConflictError):
@@ -87,17 +86,16 @@ class ResourceDatabase:
         self._assembler = Assembler()
         self._lock = threading.Lock()
         self._state = ResourceState()
-        self._segments = FollowedSegments()
-        self._kept: dict[tuple[str, str], Kept] = {}
-        self._ids: dict[tuple[str, uuid.UUID], str] = {}
-        self._agents = Agents()
+        self._segments: RowIndex[SegmentKey, None] = RowIndex("Segment", lambda row: (segment_key(row), None))
+        self._stored = {kind: _stored_rows(kind) for kind in OBJECT_TABLES}
+        self._hosts = FollowedHosts()
         self.conflicts = 0
         """Requests that were worked out again because another writer was faster."""
         self._replica: Replica[None] = Replica(
             connection,
             DATABASE,
             tables=dict.fromkeys((*TABLES, HOST_STATE, QUOTA), ()),
-            convert=self._take,
+            convert=self._follow,
             schema=SCHEMA,
             errors=ErrorTypes(conflict=_Refused),
             timeout=_TIMEOUT,
@@ -134,7 +132,7 @@ class ResourceDatabase:
         with self._lock:
             return Access(caller, self._state).show(kind, object_id)
 
-    def look(self, caller: Caller, kind: str, wanted: Wanted, choose: Callable[[Iterator[View]], T]) -> T:
+    def select(self, caller: Caller, kind: str, wanted: Selection, choose: Callable[[Iterator[View]], T]) -> T:
         """Choose among the objects that can be wanted; see :meth:`topology.rules.index.Index.walk`.
 
         :param choose: takes those that it looks at, and waits for nothing
@@ -154,16 +152,16 @@ class ResourceDatabase:
         if not allowed("get_agent", caller):
             return []
         with self._lock:
-            return self._agents.all()
+            return self._hosts.all()
 
-    def read(self, look: Callable[[ResourceState], T]) -> T:
-        """Look at what is there, as far as the other methods do not.
+    def read(self, find: Callable[[ResourceState], T]) -> T:
+        """Find out something of what is there, as far as the other methods do not.
 
         :raises TopologyUnavailable: the database does not answer
         """
         self._require_connection()
         with self._lock:
-            return look(self._state)
+            return find(self._state)
 
     def counts(self) -> tuple[dict[str, int], dict[PortStatus, int]]:
         """How many objects there are: by kind, and ports by status.
@@ -174,7 +172,7 @@ class ResourceDatabase:
         with self._lock:
             state = self._state
             return (
-                {kind: state.count(kind) for kind in _TABLES.values()},
+                {kind: state.count(kind) for kind in OBJECT_TABLES},
                 {status: state.count("port", status=status.value) for status in PortStatus},
             )
 
@@ -192,17 +190,16 @@ class ResourceDatabase:
         :raises TopologyError: the database does not answer, or refuses it
         """
 
-        def apply(edit: Edit, draft: Draft) -> list[View]:
-            access, writer = Access(caller, draft.state), ResourceWriter(edit, self._assembler)
+        def change(edit: Edit, draft: Draft) -> list[View]:
+            access = Access(caller, self._state)
             owned = [access.owned(kind, values) for values in wanted]
-            self.quotas.charge(edit, draft.state, kind, [values["project_id"] for values in owned])
-            ids = [RULES[kind].create(draft, values) for values in owned]
-            writer.write(draft)
+            self.quotas.charge(edit, self._state, kind, [values["project_id"] for values in owned])
             if not caller.is_admin and kind != "network":
-                writer.rely_on_networks({values["network_id"] for values in owned})
+                draft.shared_networks.update(values["network_id"] for values in owned)
+            ids = self._write(edit, draft, [Operation("create", kind, values=values) for values in owned])
             return [shown(caller, kind, _drafted(draft, kind, object_id)) for object_id in ids]
 
-        return self._change(apply)
+        return self._change(change)
 
     def update(
         self, caller: Caller, kind: str, object_id: str, values: Mapping[str, Any], if_match: int | None = None
@@ -215,13 +212,12 @@ class ResourceDatabase:
         :raises TopologyError: as of :meth:`create`
         """
 
-        def apply(edit: Edit, draft: Draft) -> View:
-            Access(caller, draft.state).check_update(kind, object_id, values)
-            RULES[kind].update(draft, object_id, values, if_match)
-            ResourceWriter(edit, self._assembler).write(draft)
+        def change(edit: Edit, draft: Draft) -> View:
+            Access(caller, self._state).check_update(kind, object_id, values)
+            self._write(edit, draft, [Operation("update", kind, object_id, values, if_match)])
             return shown(caller, kind, _drafted(draft, kind, object_id))
 
-        return self._change(apply)
+        return self._change(change)
 
     def delete(self, caller: Caller, kind: str, object_id: str, if_match: int | None = None) -> None:
         """Delete an object; a network takes its subnets along.
@@ -230,12 +226,11 @@ class ResourceDatabase:
         :raises TopologyError: as of :meth:`create`
         """
 
-        def apply(edit: Edit, draft: Draft) -> None:
-            Access(caller, draft.state).check_delete(kind, object_id)
-            RULES[kind].delete(draft, object_id, if_match)
-            ResourceWriter(edit, self._assembler).delete(kind, object_id, draft.state.network_of.get(object_id))
+        def change(edit: Edit, draft: Draft) -> None:
+            Access(caller, self._state).check_delete(kind, object_id)
+            self._write(edit, draft, [Operation("delete", kind, object_id, revision=if_match)])
 
-        self._change(apply)
+        self._change(change)
 
     def change_tags(
         self,
@@ -252,17 +247,17 @@ class ResourceDatabase:
         :raises TopologyError: as of :meth:`create`
         """
 
-        def apply(edit: Edit, draft: Draft) -> View:
-            access = Access(caller, draft.state)
+        def retag(edit: Edit, draft: Draft) -> View:
+            access = Access(caller, self._state)
             access.check_tags(kind, object_id, action)
             before = access.show(kind, object_id)
-            if set(before["tags"]) == change(frozenset(before["tags"])):
+            tags = change(frozenset(before["tags"]))
+            if set(before["tags"]) == tags:
                 return before
-            change_tags(draft, kind, object_id, change)
-            ResourceWriter(edit, self._assembler).write(draft)
+            self._write(edit, draft, [Operation("update", kind, object_id, {"tags": sorted(tags)})])
             return shown(caller, kind, _drafted(draft, kind, object_id))
 
-        return self._change(apply)
+        return self._change(retag)
 
     def update_agent(self, caller: Caller, agent: AgentInfo, values: Mapping[str, Any]) -> AgentInfo:
         """Describe a host; it is as before otherwise.
@@ -273,7 +268,7 @@ class ResourceDatabase:
         """
         if not allowed("update_agent", caller):
             raise Forbidden(["update_agent"])
-        return self.change(lambda edit, _: describe(edit, agent, values))
+        return self.change(lambda edit, _: host_registry.describe(edit, agent, values))
 
     def delete_host(self, caller: Caller, name: str) -> bool:
         """Remove a host; see :func:`topology.database.host_registry.remove`.
@@ -288,11 +283,17 @@ class ResourceDatabase:
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
         def change(edit: Edit, _state: ResourceState) -> T:
-            done = apply(edit, self._draft())
-            revision.advance(edit)
+            done = apply(edit, Draft(self._state, self._policy, _MAKER, timestamp(self._clock())))
+            advance_revision(edit)
             return done
 
         return self.change(change)
+
+    def _write(self, edit: Edit, draft: Draft, operations: Sequence[Operation]) -> list[str]:
+        ids = operate_all(draft, operations)
+        check(draft)
+        TopologyWriter(edit, self._assembler, draft).write()
+        return ids
 
     def change(self, change: Callable[[Edit, ResourceState], T]) -> T:
         """Change what no host depends on, in one transaction; as far as the other methods do not.
@@ -310,63 +311,54 @@ class ResourceDatabase:
                 refusal = error
         raise ConflictError(str(refusal))
 
-    def _draft(self) -> Draft:
-        now = timestamp(self._clock())
-        return Draft(self._state, self._policy, _MAKER, now, SegmentPool(self._policy, self._segments.used))
-
     # -- the replica's thread ------------------------------------------------------------------------------------------
 
-    def _take(self, changes: RowChanges) -> None:
+    def _follow(self, changes: RowChanges) -> None:
         with self._lock:
             if changes.complete:
-                self._state, self._kept, self._ids = ResourceState(), {}, {}
-            self.quotas.take(changes)
-            self._segments.take(changes)
-            touched = self._take_attributes(changes)
+                self._state = ResourceState()
+            self.quotas.follow(changes)
+            self._follow_segments(changes)
+            touched = {kind: set(rows.follow(changes)) for kind, rows in self._stored.items()}
             batch = self._assembler(changes)
-            self._agents.take(changes, batch)
+            self._hosts.follow(changes, batch)
+            state, stored = self._state, self._stored
+            touched["network"] |= {state.network_of[one] for one in touched["subnet"] if one in state.network_of}
             networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
             ports = dict.fromkeys(touched["port"], None) | dict(batch.ports if batch else {})
-            state = self._state
             gone = {id_ for id_ in networks if self._assembler.row_of("Network", id_) is None}
             for id_ in gone:
                 state.remove_network(id_)
             for id_, network in networks.items():
                 network = network or state.networks.get(id_)
                 if network is not None and id_ not in gone:
-                    kept = {one.id: self._kept.get(("subnet", one.id), {}) for one in network.subnets}
-                    state.put_network(network, self._kept.get(("network", id_), {}), kept)
+                    state.put_network(network, stored["network"].values.get(id_, {}), stored["subnet"].values)
             for id_, port in ports.items():
                 port = port or state.ports.get(id_)
                 if port is None or self._assembler.row_of("Port", id_) is None:
                     state.remove_port(id_)
                 else:
-                    state.put_port(port, self._kept.get(("port", id_), {}))
+                    state.put_port(port, stored["port"].values.get(id_, {}))
 
-    def _take_attributes(self, changes: RowChanges) -> dict[str, set[str]]:
-        """Networks and ports whose own or whose subnet's kept attributes may have changed."""
-        touched: dict[str, set[str]] = {"network": set(), "port": set()}
-        for table, kind in _TABLES.items():
-            rows = changes.rows.get(table, {})
-            for row_uuid, row in sorted(rows.items(), key=lambda item: item[1] is not None):  # ids given up first
-                old = self._ids.pop((table, row_uuid), None)
-                if old is not None:
-                    self._kept.pop((kind, old), None)
-                if row is None:
-                    continue
-                self._ids[table, row_uuid] = row.id
-                self._kept[kind, row.id] = decode(RESOURCES[kind], read(row, "attributes"))
-                if kind != "subnet":
-                    touched[kind].add(row.id)
-                elif row.id in self._state.network_of:
-                    touched["network"].add(self._state.network_of[row.id])
-        return touched
+    def _follow_segments(self, changes: RowChanges) -> None:
+        for key in self._segments.follow(changes):
+            if key in self._segments.values:
+                self._state.segments.add(key)
+            else:
+                self._state.segments.discard(key)
+
+
+def _stored_rows(kind: str) -> RowIndex[str, Attributes]:
+    """Id → what is stored of the object."""
+    resource = RESOURCES[kind]
+    return RowIndex(OBJECT_TABLES[kind], lambda row: (row.id, decode(resource, read(row, "attributes"))))
 
 
 def _drafted(draft: Draft, kind: str, object_id: str) -> View:
+    stored = draft.attributes(kind, object_id)
     if kind == "network":
-        return network_view(*draft.networks[object_id])
+        return network_view(draft.networks[object_id], stored)
     if kind == "subnet":
-        network_id, subnet, kept = draft.subnets[object_id]
-        return subnet_view(subnet, network_id, kept)
-    return port_view(*draft.ports[object_id])
+        network, subnet = draft.subnet(object_id)
+        return subnet_view(subnet, network.id, stored)
+    return port_view(draft.ports[object_id], stored)

@@ -1,4 +1,4 @@
-"""The whole topology at one moment, with what the Network API keeps of it and no host asks for."""
+"""The whole topology at one moment, with what the Network API stores of it and no host asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.database.assembler import Assembler
-from topology.database.tables import DATABASE, SCHEMA, TABLES
+from topology.database.tables import DATABASE, OBJECT_TABLES, SCHEMA, TABLES
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.row_columns import read
@@ -16,18 +16,16 @@ from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.views import decode
 from topology.source import TopologyBatch
 
-_TABLES = {"network": "Network", "subnet": "Subnet", "port": "Port"}
-
 
 @dataclass(frozen=True)
 class Snapshot:
     """A topology.
 
-    :param kept: kind and id of an object → its attributes that are stored as they were given
+    :param stored: kind and id of an object → its attributes that are stored as they were given
     """
 
     batch: TopologyBatch
-    kept: Mapping[tuple[str, str], Mapping[str, Any]]
+    stored: Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) -> Snapshot:
@@ -41,19 +39,19 @@ def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) 
     """
     assembler = Assembler()
 
-    def take(changes: RowChanges) -> Snapshot | None:
+    def convert(changes: RowChanges) -> Snapshot | None:
         batch = assembler(changes)
         if batch is None or not changes.complete:
             return None
-        kept = {
+        stored = {
             (kind, row.id): decode(RESOURCES[kind], read(row, "attributes"))
-            for kind, table in _TABLES.items()
+            for kind, table in OBJECT_TABLES.items()
             for row in changes.rows[table].values()
             if row is not None
         }
-        return Snapshot(batch, kept)
+        return Snapshot(batch, stored)
 
     tables = dict.fromkeys(TABLES, ())
-    replica: Replica[Snapshot] = Replica(connection, DATABASE, tables=tables, convert=take, schema=SCHEMA, tls=tls)
+    replica: Replica[Snapshot] = Replica(connection, DATABASE, tables=tables, convert=convert, schema=SCHEMA, tls=tls)
     with opened(replica, timeout) as found:
         return found

@@ -1,8 +1,16 @@
-"""What the topology database and its tables are called."""
+"""What the topology database and its tables are called, and the one row that says how often it was changed.
+
+A database that is restored from a backup has a lower revision than its hosts have seen. Revisions alone would not do:
+changes made after that let it catch up with what a host knows that was away meanwhile. So the first host that finds the
+content to be older replaces the row of Topology, whose UUID is the identity of the database.
+"""
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+
+from topology.ovsdb.edit import Edit
 
 DATABASE = "Tunbridge_Topology"
 """Name of the database on its server."""
@@ -21,3 +29,37 @@ QUOTA = "Quota"
 
 NOTIFICATION = "Notification"
 """What was told of each port of a server: followed by those alone who tell it."""
+
+OBJECT_TABLES = {"network": "Network", "subnet": "Subnet", "port": "Port"}
+"""Kind of object → the table that holds such."""
+
+_TOPOLOGY = "Topology"
+
+
+def begin_revision(edit: Edit) -> None:
+    """Make the row where there is none yet."""
+    if not edit.rows(_TOPOLOGY):
+        edit.insert(_TOPOLOGY, revision=0)
+
+
+def advance_revision(edit: Edit) -> None:
+    """Count a change of what should exist; any number of them at once."""
+    if edit.rows(_TOPOLOGY):
+        edit.mutate(_TOPOLOGY, [], [["revision", "+=", 1]])
+    else:
+        edit.insert(_TOPOLOGY, revision=1)
+
+
+def renew_identity(edit: Edit, database: str) -> bool:
+    """Give the database another identity, unless another host has done so.
+
+    :param database: the identity that it had when its content was found to be older
+    :returns: whether it still had that; the change is counted then
+    """
+    row = edit.rows(_TOPOLOGY).get(uuid.UUID(database))
+    if row is None:
+        return False
+    edit.verify(row, "revision")
+    edit.insert(_TOPOLOGY, revision=row.revision + 1)
+    edit.delete(row)
+    return True

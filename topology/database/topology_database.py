@@ -9,9 +9,9 @@ from typing import Any
 
 from topology.database import host_registry
 from topology.database.assembler import Assembler
-from topology.database.host_listing import read_hosts
+from topology.database.host_registry import HostClaim, read_hosts
+from topology.database.restore import write_back
 from topology.database.tables import DATABASE, SCHEMA, TABLES
-from topology.database.write_back import write_back
 from topology.errors import ConflictError, TopologyUnavailable
 from topology.liveness import HostInfo
 from topology.model import Host
@@ -108,7 +108,7 @@ class TopologyDatabase:
             except ConflictError as error:  # another host was faster; its rows now say which
                 refusal = error
                 continue
-            if isinstance(done, host_registry.Claim):
+            if isinstance(done, HostClaim):
                 raise ConflictError(done.refusal(self._info(done.holder), time.time()))
             return done
         raise refusal
@@ -150,13 +150,11 @@ class TopologyDatabase:
         :raises ConflictError: as of :meth:`register`
         :raises TopologyUnavailable: as of :meth:`report`
         """
-        claims: list[host_registry.Claim] = []
+        claims: list[HostClaim] = []
         given = tuple(reports)
 
         def change(edit: Edit) -> None:
-            claims[:] = (
-                [done] if isinstance(done := host_registry.enter(edit, host, time.time()), host_registry.Claim) else []
-            )
+            claims[:] = [done] if isinstance(done := host_registry.enter(edit, host, time.time()), HostClaim) else []
             if wanted is not None:
                 write_back(edit, self._assembler, wanted)
             rows = {row.id: row for row in edit.rows("Port").values()}  # those that are written back among them

@@ -1,20 +1,11 @@
-"""Topology documents: what ``tunbridge apply`` reads.
+"""Topology documents: what ``tunbridge apply`` reads and ``tunbridge export`` writes, as operations on the topology.
 
 A document says what should exist in the words of the Network API v2.0. Reading one needs no database: its text, its
-shape, every single value, and what its elements say of each other are checked here; what depends on the topology that
-is there already is checked by :mod:`topology.planning`.
+shape, every single value, and what its elements say of each other are checked there; what depends on the topology that
+is there already follows in :mod:`topology.documents.plan`.
 """
 
+from topology.documents.elements import Document, Element
 from topology.documents.reader import MAX_BYTES, load_document, parse_document
-from topology.documents.shape import Document, FixedIpSpec, NetworkSpec, PortSpec, SubnetSpec
 
-__all__ = [
-    "MAX_BYTES",
-    "Document",
-    "FixedIpSpec",
-    "NetworkSpec",
-    "PortSpec",
-    "SubnetSpec",
-    "load_document",
-    "parse_document",
-]
+__all__ = ["MAX_BYTES", "Document", "Element", "load_document", "parse_document"]

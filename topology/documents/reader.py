@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from topology.documents.shape import Document, NetworkSpec, PortSpec, SubnetSpec
+from topology.documents.elements import Document, Element, read_document
 from topology.documents.yaml_values import parse_yaml
 from topology.errors import DocumentError
-from topology.model import Subnet
 
 MAX_BYTES = 16 * 2**20
 """Size of a file that is accepted: some 100,000 ports."""
-
-_MAX_KEY = 60  # characters of an unknown key that an error repeats
-
-_WORDS = {
-    "string_too_long": "is too long: at most 255 characters",
-    "extra_forbidden": "unknown key",
-    "missing": "is required",
-    "string_type": "must be text; in YAML, put it in quotes",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "tuple_type": "must be a list",
-    "model_type": "must be a mapping of keys to values",
-    "model_attributes_type": "must be a mapping of keys to values",
-}
-"""Errors of pydantic in words that need no knowledge of Python."""
 
 
 def load_document(path: str | os.PathLike[str]) -> Document:
@@ -67,35 +50,24 @@ def parse_document(values: Any) -> Document:
         raise DocumentError("", "is empty; a topology document has a list 'networks'")
     if not isinstance(values, dict):
         raise DocumentError("", "is not a mapping; a topology document has a list 'networks'")
-    try:
-        document = Document.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise DocumentError(_path(first["loc"]), _reason(first)) from None
+    document = read_document(values)
     _check_unique(document)
-    _check_projects(document)
-    for at, network in enumerate(document.networks):
-        _check_subnets(f"networks[{at}]", network)
-        _check_recognisable(f"networks[{at}]", network)
+    for network in document.networks:
+        for subnet in network.subnets:
+            check_gateway_within(subnet, subnet.values.get("gateway_ip"))
+        _check_recognisable(network)
     return document
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            key = part if part.isprintable() and len(part) <= _MAX_KEY else f"{part[:_MAX_KEY]!r}…"
-            text += f".{key}" if text else key
-    return text
+def check_gateway_within(element: Element, gateway_ip: str | None) -> None:
+    """A gateway is of its subnet.
 
-
-def _reason(error: Any) -> str:
-    if error["type"] == "enum":
-        return f"must be one of {error['ctx']['expected']}"
-    message: str = error["msg"].removeprefix("Value error, ")
-    return _WORDS.get(error["type"], message)
+    :param element: of the subnet
+    :raises DocumentError: it is not
+    """
+    cidr = element.values["cidr"]
+    if gateway_ip is not None and ip_address(gateway_ip) not in ip_network(cidr):
+        raise DocumentError(f"{element.path}.gateway_ip", f"{gateway_ip} is not in {cidr}")
 
 
 def _check_unique(document: Document) -> None:
@@ -109,59 +81,35 @@ def _check_unique(document: Document) -> None:
 
 def _identities(document: Document) -> Iterator[tuple[str, tuple[object, ...], object]]:
     for i, network in enumerate(document.networks):
-        here = f"networks[{i}]"
         if network.id:
-            yield f"{here}.id", ("network", network.id), network.id
+            yield f"{network.path}.id", ("network", network.id), network.id
         elif network.name:
-            yield f"{here}.name", ("network without id", network.name), repr(network.name)
-        for j, subnet in enumerate(network.subnets):
-            yield f"{here}.subnets[{j}].cidr", ("cidr", i, subnet.cidr), subnet.cidr
+            yield f"{network.path}.name", ("network without id", network.name), repr(network.name)
+        for subnet in network.subnets:
+            cidr = subnet.values["cidr"]
+            yield f"{subnet.path}.cidr", ("cidr", i, cidr), cidr
             if subnet.id:
-                yield f"{here}.subnets[{j}].id", ("subnet", subnet.id), subnet.id
-        for j, port in enumerate(network.ports):
-            yield from _port_identities(i, f"{here}.ports[{j}]", port)
+                yield f"{subnet.path}.id", ("subnet", subnet.id), subnet.id
+        for port in network.ports:
+            yield from _port_identities(i, port)
 
 
-def _port_identities(network: int, here: str, port: PortSpec) -> Iterator[tuple[str, tuple[object, ...], object]]:
+def _port_identities(network: int, port: Element) -> Iterator[tuple[str, tuple[object, ...], object]]:
     if port.id:
-        yield f"{here}.id", ("port", port.id), port.id
+        yield f"{port.path}.id", ("port", port.id), port.id
     if port.mac_address:
-        yield f"{here}.mac_address", ("mac", network, port.mac_address), port.mac_address
+        yield f"{port.path}.mac_address", ("mac", network, port.mac_address), port.mac_address
     if not port.id and not port.mac_address and port.name:
-        yield f"{here}.name", ("port without id", network, port.name), repr(port.name)
-    for k, fixed_ip in enumerate(port.fixed_ips):
-        yield f"{here}.fixed_ips[{k}].ip_address", ("ip", network, fixed_ip.ip_address), fixed_ip.ip_address
+        yield f"{port.path}.name", ("port without id", network, port.name), repr(port.name)
+    for k, fixed_ip in enumerate(port.values.get("fixed_ips", ())):
+        address = fixed_ip["ip_address"]
+        yield f"{port.path}.fixed_ips[{k}].ip_address", ("ip", network, address), address
 
 
-def _check_projects(document: Document) -> None:
-    """An element has one project."""
-    for i, network in enumerate(document.networks):
-        elements: list[tuple[str, NetworkSpec | SubnetSpec | PortSpec]] = [("", network)]
-        elements += [(f".subnets[{j}]", subnet) for j, subnet in enumerate(network.subnets)]
-        elements += [(f".ports[{j}]", port) for j, port in enumerate(network.ports)]
-        for here, element in elements:
-            given = {getattr(element, name) for name in ("project_id", "tenant_id") if element.gives(name)}
-            if len(given) > 1:
-                raise DocumentError(f"networks[{i}]{here}.tenant_id", "is not the project_id")
-
-
-def _check_subnets(here: str, network: NetworkSpec) -> None:
-    for at, subnet in enumerate(network.subnets):
-        if subnet.gateway_ip is None:
-            continue
-        if not Subnet(id=_ANY_ID, cidr=subnet.cidr).contains(subnet.gateway_ip):
-            raise DocumentError(f"{here}.subnets[{at}].gateway_ip", f"{subnet.gateway_ip} is not in {subnet.cidr}")
-
-
-def _check_recognisable(here: str, network: NetworkSpec) -> None:
+def _check_recognisable(network: Element) -> None:
     """A second run must find again what the first one made."""
     if not network.id and not network.name:
-        raise DocumentError(here, "needs an id or a name, to be recognised in a second run")
-    for at, port in enumerate(network.ports):
+        raise DocumentError(network.path, "needs an id or a name, to be recognised in a second run")
+    for port in network.ports:
         if not (port.id or port.mac_address or port.name):
-            raise DocumentError(
-                f"{here}.ports[{at}]", "needs an id, a mac_address or a name, to be recognised in a second run"
-            )
-
-
-_ANY_ID = "00000000-0000-0000-0000-000000000000"
+            raise DocumentError(port.path, "needs an id, a mac_address or a name, to be recognised in a second run")

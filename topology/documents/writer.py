@@ -15,11 +15,11 @@ from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml where PyYAML was built with it
 
 
-Kept = Mapping[tuple[str, str], Mapping[str, Any]]
+Stored = Mapping[tuple[str, str], Mapping[str, Any]]
 """Kind and id of an object → its attributes that are stored as they were given."""
 
 
-def write_document(networks: Iterable[Network], ports: Iterable[Port], kept: Kept) -> str:
+def write_document(networks: Iterable[Network], ports: Iterable[Port], stored: Stored) -> str:
     """YAML that names all that the objects are, but for what hosts report (which has bound a port, and its status).
 
     Applied to an empty database it makes equal objects; applied to the one that they are from it changes nothing.
@@ -28,12 +28,12 @@ def write_document(networks: Iterable[Network], ports: Iterable[Port], kept: Kep
     for port in sorted(ports, key=lambda port: port.id):
         on_network[port.network_id].append(port)
     ordered = sorted(networks, key=lambda network: (network.name, network.id))
-    document = {"networks": [_network(network, on_network[network.id], kept) for network in ordered]}
+    document = {"networks": [_network(network, on_network[network.id], stored) for network in ordered]}
     return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _network(network: Network, ports: list[Port], kept: Kept) -> dict[str, Any]:
-    own = kept.get(("network", network.id), {})
+def _network(network: Network, ports: list[Port], stored: Stored) -> dict[str, Any]:
+    own = stored.get(("network", network.id), {})
     return {
         **_given(
             name=network.name,
@@ -47,23 +47,23 @@ def _network(network: Network, ports: list[Port], kept: Kept) -> dict[str, Any]:
         ),
         **_chosen(NETWORK, own, {}),
         **_given(
-            subnets=[_subnet(subnet, kept.get(("subnet", subnet.id), {})) for subnet in network.subnets],
+            subnets=[_subnet(subnet, stored.get(("subnet", subnet.id), {})) for subnet in network.subnets],
             ports=[
-                _port(port, kept.get(("port", port.id), {}), bool(own.get("port_security_enabled", True)))
+                _port(port, stored.get(("port", port.id), {}), bool(own.get("port_security_enabled", True)))
                 for port in ports
             ],
         ),
     }
 
 
-def _subnet(subnet: Subnet, kept: Mapping[str, Any]) -> dict[str, Any]:
+def _subnet(subnet: Subnet, stored: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **_given(name=subnet.name, id=subnet.id, cidr=subnet.cidr, gateway_ip=subnet.gateway_ip),
-        **_chosen(SUBNET, kept, {"allocation_pools": default_pools(subnet.cidr, subnet.gateway_ip)}),
+        **_chosen(SUBNET, stored, {"allocation_pools": default_pools(subnet.cidr, subnet.gateway_ip)}),
     }
 
 
-def _port(port: Port, kept: Mapping[str, Any], security: bool) -> dict[str, Any]:
+def _port(port: Port, stored: Mapping[str, Any], security: bool) -> dict[str, Any]:
     return {
         **_given(
             name=port.name,
@@ -75,19 +75,19 @@ def _port(port: Port, kept: Mapping[str, Any], security: bool) -> dict[str, Any]
             **{"binding:host_id": port.requested_host},
             admin_state_up=port.admin_state_up,
         ),
-        **_chosen(PORT, kept, {"port_security_enabled": security}),
+        **_chosen(PORT, stored, {"port_security_enabled": security}),
     }
 
 
-def _chosen(resource: Resource, kept: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
     """Stored attributes, without those that are as a new object has them.
 
     :param made: what that is where it is no constant
     """
     return {
-        name: kept[name]
+        name: stored[name]
         for name, attribute in resource.stored.items()
-        if name in kept and kept[name] != made.get(name, attribute.default)
+        if name in stored and stored[name] != made.get(name, attribute.default)
     }
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from topology import value_types
 from topology.liveness import HostInfo
-from topology.rules.attributes import value_checks
 from topology.rules.attributes.attributes import Attribute, Resource, read_only
 from topology.rules.request_errors import NotFound
 from topology.rules.views import View
@@ -20,10 +20,10 @@ AGENT_TYPE = "Open vSwitch agent"
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _CONFIGURATIONS = {
-    "tunneling_ip": value_checks.nullable(value_checks.ip.shown),
+    "tunneling_ip": value_types.nullable(value_types.ip.shown),
     "tunnel_types": _TEXTS,
     "bridge_mappings": {"type": "object", "additionalProperties": _TEXT},
-    "version": value_checks.nullable(_TEXT),
+    "version": value_types.nullable(_TEXT),
 }
 
 AGENT = Resource(
@@ -34,11 +34,11 @@ AGENT = Resource(
         "binary": read_only(_TEXT),
         "host": read_only(_TEXT),
         "topic": read_only(_TEXT),
-        "admin_state_up": Attribute(value_checks.boolean, True, kept=True),
+        "admin_state_up": Attribute(value_types.boolean, True, stored=True),
         "alive": read_only({"type": "boolean"}),
         "availability_zone": read_only({"type": "null"}),
-        "description": Attribute(value_checks.optional(value_checks.text(255)), "", kept=True),
-        "heartbeat_timestamp": read_only(value_checks.nullable(_TEXT)),
+        "description": Attribute(value_types.optional(value_types.NAME), "", stored=True),
+        "heartbeat_timestamp": read_only(value_types.nullable(_TEXT)),
         "created_at": read_only({"type": "null"}),
         "started_at": read_only({"type": "null"}),
         "resources_synced": read_only({"type": "null"}),
@@ -65,11 +65,11 @@ _NAMES = uuid.UUID("6f9c6d0a-0d38-4b6e-9b5a-3f0f5a0b8d11")
 class AgentInfo:
     """A host, and what was said of it by the API.
 
-    :param kept: attributes
+    :param described: attributes
     """
 
     host: HostInfo
-    kept: Mapping[str, Any] = field(default_factory=dict)
+    described: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -101,10 +101,10 @@ def agent_view(agent: AgentInfo, now: float, agent_down_time: float) -> View:
         "binary": "tunbridge",
         "host": host.name,
         "topic": "N/A",
-        "admin_state_up": agent.kept.get("admin_state_up", True),
+        "admin_state_up": agent.described.get("admin_state_up", True),
         "alive": info.alive(now, agent_down_time),
         "availability_zone": None,
-        "description": agent.kept.get("description", ""),
+        "description": agent.described.get("description", ""),
         "heartbeat_timestamp": _timestamp(info.last_seen),
         "created_at": None,
         "started_at": None,

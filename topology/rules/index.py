@@ -17,7 +17,7 @@ _FEW = 32
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """What a list asks for, as far as an index can tell.
 
     :param filters: attribute → the values of which an object must have one; of ``fixed_ips`` pairs such as
@@ -79,7 +79,7 @@ class Index:
         none = self._found.get((attribute, None), ()) if value == "" else ()
         return {*members, *none} if none else members
 
-    def walk(self, wanted: Wanted, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
+    def walk(self, wanted: Selection, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
         """The views that can be wanted, by id; all of them have yet to be looked at. Ends with the next change.
 
         :param reach: ids of the only objects that matter, one of which may be there more than once; None: all do
@@ -100,7 +100,7 @@ class Index:
         places = range(last - 1, first - 1, -1) if wanted.descending else range(first, last)
         return (self._views[ids[place]] for place in places)
 
-    def _ways(self, wanted: Wanted) -> Iterator[list[Collection[str]]]:
+    def _ways(self, wanted: Selection) -> Iterator[list[Collection[str]]]:
         """Ways to find what is wanted: each is the ids to look at, in parts."""
         for name, values in wanted.filters.items():
             if name == "id":

@@ -7,19 +7,51 @@ tell errors apart by them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from topology.errors import TopologyError
+
+ObjectKey = tuple[str, str]
+"""``network``, ``subnet`` or ``port``, and id of an object."""
+
+
+@dataclass(frozen=True)
+class Clash:
+    """Two objects that cannot both be, for whoever has words of his own for it than those of the API.
+
+    :param rule: that is broken: an object has what is another's; two subnets overlap; a port has an address outside
+        the subnets of its network
+    :param object: that is made or changed
+    :param owner: the object that is in the way; of ``outside`` the network
+    :param attribute: of the object, by which they clash
+    :param value: of both, for people
+    """
+
+    rule: Literal["unique", "overlap", "outside"]
+    object: ObjectKey
+    owner: ObjectKey
+    attribute: str
+    value: str
 
 
 class ResourceError(TopologyError):
     """A request that cannot be done; nothing was changed.
 
     :param kind: ``NeutronError.type``
+    :param attribute: that is wrong, where it is one
+    :param reason: what is wrong with it
+    :param clash: with what, where it is another object
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(
+        self, kind: str, message: str, *, attribute: str = "", reason: str = "", clash: Clash | None = None
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.attribute = attribute
+        self.reason = reason or message
+        self.clash = clash
 
 
 class BadRequest(ResourceError):
@@ -32,6 +64,10 @@ class NotFound(ResourceError):
 
 class InUse(ResourceError):
     """It contradicts what is there, or nothing is left to allocate (409)."""
+
+
+class Exhausted(InUse):
+    """Nothing is left to allocate (409)."""
 
 
 class Stale(ResourceError):
@@ -52,7 +88,8 @@ class Forbidden(ResourceError):
 
 def invalid(attribute: str, reason: str) -> BadRequest:
     """A value that an attribute cannot have."""
-    return BadRequest("HTTPBadRequest", f"Invalid input for {attribute}. Reason: {reason}.")
+    message = f"Invalid input for {attribute}. Reason: {reason}."
+    return BadRequest("HTTPBadRequest", message, attribute=attribute, reason=reason)
 
 
 def not_found(kind: str, object_id: str) -> NotFound:

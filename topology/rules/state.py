@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from topology.model import Network, Port
 from topology.rules.allocation.address_allocation import Pooled, number_of
 from topology.rules.allocation.free_numbers import Numbers
-from topology.rules.index import Index, Wanted
+from topology.rules.allocation.segment_allocation import Segments, segment_of
+from topology.rules.index import Index, Selection
+from topology.rules.operations.operation import ObjectKind
 from topology.rules.request_errors import not_found
 from topology.rules.views import View, network_view, port_view, subnet_view
 
-Kept = Mapping[str, Any]
-"""Attributes that are stored as they were given."""
+Attributes = Mapping[str, Any]
+"""Attributes of an object that are stored as they were given, beside the model."""
 
 INDEXED = {
     "network": (
@@ -42,47 +46,50 @@ INDEXED = {
 
 _Key = tuple[str, str]
 _NO_NUMBERS = Numbers()
+_NOTHING: Attributes = {}
 
 
-class ResourceState:
-    """The objects, and their views."""
+@dataclass(frozen=True)
+class BrokenRow:
+    """A row of a network or port that breaks a rule of the model, so that there is no object of it.
+
+    :param id: as the row has it
+    :param row: the row
+    """
+
+    kind: ObjectKind
+    id: str
+    name: str
+    reason: str
+    row: uuid.UUID
+
+
+class TopologyState:
+    """The objects, and who has what must be unique."""
 
     def __init__(self) -> None:
         self.networks: dict[str, Network] = {}
         self.ports: dict[str, Port] = {}
+        self.broken: dict[_Key, BrokenRow] = {}
+        """Kind and id → the row. They are treated as absent, but take up their ids."""
+        self.segments = Segments()
+        """All segments in use, those of broken rows too."""
         self.network_of: dict[str, str] = {}
         """Id of a subnet → id of its network."""
         self.macs: dict[_Key, str] = {}
         """Id of a network and MAC address → id of the port that has it."""
-        self._kept: dict[_Key, Kept] = {}
+        self.segment_owners: dict[tuple[str, int], str] = {}
+        """Place of a segment → id of the network that has it."""
+        self._stored: dict[_Key, Attributes] = {}
         self._addresses: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
-        self._index = {kind: Index(attributes) for kind, attributes in INDEXED.items()}
         self._ports_of: defaultdict[str, set[str]] = defaultdict(set)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def network(self, network_id: str) -> Network:
-        """A network.
-
-        :raises NotFound: there is none
-        """
-        if network_id not in self.networks:
-            raise not_found("network", network_id)
-        return self.networks[network_id]
-
-    def port(self, port_id: str) -> Port:
-        """A port.
-
-        :raises NotFound: there is none
-        """
-        if port_id not in self.ports:
-            raise not_found("port", port_id)
-        return self.ports[port_id]
-
-    def kept(self, kind: str, object_id: str) -> Kept:
+    def stored(self, kind: str, object_id: str) -> Attributes:
         """What is stored of an object as it was given."""
-        return self._kept.get((kind, object_id), {})
+        return self._stored.get((kind, object_id), _NOTHING)
 
     def taken(self, subnet_id: str) -> Mapping[str, str]:
         """Addresses of a subnet in use → id of the port."""
@@ -98,14 +105,92 @@ class ResourceState:
         mine = port.fixed_ips if port is not None else ()
         return frozenset(number_of(one.ip_address) for one in mine if one.subnet_id == subnet_id)
 
-    def ports_of(self, network_id: str) -> Iterable[str]:
+    def ports_of(self, network_id: str) -> Collection[str]:
         """Ids of the ports of a network."""
         return self._ports_of.get(network_id, ())
 
-    def pooled(self, network: Network) -> list[Pooled]:
-        """The subnets of a network, as addresses are given from them: those made first go first."""
-        subnets = sorted(network.subnets, key=lambda one: (self.kept("subnet", one.id).get("created_at") or "", one.id))
-        return [Pooled.of(subnet, self.kept("subnet", subnet.id)) for subnet in subnets]
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def put_network(self, network: Network, stored: Attributes, subnets: Mapping[str, Attributes]) -> None:
+        """A network is there, or is another one now.
+
+        :param subnets: id of each of its subnets → what is stored of it
+        """
+        self.remove_network(network.id)
+        self.networks[network.id] = network
+        self._stored["network", network.id] = stored
+        key = segment_of(network)
+        if key is not None:
+            self.segment_owners[key.place] = network.id
+        for subnet in network.subnets:
+            self.network_of[subnet.id] = network.id
+            self._stored["subnet", subnet.id] = subnets.get(subnet.id, _NOTHING)
+
+    def remove_network(self, network_id: str) -> Network | None:
+        """A network is there no more.
+
+        :returns: as it was; None: it was not there
+        """
+        old = self.networks.pop(network_id, None)
+        if old is None:
+            return None
+        self._stored.pop(("network", network_id), None)
+        key = segment_of(old)
+        if key is not None and self.segment_owners.get(key.place) == network_id:
+            del self.segment_owners[key.place]
+        for subnet in old.subnets:
+            self.network_of.pop(subnet.id, None)
+            self._stored.pop(("subnet", subnet.id), None)
+        return old
+
+    def put_port(self, port: Port, stored: Attributes) -> None:
+        """A port is there, or is another one now."""
+        self.remove_port(port.id)
+        self.ports[port.id] = port
+        self._stored["port", port.id] = stored
+        self._ports_of[port.network_id].add(port.id)
+        self.reserve_mac(port.network_id, port.mac_address, port.id)
+        for fixed_ip in port.fixed_ips:
+            self.reserve_address(fixed_ip.subnet_id, fixed_ip.ip_address, port.id)
+
+    def reserve_mac(self, network_id: str, mac_address: str, port_id: str) -> None:
+        """A port has a MAC address."""
+        self.macs[network_id, mac_address] = port_id
+
+    def reserve_address(self, subnet_id: str, ip_address: str, port_id: str) -> None:
+        """A port has an address."""
+        self._addresses[subnet_id][ip_address] = port_id
+        self._numbers[subnet_id].add(number_of(ip_address))
+
+    def remove_port(self, port_id: str) -> Port | None:
+        """A port is there no more.
+
+        :returns: as it was; None: it was not there
+        """
+        old = self.ports.pop(port_id, None)
+        if old is None:
+            return None
+        self._stored.pop(("port", port_id), None)
+        if self.macs.get((old.network_id, old.mac_address)) == port_id:
+            del self.macs[old.network_id, old.mac_address]
+        _discard(self._ports_of, old.network_id, port_id)
+        for fixed_ip in old.fixed_ips:
+            addresses = self._addresses[fixed_ip.subnet_id]
+            if addresses.get(fixed_ip.ip_address) == port_id:
+                del addresses[fixed_ip.ip_address]
+                self._numbers[fixed_ip.subnet_id].discard(number_of(fixed_ip.ip_address))
+            if not addresses:
+                del self._addresses[fixed_ip.subnet_id]
+                self._numbers.pop(fixed_ip.subnet_id, None)
+        return old
+
+
+class ResourceState(TopologyState):
+    """The objects with their views, for lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._index = {kind: Index(attributes) for kind, attributes in INDEXED.items()}
 
     def view(self, kind: str, object_id: str) -> View:
         """An object.
@@ -125,7 +210,7 @@ class ResourceState:
         """Ids of the objects that have a value, by an index."""
         return self._index[kind].found(attribute, value)
 
-    def walk(self, kind: str, wanted: Wanted, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
+    def walk(self, kind: str, wanted: Selection, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
         """The objects that can be wanted; see :meth:`topology.rules.index.Index.walk`."""
         return self._index[kind].walk(wanted, reach)
 
@@ -138,67 +223,42 @@ class ResourceState:
             return len(self.found(kind, name, value))
         return len(self._index[kind])
 
-    # -- writing -------------------------------------------------------------------------------------------------------
-
-    def put_network(self, network: Network, kept: Kept, subnets: Mapping[str, Kept]) -> None:
-        """A network is there, or is another one now.
-
-        :param subnets: id of each of its subnets → what is kept of it
-        """
-        self.remove_network(network.id)
-        self.networks[network.id] = network
-        self._show("network", network.id, kept, network_view(network, kept))
+    def put_network(self, network: Network, stored: Attributes, subnets: Mapping[str, Attributes]) -> None:
+        """See :meth:`TopologyState.put_network`."""
+        super().put_network(network, stored, subnets)
+        self._index["network"].put(network.id, network_view(network, stored))
         for subnet in network.subnets:
-            self.network_of[subnet.id] = network.id
-            of_subnet = subnets.get(subnet.id, {})
-            self._show("subnet", subnet.id, of_subnet, subnet_view(subnet, network.id, of_subnet))
+            self._index["subnet"].put(subnet.id, subnet_view(subnet, network.id, self.stored("subnet", subnet.id)))
 
-    def remove_network(self, network_id: str) -> None:
-        """A network is there no more."""
-        old = self.networks.pop(network_id, None)
-        if old is None:
-            return
-        self._hide("network", network_id)
-        for subnet in old.subnets:
-            self.network_of.pop(subnet.id, None)
-            self._hide("subnet", subnet.id)
+    def remove_network(self, network_id: str) -> Network | None:
+        """See :meth:`TopologyState.remove_network`."""
+        old = super().remove_network(network_id)
+        if old is not None:
+            self._index["network"].remove(network_id)
+            for subnet in old.subnets:
+                self._index["subnet"].remove(subnet.id)
+        return old
 
-    def put_port(self, port: Port, kept: Kept) -> None:
-        """A port is there, or is another one now."""
-        self.remove_port(port.id)
-        self.ports[port.id] = port
-        self.macs[port.network_id, port.mac_address] = port.id
-        self._ports_of[port.network_id].add(port.id)
-        for fixed_ip in port.fixed_ips:
-            self._addresses[fixed_ip.subnet_id][fixed_ip.ip_address] = port.id
-            self._numbers[fixed_ip.subnet_id].add(number_of(fixed_ip.ip_address))
-        self._show("port", port.id, kept, port_view(port, kept))
+    def put_port(self, port: Port, stored: Attributes) -> None:
+        """See :meth:`TopologyState.put_port`."""
+        super().put_port(port, stored)
+        self._index["port"].put(port.id, port_view(port, stored))
 
-    def remove_port(self, port_id: str) -> None:
-        """A port is there no more."""
-        old = self.ports.pop(port_id, None)
-        if old is None:
-            return
-        if self.macs.get((old.network_id, old.mac_address)) == port_id:
-            del self.macs[old.network_id, old.mac_address]
-        _discard(self._ports_of, old.network_id, port_id)
-        for fixed_ip in old.fixed_ips:
-            addresses = self._addresses[fixed_ip.subnet_id]
-            if addresses.get(fixed_ip.ip_address) == port_id:
-                del addresses[fixed_ip.ip_address]
-                self._numbers[fixed_ip.subnet_id].discard(number_of(fixed_ip.ip_address))
-            if not addresses:
-                del self._addresses[fixed_ip.subnet_id]
-                self._numbers.pop(fixed_ip.subnet_id, None)
-        self._hide("port", port_id)
+    def remove_port(self, port_id: str) -> Port | None:
+        """See :meth:`TopologyState.remove_port`."""
+        old = super().remove_port(port_id)
+        if old is not None:
+            self._index["port"].remove(port_id)
+        return old
 
-    def _show(self, kind: str, object_id: str, kept: Kept, view: View) -> None:
-        self._kept[kind, object_id] = kept
-        self._index[kind].put(object_id, view)
 
-    def _hide(self, kind: str, object_id: str) -> None:
-        self._kept.pop((kind, object_id), None)
-        self._index[kind].remove(object_id)
+def pooled(network: Network, stored: Mapping[str, Attributes]) -> list[Pooled]:
+    """The subnets of a network, as addresses are given from them: those made first go first.
+
+    :param stored: id of each subnet → what is stored of it
+    """
+    subnets: Iterable[Any] = sorted(network.subnets, key=lambda one: (stored[one.id].get("created_at") or "", one.id))
+    return [Pooled.of(subnet, stored[subnet.id]) for subnet in subnets]
 
 
 def _discard(sets: Any, key: object, member: str) -> None:

@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from topology import value_types
 from topology.model import Network, NetworkType, Port, Subnet
 from topology.rules.allocation.address_allocation import pools_of
-from topology.rules.attributes import value_checks
 from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, UNSET, Resource
 
 View = Mapping[str, Any]
@@ -20,10 +20,10 @@ _MTU = {NetworkType.GRE: 1454, NetworkType.VXLAN: 1446, NetworkType.GENEVE: 1446
 
 _STAMPS: Mapping[str, Any] = {"tags": [], "revision_number": 0, "created_at": None, "updated_at": None}
 
-_STAMP_CHECKS: Mapping[str, value_checks.Check[Any]] = {
-    "revision_number": value_checks.integer(0, 2**63 - 1),
-    "created_at": value_checks.optional(value_checks.text(32)),
-    "updated_at": value_checks.optional(value_checks.text(32)),
+_STAMP_CHECKS: Mapping[str, value_types.ValueType[Any]] = {
+    "revision_number": value_types.integer(0, 2**63 - 1),
+    "created_at": value_types.optional(value_types.text(32)),
+    "updated_at": value_types.optional(value_types.text(32)),
 }
 
 
@@ -41,52 +41,79 @@ def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def encode(resource: Resource, kept: Mapping[str, Any]) -> dict[str, str]:
+def encode(resource: Resource, attributes: Mapping[str, Any]) -> dict[str, str]:
     """For that column; defaults are left out."""
     known = resource.stored
     return {
         name: json.dumps(value, separators=(",", ":"), sort_keys=True)
-        for name, value in kept.items()
+        for name, value in attributes.items()
         if name not in known or value != known[name].default
     }
 
 
-def _common(resource: Resource, thing: Network | Subnet | Port, kept: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {name: one.default for name, one in resource.attributes.items() if one.kept and one.default is not UNSET}
-    known = {name: value for name, value in kept.items() if name in resource.attributes}
+def _common(resource: Resource, thing: Network | Subnet | Port, stored: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {
+        name: one.default for name, one in resource.attributes.items() if one.stored and one.default is not UNSET
+    }
+    known = {name: value for name, value in stored.items() if name in resource.attributes}
     view = {**_STAMPS, **defaults, **known, "id": thing.id, "name": thing.name}
     view["tenant_id"] = view["project_id"]
     return view
 
 
-def network_view(network: Network, kept: Mapping[str, Any]) -> View:
-    """A network."""
+def network_values(network: Network) -> dict[str, Any]:
+    """What requests say of a network, as far as it is a part of the model."""
     return {
-        "mtu": _MTU.get(network.network_type, 1500),
-        **_common(NETWORK, network, kept),
+        "name": network.name,
         "admin_state_up": network.admin_state_up,
-        "status": "ACTIVE",
-        "subnets": [subnet.id for subnet in network.subnets],
         "provider:network_type": network.network_type.value,
         "provider:physical_network": network.physical_network,
         "provider:segmentation_id": network.segmentation_id,
     }
 
 
-def subnet_view(subnet: Subnet, network_id: str, kept: Mapping[str, Any]) -> View:
+def subnet_values(subnet: Subnet, network_id: str) -> dict[str, Any]:
+    """The same of a subnet."""
+    return {"network_id": network_id, "name": subnet.name, "cidr": subnet.cidr, "gateway_ip": subnet.gateway_ip}
+
+
+def port_values(port: Port) -> dict[str, Any]:
+    """The same of a port."""
+    return {
+        "network_id": port.network_id,
+        "name": port.name,
+        "mac_address": port.mac_address,
+        "fixed_ips": [{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.fixed_ips],
+        "device_id": port.device_id,
+        "device_owner": port.device_owner,
+        "admin_state_up": port.admin_state_up,
+        "binding:host_id": port.requested_host,
+    }
+
+
+def network_view(network: Network, stored: Mapping[str, Any]) -> View:
+    """A network."""
+    return {
+        "mtu": _MTU.get(network.network_type, 1500),
+        **_common(NETWORK, network, stored),
+        **network_values(network),
+        "status": "ACTIVE",
+        "subnets": [subnet.id for subnet in network.subnets],
+    }
+
+
+def subnet_view(subnet: Subnet, network_id: str, stored: Mapping[str, Any]) -> View:
     """A subnet."""
     return {
-        **_common(SUBNET, subnet, kept),
-        "allocation_pools": pools_of(subnet, kept),
-        "network_id": network_id,
+        **_common(SUBNET, subnet, stored),
+        **subnet_values(subnet, network_id),
+        "allocation_pools": pools_of(subnet, stored),
         "ip_version": ipaddress.ip_network(subnet.cidr).version,
-        "cidr": subnet.cidr,
-        "gateway_ip": subnet.gateway_ip,
         "subnetpool_id": None,
     }
 
 
-def port_view(port: Port, kept: Mapping[str, Any]) -> View:
+def port_view(port: Port, stored: Mapping[str, Any]) -> View:
     """A port; ``binding:host_id`` is the host that it is meant for, or else the one that has bound it.
 
     An allowed address pair that names no MAC address is one of the port's own, as in the API reference.
@@ -95,17 +122,12 @@ def port_view(port: Port, kept: Mapping[str, Any]) -> View:
     details = {"connectivity": "l2", "port_filter": False, "ovs_hybrid_plug": False}
     return {
         "port_security_enabled": True,
-        **_common(PORT, port, kept),
-        "network_id": port.network_id,
-        "admin_state_up": port.admin_state_up,
+        **_common(PORT, port, stored),
+        **port_values(port),
         "status": port.status.value,
-        "mac_address": port.mac_address,
         "allowed_address_pairs": [
-            {"mac_address": port.mac_address, **pair} for pair in kept.get("allowed_address_pairs", ())
+            {"mac_address": port.mac_address, **pair} for pair in stored.get("allowed_address_pairs", ())
         ],
-        "fixed_ips": [{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.fixed_ips],
-        "device_id": port.device_id,
-        "device_owner": port.device_owner,
         "binding:host_id": host,
         "binding:vif_type": "ovs" if host else "unbound",
         "binding:vif_details": details if host else {},

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Union
 
 from topology.model import Host, Network, Port, PortStatus
-from topology.planning.restoring import restored
-from topology.source import TopologyBatch, TopologyVersion, WriteBack
+from topology.source import TopologyBatch, TopologyVersion, WriteBack, restored
 
 LOG = logging.getLogger(__name__)
 

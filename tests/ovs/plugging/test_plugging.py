@@ -18,9 +18,9 @@ from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.reference import DHCP, GATEWAY, VM
 from tests.topology.ovsdb import OvsdbServer
-from topology.database.apply import apply_document
 from topology.database.port_lookup import port_lookup
 from topology.documents import load_document
+from topology.documents.apply import apply_document
 from topology.errors import DeviceError, TopologyError, TunbridgeError, VSwitchError
 from topology.ovsdb.one_shot import opened
 

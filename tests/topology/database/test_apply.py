@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
-from topology.database.apply import ApplyResult, apply_document
 from topology.documents import load_document, parse_document
+from topology.documents.apply import ApplyResult, apply_document
 from topology.errors import ConflictError, DocumentError, TopologyUnavailable
 from topology.model import NetworkType
 from topology.rules.allocation.segment_allocation import AllocationPolicy
@@ -248,7 +248,7 @@ import json, sys, time
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.documents import parse_document
 from topology.model import NetworkType
-from topology.database.apply import apply_document
+from topology.documents.apply import apply_document
 connection, documents = sys.argv[1], json.loads(sys.argv[2])
 policy = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
 sys.stdin.readline()

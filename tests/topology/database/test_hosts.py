@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database import host_registry
 from topology.database.assembler import Assembler
-from topology.database.host_listing import read_hosts
+from topology.database.host_registry import read_hosts
 from topology.database.topology_database import DATABASE, SCHEMA, TABLES, TopologyDatabase
 from topology.errors import ConflictError, TopologyUnavailable
 from topology.model import Host

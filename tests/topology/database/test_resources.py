@@ -10,7 +10,7 @@ from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from tests.topology.racer import Racer
 from topology.rules.access.caller import ADMIN, caller
-from topology.rules.index import Wanted
+from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, InUse, NotFound, Stale
 
 MAC = "fa:16:3e:00:00:01"
@@ -19,14 +19,14 @@ MAC = "fa:16:3e:00:00:01"
 @pytest.fixture
 def network(racer: Racer) -> str:
     made = str(racer.create("network")["id"])
-    wait_until(lambda: racer.first.look(ADMIN, "network", Wanted({"id": [made]}), list), 10, "both have it")
+    wait_until(lambda: racer.first.select(ADMIN, "network", Selection({"id": [made]}), list), 10, "both have it")
     return made
 
 
 @pytest.fixture
 def subnet(racer: Racer, network: str) -> str:
     made = str(racer.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4)["id"])
-    wait_until(lambda: racer.first.look(ADMIN, "subnet", Wanted({"id": [made]}), list), 10, "both have it")
+    wait_until(lambda: racer.first.select(ADMIN, "subnet", Selection({"id": [made]}), list), 10, "both have it")
     return made
 
 
@@ -90,10 +90,10 @@ def test_a_network_on_which_others_have_a_port_by_then_stays_shared(racer: Racer
     racer.meanwhile(lambda: racer.create("port", network_id=network, project_id="demo"))
     with pytest.raises(InUse, match="Multiple tenants are using it"):
         racer.first.update(ADMIN, "network", network, {"shared": False})
-    [port] = racer.second.look(ADMIN, "port", Wanted(), list)
+    [port] = racer.second.select(ADMIN, "port", Selection(), list)
     racer.second.delete(ADMIN, "port", port["id"])
     racer.meanwhile(lambda: racer.create("port", network_id=network))
-    wait_until(lambda: not racer.first.look(ADMIN, "port", Wanted(), list), 10, "both know")
+    wait_until(lambda: not racer.first.select(ADMIN, "port", Selection(), list), 10, "both know")
     assert not racer.first.update(ADMIN, "network", network, {"shared": False})["shared"]
 
 

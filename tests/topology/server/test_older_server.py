@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.database.host_listing import read_hosts
+from topology.database.host_registry import read_hosts
 from topology.database.topology_database import DATABASE, SCHEMA, TopologyDatabase
 from topology.errors import TopologyUnavailable
 from topology.source import TopologyBatch

@@ -28,7 +28,7 @@ from tests.support.certificates import (
 from tests.support.host.tls_client import client_context, talk
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.database.host_listing import read_hosts
+from topology.database.host_registry import read_hosts
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import ConfigError, TopologyUnavailable
 from topology.model import Host

@@ -14,7 +14,7 @@ from controller.network_api.query import Query, parse
 from topology.model import FixedIp, Port
 from topology.rules.attributes.attributes import PORT
 from topology.rules.attributes.schemas import kinds
-from topology.rules.index import Wanted
+from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest
 from topology.rules.state import ResourceState
 from topology.rules.views import View
@@ -99,7 +99,7 @@ def test_an_index_forgets_what_has_gone() -> None:
         state.remove_port(PORT_ID.format(number))
     for number in (5, 4):
         state.put_port(Port(PORT_ID.format(number), NETWORK.format(0), f"fa:16:3e:00:00:0{number}"), {"tags": ["t1"]})
-    assert [view["id"][-1] for view in state.walk("port", Wanted())] == ["2", "4", "5"]
+    assert [view["id"][-1] for view in state.walk("port", Selection())] == ["2", "4", "5"]
     assert state.found("port", "tags", "t1") == {PORT_ID.format(4), PORT_ID.format(5)}
     state.put_port(Port(PORT_ID.format(4), NETWORK.format(0), "fa:16:3e:00:00:04"), {})
     assert state.found("port", "tags", "t1") == {PORT_ID.format(5)}
@@ -151,5 +151,5 @@ def test_walked_and_looked_at_all_is_the_same(made: set[int], gone: set[int], op
         except BadRequest as error:
             return str(error)
 
-    everything = list(state.walk("port", Wanted()))
+    everything = list(state.walk("port", Selection()))
     assert outcome(walked, state.walk("port", query.wanted)) == outcome(select, everything)

@@ -12,7 +12,7 @@ from topology.rules.access.access import Access, shown
 from topology.rules.access.caller import ADMIN, Caller, caller
 from topology.rules.access.policy import RULES, Target, allowed
 from topology.rules.attributes.attributes import RESOURCES, UNSET
-from topology.rules.index import Wanted
+from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, NotFound
 from topology.rules.state import ResourceState
 from topology.rules.views import View
@@ -33,7 +33,7 @@ class Watched(ResourceState):
 
     looked_at = 0
 
-    def walk(self, kind: str, wanted: Wanted, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
+    def walk(self, kind: str, wanted: Selection, reach: Sequence[Collection[str]] | None = None) -> Iterator[View]:
         for view in super().walk(kind, wanted, reach):
             self.looked_at += 1
             yield view
@@ -63,7 +63,7 @@ def state() -> Watched:
 
 def listed(access: Access, kind: str, **wanted: list[object]) -> set[int]:
     """Last digits of the ids."""
-    return {int(view["id"][-1]) for view in access.walk(kind, Wanted(wanted))}
+    return {int(view["id"][-1]) for view in access.walk(kind, Selection(wanted))}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_lists_have_what_can_be_shown(
     access = Access(who, state)
     for kind, seen in (("network", networks), ("subnet", subnets), ("port", ports)):
         assert listed(access, kind) == seen
-        for view in list(state.walk(kind, Wanted())):
+        for view in list(state.walk(kind, Selection())):
             if int(view["id"][-1]) in seen:
                 assert access.show(kind, view["id"])["id"] == view["id"]
                 continue
@@ -101,7 +101,7 @@ def test_a_member_lists_without_a_look_at_what_is_of_others(state: Watched) -> N
     access = Access(MEMBER, state)
     for wanted in ({}, {"network_id": [THEIRS]}, {"name": ["many"]}, {"status": ["DOWN"]}):
         state.looked_at = 0
-        assert len(list(access.walk("port", Wanted(wanted)))) <= state.looked_at <= 6
+        assert len(list(access.walk("port", Selection(wanted)))) <= state.looked_at <= 6
 
 
 def test_attributes_that_are_not_shown_cannot_be_asked_for(state: Watched) -> None:

@@ -1,16 +1,20 @@
-"""Plans: a pure function of document and topology."""
+"""What a document makes of a topology, without a database."""
 
 from __future__ import annotations
 
 import itertools
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from topology.documents import parse_document
+from topology.documents.changes import TopologyChange
+from topology.documents.plan import plan as make_plan
 from topology.errors import ConflictError, DocumentError
 from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
-from topology.planning import BrokenRow, Maker, NameGuard, Plan, TopologyState, make_plan
 from topology.rules.allocation.segment_allocation import (
     AllocationPolicy,
     SegmentKey,
@@ -18,6 +22,9 @@ from topology.rules.allocation.segment_allocation import (
     Segments,
     allocate_mac,
 )
+from topology.rules.operations.draft import Draft
+from topology.rules.operations.operation import Maker, NameGuard
+from topology.rules.state import BrokenRow, TopologyState
 
 NOW = "2031-02-03T04:05:06Z"
 GRE, VLAN = NetworkType.GRE, NetworkType.VLAN
@@ -38,16 +45,40 @@ def maker() -> Maker:
     return Maker(new_id=lambda: uid("e", next(counter)), random_bits=lambda bits: next(counter))
 
 
-def state(*things: Network | Port, **more: Any) -> TopologyState:
-    return TopologyState(
-        {thing.id: thing for thing in things if isinstance(thing, Network)},
-        {thing.id: thing for thing in things if isinstance(thing, Port)},
-        **more,
-    )
+def state(*things: Network | Port, broken: Iterable[BrokenRow] = ()) -> TopologyState:
+    made = TopologyState()
+    for thing in things:
+        if isinstance(thing, Port):
+            made.put_port(thing, {})
+        else:
+            made.put_network(thing, {}, {})
+            made.segments.add(SegmentKey(thing.network_type, "", thing.segmentation_id or 0))
+    made.broken = {(row.kind, row.id): row for row in broken}
+    return made
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a document would have written, and the lines that say so."""
+
+    draft: Draft
+    changes: tuple[TopologyChange, ...]
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        return self.draft.networks
+
+    @property
+    def ports(self) -> dict[str, Port]:
+        return self.draft.ports
+
+    def deleted(self, kind: str) -> set[str]:
+        return {object_id for one, object_id in self.draft.gone if one == kind}
 
 
 def plan(current: TopologyState, *networks: dict[str, Any], prune: bool = False) -> Plan:
-    return make_plan(parse_document({"networks": list(networks)}), current, POLICY, maker(), now=NOW, prune=prune)
+    draft = Draft(current, POLICY, maker(), NOW, may_move=True)
+    return Plan(draft, make_plan(parse_document({"networks": list(networks)}), draft, prune=prune))
 
 
 WEB = Network(N1, GRE, 9, name="web", subnets=(Subnet(S1, "10.0.0.0/24", "10.0.0.1"),))
@@ -55,11 +86,12 @@ DB = Network(N2, GRE, 5, name="db")
 A = Port(P1, N1, M1, (FixedIp("10.0.0.5", S1),), name="a", host="h1", status=PortStatus.ACTIVE)
 B = Port(P2, N1, M2, name="b")
 CURRENT = state(WEB, DB, A, B)
+NO_ROW = uuid.UUID(int=0)
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:
     same = plan(CURRENT, {"name": "web", "subnets": [{"cidr": "10.0.0.0/24"}], "ports": [{"name": "a"}]}, {"id": N2})
-    assert (same.networks, same.ports, same.changes, same.guards) == ({}, {}, (), ())
+    assert (same.networks, same.ports, same.changes, same.draft.name_guards) == ({}, {}, (), [])
 
 
 def test_ids_are_allocated_lowest_first_around_all_that_is_taken() -> None:
@@ -76,7 +108,8 @@ def test_ranges_used_up_are_said_with_the_element() -> None:
 
 
 def test_segments_of_broken_rows_and_of_pruned_networks_are_not_given_away() -> None:
-    busy = TopologyState(CURRENT.networks, CURRENT.ports, segments=frozenset({SegmentKey(GRE, "", 6)}))
+    busy = state(WEB, DB, A, B)
+    busy.segments.add(SegmentKey(GRE, "", 6))
     [made] = plan(busy, {"name": "x"}, prune=True).networks.values()
     assert made.segmentation_id == 7
     [moved] = plan(busy, {"name": "x", NUMBER: 5}, prune=True).networks.values()
@@ -148,10 +181,10 @@ def test_a_new_object_that_only_its_name_identifies_is_guarded() -> None:
     made = plan(CURRENT, {"name": "x", "ports": [{"name": "a"}, {"name": "c", "mac_address": M1}]})
     [network] = made.networks.values()
     ports = {port.name: port.id for port in made.ports.values()}
-    assert made.guards == (
+    assert made.draft.name_guards == [
         NameGuard("network", "x", frozenset({network.id})),
         NameGuard("port", "a", frozenset({ports["a"], P1})),
-    )
+    ]
 
 
 def test_changes_come_in_the_order_of_the_document_and_deletions_last() -> None:
@@ -275,9 +308,9 @@ def test_a_document_that_cannot_be_is_refused_with_the_path(
     ],
 )
 def test_what_is_in_the_way_is_named(networks: list[dict[str, Any]], message: str) -> None:
-    broken = (BrokenRow("network", uid("d", 1), "x", "bad type"),)
+    broken = (BrokenRow("network", uid("d", 1), "x", "bad type", NO_ROW),)
     with pytest.raises(ConflictError) as caught:
-        plan(TopologyState(CURRENT.networks, CURRENT.ports, broken), *networks)
+        plan(state(WEB, DB, A, B, broken=broken), *networks)
     assert str(caught.value).startswith(message)
 
 
@@ -287,8 +320,8 @@ def test_one_id_may_be_that_of_a_network_and_of_a_port() -> None:
 
 
 def test_prune_deletes_broken_rows_too() -> None:
-    broken = (BrokenRow("network", "x", "bad", "no type"), BrokenRow("port", "y", "", "no mac"))
-    pruned = plan(TopologyState(CURRENT.networks, CURRENT.ports, broken), {"name": "db"}, prune=True)
-    assert pruned.deleted_networks == {N1, "x"}
-    assert pruned.deleted_ports == {P1, P2, "y"}
+    broken = (BrokenRow("network", "x", "bad", "no type", NO_ROW), BrokenRow("port", "y", "", "no mac", NO_ROW))
+    pruned = plan(state(WEB, DB, A, B, broken=broken), {"name": "db"}, prune=True)
+    assert pruned.deleted("network") == {N1, "x"}
+    assert pruned.deleted("port") == {P1, P2, "y"}
     assert pruned.changes[-1].detail == "was broken: no mac"

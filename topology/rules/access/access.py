@@ -12,7 +12,7 @@ from typing import Any
 from topology.rules.access.caller import Caller
 from topology.rules.access.policy import Target, allowed, hidden, written
 from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.index import Wanted
+from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, not_found
 from topology.rules.state import ResourceState
 from topology.rules.views import View
@@ -41,7 +41,7 @@ class Access:
         """
         return shown(self.caller, kind, self._seen(kind, object_id))
 
-    def walk(self, kind: str, wanted: Wanted) -> Iterator[View]:
+    def walk(self, kind: str, wanted: Selection) -> Iterator[View]:
         """The objects that the caller sees and that can be wanted; see :meth:`topology.rules.index.Index.walk`."""
         without = hidden(kind, self.caller)
         if self.caller.sees_all:

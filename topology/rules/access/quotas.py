@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from topology.rules.attributes import value_checks
+from topology import value_types
 from topology.rules.attributes.attributes import RESOURCES, Attribute, Resource, read_only
 from topology.rules.request_errors import BadRequest, InUse, NotFound
 from topology.rules.state import ResourceState
@@ -21,7 +21,7 @@ Limits = Mapping[str, int]
 
 NO_LIMITS: Limits = dict.fromkeys(RESOURCES, UNLIMITED)
 
-_LIMIT = value_checks.integer(UNLIMITED, 2**31 - 1)
+_LIMIT = value_types.integer(UNLIMITED, 2**31 - 1)
 
 QUOTA = Resource(
     "quota",
@@ -34,13 +34,13 @@ QUOTA_UPDATE = Resource(
     {
         **dict.fromkeys(RESOURCES, Attribute(_LIMIT)),
         # quota-check-limit-default: a limit below what is used is refused, unless it is forced
-        "force": Attribute(value_checks.boolean),
-        "check_limit": Attribute(value_checks.boolean),
+        "force": Attribute(value_types.boolean),
+        "check_limit": Attribute(value_types.boolean),
     },
 )
 """What may be said of it."""
 
-PROJECT_ID = value_checks.text(255)
+PROJECT_ID = value_types.NAME
 """Any text: projects are kept by whoever asks."""
 
 

@@ -35,16 +35,16 @@ class Pooled:
     automatic: bool = False
 
     @classmethod
-    def of(cls, subnet: Subnet, kept: Mapping[str, Any]) -> Pooled:
+    def of(cls, subnet: Subnet, stored: Mapping[str, Any]) -> Pooled:
         """From what is stored of a subnet."""
-        pools = pools_of(subnet, kept)
+        pools = pools_of(subnet, stored)
         spans = tuple((number_of(pool["start"]), number_of(pool["end"])) for pool in pools)
-        return cls(subnet, spans, is_automatic(kept))
+        return cls(subnet, spans, is_automatic(stored))
 
 
-def is_automatic(kept: Mapping[str, Any]) -> bool:
+def is_automatic(stored: Mapping[str, Any]) -> bool:
     """Whether ports of a subnet have the address that follows from their MAC address."""
-    return kept.get("ipv6_address_mode") in _AUTOMATIC
+    return stored.get("ipv6_address_mode") in _AUTOMATIC
 
 
 def number_of(address: str) -> int:
@@ -114,9 +114,9 @@ def default_pools(cidr: str, gateway_ip: str | None) -> list[dict[str, str]]:
     return [{"start": _text(low, cidr), "end": _text(high, cidr)} for low, high in spans if low <= high]
 
 
-def pools_of(subnet: Subnet, kept: Mapping[str, Any]) -> list[dict[str, str]]:
+def pools_of(subnet: Subnet, stored: Mapping[str, Any]) -> list[dict[str, str]]:
     """The pools of a subnet: those stored, unless a document has made it or has given it another CIDR since."""
-    given: list[dict[str, str]] | None = kept.get("allocation_pools")
+    given: list[dict[str, str]] | None = stored.get("allocation_pools")
     if given is None or not all(subnet.contains(pool[end]) for pool in given for end in ("start", "end")):
         return default_pools(subnet.cidr, subnet.gateway_ip)
     return given
@@ -212,23 +212,25 @@ class AddressRequest:
                 )
         for pooled in subnets:
             if pooled.automatic and not router:
-                self._take(pooled, eui64(pooled.subnet.cidr, self.mac_address))
+                self._give(pooled, eui64(pooled.subnet.cidr, self.mac_address))
         return self._all()
 
     def give(self, subnets: Sequence[Pooled], wanted: Iterable[Mapping[str, str]]) -> tuple[FixedIp, ...]:
         """The addresses that were asked for; where only a subnet was, the first free one of it.
 
         :raises BadRequest: an address or a subnet is not of the network
-        :raises InUse: an address is another port's, or none is left
+        :raises InUse: none is left
         """
         by_id = {pooled.subnet.id: pooled for pooled in subnets}
         asked = list(wanted)
         for item in sorted(asked, key=lambda item: "ip_address" not in item):  # before the free ones are given out
             pooled = self._subnet(by_id, item)
             if "ip_address" in item:
-                self._give(pooled, item["ip_address"])
+                address = item["ip_address"]
+                check_address(pooled.subnet, address, self.mac_address, self.owner, automatic=pooled.automatic)
+                self._give(pooled, address)
             elif pooled.automatic:
-                self._take(pooled, eui64(pooled.subnet.cidr, self.mac_address))
+                self._give(pooled, eui64(pooled.subnet.cidr, self.mac_address))
             elif not self._first_free(pooled):
                 raise InUse(
                     "IpAddressGenerationFailureForSubnet",
@@ -254,11 +256,8 @@ class AddressRequest:
         return found
 
     def _give(self, pooled: Pooled, address: str) -> None:
-        check_address(pooled.subnet, address, self.mac_address, self.owner, automatic=pooled.automatic)
-        self._take(pooled, address)
-
-    def _take(self, pooled: Pooled, address: str) -> None:
-        if number_of(address) in self.taken(pooled.subnet.id) or self._has(address):
+        """Whether another port has it is seen when all ports have theirs."""
+        if self._has(address):
             raise InUse(
                 "IpAddressAlreadyAllocated", f"IP address {address} already allocated in subnet {pooled.subnet.id}"
             )

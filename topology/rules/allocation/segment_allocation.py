@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import netaddr
 
 from topology.errors import ConflictError
-from topology.model import NetworkType, canonical_mac
+from topology.model import Network, NetworkType, canonical_mac
 from topology.rules.allocation.free_numbers import Numbers, lowest_free
 
 Range = tuple[int, int]
@@ -68,6 +68,13 @@ class SegmentKey:
         return f"{self.network_type.value} {self.segmentation_id or ''}".rstrip() + where
 
 
+def segment_of(network: Network) -> SegmentKey | None:
+    """The segment that a network takes up; None for a local one."""
+    if network.network_type is NetworkType.LOCAL:
+        return None
+    return SegmentKey(network.network_type, network.physical_network or "", network.segmentation_id or 0)
+
+
 class Segments:
     """Segments in use.
 
@@ -112,16 +119,12 @@ class SegmentPool:
         self._used = used
         self._given = Segments()
 
-    def take(self, key: SegmentKey) -> None:
-        """Mark a segment as used."""
+    def reserve(self, key: SegmentKey) -> None:
+        """Give this one to nobody."""
         self._given.add(key)
 
-    def free(self, key: SegmentKey) -> bool:
-        """True while no network has the segment."""
-        return key not in self._used and key not in self._given
-
     def allocate(self, network_type: NetworkType, physical_network: str | None = None) -> SegmentKey:
-        """Take a free id for a tunnel or VLAN network.
+        """Give a free id to a tunnel or VLAN network.
 
         :param physical_network: of a VLAN network; None: the first of the policy's that has a free id
         :raises ConflictError: the ranges are used up, or there are none
@@ -134,7 +137,7 @@ class SegmentPool:
             found = self._search(network_type, place)
             if found is not None:
                 key = SegmentKey(network_type, place, found)
-                self.take(key)
+                self.reserve(key)
                 return key
         option = "tunnel_id_ranges" if network_type.is_tunnel else "network_vlan_ranges"
         where = f" on {physical_network}" if physical_network else ""

@@ -1,7 +1,7 @@
 """The attributes of each resource: who may give them, what they may be, and what they are when nobody has.
 
 They are those of neutron_lib.api.definitions (network, subnet, port, and the extensions that are served). An attribute
-is either *modelled*, which is what the flows of a host depend on, or *kept*: stored as it is given.
+is either *modelled*, which is what the flows of a host depend on, or *stored* as it is given.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from topology import value_types
 from topology.model import NetworkType, PortStatus
-from topology.rules.attributes import value_checks
 from topology.rules.request_errors import BadRequest, invalid
 
 UNSET = object()
 """Default of an attribute that is made, or follows from others, when a request leaves it out."""
 
-_NAME = value_checks.text(255)
+_NAME = value_types.NAME
 _KINDS = tuple(kind.value for kind in NetworkType)
-_IPV6_MODES = value_checks.optional(value_checks.one_of("slaac", "dhcpv6-stateful", "dhcpv6-stateless"))
+_IPV6_MODES = value_types.optional(value_types.one_of("slaac", "dhcpv6-stateful", "dhcpv6-stateless"))
 
 
 @dataclass(frozen=True)
@@ -32,48 +32,48 @@ class Attribute:
     :param default: when a request that creates leaves it out
     :param put: an update may change it
     :param required: a request that creates must give it
-    :param kept: stored as given; otherwise it is a part of the model
+    :param stored: as it is given; otherwise it is a part of the model
     """
 
-    check: value_checks.Check[Any] | None = None
+    check: value_types.ValueType[Any] | None = None
     default: Any = UNSET
     put: bool = True
     required: bool = False
-    kept: bool = False
-    schema: value_checks.Schema | None = None
+    stored: bool = False
+    schema: value_types.Schema | None = None
 
     def __post_init__(self) -> None:
         if (self.check is None) == (self.schema is None):
             raise ValueError("an attribute has a check, or is read-only and has a schema")
 
     @property
-    def shown(self) -> value_checks.Schema:
+    def shown(self) -> value_types.Schema:
         """JSON schema of the values that are shown."""
         schema = self.check.shown if self.check is not None else self.schema
         assert schema is not None
         return schema
 
 
-def _kept(check: value_checks.Check[Any], default: Any, *, put: bool = True) -> Attribute:
-    return Attribute(check, default, put, kept=True)
+def _stored(check: value_types.ValueType[Any], default: Any, *, put: bool = True) -> Attribute:
+    return Attribute(check, default, put, stored=True)
 
 
-def read_only(schema: value_checks.Schema) -> Attribute:
+def read_only(schema: value_types.Schema) -> Attribute:
     """An attribute that requests do not give."""
     return Attribute(schema=schema)
 
 
-_ID = value_checks.uuid.shown
-_TIME = value_checks.nullable({"type": "string", "format": "date-time"})
-TAGS = _kept(value_checks.tags, [])
+_ID = value_types.uuid.shown
+_TIME = value_types.nullable({"type": "string", "format": "date-time"})
+TAGS = _stored(value_types.tags, [])
 """Given to an object by requests of their own, or by a document."""
 
 _STANDARD: Mapping[str, Attribute] = {
     "id": read_only(_ID),
     "name": Attribute(_NAME, ""),
-    "description": _kept(_NAME, ""),
-    "project_id": _kept(_NAME, "", put=False),
-    "tags": read_only(value_checks.tags.shown),
+    "description": _stored(_NAME, ""),
+    "project_id": _stored(_NAME, "", put=False),
+    "tags": read_only(value_types.tags.shown),
     "revision_number": read_only({"type": "integer", "minimum": 0}),
     "created_at": read_only(_TIME),
     "updated_at": read_only(_TIME),
@@ -98,11 +98,11 @@ class Resource:
     @cached_property
     def stored(self) -> Mapping[str, Attribute]:
         """What is stored as it was given, and may be left out of a document or a row: then it is the default."""
-        return {**{name: one for name, one in self.attributes.items() if one.kept}, "tags": TAGS}
+        return {**{name: one for name, one in self.attributes.items() if one.stored}, "tags": TAGS}
 
-    def kept(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def to_store(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that are stored as they are."""
-        return {name: value for name, value in values.items() if self.attributes[name].kept and value is not UNSET}
+        return {name: value for name, value in values.items() if name in self.stored and value is not UNSET}
 
     def read_create(self, given: Any) -> dict[str, Any]:
         """What a request to create says, with defaults; attributes that are to be made are :data:`UNSET`.
@@ -159,16 +159,16 @@ NETWORK = Resource(
     "network",
     {
         **_STANDARD,
-        "admin_state_up": Attribute(value_checks.boolean, True),
+        "admin_state_up": Attribute(value_types.boolean, True),
         "status": read_only({"enum": ["ACTIVE"]}),
         "subnets": read_only({"type": "array", "items": _ID}),
-        "shared": _kept(value_checks.boolean, False),
-        "router:external": _kept(value_checks.boolean, False),
-        "mtu": _kept(value_checks.integer(68, 65535), UNSET),
-        "port_security_enabled": _kept(value_checks.boolean, True),
-        "provider:network_type": Attribute(value_checks.one_of(*_KINDS), UNSET),
-        "provider:physical_network": Attribute(value_checks.optional(value_checks.text(64)), UNSET),
-        "provider:segmentation_id": Attribute(value_checks.optional(value_checks.integer(1, 2**32 - 1)), UNSET),
+        "shared": _stored(value_types.boolean, False),
+        "router:external": _stored(value_types.boolean, False),
+        "mtu": _stored(value_types.integer(68, 65535), UNSET),
+        "port_security_enabled": _stored(value_types.boolean, True),
+        "provider:network_type": Attribute(value_types.one_of(*_KINDS), UNSET),
+        "provider:physical_network": Attribute(value_types.optional(value_types.physical_network), UNSET),
+        "provider:segmentation_id": Attribute(value_types.optional(value_types.segmentation_id), UNSET),
     },
 )
 
@@ -176,16 +176,16 @@ SUBNET = Resource(
     "subnet",
     {
         **_STANDARD,
-        "network_id": Attribute(value_checks.uuid, put=False, required=True),
-        "ip_version": Attribute(value_checks.one_of(4, 6), put=False, required=True),
-        "cidr": Attribute(value_checks.cidr, put=False, required=True),
-        "gateway_ip": Attribute(value_checks.optional(value_checks.ip), UNSET),
-        "allocation_pools": _kept(value_checks.pools, UNSET),
-        "dns_nameservers": _kept(value_checks.nameservers, []),
-        "host_routes": _kept(value_checks.host_routes, []),
-        "enable_dhcp": _kept(value_checks.boolean, True),
-        "ipv6_ra_mode": _kept(_IPV6_MODES, None, put=False),
-        "ipv6_address_mode": _kept(_IPV6_MODES, None, put=False),
+        "network_id": Attribute(value_types.uuid, put=False, required=True),
+        "ip_version": Attribute(value_types.one_of(4, 6), put=False, required=True),
+        "cidr": Attribute(value_types.cidr, put=False, required=True),
+        "gateway_ip": Attribute(value_types.optional(value_types.ip), UNSET),
+        "allocation_pools": _stored(value_types.pools, UNSET),
+        "dns_nameservers": _stored(value_types.nameservers, []),
+        "host_routes": _stored(value_types.host_routes, []),
+        "enable_dhcp": _stored(value_types.boolean, True),
+        "ipv6_ra_mode": _stored(_IPV6_MODES, None, put=False),
+        "ipv6_address_mode": _stored(_IPV6_MODES, None, put=False),
         "subnetpool_id": read_only({"type": "null"}),
     },
 )
@@ -194,18 +194,18 @@ PORT = Resource(
     "port",
     {
         **_STANDARD,
-        "network_id": Attribute(value_checks.uuid, put=False, required=True),
-        "admin_state_up": Attribute(value_checks.boolean, True),
+        "network_id": Attribute(value_types.uuid, put=False, required=True),
+        "admin_state_up": Attribute(value_types.boolean, True),
         "status": read_only({"enum": [status.value for status in PortStatus]}),
-        "mac_address": Attribute(value_checks.mac, UNSET),
-        "fixed_ips": Attribute(value_checks.fixed_ips, UNSET),
+        "mac_address": Attribute(value_types.mac, UNSET),
+        "fixed_ips": Attribute(value_types.fixed_ips, UNSET),
         "device_id": Attribute(_NAME, ""),
         "device_owner": Attribute(_NAME, ""),
-        "allowed_address_pairs": _kept(value_checks.address_pairs, []),
-        "port_security_enabled": _kept(value_checks.boolean, UNSET),
-        "binding:host_id": Attribute(value_checks.optional(_NAME), None),
-        "binding:vnic_type": _kept(value_checks.one_of("normal"), "normal"),
-        "binding:profile": _kept(value_checks.profile, {}),
+        "allowed_address_pairs": _stored(value_types.address_pairs, []),
+        "port_security_enabled": _stored(value_types.boolean, UNSET),
+        "binding:host_id": Attribute(value_types.optional(_NAME), None),
+        "binding:vnic_type": _stored(value_types.one_of("normal"), "normal"),
+        "binding:profile": _stored(value_types.profile, {}),
         "binding:vif_type": read_only({"enum": ["ovs", "unbound"]}),
         "binding:vif_details": read_only({"type": "object"}),
     },

@@ -11,7 +11,7 @@ from enum import Enum
 from topology.rules.access.caller import Caller
 from topology.rules.access.policy import hidden
 from topology.rules.attributes.attributes import UNSET, Resource
-from topology.rules.attributes.value_checks import Schema
+from topology.value_types import Schema
 
 
 class Kind(Enum):
@@ -75,14 +75,14 @@ def create(resource: Resource) -> Schema:
     for name, attribute in resource.attributes.items():
         if attribute.check is not None:
             default = {} if attribute.default is UNSET else {"default": attribute.default}
-            taken[name] = {**attribute.check.taken, **default}
+            taken[name] = {**attribute.check.accepted, **default}
     required = [name for name, attribute in resource.attributes.items() if attribute.required]
     return _object(_with_tenant(taken), **({"required": required} if required else {}))
 
 
 def update(resource: Resource) -> Schema:
     """What a request to update may say."""
-    return _object({name: one.check.taken for name, one in resource.attributes.items() if one.check and one.put})
+    return _object({name: one.check.accepted for name, one in resource.attributes.items() if one.check and one.put})
 
 
 def _object(properties: Mapping[str, Schema], **more: object) -> Schema:

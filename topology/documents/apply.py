@@ -11,21 +11,22 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from topology.database import revision
 from topology.database.assembler import Assembler
-from topology.database.plan_writer import PlanWriter
-from topology.database.segments import segment_key
-from topology.database.stored_attributes import StoredAttributes
-from topology.database.tables import DATABASE, SCHEMA, TABLES
-from topology.documents import Document
+from topology.database.row_state import RowState
+from topology.database.tables import DATABASE, SCHEMA, TABLES, advance_revision
+from topology.database.topology_writer import TopologyWriter
+from topology.documents.changes import TopologyChange
+from topology.documents.elements import Document
+from topology.documents.plan import plan
 from topology.errors import ConflictError
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.ovsdb.tls import TlsFiles
-from topology.planning import Change, Maker, Plan, TopologyState, make_plan
 from topology.rules.allocation.segment_allocation import AllocationPolicy
-from topology.rules.stamps import timestamp
+from topology.rules.operations.draft import Draft
+from topology.rules.operations.operation import Maker
+from topology.rules.operations.stamps import timestamp
 from topology.source import TopologyBatch
 
 _ATTEMPTS = 30
@@ -44,7 +45,7 @@ class ApplyResult:
     :param changes: networks, each with its subnets and ports, in the order of the document; then what was deleted
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[TopologyChange, ...]
 
 
 class _Refused(ConflictError):
@@ -85,29 +86,23 @@ def apply_document(
         tls=tls,
     )
 
-    def change(edit: Edit) -> Plan:
-        now = timestamp(time.time())
-        plan = make_plan(document, _state(assembler, edit), policy, _MAKER, prune=prune, now=now)
-        if not dry_run:
-            PlanWriter(edit, assembler).write(plan)
-            if plan.networks or plan.ports or plan.deleted_networks or plan.deleted_ports:
-                revision.advance(edit)
-        return plan
+    def change(edit: Edit) -> tuple[TopologyChange, ...]:
+        state = RowState(edit, assembler)
+        draft = Draft(state, policy, _MAKER, timestamp(time.time()), may_move=True)
+        changes = plan(document, draft, prune=prune)
+        if changes and not dry_run:
+            TopologyWriter(edit, assembler, draft).write()
+            advance_revision(edit)
+        return changes
 
     with opened(replica, timeout):
         patience = timeout + _PER_PORT * sum(len(network.ports) for network in document.networks)
         deadline = time.monotonic() + patience
         for _ in range(_ATTEMPTS):
             try:
-                return ApplyResult(replica.transact(change, timeout=patience).changes)
+                return ApplyResult(replica.transact(change, timeout=patience))
             except _Refused as refusal:
                 last = refusal
             if time.monotonic() > deadline:
                 break
         raise ConflictError(str(last))
-
-
-def _state(assembler: Assembler, edit: Edit) -> TopologyState:
-    state = assembler.state()
-    segments = frozenset(segment_key(row) for row in edit.rows("Segment").values())
-    return TopologyState(state.networks, state.ports, state.broken, segments, StoredAttributes(edit, assembler))

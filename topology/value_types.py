@@ -1,18 +1,19 @@
-"""What a value of an attribute may be: JSON value in, canonical value out.
+"""The types of values that a topology is made of, each defined once: check, JSON schema and text of the error.
 
-A check raises :class:`ValueError` with the reason, and says the same beforehand as a JSON schema. The rules are those
-of the API reference; where it takes more than one spelling (``"True"``, ``"24"``), so do these.
+Requests, documents, rows and the objects of the model all go by them: JSON value in, canonical value out. A type raises
+:class:`ValueError` with the reason, and says the same beforehand as a JSON schema. The rules are those of the API
+reference; where it accepts more than one spelling (``"True"``, ``"24"``), so do these.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import re
+import uuid as uuids
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-
-from topology.model import UUID_PATTERN, canonical_cidr, canonical_ip, canonical_mac, canonical_uuid
 
 T = TypeVar("T", covariant=True)
 
@@ -26,24 +27,34 @@ _MAX_PROFILE = 4095  # characters, as in Neutron
 
 
 @dataclass(frozen=True)
-class Check(Generic[T]):
+class ValueType(Generic[T]):
     """What a value may be.
 
     :param read: JSON value in, canonical value out; raises :class:`ValueError` with the reason
     :param shown: schema of canonical values
-    :param taken: schema of what is taken, other spellings too; whatever it does not allow is refused
+    :param accepted: schema of what is accepted, other spellings too; whatever it does not allow is refused
     """
 
     read: Callable[[Any], T]
     shown: Schema
-    taken: Schema
+    accepted: Schema
 
     def __call__(self, value: Any) -> T:
         return self.read(value)
 
+    def named(self, value: Any, attribute: str) -> T:
+        """The same with errors that begin with the attribute: ``mac_address: 'x' is not a MAC address``.
 
-def _check(shown: Schema, taken: Schema | None = None) -> Callable[[Callable[[Any], T]], Check[T]]:
-    return lambda read: Check(read, shown, shown if taken is None else taken)
+        :raises ValueError: the value is none of this type
+        """
+        try:
+            return self.read(value)
+        except ValueError as error:
+            raise ValueError(f"{attribute}: {error}") from None
+
+
+def _type(shown: Schema, accepted: Schema | None = None) -> Callable[[Callable[[Any], T]], ValueType[T]]:
+    return lambda read: ValueType(read, shown, shown if accepted is None else accepted)
 
 
 def nullable(schema: Schema) -> Schema:
@@ -72,10 +83,10 @@ def _shown(value: Any) -> str:
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
-def text(maximum: int) -> Check[str]:
+def text(maximum: int) -> ValueType[str]:
     """Text of at most so many characters that can be printed."""
 
-    @_check({"type": "string", "maxLength": maximum, "pattern": _PRINTABLE})
+    @_type({"type": "string", "maxLength": maximum, "pattern": _PRINTABLE})
     def check(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError(f"{_shown(value)} is not a valid string")
@@ -88,7 +99,7 @@ def text(maximum: int) -> Check[str]:
     return check
 
 
-@_check(
+@_type(
     {"type": "boolean"},
     {
         "anyOf": [
@@ -109,12 +120,12 @@ def boolean(value: Any) -> bool:
     raise ValueError(f"{_shown(value)} is not a valid boolean value")
 
 
-def integer(minimum: int, maximum: int) -> Check[int]:
+def integer(minimum: int, maximum: int) -> ValueType[int]:
     """A whole number between two limits, both included; also as text."""
 
     number = {"type": "integer", "minimum": minimum, "maximum": maximum}
 
-    @_check(number, {"anyOf": [number, {"type": "string", "pattern": "^[0-9]{1,20}$"}]})
+    @_type(number, {"anyOf": [number, {"type": "string", "pattern": "^[0-9]{1,20}$"}]})
     def check(value: Any) -> int:
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
             value = int(value)
@@ -129,11 +140,11 @@ def integer(minimum: int, maximum: int) -> Check[int]:
     return check
 
 
-def one_of(*values: str | int) -> Check[str | int]:
+def one_of(*values: str | int) -> ValueType[str | int]:
     """One of a few texts or numbers; numbers also as text."""
     spelled = {spelling: value for value in values for spelling in (value, str(value))}
 
-    @_check({"enum": list(values)}, {"enum": list(spelled)})
+    @_type({"enum": list(values)}, {"enum": list(spelled)})
     def check(value: Any) -> str | int:
         if isinstance(value, (dict, list, bool)) or value not in spelled:
             raise ValueError(f"{_shown(value)} is not in {list(values)}")
@@ -142,52 +153,94 @@ def one_of(*values: str | int) -> Check[str | int]:
     return check
 
 
-def optional(check: Check[T]) -> Check[T | None]:
-    """What ``check`` takes, or null."""
-    return Check(
-        lambda value: None if value is None else check.read(value), nullable(check.shown), nullable(check.taken)
+def optional(check: ValueType[T]) -> ValueType[T | None]:
+    """What ``check`` accepts, or null."""
+    return ValueType(
+        lambda value: None if value is None else check.read(value), nullable(check.shown), nullable(check.accepted)
     )
 
 
-@_check({"type": "string", "format": "uuid"}, {"type": "string", "pattern": f"^{UUID_PATTERN}$"})
+_UUID = r"\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?"
+_IS_UUID = re.compile(_UUID)
+
+
+@_type({"type": "string", "format": "uuid"}, {"type": "string", "pattern": f"^{_UUID}$"})
 def uuid(value: Any) -> str:
-    """A UUID."""
-    return _modelled(canonical_uuid, value)
+    """A UUID; canonical: in lower case, with hyphens."""
+    # Not uuid.UUID's parser alone: it reads blanks and underscores as digits.
+    if not isinstance(value, str) or not _IS_UUID.fullmatch(value):
+        raise ValueError(f"{value!r} is not a UUID")
+    return str(uuids.UUID(value))
 
 
 _PAIR = "[0-9A-Fa-f]{2}"
 _FIRST = "[0-9A-Fa-f][02468ACEace]"  # of a unicast address
+_IS_MAC = re.compile(rf"{_PAIR}(?P<separator>[:-]?){_PAIR}((?P=separator){_PAIR}){{4}}")
 
 
-@_check(
+@_type(
     {"type": "string", "pattern": "^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$"},
     {"type": "string", "pattern": f"^{_FIRST}(({_PAIR}){{5}}|(:{_PAIR}){{5}}|(-{_PAIR}){{5}})$"},
 )
 def mac(value: Any) -> str:
-    """A unicast MAC address."""
-    return _modelled(canonical_mac, value)
+    """A unicast MAC address that a port can have; canonical: ``fa:16:3e:00:00:01``."""
+    # Not netaddr's parser: it reads fa:16:3e as 00:fa:00:16:00:3e.
+    if not isinstance(value, str) or not _IS_MAC.fullmatch(value):
+        raise ValueError(f"{value!r} is not a MAC address")
+    octets = bytes.fromhex(re.sub("[:-]", "", value))
+    canonical = octets.hex(":")
+    if not any(octets):
+        raise ValueError(f"{canonical} is not the address of a port")
+    if octets[0] & 1:
+        raise ValueError(f"{canonical} is a multicast address, a port needs a unicast one")
+    return canonical
 
 
-@_check({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+@_type({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
 def ip(value: Any) -> str:
-    """An IPv4 or IPv6 address."""
-    return _modelled(canonical_ip, value)
+    """An IPv4 or IPv6 address, without a zone."""
+    try:
+        if isinstance(value, str) and "%" not in value:
+            return str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    raise ValueError(f"{value!r} is not an IP address")
 
 
-@_check(
+@_type({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+def tunnel_ip(value: Any) -> str:
+    """The address of a tunnel's end: one that a host can have, so not 0.0.0.0, ::, multicast or broadcast."""
+    canonical = ip(value)
+    address = ipaddress.ip_address(canonical)
+    if address.is_unspecified or address.is_multicast or canonical == "255.255.255.255":
+        raise ValueError(f"{canonical} is not the address of a host")
+    return canonical
+
+
+@_type(
     {"type": "string", "format": "cidr", "pattern": "^[0-9a-f:.]+/[0-9]{1,3}$"},
     {"type": "string", "format": "cidr", "pattern": "^[0-9A-Fa-f:.]+/[0-9A-Fa-f:.]+$"},
 )
 def cidr(value: Any) -> str:
-    """A subnet such as ``10.1.1.0/24``."""
-    return _modelled(canonical_cidr, value)
-
-
-def _modelled(check: Callable[[str, str], str], value: Any) -> str:
+    """A subnet such as ``10.1.1.0/24``, without host bits."""
+    example = "10.1.1.0/24"
     try:
-        return check(value, "")
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(": ")) from None
+        interface = ipaddress.ip_interface(value)
+        example = str(interface.network)
+        if "/" in value and "%" not in value and interface.ip == interface.network.network_address:
+            return example
+    except (ValueError, TypeError):
+        pass
+    raise ValueError(f"{value!r} is not a CIDR such as {example}")
+
+
+NAME = text(255)
+"""A name, a description, a project: as long as in the Network API."""
+
+physical_network = text(64)
+
+segmentation_id = integer(1, 2**32 - 1)
+"""The widest of the encapsulations; what each can carry is :attr:`topology.model.NetworkType.segmentation_range`."""
 
 
 def _items(value: Any) -> list[Any]:
@@ -213,7 +266,7 @@ def _fields(value: Any, required: set[str], possible: set[str]) -> dict[str, Any
 _NAMESERVERS = _list(ip.shown, uniqueItems=True)
 
 
-@_check(_NAMESERVERS, nullable(_NAMESERVERS))
+@_type(_NAMESERVERS, nullable(_NAMESERVERS))
 def nameservers(value: Any) -> list[str]:
     """IP addresses in their order, each once."""
     found = [ip(item) for item in _items(value)]
@@ -222,9 +275,9 @@ def nameservers(value: Any) -> list[str]:
     return found
 
 
-@_check(
+@_type(
     _list(_record({"destination": cidr.shown, "nexthop": ip.shown}), uniqueItems=True),
-    nullable(_list(_record({"destination": cidr.taken, "nexthop": ip.taken}), uniqueItems=True)),
+    nullable(_list(_record({"destination": cidr.accepted, "nexthop": ip.accepted}), uniqueItems=True)),
 )
 def host_routes(value: Any) -> list[dict[str, str]]:
     """``[{"destination": CIDR, "nexthop": IP}, …]``, each once."""
@@ -241,7 +294,7 @@ def host_routes(value: Any) -> list[dict[str, str]]:
 _POOLS = _list(_record({"start": ip.shown, "end": ip.shown}))
 
 
-@_check(_POOLS, nullable(_POOLS))
+@_type(_POOLS, nullable(_POOLS))
 def pools(value: Any) -> list[dict[str, str]]:
     """``[{"start": IP, "end": IP}, …]``; whether they fit the subnet is seen later."""
     found = []
@@ -251,12 +304,12 @@ def pools(value: Any) -> list[dict[str, str]]:
     return found
 
 
-@_check(
+@_type(
     _list(_record({"subnet_id": uuid.shown, "ip_address": ip.shown})),
     nullable(
         _list(
             {
-                **_record({}, {"subnet_id": nullable(uuid.taken), "ip_address": nullable(ip.taken)}),
+                **_record({}, {"subnet_id": nullable(uuid.accepted), "ip_address": nullable(ip.accepted)}),
                 "minProperties": 1,
             }
         )
@@ -280,9 +333,11 @@ def fixed_ips(value: Any) -> list[dict[str, str]]:
     return found
 
 
-@_check(
+@_type(
     _list(_record({"ip_address": {"anyOf": [ip.shown, cidr.shown]}, "mac_address": mac.shown})),
-    nullable(_list(_record({"ip_address": {"anyOf": [ip.taken, cidr.taken]}}, {"mac_address": nullable(mac.taken)}))),
+    nullable(
+        _list(_record({"ip_address": {"anyOf": [ip.accepted, cidr.accepted]}}, {"mac_address": nullable(mac.accepted)}))
+    ),
 )
 def address_pairs(value: Any) -> list[dict[str, str]]:
     """``[{"ip_address": IP or CIDR, "mac_address": MAC or left out}, …]``, each once."""
@@ -303,7 +358,7 @@ def address_pairs(value: Any) -> list[dict[str, str]]:
     return found
 
 
-@_check({"type": "object"}, nullable({"type": "object"}))
+@_type({"type": "object"}, nullable({"type": "object"}))
 def profile(value: Any) -> dict[str, Any]:
     """A dictionary, or null for an empty one."""
     if value is None:
@@ -319,7 +374,7 @@ def profile(value: Any) -> dict[str, Any]:
     return value
 
 
-@_check({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f-\x9f,/]+$"})
+@_type({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f-\x9f,/]+$"})
 def tag(value: Any) -> str:
     """A text of 1 to 255 characters without a comma, which parts tags in a query."""
     found = text(255)(value)
@@ -328,9 +383,9 @@ def tag(value: Any) -> str:
     return found
 
 
-@_check(
+@_type(
     {"type": "array", "items": tag.shown, "maxItems": _MAX_TAGS, "uniqueItems": True},
-    nullable(_list(tag.taken)),
+    nullable(_list(tag.accepted)),
 )
 def tags(value: Any) -> list[str]:
     """At most 50 texts of 1 to 255 characters without a comma, each once, sorted."""

@@ -1,0 +1,196 @@
+"""A draft into rows, whoever has made it: only what differs is written, and what the draft relied on is verified."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from topology.database.assembler import Assembler
+from topology.model import Network, Port, PortStatus, Subnet
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.row_columns import read
+from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.operations.draft import Draft
+from topology.rules.operations.operation import NameGuard
+from topology.rules.request_errors import not_found
+from topology.rules.views import encode
+
+_TABLES = {"network": "Network", "port": "Port"}
+
+
+class TopologyWriter:
+    """Writes one draft in one transaction.
+
+    What hosts report (``host``, ``status``) is given to new ports only, and hosts are never touched.
+
+    :param assembler: knows the row of each object
+    """
+
+    def __init__(self, edit: Edit, assembler: Assembler, draft: Draft) -> None:
+        self._edit = edit
+        self._assembler = assembler
+        self._draft = draft
+        self._networks: dict[str, Any] = {}
+        self._subnets: dict[str, dict[str, Any]] = {}
+        self._verified: set[uuid.UUID] = set()
+
+    def write(self) -> None:
+        """Write all of it."""
+        draft = self._draft
+        for network in draft.networks.values():
+            self._write_network(network)
+        for port in draft.ports.values():
+            self._write_port(port)
+        for kind, object_id in draft.gone:
+            self._delete(kind, object_id)
+        for network_id in draft.sole_ports:
+            ports = [{"id": port_id} for port_id in draft.state.ports_of(network_id)]
+            where = [["network", "==", ["uuid", str(self._network(network_id).uuid)]]]
+            self._edit.expect("Port", where, ["id"], ports)
+        for network_id in draft.shared_networks:
+            self._edit.verify(self._network(network_id), "attributes")
+        for guard in draft.name_guards:
+            self._write_guard(guard)
+
+    # -- finding rows --------------------------------------------------------------------------------------------------
+
+    def _find(self, kind: str, object_id: str) -> Any | None:
+        """The row of an object, also of one that breaks a rule; None: there is none."""
+        row_uuid = self._assembler.row_of(_TABLES[kind], object_id)
+        if row_uuid is None:
+            broken = self._draft.state.broken.get((kind, object_id))
+            row_uuid = broken.row if broken is not None else None
+        return None if row_uuid is None else self._edit.rows(_TABLES[kind]).get(row_uuid)
+
+    def _network(self, network_id: str) -> Any:
+        if network_id not in self._networks:
+            row = self._find("network", network_id)
+            if row is None:
+                raise not_found("network", network_id)
+            self._networks[network_id] = row
+        return self._networks[network_id]
+
+    def _subnets_of(self, network_id: str) -> dict[str, Any]:
+        """Id → row of each subnet of a network."""
+        if network_id not in self._subnets:
+            self._subnets[network_id] = {row.id: row for row in read(self._network(network_id), "subnets")}
+        return self._subnets[network_id]
+
+    # -- networks and subnets ------------------------------------------------------------------------------------------
+
+    def _write_network(self, network: Network) -> None:
+        columns: dict[str, Any] = {
+            "name": network.name,
+            "network_type": network.network_type.value,
+            "admin_state_up": network.admin_state_up,
+            **self._attributes("network", network.id),
+        }
+        row = self._networks.get(network.id) or self._find("network", network.id)
+        segments = self._write_segment(row, segment_of(network))
+        if row is None:
+            rows = self._subnets[network.id] = {one.id: self._insert_subnet(one) for one in network.subnets}
+            subnets = list(rows.values())
+            row = self._edit.insert("Network", id=network.id, **columns, segments=segments, subnets=subnets)
+            self._networks[network.id] = row
+            return
+        self._networks[network.id] = row
+        known = self._subnets_of(network.id)
+        self._subnets[network.id] = {one.id: self._write_subnet(known.get(one.id), one) for one in network.subnets}
+        if network.id in self._draft.resubnetted or ("network", network.id) in self._draft.state.broken:
+            columns["subnets"] = list(self._subnets[network.id].values())
+            for subnet_id in known.keys() - self._subnets[network.id].keys():
+                self._expect_no_more_addresses(subnet_id, known[subnet_id])
+        self._edit.set(row, **columns, segments=segments)
+
+    def _attributes(self, kind: str, object_id: str) -> dict[str, Any]:
+        """The column of what is stored, where the draft says it."""
+        stored = self._draft.stored.get((kind, object_id))
+        return {} if stored is None else {"attributes": encode(RESOURCES[kind], stored)}
+
+    def _write_segment(self, network: Any | None, key: SegmentKey | None) -> list[Any]:
+        if key is None:
+            return []
+        columns: dict[str, Any] = {
+            "network_type": key.network_type.value,
+            "physical_network": key.physical_network,
+            "segmentation_id": key.segmentation_id,
+        }
+        current = list(network.segments) if network is not None else []
+        if not current:
+            return [self._edit.insert("Segment", **columns)]
+        self._edit.set(current[0], **columns)
+        return current
+
+    def _write_subnet(self, row: Any | None, subnet: Subnet) -> Any:
+        if row is None:
+            return self._insert_subnet(subnet)
+        if subnet.id in self._draft.subnets:
+            self._edit.set(row, **self._subnet_columns(subnet))
+        return row
+
+    def _insert_subnet(self, subnet: Subnet) -> Any:
+        return self._edit.insert("Subnet", id=subnet.id, **self._subnet_columns(subnet))
+
+    def _subnet_columns(self, subnet: Subnet) -> dict[str, Any]:
+        return {
+            "name": subnet.name,
+            "cidr": subnet.cidr,
+            "gateway_ip": [subnet.gateway_ip] if subnet.gateway_ip else [],
+            **self._attributes("subnet", subnet.id),
+        }
+
+    def _expect_no_more_addresses(self, subnet_id: str, row: Any) -> None:
+        """The network does not refer to the subnet any more; a new address in it would let the row live on."""
+        addresses = [{"ip_address": address} for address in self._draft.state.taken(subnet_id)]
+        self._edit.expect("IpAllocation", [["subnet", "==", ["uuid", str(row.uuid)]]], ["ip_address"], addresses)
+
+    # -- ports ---------------------------------------------------------------------------------------------------------
+
+    def _write_port(self, port: Port) -> None:
+        row = self._find("port", port.id)
+        columns = {
+            "name": port.name,
+            "network": self._network(port.network_id),
+            "mac_address": port.mac_address,
+            "device_id": port.device_id,
+            "device_owner": port.device_owner,
+            "admin_state_up": port.admin_state_up,
+            "requested_host": [port.requested_host] if port.requested_host else [],
+            "fixed_ips": self._allocations(row, port),
+            **self._attributes("port", port.id),
+        }
+        if row is None:
+            self._edit.insert("Port", id=port.id, **columns, status=PortStatus.DOWN.value)
+        else:
+            self._edit.set(row, **columns)
+
+    def _allocations(self, row: Any | None, port: Port) -> list[Any]:
+        current = {(one.subnet.id, one.ip_address): one for one in read(row, "fixed_ips")} if row is not None else {}
+        allocations = []
+        for fixed_ip in port.fixed_ips:
+            subnet = self._subnets_of(port.network_id)[fixed_ip.subnet_id]
+            found = current.get((fixed_ip.subnet_id, fixed_ip.ip_address))
+            if found is None:
+                found = self._edit.insert("IpAllocation", subnet=subnet, ip_address=fixed_ip.ip_address)
+            allocations.append(found)
+            if subnet.uuid not in self._verified:
+                # The server refuses an address in a subnet that is gone; one that has been moved it cannot know.
+                self._edit.verify(subnet, "cidr", "gateway_ip")
+                self._verified.add(subnet.uuid)
+        return allocations
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
+
+    def _delete(self, kind: str, object_id: str) -> None:
+        if kind == "subnet":  # is written with its network
+            return
+        row = self._find(kind, object_id)
+        if row is None:
+            raise not_found(kind, object_id)
+        self._edit.delete(row)  # where something new refers to it, the server refuses this
+
+    def _write_guard(self, guard: NameGuard) -> None:
+        self._edit.expect(
+            _TABLES[guard.kind], [["name", "==", guard.name]], ["id"], [{"id": id_} for id_ in sorted(guard.ids)]
+        )

@@ -1,0 +1,143 @@
+"""The difference that a draft makes, for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from topology.model import Network, Port, Subnet
+from topology.rules.allocation.segment_allocation import segment_of
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.operations import stamps
+from topology.rules.operations.draft import Draft
+from topology.rules.operations.operation import ObjectKind
+from topology.rules.state import BrokenRow
+from topology.rules.views import encode
+
+_LABELS = {
+    "network_type": "provider:network_type",
+    "segmentation_id": "provider:segmentation_id",
+    "physical_network": "provider:physical_network",
+    "requested_host": "binding:host_id",
+}
+"""Fields of the model whose attribute of the Network API has another name."""
+
+
+@dataclass(frozen=True)
+class TopologyChange:
+    """One line of what an apply did or would do.
+
+    :param detail: the attributes that matter, or for an update those that differ
+    """
+
+    action: Literal["create", "update", "delete"]
+    kind: ObjectKind
+    id: str
+    name: str
+    detail: str
+
+
+def changes(draft: Draft, network_ids: Iterable[str]) -> Iterator[TopologyChange]:
+    """What differs: networks, each with its subnets and ports; then what is deleted.
+
+    :param network_ids: in their order
+    """
+    on_network: defaultdict[str, list[Port]] = defaultdict(list)
+    for port in draft.ports.values():
+        on_network[port.network_id].append(port)
+    for network_id in network_ids:
+        network = draft.network(network_id)
+        if network_id in draft.networks:
+            yield from _network(draft, network)
+        for port in on_network[network_id]:
+            addresses = "".join(f" {fixed_ip.ip_address}" for fixed_ip in port.fixed_ips)
+            summary = f"{port.mac_address}{addresses} on {network.name or network.id}"
+            yield from _changed(draft, "port", draft.state.ports.get(port.id), port, summary)
+    broken = []
+    for kind, object_id in draft.gone:
+        if (row := draft.state.broken.get((kind, object_id))) is not None:
+            broken.append(row)
+        elif kind == "port":
+            port = draft.state.ports[object_id]
+            yield TopologyChange("delete", "port", port.id, port.name, port.mac_address)
+        elif kind == "network":
+            yield from _gone_network(draft.state.networks[object_id])
+    yield from (_gone_row(row) for row in broken)
+
+
+def _network(draft: Draft, new: Network) -> Iterator[TopologyChange]:
+    """The network itself, then its subnets: those made or changed in their order, then those deleted."""
+    old = draft.state.networks.get(new.id)
+    yield from _changed(draft, "network", old, new, _segment(new), skip="subnets")
+    before = {subnet.id: subnet for subnet in old.subnets} if old else {}
+    for subnet in new.subnets:
+        summary = f"{subnet.cidr} in {new.name or new.id}"
+        yield from _changed(draft, "subnet", before.pop(subnet.id, None), subnet, summary)
+    for subnet in before.values():
+        yield TopologyChange("delete", "subnet", subnet.id, subnet.name, subnet.cidr)
+
+
+def _gone_network(network: Network) -> Iterator[TopologyChange]:
+    """The network's subnets, then the network."""
+    for subnet in network.subnets:
+        yield TopologyChange("delete", "subnet", subnet.id, subnet.name, subnet.cidr)
+    yield TopologyChange("delete", "network", network.id, network.name, _segment(network))
+
+
+def _gone_row(row: BrokenRow) -> TopologyChange:
+    return TopologyChange("delete", row.kind, row.id, row.name, f"was broken: {row.reason}")
+
+
+def _segment(network: Network) -> str:
+    return str(segment_of(network) or "local")
+
+
+def _changed(
+    draft: Draft,
+    kind: ObjectKind,
+    old: Network | Subnet | Port | None,
+    new: Network | Subnet | Port,
+    summary: str,
+    skip: str = "",
+) -> Iterator[TopologyChange]:
+    if old is None:
+        yield TopologyChange("create", kind, new.id, new.name, summary)
+        return
+    differing = [
+        f"{_LABELS.get(field.name, field.name)} {_text(getattr(old, field.name))} -> {_text(getattr(new, field.name))}"
+        for field in dataclasses.fields(new)
+        if field.name != skip and getattr(old, field.name) != getattr(new, field.name)
+    ]
+    if (kind, new.id) in draft.stored:
+        differing += _stored_changes(draft, kind, new.id)
+    if differing:
+        yield TopologyChange("update", kind, new.id, new.name, ", ".join(differing))
+
+
+def _stored_changes(draft: Draft, kind: ObjectKind, object_id: str) -> Iterator[str]:
+    resource = RESOURCES[kind]
+    before = encode(resource, draft.state.stored(kind, object_id))
+    after = encode(resource, draft.stored[kind, object_id])
+    for name in sorted((before.keys() | after.keys()) - set(stamps.NAMES)):
+        if before.get(name) != after.get(name):
+            yield f"{name} {_stored_text(before.get(name))} -> {_stored_text(after.get(name))}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + " ".join(getattr(item, "ip_address", str(item)) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(getattr(value, "value", value)) if value not in (None, "") else "none"
+
+
+def _stored_text(text: str | None) -> str:
+    """Of an attribute that is not stored the default holds, which differs from kind to kind."""
+    if text is None:
+        return "default"
+    value = json.loads(text)
+    return value if isinstance(value, str) and value else text

@@ -1,0 +1,257 @@
+"""From a document and what is there to operations, and what they change.
+
+What the document leaves out keeps its value on an object that exists, and what is as it says is in no operation; so a
+second run changes nothing, and nothing that was allocated is ever allocated anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from topology.documents.changes import TopologyChange, changes
+from topology.documents.elements import Document, Element
+from topology.documents.matching import match_networks, match_ports
+from topology.documents.reader import check_gateway_within
+from topology.errors import ConflictError, DocumentError, TunbridgeError
+from topology.model import Network, Port, Subnet
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.operations.apply import operate, reserve
+from topology.rules.operations.checks import check
+from topology.rules.operations.draft import Draft
+from topology.rules.operations.operation import NameGuard, ObjectKind, Operation
+from topology.rules.operations.subnet_rules import following_pools
+from topology.rules.request_errors import Clash, Exhausted, ResourceError
+from topology.rules.views import network_values, port_values, subnet_values
+
+_PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+
+
+def plan(document: Document, draft: Draft, *, prune: bool = False) -> tuple[TopologyChange, ...]:
+    """Have a draft hold what the document says.
+
+    :param prune: networks, subnets and ports that the document does not name are deleted
+    :returns: what that changes
+    :raises DocumentError: the document contradicts itself
+    :raises ConflictError: it contradicts what is there and stays, or nothing is left to allocate
+    """
+    return _Planner(document, draft, prune).plan()
+
+
+class _Planner:
+    """One run."""
+
+    def __init__(self, document: Document, draft: Draft, prune: bool) -> None:
+        self._document = document
+        self._draft = draft
+        self._state = draft.state
+        self._prune = prune
+        self._paths: dict[tuple[str, str], str] = {}
+        self._network_ids: list[str] = []
+
+    def plan(self) -> tuple[TopologyChange, ...]:
+        matched = match_networks(self._document.networks, self._state.networks)
+        pairs = list(zip(self._document.networks, matched, strict=True))
+        operations = [self._network(element, old) for element, old in pairs]
+        reserve(self._draft, (operation for operation in operations if operation is not None))
+        for (element, old), operation, network_id in zip(pairs, operations, self._network_ids, strict=True):
+            self._operate(element.path, operation)
+            self._subnets(element, network_id, old)
+        self._ports(matched)
+        if self._prune:
+            self._delete_unnamed()
+        try:
+            check(self._draft)
+        except ResourceError as error:
+            raise (_error("", error) if error.clash is None else self._clash(error.clash)) from None
+        self._draft.name_guards.extend(self._guards())
+        return tuple(changes(self._draft, self._network_ids))
+
+    def _operate(self, path: str, operation: Operation | None) -> None:
+        if operation is None:
+            return
+        try:
+            operate(self._draft, operation)
+        except ResourceError as error:
+            if error.clash is not None:
+                raise self._clash(error.clash) from None
+            raise _error(f"{path}.fixed_ips" if operation.kind == "port" else path, error) from None
+
+    def _name(self, element: Element, kind: ObjectKind, object_id: str) -> str:
+        """Note what an element means.
+
+        :returns: the id
+        """
+        row = self._state.broken.get((kind, object_id))
+        if row is not None:
+            raise ConflictError(
+                f"{element.path}.id: the row of {kind} {object_id} in the database is broken ({row.reason}): "
+                "repair or delete it with ovsdb-client"
+            )
+        self._paths[kind, object_id] = element.path
+        return object_id
+
+    def _differing(
+        self, kind: ObjectKind, object_id: str, given: dict[str, Any], has: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Those of the values that an object does not have yet.
+
+        :param has: what it has in the model
+        """
+        values = {name: value for name, value in given.items() if name in has and has[name] != value}
+        others = given.keys() - has.keys()
+        if others:
+            known, stored = RESOURCES[kind].stored, self._state.stored(kind, object_id)
+            for name in given:
+                if name in others and stored.get(name, known[name].default) != given[name]:
+                    values[name] = given[name]
+        return values
+
+    # -- networks and subnets ------------------------------------------------------------------------------------------
+
+    def _network(self, element: Element, old: Network | None) -> Operation | None:
+        network_id = self._name(element, "network", old.id if old else element.id or self._draft.maker.new_id())
+        self._network_ids.append(network_id)
+        given = {name: value for name, value in element.attributes.items() if value is not None}
+        if old is None:
+            return Operation("create", "network", network_id, given)
+        values = self._differing("network", network_id, given, network_values(old))
+        if values.keys() & set(_PROVIDER):  # an id goes with its type, also where only that differs
+            values |= {name: given[name] for name in _PROVIDER if name in given}
+        return Operation("update", "network", network_id, values) if values else None
+
+    def _subnets(self, element: Element, network_id: str, old: Network | None) -> None:
+        current = {subnet.id: subnet for subnet in old.subnets} if old else {}
+        by_cidr = {subnet.cidr: subnet for subnet in current.values()}
+        named: dict[str, str] = {}
+        for one in element.subnets:
+            match = current.get(one.id) if one.id else by_cidr.get(one.values["cidr"])
+            subnet_id = match.id if match else one.id or self._draft.maker.new_id()
+            if subnet_id in named:
+                raise DocumentError(one.path, f"means subnet {subnet_id}, as {named[subnet_id]} does")
+            named[subnet_id] = self._paths["subnet", subnet_id] = one.path
+            self._operate(one.path, self._subnet(one, network_id, subnet_id, match))
+        if self._prune:
+            for subnet_id in current.keys() - named.keys():
+                self._operate(element.path, Operation("delete", "subnet", subnet_id))
+
+    def _subnet(self, element: Element, network_id: str, subnet_id: str, old: Subnet | None) -> Operation | None:
+        cidr = element.values["cidr"]
+        gateway = element.values.get("gateway_ip", old.gateway_ip if old else None)
+        check_gateway_within(element, gateway)
+        if old is None:
+            values = {**element.attributes, "network_id": network_id, "gateway_ip": gateway}
+            return Operation("create", "subnet", subnet_id, values)
+        values = self._differing("subnet", subnet_id, element.attributes, subnet_values(old, network_id))
+        if "allocation_pools" not in element.values and {"cidr", "gateway_ip"} & values.keys():
+            pools = following_pools(old, cidr, gateway, self._state.stored("subnet", subnet_id))
+            if pools is not None:
+                values["allocation_pools"] = pools
+        return Operation("update", "subnet", subnet_id, values) if values else None
+
+    # -- ports ---------------------------------------------------------------------------------------------------------
+
+    def _ports(self, matched: list[Network | None]) -> None:
+        found = match_ports(self._document, matched, self._state)
+        for element in self._document.networks:
+            for port in element.ports:
+                if port.mac_address:
+                    self._draft.reserve_mac(port.mac_address)
+        for element, network_id in zip(self._document.networks, self._network_ids, strict=True):
+            network = self._draft.network(network_id)
+            for port in element.ports:
+                self._operate(port.path, self._port(port, network, found.get(port.path)))
+
+    def _port(self, element: Element, network: Network, old: Port | None) -> Operation | None:
+        port_id = self._name(element, "port", old.id if old else element.id or self._draft.maker.new_id())
+        given = element.attributes
+        if old is None:
+            given["fixed_ips"] = _fixed_ips(element, network)
+            return Operation("create", "port", port_id, {**given, "network_id": network.id})
+        if "fixed_ips" in given:
+            given["fixed_ips"] = _fixed_ips(element, network)
+        values = self._differing("port", port_id, {**given, "network_id": network.id}, port_values(old))
+        return Operation("update", "port", port_id, values) if values else None
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
+
+    def _delete_unnamed(self) -> None:
+        for kind, ids in (("port", self._state.ports), ("network", self._state.networks)):
+            for object_id in sorted(ids):
+                if (kind, object_id) not in self._paths:
+                    self._operate("", Operation("delete", kind, object_id))
+        for kind, object_id in self._state.broken:
+            self._draft.remove(kind, object_id)
+
+    def _guards(self) -> Iterator[NameGuard]:
+        """New objects that only their name identifies: another writer must not make them at the same time."""
+        draft, state, networks = self._draft, self._state, self._document.networks
+        named = {element.id for element in networks if element.id}
+        new = {one.name for one in draft.networks.values() if one.id not in state.networks and one.id not in named}
+        yield from self._guard("network", new, state.networks.values(), draft.networks)
+        nameless = {port.name for element in networks for port in element.ports if not port.id and not port.mac_address}
+        new = {one.name for one in draft.ports.values() if one.id not in state.ports and one.name in nameless}
+        yield from self._guard("port", new, state.ports.values(), draft.ports)
+
+    def _guard(
+        self, kind: ObjectKind, names: set[str], before: Iterable[Network | Port], made: dict[str, Any]
+    ) -> Iterator[NameGuard]:
+        if not names:
+            return
+        stay = [one for one in before if one.id not in made and (kind, one.id) not in self._draft.gone]
+        after = [one for one in (*stay, *made.values()) if one.name in names]
+        for name in sorted(names):
+            yield NameGuard(kind, name, frozenset(one.id for one in after if one.name == name))
+
+    def _clash(self, clash: Clash) -> TunbridgeError:
+        """Two objects that cannot both be, in the words of whoever wrote the document."""
+        path, owner_path = self._paths.get(clash.object), self._paths.get(clash.owner)
+        (kind, object_id), (owner_kind, owner_id) = clash.object, clash.owner
+        if clash.rule == "outside":
+            network = self._draft.network(owner_id)
+            where = f"{clash.value} is in none of the subnets that network {network.name or network.id} has then"
+            if path is not None:
+                return DocumentError(f"{path}.fixed_ips", f"{where}: name its subnet, or give other fixed_ips")
+            return ConflictError(f"{owner_path}.subnets: port {object_id} is not named: {where}")
+        if clash.rule == "overlap":
+            cidr = self._draft.subnet(object_id)[1].cidr
+            return DocumentError(f"{path}.cidr", f"{cidr} overlaps with {clash.value} (subnet {owner_id})")
+        if kind == "subnet":
+            network = self._draft.network(owner_id)
+            return ConflictError(f"{path}.id: subnet {object_id} belongs to network {network.id} ({network.name})")
+        if owner_path is not None:
+            return DocumentError(f"{path}.{clash.attribute}", f"{clash.value} is given to {owner_path} already")
+        owner = self._state.networks.get(owner_id) if owner_kind == "network" else self._state.ports.get(owner_id)
+        name = f" ({owner.name})" if owner is not None and owner.name else ""
+        whose = f"{owner_kind} {owner_id}{name}" if owner_id else f"a {owner_kind} whose row is broken"
+        return ConflictError(f"{path}.{clash.attribute}: {clash.value} is in use by {whose}")
+
+
+def _error(path: str, error: ResourceError) -> TunbridgeError:
+    if isinstance(error, Exhausted):
+        return ConflictError(f"{path.removesuffix('.fixed_ips')}.{error.attribute}: {error.reason}")
+    if path.endswith(".fixed_ips"):
+        return DocumentError(path, error.reason)
+    return DocumentError(f"{path}.{error.attribute}" if error.attribute else path, error.reason)
+
+
+def _fixed_ips(element: Element, network: Network) -> list[dict[str, str]]:
+    """Each address with its subnet, in the order in which a port has them."""
+    found = [
+        {"subnet_id": _subnet_of(f"{element.path}.fixed_ips[{at}]", item, network), "ip_address": item["ip_address"]}
+        for at, item in enumerate(element.values.get("fixed_ips", ()))
+    ]
+    return sorted(found, key=lambda item: (item["subnet_id"], item["ip_address"]))
+
+
+def _subnet_of(path: str, item: dict[str, str], network: Network) -> str:
+    candidates = list(network.subnets)
+    if "subnet_id" in item:
+        candidates = [subnet for subnet in candidates if subnet.id == item["subnet_id"]]
+        if not candidates:
+            raise DocumentError(f"{path}.subnet_id", f"{item['subnet_id']} is not a subnet of the network")
+    for subnet in candidates:
+        if subnet.contains(item["ip_address"]):
+            return subnet.id
+    where = ", ".join(subnet.cidr for subnet in candidates[:5]) or "none, since the network has no subnet"
+    raise DocumentError(f"{path}.ip_address", f"{item['ip_address']} is not in the network's subnets ({where})")

@@ -1,0 +1,278 @@
+"""What a list of operations makes of the topology, as objects to be written; by the rules of each kind.
+
+Nothing is written here. What an operation relies on is in the :class:`TopologyState` that the draft begins with, and
+whoever writes has the database refuse the change when that does not hold any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from topology.model import Network, Port, Subnet
+from topology.rules.allocation.address_allocation import Pooled, TakenAddresses, number_of
+from topology.rules.allocation.free_numbers import Numbers
+from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool, segment_of
+from topology.rules.operations import stamps
+from topology.rules.operations.operation import Maker, NameGuard
+from topology.rules.request_errors import ObjectKey, Stale, not_found
+from topology.rules.state import Attributes, TopologyState, pooled
+
+_NO_NUMBERS = Numbers()
+
+
+@dataclass
+class Draft:
+    """Operations on their way: what they have made so far.
+
+    :param now: for ``created_at`` and ``updated_at``; None: what is written is not stamped
+    :param may_move: networks may get another segment, subnets another CIDR and ports another network, which requests
+        to the API may not ask for
+    """
+
+    state: TopologyState
+    policy: AllocationPolicy
+    maker: Maker
+    now: str | None
+    may_move: bool = False
+    networks: dict[str, Network] = field(default_factory=dict)
+    """Made or changed, or with another set of subnets."""
+    subnets: dict[str, str] = field(default_factory=dict)
+    """Ids of those made or changed → their networks."""
+    ports: dict[str, Port] = field(default_factory=dict)
+    """Made or changed."""
+    stored: dict[ObjectKey, Attributes] = field(default_factory=dict)
+    """What is stored of each object that is made or changed."""
+    gone: dict[ObjectKey, None] = field(default_factory=dict)
+    """Deleted, in their order; of a network that is deleted the subnets are not named."""
+    resubnetted: set[str] = field(default_factory=set)
+    """Ids of networks with other subnets, or subnets with another CIDR, than before."""
+    sole_ports: set[str] = field(default_factory=set)
+    """Ids of networks that must have no other ports, when this is written, than they have now."""
+    shared_networks: set[str] = field(default_factory=set)
+    """Ids of networks whose attributes must still be those that they are now."""
+    name_guards: list[NameGuard] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.segments = SegmentPool(self.policy, self.state.segments)
+        self._segment_owners: dict[tuple[str, int], str] = {}
+        self._macs: dict[tuple[str, str], str] = {}
+        self._reserved_macs: set[str] = set()
+        self._addresses: dict[tuple[str, str], str] = {}
+        self._numbers: dict[str, Numbers] = {}
+        self._network_of: dict[str, str] = {}
+        self._pooled: dict[str, tuple[Network, list[Pooled]]] = {}
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def find_network(self, network_id: str) -> Network | None:
+        """A network as it is in the end, as far as that is known; None: there is none."""
+        found = self.networks.get(network_id) or self.state.networks.get(network_id)
+        return None if ("network", network_id) in self.gone else found
+
+    def network(self, network_id: str) -> Network:
+        """The same.
+
+        :raises NotFound: there is none
+        """
+        found = self.find_network(network_id)
+        if found is None:
+            raise not_found("network", network_id)
+        return found
+
+    def subnet_owner(self, subnet_id: str) -> str | None:
+        """Id of the network that a subnet is of, also where its row is broken; None: there is no such subnet."""
+        network_id = self._network_of.get(subnet_id) or self.state.network_of.get(subnet_id)
+        network = None if network_id is None else self.find_network(network_id)
+        if network is None:
+            return network_id if ("network", network_id) in self.state.broken else None
+        return network_id if any(one.id == subnet_id for one in network.subnets) else None
+
+    def subnet(self, subnet_id: str) -> tuple[Network, Subnet]:
+        """A subnet, and its network.
+
+        :raises NotFound: there is none
+        """
+        network = self.find_network(self.subnet_owner(subnet_id) or "")
+        if network is None:
+            raise not_found("subnet", subnet_id)
+        return network, next(subnet for subnet in network.subnets if subnet.id == subnet_id)
+
+    def port(self, port_id: str) -> Port:
+        """A port.
+
+        :raises NotFound: there is none
+        """
+        found = self.ports.get(port_id) or self.state.ports.get(port_id)
+        if found is None or ("port", port_id) in self.gone:
+            raise not_found("port", port_id)
+        return found
+
+    def ports_of(self, network_id: str) -> Iterator[Port]:
+        """The ports of a network."""
+        for port_id in self.state.ports_of(network_id):
+            if port_id not in self.ports and ("port", port_id) not in self.gone:
+                yield self.state.ports[port_id]
+        yield from (port for port in self.ports.values() if port.network_id == network_id)
+
+    def attributes(self, kind: str, object_id: str) -> Attributes:
+        """What is stored of an object."""
+        found = self.stored.get((kind, object_id))
+        return self.state.stored(kind, object_id) if found is None else found
+
+    def pooled(self, network: Network) -> list[Pooled]:
+        """The subnets of a network, as addresses are given from them."""
+        known = self._pooled.get(network.id)
+        if known is None or known[0] is not network:
+            stored = {subnet.id: self.attributes("subnet", subnet.id) for subnet in network.subnets}
+            known = self._pooled[network.id] = network, pooled(network, stored)
+        return known[1]
+
+    # -- who has what --------------------------------------------------------------------------------------------------
+
+    def segment_owner(self, key: SegmentKey, network_id: str) -> str | None:
+        """Id of the network that has a segment in the end; empty: one whose row is broken; None: nobody.
+
+        :param network_id: of the one that asks, which does not count
+        """
+        owner = self._segment_owners.get(key.place, network_id)
+        if owner != network_id:
+            return owner
+        before = self.state.segment_owners.get(key.place)
+        if before is None:
+            return "" if key in self.state.segments else None
+        return None if before in self.networks or ("network", before) in self.gone else before
+
+    def mac_owner(self, port: Port) -> str | None:
+        """Id of another port of the network that has the MAC address of this one in the end."""
+        key = port.network_id, port.mac_address
+        owner = self._macs.get(key, port.id)
+        return owner if owner != port.id else self._still(self.state.macs.get(key))
+
+    def address_owner(self, subnet_id: str, ip_address: str, port_id: str) -> str | None:
+        """Id of another port than this one that has an address of a subnet in the end."""
+        owner = self._addresses.get((subnet_id, ip_address), port_id)
+        return owner if owner != port_id else self._still(self.state.taken(subnet_id).get(ip_address))
+
+    def _still(self, port_id: str | None) -> str | None:
+        """A port, unless it is changed and so no more what it was."""
+        return None if port_id in self.ports or ("port", port_id) in self.gone else port_id
+
+    def has_mac(self, network_id: str, mac_address: str) -> bool:
+        """A port of a network has a MAC address, or some operation asks for it."""
+        key = network_id, mac_address
+        return mac_address in self._reserved_macs or key in self._macs or key in self.state.macs
+
+    def taken_addresses(self, subnet_id: str, port_id: str) -> TakenAddresses:
+        """Addresses of a subnet that other ports have, or are given now."""
+        return TakenAddresses(
+            self.state.numbers(subnet_id),
+            self._numbers.get(subnet_id, _NO_NUMBERS),
+            self.state.numbers_of(port_id, subnet_id),
+        )
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def reserve_mac(self, mac_address: str) -> None:
+        """Give a MAC address to no port that leaves it open."""
+        self._reserved_macs.add(mac_address)
+
+    def put_network(self, network: Network, stored: Attributes) -> None:
+        """A network is made or changed."""
+        self._replace_network(network)
+        self.stored["network", network.id] = stored
+
+    def put_subnet(self, network: Network, subnet: Subnet, stored: Attributes, *, resized: bool) -> None:
+        """A subnet of a network is made or changed.
+
+        :param resized: it is new, or has another CIDR
+        """
+        others = (one for one in network.subnets if one.id != subnet.id)
+        subnets = tuple(sorted((*others, subnet), key=lambda one: one.id))
+        self._replace_network(replace(network, subnets=subnets))
+        self._network_of[subnet.id] = network.id
+        self.subnets[subnet.id] = network.id
+        self.stored["subnet", subnet.id] = stored
+        if resized:
+            self.resubnetted.add(network.id)
+
+    def _replace_network(self, network: Network) -> None:
+        self._forget_segment(network.id)
+        self.networks[network.id] = network
+        key = segment_of(network)
+        if key is not None:
+            self._segment_owners.setdefault(key.place, network.id)
+
+    def put_port(self, port: Port, stored: Attributes) -> None:
+        """A port is made or changed."""
+        self.discard_port(port.id)
+        self.ports[port.id] = port
+        self.stored["port", port.id] = stored
+        self._macs.setdefault((port.network_id, port.mac_address), port.id)
+        for fixed_ip in port.fixed_ips:
+            self._addresses.setdefault((fixed_ip.subnet_id, fixed_ip.ip_address), port.id)
+            self._numbers.setdefault(fixed_ip.subnet_id, Numbers()).add(number_of(fixed_ip.ip_address))
+
+    def remove(self, kind: str, object_id: str) -> None:
+        """An object is deleted."""
+        if kind == "subnet":
+            network, _ = self.subnet(object_id)
+            left = tuple(one for one in network.subnets if one.id != object_id)
+            self._replace_network(replace(network, subnets=left))
+            self.resubnetted.add(network.id)
+        self.gone[kind, object_id] = None
+
+    def discard_network(self, network_id: str) -> None:
+        """A network stays as it was, and so do its subnets."""
+        self._forget_segment(network_id)
+        if self.networks.pop(network_id, None) is None:
+            return
+        self.resubnetted.discard(network_id)
+        self.stored.pop(("network", network_id), None)
+        for subnet_id in [one for one, owner in self.subnets.items() if owner == network_id]:
+            del self.subnets[subnet_id]
+            del self._network_of[subnet_id]
+            self.stored.pop(("subnet", subnet_id), None)
+
+    def discard_port(self, port_id: str) -> None:
+        """A port stays as it was."""
+        old = self.ports.pop(port_id, None)
+        if old is None:
+            return
+        del self.stored["port", port_id]
+        if self._macs.get((old.network_id, old.mac_address)) == port_id:
+            del self._macs[old.network_id, old.mac_address]
+        for fixed_ip in old.fixed_ips:
+            if self._addresses.get((fixed_ip.subnet_id, fixed_ip.ip_address)) == port_id:
+                del self._addresses[fixed_ip.subnet_id, fixed_ip.ip_address]
+                self._numbers[fixed_ip.subnet_id].discard(number_of(fixed_ip.ip_address))
+
+    def _forget_segment(self, network_id: str) -> None:
+        old = self.networks.get(network_id)
+        key = segment_of(old) if old is not None else None
+        if key is not None and self._segment_owners.get(key.place) == network_id:
+            del self._segment_owners[key.place]
+
+    # -- what all kinds have in common ---------------------------------------------------------------------------------
+
+    def new(self, values: Mapping[str, Any]) -> Attributes:
+        """What is stored of an object that is made now."""
+        return {**values, **(stamps.made(self.now) if self.now is not None else {})}
+
+    def changed(self, kind: str, object_id: str, values: Mapping[str, Any]) -> Attributes:
+        """What is stored of an object that is changed now."""
+        before = self.attributes(kind, object_id)
+        stamped = stamps.changed(before, self.now) if self.now is not None else {}
+        return {**before, **values, **stamped}
+
+    def check_revision(self, kind: str, object_id: str, revision: int | None) -> None:
+        """An object must be of a revision, where one is asked for.
+
+        :raises Stale: it is of another one
+        """
+        current = self.attributes(kind, object_id).get("revision_number", 0)
+        if revision is not None and revision != current:
+            raise Stale(
+                "RevisionNumberConstraintFailed", f"Constrained to {revision}, but current revision is {current}"
+            )

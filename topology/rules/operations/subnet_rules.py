@@ -1,0 +1,146 @@
+"""What operations make of subnets: addresses, gateways and pools that fit each other."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from topology.model import Subnet
+from topology.rules.allocation.address_allocation import (
+    check_gateway,
+    check_pools,
+    default_gateway,
+    default_pools,
+    is_automatic,
+    pools_of,
+)
+from topology.rules.attributes.attributes import SUBNET, UNSET
+from topology.rules.operations.draft import Draft
+from topology.rules.request_errors import Clash, InUse, invalid
+from topology.rules.state import Attributes
+
+
+def create(draft: Draft, subnet_id: str, values: Mapping[str, Any]) -> None:
+    """Make a subnet.
+
+    :raises ResourceError: it cannot be
+    """
+    network = draft.network(values["network_id"])
+    owner = draft.subnet_owner(subnet_id)
+    if owner is not None and owner != network.id:
+        clash = Clash("unique", ("subnet", subnet_id), ("network", owner), "id", subnet_id)
+        raise InUse("SubnetInUse", f"Subnet {subnet_id} belongs to network {owner}.", clash=clash)
+    cidr = values["cidr"]
+    version = ipaddress.ip_network(cidr).version
+    if values.get("ip_version", UNSET) not in (UNSET, version):
+        raise invalid("cidr", f"{cidr} is not a CIDR of IP version {values['ip_version']}")
+    _check_modes(cidr, values)
+    gateway = values.get("gateway_ip", UNSET)
+    if gateway is UNSET:
+        gateway = default_gateway(cidr)
+    if gateway is not None:
+        check_gateway(cidr, gateway)
+    pools = values.get("allocation_pools", UNSET)
+    if pools is UNSET:
+        pools = default_pools(cidr, gateway)
+    check_pools(cidr, gateway, pools)
+    _check_versions(cidr, values)
+    subnet = Subnet(subnet_id, cidr, gateway, name=values.get("name", ""))
+    stored = draft.new({**SUBNET.to_store(values), "allocation_pools": pools})
+    draft.put_subnet(network, subnet, stored, resized=True)
+
+
+def update(draft: Draft, subnet_id: str, values: Mapping[str, Any]) -> None:
+    """Change a subnet.
+
+    :raises ResourceError: there is none, or the change breaks a rule
+    """
+    network, old = draft.subnet(subnet_id)
+    stored = draft.attributes("subnet", subnet_id)
+    cidr, gateway = values.get("cidr", old.cidr), values.get("gateway_ip", old.gateway_ip)
+    moved = (cidr, gateway) != (old.cidr, old.gateway_ip)
+    pools = values.get("allocation_pools")
+    stays = pools is None and "allocation_pools" not in stored  # the default ones, which follow the gateway
+    if pools is None:
+        pools = default_pools(cidr, gateway) if stays else pools_of(old, stored)
+    if moved and gateway is not None:
+        check_gateway(cidr, gateway)
+    if moved or "allocation_pools" in values:
+        check_pools(cidr, gateway, pools)
+    port_id = draft.address_owner(subnet_id, old.gateway_ip or "", "")
+    if gateway != old.gateway_ip and port_id is not None and not draft.may_move:
+        raise InUse(
+            "GatewayIpInUse",
+            f"Current gateway ip {old.gateway_ip} already in use by port {port_id}. Unable to update.",
+        )
+    checked = {**stored, **values} if cidr != old.cidr else values
+    if {"ipv6_ra_mode", "ipv6_address_mode"} & checked.keys():
+        _check_modes(cidr, {**stored, **values})
+    _check_versions(cidr, checked)
+    new = Subnet(subnet_id, cidr, gateway, name=values.get("name", old.name))
+    given = {**SUBNET.to_store(values), **({} if stays else {"allocation_pools": pools})}
+    draft.put_subnet(network, new, draft.changed("subnet", subnet_id, given), resized=cidr != old.cidr)
+
+
+def delete(draft: Draft, subnet_id: str) -> None:
+    """Delete a subnet.
+
+    :raises NotFound: there is none
+    """
+    draft.subnet(subnet_id)
+    draft.remove("subnet", subnet_id)
+
+
+def following_pools(old: Subnet, cidr: str, gateway_ip: str | None, stored: Attributes) -> list[dict[str, str]] | None:
+    """The pools of a subnet with another CIDR or gateway, where they follow from those.
+
+    :param stored: of the subnet
+    :returns: all that the gateway leaves, where nobody has chosen the pools or they lie outside the subnet then; None:
+        they stay
+    """
+    if (old.cidr, old.gateway_ip) == (cidr, gateway_ip) or "allocation_pools" not in stored:
+        return None
+    before: list[dict[str, str]] = stored["allocation_pools"]
+    chosen = before != default_pools(old.cidr, old.gateway_ip)
+    new = Subnet(old.id, cidr)
+    if chosen and all(new.contains(pool[end]) for pool in before for end in ("start", "end")):
+        return None
+    return default_pools(cidr, gateway_ip)
+
+
+def _check_modes(cidr: str, values: Mapping[str, Any]) -> None:
+    """``ipv6_ra_mode`` and ``ipv6_address_mode`` are of IPv6 subnets, and equal where both are given.
+
+    :raises BadRequest: they are not
+    """
+    prefix = ipaddress.ip_network(cidr)
+    ra_mode, address_mode = values.get("ipv6_ra_mode"), values.get("ipv6_address_mode")
+    if prefix.version == 4 and (ra_mode or address_mode):
+        raise invalid("ipv6_address_mode", "ipv6_ra_mode and ipv6_address_mode are for IPv6 subnets")
+    if ra_mode and address_mode and ra_mode != address_mode:
+        raise invalid(
+            "ipv6_ra_mode",
+            f"ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to '{address_mode}' is not valid. If both "
+            "attributes are set, they must be the same value",
+        )
+    if is_automatic(values) and prefix.prefixlen != 64:
+        raise invalid("cidr", f"addresses are made from MAC addresses in a /64 only, and {cidr} is none")
+
+
+def _check_versions(cidr: str, values: Mapping[str, Any]) -> None:
+    """Name servers and routes are of the IP version of the subnet.
+
+    :raises BadRequest: one is not
+    """
+    version = ipaddress.ip_network(cidr).version
+    for address in values.get("dns_nameservers") or ():
+        if ipaddress.ip_address(address).version != version:
+            raise invalid("dns_nameservers", f"dns_nameserver '{address}' does not match the ip_version '{version}'")
+    for route in values.get("host_routes") or ():
+        versions = {
+            ipaddress.ip_network(route["destination"]).version,
+            ipaddress.ip_address(route["nexthop"]).version,
+        }
+        if versions != {version}:
+            raise invalid("host_routes", f"host_route '{route}' does not match the ip_version '{version}'")
