@@ -14,7 +14,7 @@ from controller.network_api.routes import Operation, Parameter
 from topology import value_types
 from topology.rules.attributes import schemas
 from topology.rules.attributes.attributes import RESOURCES, Resource
-from topology.rules.attributes.schemas import Kind
+from topology.rules.attributes.schemas import ValueKind
 from topology.value_types import Schema
 
 TEXT: Schema = {"type": "string"}
@@ -32,11 +32,11 @@ _IF_MATCH = Parameter(
     "header",
 )
 _FIELDS = Parameter("fields", _TEXTS, "Only these attributes are shown")
-_OF_QUERY: Mapping[Kind, Schema] = {
-    Kind.BOOLEAN: value_types.boolean.accepted,
-    Kind.INTEGER: TEXT,
-    Kind.TEXT: TEXT,
-    Kind.FIXED_IPS: {"type": "string", "pattern": FIXED_IPS_FILTER},
+_OF_QUERY: Mapping[ValueKind, Schema] = {
+    ValueKind.BOOLEAN: value_types.boolean.accepted,
+    ValueKind.INTEGER: TEXT,
+    ValueKind.TEXT: TEXT,
+    ValueKind.FIXED_IPS: {"type": "string", "pattern": FIXED_IPS_FILTER},
 }
 
 
@@ -109,7 +109,7 @@ def listing(resource: Resource) -> Operation:
 
 def _query(resource: Resource) -> tuple[Parameter, ...]:
     kinds = schemas.kinds(resource)
-    sortable = [name for name, kind in kinds.items() if kind is not Kind.FIXED_IPS]
+    sortable = [name for name, kind in kinds.items() if kind is not ValueKind.FIXED_IPS]
     filters = (Parameter(name, {"type": "array", "items": _OF_QUERY[kind]}) for name, kind in kinds.items())
     tags = (Parameter(name, TEXT, "Tags, between commas") for name in TAG_FILTERS)
     return (

@@ -13,7 +13,7 @@ from typing import Any
 
 from topology import value_types
 from topology.model import canonical_ip, canonical_mac
-from topology.rules.attributes.schemas import Kind
+from topology.rules.attributes.schemas import ValueKind
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, invalid
 
@@ -68,7 +68,7 @@ class Query:
         )
 
 
-def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, Kind]) -> Query:
+def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, ValueKind]) -> Query:
     """Read a query string.
 
     :param pairs: names and values in their order
@@ -88,18 +88,18 @@ def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, Kind]) -> Query:
     return Query(filters, tags, fields, _sort(keys, directions, kinds), _limit(limit), marker or None, _flag(reverse))
 
 
-def _value(name: str, value: str, kind: Kind) -> Any:
-    if kind is Kind.FIXED_IPS:
+def _value(name: str, value: str, kind: ValueKind) -> Any:
+    if kind is ValueKind.FIXED_IPS:
         if not re.match(FIXED_IPS_FILTER, value):
             raise BadRequest("HTTPBadRequest", f"Invalid input for operation: {value!r} is no filter of fixed_ips.")
         key, _, wanted = value.partition("=")
         return key, _canonical(canonical_ip, wanted) if key == "ip_address" else wanted
-    if kind is Kind.BOOLEAN:
+    if kind is ValueKind.BOOLEAN:
         try:
             return value_types.boolean(value)
         except ValueError as error:
             raise invalid(name, str(error)) from None
-    if kind is Kind.INTEGER:
+    if kind is ValueKind.INTEGER:
         return int(value) if value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20 else value
     return _canonical(canonical_mac, value) if name == "mac_address" else value
 
@@ -111,9 +111,11 @@ def _canonical(check: Callable[[str, str], str], value: str) -> str:
         return value  # nothing has it
 
 
-def _sort(keys: Sequence[str], directions: Sequence[str], kinds: Mapping[str, Kind]) -> tuple[tuple[str, bool], ...]:
+def _sort(
+    keys: Sequence[str], directions: Sequence[str], kinds: Mapping[str, ValueKind]
+) -> tuple[tuple[str, bool], ...]:
     for key in keys:
-        if kinds.get(key, Kind.FIXED_IPS) is Kind.FIXED_IPS:
+        if kinds.get(key, ValueKind.FIXED_IPS) is ValueKind.FIXED_IPS:
             raise BadRequest("HTTPBadRequest", f"'{key}' is invalid attribute for sort keys")
     if wrong := [one for one in directions if one not in DIRECTIONS]:
         raise BadRequest("HTTPBadRequest", f"'{wrong[0]}' is invalid value for sort_dir, valid are 'asc' and 'desc'")

@@ -12,7 +12,7 @@ import falcon
 
 from controller.network_api.pages import ListPage, chosen, links
 from controller.network_api.query import Query, parse
-from topology.rules.attributes.schemas import Kind
+from topology.rules.attributes.schemas import ValueKind
 from topology.rules.request_errors import BadRequest
 from topology.rules.views import View
 
@@ -33,7 +33,7 @@ def answer_list(
     request: falcon.Request,
     response: falcon.Response,
     collection: str,
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, ValueKind],
     page: Callable[[Query], ListPage],
 ) -> None:
     """Answer a list request.

@@ -10,18 +10,18 @@ only while another server becomes that.
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from topology.database.row_index import RowIndex
 from topology.database.tables import DATABASE, NOTIFICATION, SCHEMA
 from topology.model import PortStatus
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tls import TlsFiles
-from topology.rules.server_events import Event, Seen, Told, after, due, remembered, seen
+from topology.rules.server_events import Event, Seen, Told, after, due, seen, to_remember
 
 LOCK = "tunbridge_notifications"
 """Name of the lock."""
@@ -53,10 +53,8 @@ class Notifications:
 
     def __init__(self, connection: str, tls: TlsFiles | None = None) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[str, Seen] = {}
-        self._told: dict[str, Told] = {}
-        self._port_of: dict[tuple[str, uuid.UUID], str] = {}
-        self._row_of: dict[str, uuid.UUID] = {}
+        self._ports: RowIndex[str, Seen] = RowIndex("Port", _seen)
+        self._records: RowIndex[str, Told] = RowIndex(NOTIFICATION, _told)
         self._changed: dict[str, None] = {}
         self._left: set[str] = set()
         self._due: dict[str, Event] = {}
@@ -65,7 +63,7 @@ class Notifications:
             connection,
             DATABASE,
             tables={"Port": ("id", "device_id", "device_owner", "status"), NOTIFICATION: ()},
-            convert=self._take,
+            convert=self._follow_rows,
             schema=SCHEMA,
             tls=tls,
             lock=LOCK,
@@ -102,7 +100,7 @@ class Notifications:
             return []
         if not self._leading:
             self._lead()
-        while (chunk := self._look()).ports:
+        while (chunk := self._examine()).ports:
             if chunk.writes:
                 self._remember(chunk)
         with self._lock:
@@ -126,9 +124,9 @@ class Notifications:
     def _lead(self) -> None:
         with self._lock:
             self._leading = True
-            self._changed = dict.fromkeys([*self._seen, *self._told])
+            self._changed = dict.fromkeys([*self._ports.values, *self._records.values])
 
-    def _look(self) -> _Chunk:
+    def _examine(self) -> _Chunk:
         """Some of the ports that have changed. Those whose remembered row is written come again by that."""
         with self._lock:
             ports = list(islice(self._changed, _AT_ONCE))
@@ -136,8 +134,8 @@ class Notifications:
             self._left.difference_update(ports)
             for port_id in ports:
                 del self._changed[port_id]
-                told, now = self._told.get(port_id), self._seen.get(port_id)
-                wanted = remembered(told, now, left=port_id in chunk.left)
+                told, now = self._records.values.get(port_id), self._ports.values.get(port_id)
+                wanted = to_remember(told, now, left=port_id in chunk.left)
                 if wanted != told:
                     chunk.writes[port_id] = wanted
                 event = due(port_id, wanted, now)
@@ -159,7 +157,7 @@ class Notifications:
     def _write(self, edit: Edit, wanted: Mapping[str, Told | None]) -> None:
         rows = edit.rows(NOTIFICATION)
         for port_id, told in wanted.items():
-            row: Any = rows.get(self._row_of[port_id]) if port_id in self._row_of else None
+            row: Any = rows.get(self._records.row_of[port_id]) if port_id in self._records.row_of else None
             if told is None:
                 if row is not None:
                     edit.delete(row)
@@ -170,39 +168,21 @@ class Notifications:
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
 
-    def _take(self, changes: RowChanges) -> bool:
+    def _follow_rows(self, changes: RowChanges) -> bool:
         with self._lock:
-            if changes.complete:
-                self._changed.update(dict.fromkeys([*self._seen, *self._told]))
-                self._seen.clear()
-                self._told.clear()
-                self._port_of.clear()
-                self._row_of.clear()
-            for table in ("Port", NOTIFICATION):
-                rows = changes.rows.get(table, {})
-                for row_uuid, row in sorted(rows.items(), key=lambda item: item[1] is not None):  # ids given up first
-                    self._take_row(table, row_uuid, row)
+            ports, records = self._ports.follow(changes), self._records.follow(changes)
+            self._changed.update(dict.fromkeys([*ports, *records]))
+            for port_id, before in ports.items():
+                now = self._ports.values.get(port_id)
+                was_active = before is not None and before.status is PortStatus.ACTIVE
+                if was_active and now is not None and now.status is not PortStatus.ACTIVE:
+                    self._left.add(port_id)
         return True
 
-    def _take_row(self, table: str, row_uuid: uuid.UUID, row: Any | None) -> None:
-        port_id = self._port_of.pop((table, row_uuid), None)
-        old = None
-        if port_id is not None:
-            self._changed[port_id] = None
-            if table == "Port":
-                old = self._seen.pop(port_id, None)
-            else:
-                self._told.pop(port_id, None)
-                self._row_of.pop(port_id, None)
-        if row is None:
-            return
-        port_id = row.id if table == "Port" else row.port_id
-        self._changed[port_id] = None
-        self._port_of[table, row_uuid] = port_id
-        if table != "Port":
-            self._told[port_id] = Told(row.device_id, PortStatus(row.status))
-            self._row_of[port_id] = row_uuid
-            return
-        now = self._seen[port_id] = seen(row.device_id, row.device_owner, PortStatus(row.status))
-        if old is not None and old.status is PortStatus.ACTIVE and now.status is not PortStatus.ACTIVE:
-            self._left.add(port_id)
+
+def _seen(row: Any) -> tuple[str, Seen]:
+    return row.id, seen(row.device_id, row.device_owner, PortStatus(row.status))
+
+
+def _told(row: Any) -> tuple[str, Told]:
+    return row.port_id, Told(row.device_id, PortStatus(row.status))

@@ -37,10 +37,10 @@ from topology.rules.agent_views import AgentInfo
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.index import Selection
-from topology.rules.operations.apply import operate_all
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import Maker, Operation
+from topology.rules.operations.operate import operate_all
+from topology.rules.operations.operation import Maker, TopologyOperation
 from topology.rules.operations.stamps import timestamp
 from topology.rules.request_errors import Forbidden
 from topology.rules.state import Attributes, ResourceState
@@ -196,7 +196,7 @@ class ResourceDatabase:
             self.quotas.charge(edit, self._state, kind, [values["project_id"] for values in owned])
             if not caller.is_admin and kind != "network":
                 draft.shared_networks.update(values["network_id"] for values in owned)
-            ids = self._write(edit, draft, [Operation("create", kind, values=values) for values in owned])
+            ids = self._write(edit, draft, [TopologyOperation("create", kind, values=values) for values in owned])
             return [shown(caller, kind, _drafted(draft, kind, object_id)) for object_id in ids]
 
         return self._change(change)
@@ -214,7 +214,7 @@ class ResourceDatabase:
 
         def change(edit: Edit, draft: Draft) -> View:
             Access(caller, self._state).check_update(kind, object_id, values)
-            self._write(edit, draft, [Operation("update", kind, object_id, values, if_match)])
+            self._write(edit, draft, [TopologyOperation("update", kind, object_id, values, if_match)])
             return shown(caller, kind, _drafted(draft, kind, object_id))
 
         return self._change(change)
@@ -228,7 +228,7 @@ class ResourceDatabase:
 
         def change(edit: Edit, draft: Draft) -> None:
             Access(caller, self._state).check_delete(kind, object_id)
-            self._write(edit, draft, [Operation("delete", kind, object_id, revision=if_match)])
+            self._write(edit, draft, [TopologyOperation("delete", kind, object_id, revision=if_match)])
 
         self._change(change)
 
@@ -254,7 +254,7 @@ class ResourceDatabase:
             tags = change(frozenset(before["tags"]))
             if set(before["tags"]) == tags:
                 return before
-            self._write(edit, draft, [Operation("update", kind, object_id, {"tags": sorted(tags)})])
+            self._write(edit, draft, [TopologyOperation("update", kind, object_id, {"tags": sorted(tags)})])
             return shown(caller, kind, _drafted(draft, kind, object_id))
 
         return self._change(retag)
@@ -289,7 +289,7 @@ class ResourceDatabase:
 
         return self.change(change)
 
-    def _write(self, edit: Edit, draft: Draft, operations: Sequence[Operation]) -> list[str]:
+    def _write(self, edit: Edit, draft: Draft, operations: Sequence[TopologyOperation]) -> list[str]:
         ids = operate_all(draft, operations)
         check(draft)
         TopologyWriter(edit, self._assembler, draft).write()

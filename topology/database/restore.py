@@ -20,10 +20,10 @@ from topology.model import Network, NetworkType, Port, Subnet
 from topology.ovsdb.edit import Edit
 from topology.rules.allocation.address_allocation import default_pools, number_of
 from topology.rules.allocation.segment_allocation import AllocationPolicy
-from topology.rules.operations.apply import operate
 from topology.rules.operations.checks import check_network, check_port
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import Maker, Operation
+from topology.rules.operations.operate import operate
+from topology.rules.operations.operation import Maker, TopologyOperation
 from topology.rules.operations.subnet_rules import following_pools
 from topology.rules.request_errors import ResourceError
 from topology.rules.state import Attributes
@@ -91,22 +91,22 @@ def _restore_network(draft: Draft, network: Network) -> None:
         check_network(draft, draft.networks[network.id])
 
 
-def _network_operations(draft: Draft, network: Network) -> Iterator[Operation]:
+def _network_operations(draft: Draft, network: Network) -> Iterator[TopologyOperation]:
     """Subnets that only the older form has stay: they may hold addresses of ports of other hosts."""
     old = draft.state.networks.get(network.id)
     if old is None:
-        yield Operation("create", "network", network.id, network_values(network))
+        yield TopologyOperation("create", "network", network.id, network_values(network))
     elif values := _differing(network_values(network), network_values(old)):
-        yield Operation("update", "network", network.id, values)
+        yield TopologyOperation("update", "network", network.id, values)
     before = {subnet.id: subnet for subnet in old.subnets} if old else {}
     for subnet in network.subnets:
         known = before.get(subnet.id)
         if known is None:
-            yield Operation("create", "subnet", subnet.id, subnet_values(subnet, network.id))
+            yield TopologyOperation("create", "subnet", subnet.id, subnet_values(subnet, network.id))
             continue
         if values := _differing(subnet_values(subnet, network.id), subnet_values(known, network.id)):
             pools = _pools(known, subnet, draft.state.stored("subnet", subnet.id))
-            yield Operation("update", "subnet", subnet.id, values if pools is None else {**values, **pools})
+            yield TopologyOperation("update", "subnet", subnet.id, values if pools is None else {**values, **pools})
 
 
 def _pools(old: Subnet, new: Subnet, stored: Attributes) -> dict[str, Any] | None:
@@ -135,9 +135,9 @@ def _obstacle(draft: Draft, port: Port, refused: dict[str, str]) -> str | None:
 def _restore_port(draft: Draft, port: Port) -> None:
     old = draft.state.ports.get(port.id)
     if old is None:
-        operate(draft, Operation("create", "port", port.id, port_values(port)))
+        operate(draft, TopologyOperation("create", "port", port.id, port_values(port)))
     elif values := _differing(port_values(port), port_values(old)):
-        operate(draft, Operation("update", "port", port.id, values))
+        operate(draft, TopologyOperation("update", "port", port.id, values))
     if port.id in draft.ports:
         check_port(draft, draft.ports[port.id])
 

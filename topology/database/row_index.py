@@ -34,7 +34,9 @@ class RowIndex(Generic[K, V]):
         touched: dict[K, V | None] = {}
         if changes.complete:
             touched.update(self.values)
-            self._keys, self.values, self.row_of = {}, {}, {}
+            self._keys.clear()
+            self.values.clear()
+            self.row_of.clear()
         rows = changes.rows.get(self._table, {})
         for row_uuid in rows:  # all keys are given up before another row may get one of them
             key = self._keys.pop(row_uuid, None)

@@ -16,10 +16,10 @@ from topology.documents.reader import check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
 from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.operations.apply import operate, reserve
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import NameGuard, ObjectKind, Operation
+from topology.rules.operations.operate import operate, reserve
+from topology.rules.operations.operation import NameGuard, ObjectKind, TopologyOperation
 from topology.rules.operations.subnet_rules import following_pools
 from topology.rules.request_errors import Clash, Exhausted, ResourceError
 from topology.rules.views import network_values, port_values, subnet_values
@@ -67,7 +67,7 @@ class _Planner:
         self._draft.name_guards.extend(self._guards())
         return tuple(changes(self._draft, self._network_ids))
 
-    def _operate(self, path: str, operation: Operation | None) -> None:
+    def _operate(self, path: str, operation: TopologyOperation | None) -> None:
         if operation is None:
             return
         try:
@@ -109,16 +109,16 @@ class _Planner:
 
     # -- networks and subnets ------------------------------------------------------------------------------------------
 
-    def _network(self, element: Element, old: Network | None) -> Operation | None:
+    def _network(self, element: Element, old: Network | None) -> TopologyOperation | None:
         network_id = self._name(element, "network", old.id if old else element.id or self._draft.maker.new_id())
         self._network_ids.append(network_id)
         given = {name: value for name, value in element.attributes.items() if value is not None}
         if old is None:
-            return Operation("create", "network", network_id, given)
+            return TopologyOperation("create", "network", network_id, given)
         values = self._differing("network", network_id, given, network_values(old))
         if values.keys() & set(_PROVIDER):  # an id goes with its type, also where only that differs
             values |= {name: given[name] for name in _PROVIDER if name in given}
-        return Operation("update", "network", network_id, values) if values else None
+        return TopologyOperation("update", "network", network_id, values) if values else None
 
     def _subnets(self, element: Element, network_id: str, old: Network | None) -> None:
         current = {subnet.id: subnet for subnet in old.subnets} if old else {}
@@ -133,21 +133,23 @@ class _Planner:
             self._operate(one.path, self._subnet(one, network_id, subnet_id, match))
         if self._prune:
             for subnet_id in current.keys() - named.keys():
-                self._operate(element.path, Operation("delete", "subnet", subnet_id))
+                self._operate(element.path, TopologyOperation("delete", "subnet", subnet_id))
 
-    def _subnet(self, element: Element, network_id: str, subnet_id: str, old: Subnet | None) -> Operation | None:
+    def _subnet(
+        self, element: Element, network_id: str, subnet_id: str, old: Subnet | None
+    ) -> TopologyOperation | None:
         cidr = element.values["cidr"]
         gateway = element.values.get("gateway_ip", old.gateway_ip if old else None)
         check_gateway_within(element, gateway)
         if old is None:
             values = {**element.attributes, "network_id": network_id, "gateway_ip": gateway}
-            return Operation("create", "subnet", subnet_id, values)
+            return TopologyOperation("create", "subnet", subnet_id, values)
         values = self._differing("subnet", subnet_id, element.attributes, subnet_values(old, network_id))
         if "allocation_pools" not in element.values and {"cidr", "gateway_ip"} & values.keys():
             pools = following_pools(old, cidr, gateway, self._state.stored("subnet", subnet_id))
             if pools is not None:
                 values["allocation_pools"] = pools
-        return Operation("update", "subnet", subnet_id, values) if values else None
+        return TopologyOperation("update", "subnet", subnet_id, values) if values else None
 
     # -- ports ---------------------------------------------------------------------------------------------------------
 
@@ -162,16 +164,16 @@ class _Planner:
             for port in element.ports:
                 self._operate(port.path, self._port(port, network, found.get(port.path)))
 
-    def _port(self, element: Element, network: Network, old: Port | None) -> Operation | None:
+    def _port(self, element: Element, network: Network, old: Port | None) -> TopologyOperation | None:
         port_id = self._name(element, "port", old.id if old else element.id or self._draft.maker.new_id())
         given = element.attributes
         if old is None:
             given["fixed_ips"] = _fixed_ips(element, network)
-            return Operation("create", "port", port_id, {**given, "network_id": network.id})
+            return TopologyOperation("create", "port", port_id, {**given, "network_id": network.id})
         if "fixed_ips" in given:
             given["fixed_ips"] = _fixed_ips(element, network)
         values = self._differing("port", port_id, {**given, "network_id": network.id}, port_values(old))
-        return Operation("update", "port", port_id, values) if values else None
+        return TopologyOperation("update", "port", port_id, values) if values else None
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class _Planner:
         for kind, ids in (("port", self._state.ports), ("network", self._state.networks)):
             for object_id in sorted(ids):
                 if (kind, object_id) not in self._paths:
-                    self._operate("", Operation("delete", kind, object_id))
+                    self._operate("", TopologyOperation("delete", kind, object_id))
         for kind, object_id in self._state.broken:
             self._draft.remove(kind, object_id)
 

@@ -29,7 +29,7 @@ def parse_yaml(text: str) -> Any:
     builder = _Builder()
     try:
         for event in yaml.parse(text, Loader=_PARSER):
-            builder.take(event)
+            builder.handle(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _wrong(mark, error.problem or error.context or "it cannot be parsed") from None
@@ -75,7 +75,7 @@ class _Builder:
         self._scalars = _Scalars()
         self._documents = 0
 
-    def take(self, event: yaml.Event) -> None:
+    def handle(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
             self._add(event, self._scalars.value(event))
         elif isinstance(event, yaml.MappingStartEvent):

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ovs.json
 from ovs.db import idl
 from ovs.db.idl import SchemaHelper
-from ovs.jsonrpc import Message
+from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
-from topology.ovsdb.json_stream import speed_up
+from topology.ovsdb.json_stream import MessageParser
 
 LOG = logging.getLogger(__name__)
 
@@ -39,36 +40,56 @@ class RowChanges:
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
 
 
+class FollowedSession(Session):  # type: ignore[misc]
+    """A session that is not connected yet, with another parser and somebody who is told of each message.
+
+    :param session: that it takes the place of
+    :param received: called before the IDL has the message
+    """
+
+    def __init__(self, session: Session, received: Callable[[Message], None]) -> None:
+        super().__init__(session.reconnect, session.rpc, list(session.remotes))
+        self.remotes, self.next_remote = session.remotes, session.next_remote  # which the constructor shuffles
+        self._received = received
+
+    def recv(self) -> Message | None:
+        """One message at most; its connection drops the parser after each."""
+        if self.rpc is not None and self.rpc.parser is None and ovs.json.PARSER != ovs.json.PARSER_C:
+            self.rpc.parser = MessageParser()
+        message: Message | None = super().recv()
+        if message is not None:
+            self._received(message)
+        return message
+
+
 class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     """Hands the changes of each :meth:`run` to ``deliver``, and all rows after each (re)connection.
 
     An exception of ``deliver`` is logged; all rows are delivered again after a pause.
     """
 
+    _session: Session
+
     def __init__(
         self, connection: str, helper: SchemaHelper, *, deliver: Callable[[RowChanges], None], leader_only: bool
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
+        self._session = FollowedSession(self._session, self._received)
         self._session.reconnect.set_backoff(*BACKOFF_MS)
-        speed_up(self._session)
         self._deliver = deliver
         self.refusal: str | None = None
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
-        self._receive = self._session.recv
-        self._session.recv = self._received
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
         self._whole = False
         self._retry = _FIRST_RETRY
         self._not_before = 0.0
 
-    def _received(self) -> Message | None:
-        """Pass a message on to the IDL, which waits for ever once its request to follow the database is refused."""
-        message: Message | None = self._receive()
-        if message is not None and message.id is not None and message.id == self._monitor_request_id:
+    def _received(self, message: Message) -> None:
+        """The IDL itself waits for ever once its request to follow the database is refused."""
+        if message.id is not None and message.id == self._monitor_request_id:
             is_refused = message.type == Message.T_ERROR and message.error != "unknown method"
             self.refusal = _text(message.error) if is_refused else None
-        return message
 
     @property
     def reached(self) -> bool:

@@ -1,4 +1,4 @@
-"""A faster parser for the JSON-RPC stream of OVSDB.
+"""A faster parser for the JSON-RPC stream of OVSDB; :class:`topology.ovsdb.following_idl.FollowedSession` uses it.
 
 Where the C extension of the ovs package could not be built, its parser takes a character at a time in Python: 1.4 MB/s,
 several seconds for a snapshot of 10,000 ports, during which an eventlet process does nothing else. This one only looks
@@ -12,9 +12,6 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, NoReturn
-
-import ovs.json
-from ovs.jsonrpc import Message, Session
 
 _WHOLE_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _REST_OF_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -119,17 +116,3 @@ class MessageParser:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def speed_up(session: Session) -> None:
-    """Let a session parse what it receives with :class:`MessageParser`, where the ovs package has no C parser."""
-    if ovs.json.PARSER == ovs.json.PARSER_C:
-        return
-    receive = session.recv  # returns one message at most, and its connection drops the parser after each
-
-    def recv() -> Message | None:
-        if session.rpc is not None and session.rpc.parser is None:
-            session.rpc.parser = MessageParser()
-        return receive()
-
-    session.recv = recv

@@ -44,7 +44,7 @@ class Followed(Generic[B]):
         self.filled = False
         self._news = threading.Condition()
 
-    def take(self, batch: B) -> None:
+    def add(self, batch: B) -> None:
         """The listener of the view."""
         with self._news:
             if not self.filled:
@@ -85,7 +85,7 @@ def followed(
     :raises TunbridgeError: of ``unavailable``: it did not come
     """
     batches: Followed[B] = Followed()
-    view.start(batches.take)
+    view.start(batches.add)
     try:
         _wait_for_first(view, batches, timeout, what, unavailable)
         yield batches

@@ -30,11 +30,11 @@ def attempt(replica: Replica[Any], apply: Callable[[Edit], T]) -> T:
     :raises TunbridgeError: as of :meth:`Replica.transact`; what ``apply`` raises is passed on
     """
 
-    def look(edit: Edit) -> None:
+    def attempted(edit: Edit) -> None:
         raise _TakenBack(apply(edit))
 
     try:
-        replica.transact(look)
+        replica.transact(attempted)
     except _TakenBack as done:
         value: T = done.value
         return value
@@ -50,12 +50,12 @@ def preview(replica: Replica[Any], tables: Mapping[str, Collection[str]], apply:
     :raises TunbridgeError: as of :func:`attempt`
     """
 
-    def look(edit: Edit) -> list[str]:
+    def difference(edit: Edit) -> list[str]:
         before, names = _snapshot(edit, tables), _row_names(edit, tables)
         apply(edit)
         return _difference(before, _snapshot(edit, tables), names | _row_names(edit, tables))
 
-    return attempt(replica, look)
+    return attempt(replica, difference)
 
 
 class _TakenBack(Exception):

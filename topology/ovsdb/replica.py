@@ -32,7 +32,7 @@ from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict
 from topology.ovsdb.tls import TlsFiles
 from topology.ovsdb.tls_stream import problem, secured
-from topology.ovsdb.transaction import Request
+from topology.ovsdb.transaction import PendingTransaction
 
 LOG = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Replica(Generic[B]):
             text says so, and the snapshot after the re-connection tells.
         """
         seconds = self._timeout if timeout is None else timeout
-        request = Request(apply, deadline=time.monotonic() + seconds)
+        request = PendingTransaction(apply, deadline=time.monotonic() + seconds)
         with self._submitting:
             if self._thread is None or self._stopping:
                 raise self._unavailable("is not being followed")
@@ -255,7 +255,7 @@ class Replica(Generic[B]):
     def _step(self, idl: FollowingIdl) -> None:
         idl.run()
         self._say_whether_connected()
-        while (request := self._take()) is not None:
+        while (request := self._next()) is not None:
             self._serve(idl, request)
         poller = Poller()
         idl.wait(poller)
@@ -273,11 +273,11 @@ class Replica(Generic[B]):
         if value is not None and self._listener is not None:
             self._listener(value)
 
-    def _take(self) -> Request | None:
-        request: Request | None = self._requests.get_nowait()
+    def _next(self) -> PendingTransaction | None:
+        request: PendingTransaction | None = self._requests.get_nowait()
         return request
 
-    def _serve(self, idl: FollowingIdl, request: Request) -> None:
+    def _serve(self, idl: FollowingIdl, request: PendingTransaction) -> None:
         try:
             written = request.commit(idl, self._errors, f"{self.database} at {self.connection}", self._is_stopping)
         except Exception as error:
@@ -294,7 +294,7 @@ class Replica(Generic[B]):
         return self._stopping
 
     def _refuse_pending(self, why: str) -> None:
-        while (request := self._take()) is not None:
+        while (request := self._next()) is not None:
             request.fail(self._unavailable(why))
 
     def _unavailable(self, why: str) -> TunbridgeError:

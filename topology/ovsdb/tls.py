@@ -126,7 +126,7 @@ class Contexts:
         self.server_side = server_side
         self._lock = threading.Lock()
         self._complaint = ""
-        self._stamp = self._look()
+        self._stamp = self._read_stamp()
         self._context = self._load()
 
     def current(self) -> ssl.SSLContext:
@@ -137,7 +137,7 @@ class Contexts:
                 if stamp == self._stamp:
                     return self._context
             try:
-                stamp = self._look()
+                stamp = self._read_stamp()
                 self._context = self._load()
             except ConfigError as error:
                 if str(error) != self._complaint:
@@ -149,7 +149,7 @@ class Contexts:
                 LOG.info("%s TLS: new files are used from now on", self.files.group)
             return self._context
 
-    def _look(self) -> _Stamp:
+    def _read_stamp(self) -> _Stamp:
         try:
             return _stamp(self.files)
         except OSError as error:

@@ -29,7 +29,7 @@ _STOP_CHECK_MS = 500
 """How long a transaction may keep a replica from stopping."""
 
 
-class Request:
+class PendingTransaction:
     """A change that someone waits for.
 
     :param apply: makes the change; see :meth:`topology.ovsdb.replica.Replica.transact`

@@ -73,7 +73,7 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def remembered(told: Told | None, now: Seen | None, *, left: bool) -> Told | None:
+def to_remember(told: Told | None, now: Seen | None, *, left: bool) -> Told | None:
     """What is to be remembered before anything more is told of a port.
 
     Of a port that another server gets, or none, nothing is told for the one that had it: that one has asked for it.

@@ -13,7 +13,7 @@ from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.notification_rows import Notifications
 from topology.errors import TopologyError
 from topology.model import PortStatus
-from topology.rules.server_events import Event, Seen, Told, after, due, remembered, seen
+from topology.rules.server_events import Event, Seen, Told, after, due, seen, to_remember
 
 SERVER, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 ACTIVE, BUILD, DOWN = PortStatus.ACTIVE, PortStatus.BUILD, PortStatus.DOWN
@@ -61,7 +61,8 @@ def wait_due(notifications: Notifications, *wanted: tuple[str, str]) -> list[Eve
 
 def wait_seen(notifications: Notifications, status: str) -> None:
     """Wait until port a has this status there."""
-    wait_until(lambda: notifications._replica.connected and notifications._seen["a"].status == status, 10, status)
+    ports = notifications._ports.values
+    wait_until(lambda: notifications._replica.connected and ports["a"].status == status, 10, status)
 
 
 def test_it_is_remembered_by_who_comes_next(server: OvsdbServer) -> None:
@@ -189,7 +190,7 @@ def test_many(server: OvsdbServer) -> None:
 def test_what_follows_from_what_was_told(
     told: Told | None, now: Seen | None, left: bool, kept: Told | None, event: str | None
 ) -> None:
-    assert remembered(told, now, left=left) == kept
+    assert to_remember(told, now, left=left) == kept
     found = due("p", kept, now)
     assert (found and found.name) == (event and f"network-vif-{event}")
     if found is not None:

@@ -247,7 +247,6 @@ def upward(source: str, module: str, *, is_package: bool = False) -> list[str]:
     ]
 
 
-@moving
 def test_imports_run_down_the_list_of_packages() -> None:
     found = [
         violation

@@ -14,7 +14,7 @@ from topology.rules.attributes.attributes import UNSET, Resource
 from topology.value_types import Schema
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What a value in a query string is compared with."""
 
     BOOLEAN = "boolean"
@@ -23,7 +23,7 @@ class Kind(Enum):
     FIXED_IPS = "fixed_ips"
 
 
-def kinds(resource: Resource) -> Mapping[str, Kind]:
+def kinds(resource: Resource) -> Mapping[str, ValueKind]:
     """The attributes by which lists can be filtered; by all but ``fixed_ips`` they can be sorted as well.
 
     Those with lists and dictionaries for values are none of them, as in Neutron.
@@ -31,19 +31,24 @@ def kinds(resource: Resource) -> Mapping[str, Kind]:
     found = {}
     for name, schema in _shown(resource).items():
         if name == "fixed_ips":
-            found[name] = Kind.FIXED_IPS
+            found[name] = ValueKind.FIXED_IPS
         elif (kind := _kind(schema)) is not None:
             found[name] = kind
     return found
 
 
-def _kind(schema: Schema) -> Kind | None:
+def _kind(schema: Schema) -> ValueKind | None:
     if "anyOf" in schema and "type" not in schema:  # of something or null
-        return next((kind for one in schema["anyOf"] if (kind := _kind(one)) is not None), Kind.TEXT)
+        return next((kind for one in schema["anyOf"] if (kind := _kind(one)) is not None), ValueKind.TEXT)
     named = schema.get("type")
     if "enum" in schema:
         named = "integer" if isinstance(schema["enum"][0], int) else "string"
-    return {"boolean": Kind.BOOLEAN, "integer": Kind.INTEGER, "string": Kind.TEXT, "null": Kind.TEXT}.get(named or "")
+    return {
+        "boolean": ValueKind.BOOLEAN,
+        "integer": ValueKind.INTEGER,
+        "string": ValueKind.TEXT,
+        "null": ValueKind.TEXT,
+    }.get(named or "")
 
 
 def view(resource: Resource) -> Schema:

@@ -11,7 +11,7 @@ ObjectKind = str
 
 
 @dataclass(frozen=True)
-class Operation:
+class TopologyOperation:
     """What a request, an element of a document or an object that is restored asks for.
 
     :param id: of the object; empty: one is made for it

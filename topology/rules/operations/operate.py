@@ -7,7 +7,7 @@ from typing import Any
 
 from topology.rules.operations import network_rules, port_rules, subnet_rules
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import ObjectKind, Operation
+from topology.rules.operations.operation import ObjectKind, TopologyOperation
 
 _Make = Callable[[Draft, str, Mapping[str, Any]], None]
 
@@ -28,7 +28,7 @@ _DELETE: Mapping[ObjectKind, Callable[[Draft, str], None]] = {
 }
 
 
-def operate(draft: Draft, operation: Operation) -> str:
+def operate(draft: Draft, operation: TopologyOperation) -> str:
     """Do one operation; what must hold in the end is seen by :func:`topology.rules.operations.checks.check`.
 
     :returns: id of the object
@@ -48,7 +48,7 @@ def operate(draft: Draft, operation: Operation) -> str:
     return object_id
 
 
-def reserve(draft: Draft, operations: Iterable[Operation]) -> None:
+def reserve(draft: Draft, operations: Iterable[TopologyOperation]) -> None:
     """Give what operations name, segmentation ids and MAC addresses, to none that leaves it open."""
     for operation in operations:
         if operation.kind == "port" and isinstance(mac := operation.values.get("mac_address"), str):
@@ -59,7 +59,7 @@ def reserve(draft: Draft, operations: Iterable[Operation]) -> None:
                 draft.segments.reserve(key)
 
 
-def operate_all(draft: Draft, operations: Iterable[Operation]) -> list[str]:
+def operate_all(draft: Draft, operations: Iterable[TopologyOperation]) -> list[str]:
     """Several operations, each of which is given what it names.
 
     :returns: ids of the objects
