@@ -30,8 +30,8 @@ def apply(
     config = load(ctx, config_files, topology)
     from controller.cli import rendering
     from controller.runtime import logs
-    from topology.documents.apply import apply_document
     from topology.documents import load_document
+    from topology.documents.apply import apply_document
 
     logs.silence()
     result = apply_document(
