@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
+from os_ken.ofproto.ofproto_v1_3 import OFPP_MAX
+
 from controller.openflow.channel.limits import MAX_PORTS
 from controller.openflow.channel.session import Session
-from controller.openflow.wire.constants import OFPP_MAX
 from controller.openflow.wire.messages import PortDesc
 from controller.vswitch.bridge_proof import KEY, shows
 from topology.errors import OpenFlowError

@@ -46,7 +46,6 @@ from controller.agent.tunnels import TunnelOptions, plan
 from controller.agent.unwired_devices import strangers
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
-from controller.openflow.wire.messages import PortDesc
 from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import Wanted
 from controller.vswitch.interface_rows import VSwitchBatch
@@ -127,20 +126,6 @@ class HostController:
                     return
                 self._handle(event)
             self._settle()
-
-    # -- called in the sessions' threads; see controller.openflow.channel.listener.Listener ----------------------------
-
-    def identified(self, session: Session) -> None:
-        self._inbox.post(Identified(session))
-
-    def ports(self, session: Session, ports: tuple[PortDesc, ...]) -> None:
-        self._inbox.post(PortsListed(session, ports))
-
-    def port(self, session: Session, port: PortDesc, present: bool) -> None:
-        self._inbox.post(PortSeen(session, port, present))
-
-    def closed(self, session: Session) -> None:
-        self._inbox.post(Closed(session))
 
     # -- events --------------------------------------------------------------------------------------------------------
 

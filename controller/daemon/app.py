@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from os_ken.base import app_manager
+from os_ken.base.app_manager import AppManager
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3
 
 from apps.framework.pipeline import BridgeRole
 from controller.agent import settings
-from controller.agent.events import Registered, SetUp, Stop, TimeToReport, TimeToRetry, WrittenBack
+from controller.agent.events import (
+    Closed,
+    Identified,
+    PortSeen,
+    PortsListed,
+    Registered,
+    SetUp,
+    Stop,
+    TimeToReport,
+    TimeToRetry,
+    WrittenBack,
+)
 from controller.agent.host_controller import HostController
 from controller.agent.mac_announcements import MacAnnouncer
 from controller.agent.outputs import Effects
@@ -23,8 +37,11 @@ from controller.agent.restore.state_file import FILE, StateFile, load
 from controller.agent.restore.write_backs import WriteBacks
 from controller.config.config import Config
 from controller.openflow.channel.listener import Timeouts
-from controller.openflow.channel.openflow_server import Server
+from controller.openflow.channel.openflow_server import OpenFlowServer
+from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
 from controller.openflow.tables.sender import Sender
+from controller.openflow.wire.error_names import describe_error
+from controller.openflow.wire.messages import PortDesc
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers
@@ -35,12 +52,14 @@ from controller.vswitch.setup_worker import BridgeSetup
 from controller.vswitch.tagging import Tagging
 from topology.source import PortReport, TopologySource
 
+LOG = logging.getLogger(__name__)
 
-class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
+
+class Tunbridge(EnqueuingApp):
     """One controller of one host.
 
     os-ken's own event loop and connections are not used: its loop drops exceptions, and its connections parse bytes
-    that nobody checked.
+    that nobody checked. See :mod:`controller.openflow.channel.os_ken_events`.
     """
 
     OFP_VERSIONS = (ofproto_v1_3.OFP_VERSION,)
@@ -102,10 +121,44 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             names, settings.tunnel_options(config), inbox, effects, load(path), config.applications
         )
         timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
-        self._server = Server(endpoints(ovs, names.bridges), timeouts, self._controller)
+        self._events = AppManager.get_instance().instantiate(OpenFlowEvents)
+        self._server = OpenFlowServer(endpoints(ovs, names.bridges), timeouts, self._events.emit)
         self.host = host_status.Host(self._controller, inbox, self._senders, self._vswitch, topology, state_file)
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self.host.handlers())
+
+    # -- os-ken's events; called in the sessions' threads --------------------------------------------------------------
+
+    @set_ev_cls(ofp_event.EventOFPDescStatsReply, CONFIG_DISPATCHER)
+    def switch_identified(self, event: Any) -> None:
+        """A switch has told who it is."""
+        self._inbox.post(Identified(event.msg.datapath))
+
+    @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, MAIN_DISPATCHER)
+    def ports_listed(self, event: Any) -> None:
+        """All ports of a bridge that was let in; :meth:`port_changed` tells what changes after that."""
+        self._inbox.post(PortsListed(event.msg.datapath, tuple(map(PortDesc.of, event.msg.body))))
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def port_changed(self, event: Any) -> None:
+        """A port of a bridge came, went or changed."""
+        status = event.msg
+        self._inbox.post(
+            PortSeen(status.datapath, PortDesc.of(status.desc), status.reason != ofproto_v1_3.OFPPR_DELETE)
+        )
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
+    def request_refused(self, event: Any) -> None:
+        """A bridge refused something whose sender does not wait for an answer."""
+        error = event.msg
+        LOG.warning("%s refused message %#x: %s", error.datapath.name, error.xid, describe_error(error))
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, DEAD_DISPATCHER)
+    def switch_closed(self, event: Any) -> None:
+        """The connection of a switch is over."""
+        self._inbox.post(Closed(event.datapath))
+
+    # -- start and stop ------------------------------------------------------------------------------------------------
 
     def _describe(self, bridge: str) -> Any:
         return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
@@ -139,3 +192,4 @@ class Tunbridge(app_manager.OSKenApp):  # type: ignore[misc]
             session.close()
         self._vswitch.stop()
         self._topology.stop()
+        AppManager.get_instance().uninstantiate(self._events.name)

@@ -22,7 +22,7 @@ from controller.agent.outputs import Effects
 from controller.agent.patch_ports import roles
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels import TunnelOptions
-from controller.openflow.channel.listener import Listener, Timeouts
+from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.bridge_reader import BridgeState
 from controller.openflow.tables.sender import Synced
@@ -53,9 +53,9 @@ _ROUNDS = 100
 class _Connection(Session):
     """The session of a bridge that is not spoken to: it is there to be told from others."""
 
-    def __init__(self, datapath_id: int, listener: Listener) -> None:
+    def __init__(self, datapath_id: int) -> None:
         with socket.socket(socket.AF_UNIX) as sock:
-            super().__init__(sock, "dry run", Timeouts(0, 0), listener)
+            super().__init__(sock, "dry run", Timeouts(0, 0), lambda event, phase: None)
         self.handshake.datapath_id, self.handshake.serial = datapath_id, _SERIAL
 
     def accept(self, name: str) -> None:
@@ -181,7 +181,7 @@ class Rehearsal:
 
     def _connect(self, bridge: str) -> None:
         installed = self._installed.get(bridge)
-        session = self._sessions[bridge] = _Connection(self._datapaths[bridge], self._controller)
+        session = self._sessions[bridge] = _Connection(self._datapaths[bridge])
         listed = installed.ports if installed is not None else ()
         self._ports[bridge] = {port.name: port.port_no for port in listed}
         self._react(("identified", bridge), Identified(session))

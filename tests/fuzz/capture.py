@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from os_ken.controller import ofp_event
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.session import Session
-from controller.openflow.wire.constants import FlowModCommand
 from controller.openflow.wire.flow_messages import flow_mod
-from controller.openflow.wire.messages import PortDesc
 from tests.fuzz.replay import FLOWS
 from tests.support.host.ovs import OvsHost
 from tests.support.openflow.openflow import message_bytes
@@ -82,17 +84,13 @@ class Capture:
         self._recorder.stages = [b""]
         self._listed = threading.Event()
         self._foreign = foreign
-        self.session = Session(self._recorder, "ovs", Timeouts(10, 10), self)
+        self.session = Session(self._recorder, "ovs", Timeouts(10, 10), self._emit)
 
-    def identified(self, session: Session) -> None:
-        session.accept("br0")
-
-    def ports(self, session: Session, ports: tuple[PortDesc, ...]) -> None:
-        self._listed.set()
-
-    def port(self, session: Session, port: PortDesc, present: bool) -> None: ...
-
-    def closed(self, session: Session) -> None: ...
+    def _emit(self, event: Any, phase: str) -> None:
+        if isinstance(event, ofp_event.EventOFPDescStatsReply):
+            event.msg.datapath.accept("br0")
+        elif isinstance(event, ofp_event.EventOFPPortDescStatsReply):
+            self._listed.set()
 
     def run(self, ovs: OvsHost) -> Sequence[bytes]:
         thread = threading.Thread(target=self.session.run)
@@ -105,7 +103,7 @@ class Capture:
         self._recorder.stages.append(b"")
         self.session.flows()
         self._recorder.stages.append(b"")
-        mods = [partial(flow_mod, FlowModCommand.OFPFC_ADD, flow) for flow in FLOWS]
+        mods = [partial(flow_mod, ofp.OFPFC_ADD, flow) for flow in FLOWS]
         self.session.commit(mods)
         if self._foreign:
             with contextlib.suppress(subprocess.SubprocessError, AssertionError):

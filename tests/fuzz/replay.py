@@ -7,11 +7,15 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
+
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import DEAD_DISPATCHER
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.flow import Field, Flow, Match, Normal, Term
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.session import Session
-from controller.openflow.wire.constants import FlowModCommand
 from controller.openflow.wire.flow_messages import flow_mod
 from controller.openflow.wire.foreign_flows import describe_foreign
 from controller.openflow.wire.framing import MAX_MESSAGE_LENGTH
@@ -47,25 +51,23 @@ class Replay:
         self._peer = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
         listener.close()
-        self._session = Session(ours, "peer", Timeouts(WATCHDOG, WATCHDOG), self)
+        self._session = Session(ours, "peer", Timeouts(WATCHDOG, WATCHDOG), self.emit)
         self._threads = [threading.Thread(target=self._guard, args=(self._session.run,), daemon=True)]
 
-    # -- controller.openflow.channel.listener.Listener
-
-    def identified(self, session: Session) -> None:
-        session.accept("br0")
-
-    def ports(self, session: Session, ports: tuple[PortDesc, ...]) -> None:
-        self.ports_seen += len(ports)
-        if len(self._threads) == 1:
-            self._threads.append(threading.Thread(target=self._guard, args=(self._ask,), daemon=True))
-            self._threads[-1].start()
-
-    def port(self, session: Session, port: PortDesc, present: bool) -> None:
-        self.ports_seen += 1
-
-    def closed(self, session: Session) -> None:
-        assert session is self._session
+    def emit(self, event: Any, phase: str) -> None:
+        """What the session tells."""
+        if isinstance(event, ofp_event.EventOFPDescStatsReply):
+            event.msg.datapath.accept("br0")
+        elif isinstance(event, ofp_event.EventOFPPortDescStatsReply):
+            self.ports_seen += len(list(map(PortDesc.of, event.msg.body)))
+            if len(self._threads) == 1:
+                self._threads.append(threading.Thread(target=self._guard, args=(self._ask,), daemon=True))
+                self._threads[-1].start()
+        elif isinstance(event, ofp_event.EventOFPPortStatus):
+            assert PortDesc.of(event.msg.desc).port_no == event.msg.desc.port_no
+            self.ports_seen += 1
+        elif phase == DEAD_DISPATCHER:
+            assert event.datapath is self._session
 
     # -- the threads
 
@@ -94,7 +96,7 @@ class Replay:
         self.flows_seen = len(flows)
         for flow in flows:
             describe_foreign(flow)
-        mods = [partial(flow_mod, FlowModCommand.OFPFC_ADD, flow) for flow in FLOWS]
+        mods = [partial(flow_mod, ofp.OFPFC_ADD, flow) for flow in FLOWS]
         self.committed = self._session.commit(mods).applied
 
     def _play(self) -> None:

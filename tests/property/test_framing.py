@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from controller.openflow.wire import codec
-from controller.openflow.wire.constants import OFPMP_DESC
+from controller.openflow.wire import bundles, error_names, flow_messages, flow_monitor, foreign_flows, messages
 from controller.openflow.wire.framing import Framer, validate
-from controller.openflow.wire.messages import decode_desc_reply
 from tests.support.openflow.openflow import (
     flow_entry,
     flow_stats_reply,
@@ -24,32 +23,33 @@ from tests.support.openflow.openflow import (
 from topology.errors import FramingError
 
 DECODERS: dict[int, Callable[[bytes], object]] = {
-    codec.MessageType.OFPT_HELLO: codec.decode_hello,
-    codec.MessageType.OFPT_ERROR: lambda message: codec.describe_error(codec.decode_error(message)),
-    codec.MessageType.OFPT_ECHO_REQUEST: codec.echo_reply,
-    codec.MessageType.OFPT_EXPERIMENTER: lambda message: (
-        codec.monitor_state(message) or codec.decode_bundle_control(message)
+    ofp.OFPT_HELLO: messages.hello_versions,
+    ofp.OFPT_ERROR: lambda message: error_names.describe_error(messages.parsed(message)),
+    ofp.OFPT_ECHO_REQUEST: lambda message: messages.echo_reply(messages.parsed(message)),
+    ofp.OFPT_EXPERIMENTER: lambda message: (
+        flow_monitor.is_monitor_state(message) or bundles.decode_bundle_control(message)
     ),
-    codec.MessageType.OFPT_FEATURES_REPLY: codec.decode_features_reply,
-    codec.MessageType.OFPT_PORT_STATUS: codec.decode_port_status,
+    ofp.OFPT_FEATURES_REPLY: messages.parsed,
+    ofp.OFPT_PORT_STATUS: lambda message: messages.PortDesc.of(messages.parsed(message).desc),
 }
 ACCEPTED = (0, 1, 2, 3, 4, 6, 8, 10, 11, 12, 19, 21)
 
 
 def decode(message: bytes) -> None:
     """Whatever the controller would do with a message."""
-    codec.decode_header(message)
-    if message[1] == codec.MessageType.OFPT_MULTIPART_REPLY:
-        if codec.multipart_type(message) == OFPMP_DESC:
-            decode_desc_reply(message)
-        elif codec.multipart_type(message) == codec.OFPMP_PORT_DESC:
-            codec.decode_port_desc_reply(message)
-        elif codec.multipart_type(message) == codec.OFPMP_EXPERIMENTER:
-            assert all(isinstance(hash(update.key), int) for update in codec.decode_flow_updates(message))
+    messages.xid_of(message)
+    if message[1] == ofp.OFPT_MULTIPART_REPLY:
+        kind, _ = messages.multipart_header(message)
+        if kind == ofp.OFPMP_DESC:
+            messages.text(messages.parsed(message).body.serial_num)
+        elif kind == ofp.OFPMP_PORT_DESC:
+            assert all(messages.PortDesc.of(port) for port in messages.parsed(message).body)
+        elif kind == ofp.OFPMP_EXPERIMENTER:
+            assert all(isinstance(hash(update.key), int) for update in flow_monitor.decode_flow_updates(message))
         else:
-            for installed in codec.decode_flow_stats_reply(message).flows:
-                assert "\n" not in codec.describe_foreign(installed)
-                codec.delete_strict(installed.table, installed.priority, installed.raw_match, 1)
+            for installed in flow_messages.decode_flow_stats_reply(message).flows:
+                assert "\n" not in foreign_flows.describe_foreign(installed)
+                flow_messages.delete_strict(installed.table, installed.priority, installed.raw_match, 1)
     elif message[1] in DECODERS:
         DECODERS[message[1]](message)
 
@@ -57,14 +57,14 @@ def decode(message: bytes) -> None:
 def frame(chunks: Iterable[bytes]) -> tuple[list[bytes], str | None]:
     """The messages in a stream, and the error that ended it."""
     framer = Framer()
-    messages: list[bytes] = []
+    found: list[bytes] = []
     try:
         for chunk in chunks:
             for message in framer.feed(chunk):
-                messages.append(message)
+                found.append(message)
     except FramingError as error:
-        return messages, str(error)
-    return messages, None
+        return found, str(error)
+    return found, None
 
 
 def accepted(message: bytes) -> bool:
@@ -221,6 +221,6 @@ def test_any_chunking_gives_the_same(parts: list[bytes], data: st.DataObject) ->
 
 @settings(deadline=None)
 @given(st.lists(DUMPS, max_size=4))
-def test_right_messages_come_out_as_they_went_in(messages: list[bytes]) -> None:
-    assert frame([b"".join(messages)]) == (messages, None)
-    assert all(map(accepted, messages))
+def test_right_messages_come_out_as_they_went_in(dumps: list[bytes]) -> None:
+    assert frame([b"".join(dumps)]) == (dumps, None)
+    assert all(map(accepted, dumps))

@@ -8,7 +8,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import Flow
-from controller.openflow.wire import codec
+from controller.openflow.wire import bundles, flow_messages
 from controller.openflow.wire.flow_messages import encode_oxm
 from controller.openflow.wire.framing import Framer, validate
 from tests.support.openflow.openflow import (
@@ -27,9 +27,9 @@ XIDS = st.integers(0, 2**32 - 1)
 
 
 @settings(deadline=None)
-@given(flows(), st.sampled_from([codec.FlowModCommand.OFPFC_ADD, codec.FlowModCommand.OFPFC_MODIFY_STRICT]), XIDS)
-def test_flow_mod_is_what_osken_sends(flow: Flow, command: codec.FlowModCommand, xid: int) -> None:
-    assert codec.flow_mod(command, flow, xid) == serialized(osken_flow_mod(command, flow, xid))
+@given(flows(), st.sampled_from([ofp.OFPFC_ADD, ofp.OFPFC_MODIFY_STRICT]), XIDS)
+def test_flow_mod_is_what_osken_sends(flow: Flow, command: int, xid: int) -> None:
+    assert flow_messages.flow_mod(command, flow, xid) == serialized(osken_flow_mod(command, flow, xid))
 
 
 @settings(deadline=None)
@@ -37,8 +37,8 @@ def test_flow_mod_is_what_osken_sends(flow: Flow, command: codec.FlowModCommand,
 def test_delete_is_what_osken_sends_for_the_key_alone(flow: Flow, xid: int) -> None:
     key_only = Flow(flow.priority, flow.match, (), cookie=0, table=flow.table)
     expected = serialized(osken_flow_mod(ofp.OFPFC_DELETE_STRICT, key_only, xid))
-    assert codec.flow_mod(codec.FlowModCommand.OFPFC_DELETE_STRICT, flow, xid) == expected
-    assert codec.delete_strict(flow.table, flow.priority, encode_oxm(flow.match), xid) == expected
+    assert flow_messages.flow_mod(ofp.OFPFC_DELETE_STRICT, flow, xid) == expected
+    assert flow_messages.delete_strict(flow.table, flow.priority, encode_oxm(flow.match), xid) == expected
 
 
 @settings(deadline=None)
@@ -61,16 +61,16 @@ def test_dump_gives_back_the_flows(wanted: list[Flow], xid: int, more: bool) -> 
     message = flow_stats_reply(entries, xid, int(more))
     assert list(Framer().feed(message)) == [message]
     validate(message)
-    reply = codec.decode_flow_stats_reply(message)
+    reply = flow_messages.decode_flow_stats_reply(message)
     assert (reply.xid, reply.more) == (xid, more)
     assert [installed.flow for installed in reply.flows] == wanted
     for installed, flow in zip(reply.flows, wanted, strict=True):
         assert installed.key == flow.key
         assert (installed.duration_sec, installed.duration_nsec) == (5, 6)
         assert (installed.n_packets, installed.n_bytes) == (7, 8)
-        assert codec.delete_strict(
+        assert flow_messages.delete_strict(
             installed.table, installed.priority, installed.raw_match, xid
-        ) == codec.flow_mod(codec.FlowModCommand.OFPFC_DELETE_STRICT, flow, xid)  # fmt: skip
+        ) == flow_messages.flow_mod(ofp.OFPFC_DELETE_STRICT, flow, xid)  # fmt: skip
 
 
 @settings(deadline=None)
@@ -79,7 +79,7 @@ def test_osken_reads_our_dump_as_we_do(flow: Flow) -> None:
     message = flow_stats_reply([flow_entry(osken_match(flow.match), osken_instructions(flow.actions), priority=3)])
     validate(message)
     (entry,) = osken_parsed(message).body
-    (installed,) = codec.decode_flow_stats_reply(message).flows
+    (installed,) = flow_messages.decode_flow_stats_reply(message).flows
     assert list(entry.match.items()) == list(osken_match(flow.match).items())
     assert installed.flow is not None
     assert (installed.flow.match, installed.flow.actions) == (flow.match, flow.actions)
@@ -90,7 +90,7 @@ def test_osken_reads_our_dump_as_we_do(flow: Flow) -> None:
 @given(flows(), st.sampled_from(["idle_timeout", "hard_timeout", "flags"]), st.integers(1, 65535))
 def test_flow_with_a_timeout_or_flags_is_foreign(flow: Flow, attribute: str, value: int) -> None:
     entry = flow_entry(osken_match(flow.match), osken_instructions(flow.actions), **{attribute: value})
-    (installed,) = codec.decode_flow_stats_reply(flow_stats_reply([entry])).flows
+    (installed,) = flow_messages.decode_flow_stats_reply(flow_stats_reply([entry])).flows
     assert installed.flow is None
     assert installed.match == flow.match
     assert getattr(installed, attribute) == value
@@ -112,11 +112,12 @@ def test_bundle_is_what_osken_sends(
         message.set_xid(xid)
         return serialized(message)
 
-    ours = [codec.flow_mod(codec.FlowModCommand.OFPFC_ADD, flow, xid) for xid, flow in enumerate(wanted)]
+    ours = [flow_messages.flow_mod(ofp.OFPFC_ADD, flow, xid) for xid, flow in enumerate(wanted)]
     expected = [
         control(ofp.ONF_BCT_OPEN_REQUEST, open_xid),
         *(add(flow, xid) for xid, flow in enumerate(wanted)),
         control(ofp.ONF_BCT_COMMIT_REQUEST, commit_xid),
     ]
-    assert codec.bundle(bundle_id, ours, open_xid=open_xid, commit_xid=commit_xid, flags=flags) == b"".join(expected)
-    assert codec.bundle_discard(bundle_id, open_xid, flags) == control(ofp.ONF_BCT_DISCARD_REQUEST, open_xid)
+    assert bundles.bundle(bundle_id, ours, open_xid=open_xid, commit_xid=commit_xid, flags=flags) == b"".join(expected)
+    discard = ofp.ONF_BCT_DISCARD_REQUEST
+    assert bundles.bundle_control(discard, bundle_id, open_xid, flags) == control(discard, open_xid)

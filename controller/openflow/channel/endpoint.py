@@ -23,7 +23,7 @@ _BACKLOG = 256
 _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
-class Channel(Protocol):
+class ByteStream(Protocol):
     """As much of a socket as a session uses."""
 
     def recv(self, size: int, /) -> bytes: ...
@@ -46,7 +46,7 @@ class Arrival:
     sock: socket.socket
     peer: str
     bridge: str | None = None
-    secure: Callable[[float], Channel] | None = None
+    secure: Callable[[float], ByteStream] | None = None
 
 
 class Endpoint(Protocol):
@@ -186,7 +186,7 @@ def unix_target(bridge: str) -> str:
     return f"unix:{unix_name(bridge)}"
 
 
-def _secured(sock: socket.socket, contexts: Contexts, host: str, seconds: float) -> Channel:
+def _secured(sock: socket.socket, contexts: Contexts, host: str, seconds: float) -> ByteStream:
     channel = TlsChannel(sock, Tls(contexts, contexts.files.expected(host)))
     try:
         channel.handshake(seconds)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
+
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.wire import messages
-from controller.openflow.wire.constants import OFP_VERSION
 from topology.errors import OpenFlowError
 
 _ASK_AFTER = 0.1
@@ -52,20 +54,20 @@ class Handshake:
         """
         if self.greeted:
             raise OpenFlowError("a second HELLO came")
-        hello = messages.decode_hello(message)
-        if OFP_VERSION not in hello.versions:
-            versions = ", ".join(f"{version:#04x}" for version in sorted(hello.versions)) or "none"
-            raise OpenFlowError(f"the peer does not speak OpenFlow 1.3 (0x04), only {versions}")
+        versions = messages.hello_versions(message)
+        if ofp.OFP_VERSION not in versions:
+            named = ", ".join(f"{version:#04x}" for version in sorted(versions)) or "none"
+            raise OpenFlowError(f"the peer does not speak OpenFlow 1.3 (0x04), only {named}")
         self.greeted = True
         self._send(messages.features_request(self._xid()) + messages.set_config(self._xid()))
 
-    def features(self, message: bytes) -> bool:
+    def features(self, features: Any) -> bool:
         """OFPT_FEATURES_REPLY has come.
 
+        :param features: OFPSwitchFeatures
         :returns: whether it tells the datapath id; the first one counts
         :raises OpenFlowError: of an auxiliary connection
         """
-        features = messages.decode_features_reply(message)
         if features.auxiliary_id:
             raise OpenFlowError(f"auxiliary connection {features.auxiliary_id} is not served")
         if self.datapath_id is not None:
@@ -74,18 +76,18 @@ class Handshake:
         self._ask()
         return True
 
-    def described(self, message: bytes) -> bool:
+    def described(self, reply: Any) -> bool:
         """An OFPMP_DESC reply has come.
 
+        :param reply: OFPDescStatsReply
         :returns: whether it tells the serial number that was asked for
         """
-        reply = messages.decode_desc_reply(message)
         if reply.xid != self._desc_xid:
             return False
         self._desc_xid = None
         self._ask_due = time.monotonic() + self._ask_after
         self._ask_after *= 2
-        self.serial = reply.serial_num
+        self.serial = messages.text(reply.body.serial_num)
         return True
 
     @property

@@ -11,18 +11,18 @@ import time
 
 from os_ken.lib import hub
 
-MAX_STRANGERS = 64
+MAX_UNACCEPTED = 64
 """Connections without an accepted datapath that may be open at once."""
 
 GRACE = 0.1
 """Seconds that a connection has at least to show who it is, however many others come: a bridge needs some
 milliseconds."""
 
-STRANGER_BYTES = 65536
+UNACCEPTED_BYTES = 65536
 """Bytes that are read of a connection before it is accepted; what follows waits in the peer's own buffers."""
 
-STRANGER_CHUNK = 4096
-"""Bytes of a stranger that are handled in one turn."""
+UNACCEPTED_CHUNK = 4096
+"""Bytes of a connection that are handled in one turn before it is accepted."""
 
 CHUNK = 65536
 """Bytes of a bridge that are handled in one turn."""
@@ -46,8 +46,8 @@ _REST = 3.0
 """Rest for each second spent on what nobody asked for: a flood takes a quarter of one processor at the most."""
 
 _MOST_REST = 0.1
-_LOOKS = 16
-"""Messages between two looks at the clock."""
+_CLOCK_EVERY = 16
+"""Messages after which the clock is read."""
 
 
 class Pace:
@@ -68,7 +68,7 @@ class Pace:
         :param asked: it may be the answer to a request: then there is no rest but the turn of the others
         """
         self._messages += 1
-        if self._messages % _LOOKS == 0 and time.thread_time() - self._started >= _TURN:
+        if self._messages % _CLOCK_EVERY == 0 and time.thread_time() - self._started >= _TURN:
             self.end(asked=asked)
 
     def end(self, *, asked: bool) -> None:
@@ -108,7 +108,7 @@ class FewLines(logging.Filter):
         return True
 
 
-STRANGERS_LOG = logging.getLogger("controller.openflow.strangers")
+UNACCEPTED_LOG = logging.getLogger("controller.openflow.strangers")
 """What there is to say about connections that were never accepted: anybody can make them, without end."""
 
-STRANGERS_LOG.addFilter(FewLines(burst=500, rate=2))
+UNACCEPTED_LOG.addFilter(FewLines(burst=500, rate=2))

@@ -1,16 +1,12 @@
-"""What a session and its owner agree upon: the times it keeps, and what it tells."""
+"""What a session and its owner agree upon: the times it keeps, and whom it tells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Any
 
 from controller.openflow.wire.flow_monitor import FlowUpdate
-from controller.openflow.wire.messages import PortDesc
-
-if TYPE_CHECKING:
-    from controller.openflow.channel.session import Session
 
 
 @dataclass(frozen=True)
@@ -25,22 +21,9 @@ class Timeouts:
     request: float
 
 
-class Listener(Protocol):
-    """What a session tells its owner; called in the session's thread, must only enqueue."""
+Emit = Callable[[Any, str], None]
+"""Is given each event of os-ken's that a session has, with the phase that it belongs to (``*_DISPATCHER`` of
+:mod:`os_ken.controller.handler`); called in the session's thread, must only enqueue."""
 
-    def identified(self, session: Session) -> None:
-        """:attr:`Session.handshake` has come to its end; said again whenever the serial number is told anew, until
-        the session is accepted."""
-
-    def ports(self, session: Session, ports: tuple[PortDesc, ...]) -> None:
-        """All ports of a bridge that was accepted; :meth:`port` tells what changes after that."""
-
-    def port(self, session: Session, port: PortDesc, present: bool) -> None:
-        """OFPT_PORT_STATUS: a port is there, or (not present) has gone."""
-
-    def closed(self, session: Session) -> None:
-        """The connection is over; said exactly once after ``identified``."""
-
-
-FlowListener = Callable[[Iterable[FlowUpdate] | None], None]
+FlowListener = Callable[[tuple[FlowUpdate, ...] | None], None]
 """Is told of changes of flows that others make, None: of some that the switch could not tell; must only enqueue."""

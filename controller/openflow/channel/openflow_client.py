@@ -13,15 +13,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from os_ken.ofproto import ofproto_v1_3 as ofp
+
 from controller.openflow.channel.limits import CHUNK, MAX_ANSWER
-from controller.openflow.wire.constants import HEADER, OFPHET_VERSIONBITMAP, OFPMPF_REPLY_MORE, MessageType
 from controller.openflow.wire.error_names import describe_error
 from controller.openflow.wire.framing import validate
-from controller.openflow.wire.messages import decode_error, decode_hello
+from controller.openflow.wire.messages import HEADER, hello, hello_versions, multipart_header, parsed
 from controller.runtime.deadline import Deadline
 from topology.errors import FramingError, OpenFlowError, RequestTimeout
 
-_LEAST: dict[int, int] = {MessageType.OFPT_ERROR: 12, MessageType.OFPT_MULTIPART_REPLY: 16}
+_LEAST: dict[int, int] = {
+    ofp.OFPT_ERROR: ofp.OFP_ERROR_MSG_SIZE,
+    ofp.OFPT_MULTIPART_REPLY: ofp.OFP_MULTIPART_REPLY_SIZE,
+}
 """Bytes of the messages that are looked into."""
 
 
@@ -76,10 +80,10 @@ class Client:
             size += len(message)
             if size > MAX_ANSWER:
                 raise OpenFlowError(f"{self._path}: an answer is larger than {MAX_ANSWER} bytes")
-            if message[1] == MessageType.OFPT_ERROR:
-                raise Refused(f"{self._path}: {describe_error(decode_error(message))}")
+            if message[1] == ofp.OFPT_ERROR:
+                raise Refused(f"{self._path}: {describe_error(parsed(message))}")
             yield message
-            if message[1] != MessageType.OFPT_MULTIPART_REPLY or not message[11] & OFPMPF_REPLY_MORE:
+            if message[1] != ofp.OFPT_MULTIPART_REPLY or not multipart_header(message)[1]:
                 return
 
     def write(self, count: int, messages: Callable[[int], bytes]) -> list[tuple[int, str]]:
@@ -94,14 +98,14 @@ class Client:
         self._xids = itertools.count(barrier + 1)
         self._deadline = Deadline(self._timeout)
         self._send(
-            messages(first) + HEADER.pack(self.version, MessageType.OFPT_BARRIER_REQUEST, HEADER.size, barrier),
+            messages(first) + HEADER.pack(self.version, ofp.OFPT_BARRIER_REQUEST, HEADER.size, barrier),
         )
         refused = []
         for message in self._messages():
             _, kind, _, xid = HEADER.unpack_from(message)
-            if kind == MessageType.OFPT_ERROR and first <= xid < barrier:
-                refused.append((xid - first, describe_error(decode_error(message))))
-            elif kind == MessageType.OFPT_BARRIER_REPLY and xid == barrier:
+            if kind == ofp.OFPT_ERROR and first <= xid < barrier:
+                refused.append((xid - first, describe_error(parsed(message))))
+            elif kind == ofp.OFPT_BARRIER_REPLY and xid == barrier:
                 break
         return refused
 
@@ -112,14 +116,12 @@ class Client:
             self._deadline.limit(self._sock).connect(str(self._path))
         except OSError as error:
             raise OpenFlowError(f"no OpenFlow at {self._path}: {_reason(error)}") from None
-        bitmap = sum(1 << version for version in versions)
-        element = OFPHET_VERSIONBITMAP.to_bytes(2, "big") + (8).to_bytes(2, "big") + bitmap.to_bytes(4, "big")
-        self._send(HEADER.pack(max(versions), MessageType.OFPT_HELLO, 16, next(self._xids)) + element)
+        self._send(hello(next(self._xids), versions))
         message = next(self._messages())
-        if message[1] != MessageType.OFPT_HELLO:
+        if message[1] != ofp.OFPT_HELLO:
             raise FramingError(f"{self._path}: the first message is no HELLO")
         validate(message)
-        both = decode_hello(message).versions.intersection(versions)
+        both = hello_versions(message).intersection(versions)
         if not both:
             wanted = " or ".join(f"1.{version - 1}" for version in sorted(versions))
             raise OpenFlowError(
@@ -135,8 +137,8 @@ class Client:
             length = self._length()
             message = bytes(memoryview(self._buffer)[:length])
             del self._buffer[:length]
-            if message[1] == MessageType.OFPT_ECHO_REQUEST:
-                self._send(bytes((message[0], MessageType.OFPT_ECHO_REPLY)) + message[2:])
+            if message[1] == ofp.OFPT_ECHO_REQUEST:
+                self._send(bytes((message[0], ofp.OFPT_ECHO_REPLY)) + message[2:])
                 continue
             if length < _LEAST.get(message[1], HEADER.size):
                 raise FramingError(f"{self._path}: a message of type {message[1]} has {length} bytes")

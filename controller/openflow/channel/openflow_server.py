@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from os_ken.lib import hub
 
 from controller.openflow.channel.endpoint import Arrival, Endpoint
-from controller.openflow.channel.limits import GRACE, MAX_STRANGERS, RECEIVE_BUFFER, STRANGERS_LOG
-from controller.openflow.channel.listener import Listener, Timeouts
+from controller.openflow.channel.limits import GRACE, MAX_UNACCEPTED, RECEIVE_BUFFER, UNACCEPTED_LOG
+from controller.openflow.channel.listener import Emit, Timeouts
 from controller.openflow.channel.session import Session
 from topology.errors import ConfigError
 
@@ -26,18 +26,18 @@ _PAUSE_AFTER_ERROR = 0.2
 """Seconds to wait when no connection can be taken, e.g. for want of file descriptors."""
 
 
-class Server:
+class OpenFlowServer:
     """Accepts OpenFlow connections.
 
     :param endpoints: where
-    :param listener: is told what sessions see
+    :param emit: of the sessions, see :class:`controller.openflow.channel.session.Session`
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], timeouts: Timeouts, listener: Listener) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], timeouts: Timeouts, emit: Emit) -> None:
         self.endpoints = tuple(endpoints)
         self._timeouts = timeouts
-        self._listener = listener
-        self._strangers: dict[Session, None] = {}
+        self._emit = emit
+        self._unaccepted: dict[Session, None] = {}
         self._stopping = False
         self._sockets: dict[Endpoint, socket.socket] = {}
 
@@ -79,9 +79,9 @@ class Server:
                 complaint = ""
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-                self._take(endpoint.arrived(sock, address))
+                self._serve(endpoint.arrived(sock, address))
             except OSError as error:
-                STRANGERS_LOG.warning("an OpenFlow connection ended at once: %s", error.strerror or error)
+                UNACCEPTED_LOG.warning("an OpenFlow connection ended at once: %s", error.strerror or error)
                 sock.close()
             hub.sleep(0)  # while connections wait, accept() of a green socket lets nobody else run
         listening.close()
@@ -91,32 +91,32 @@ class Server:
         self._stopping = True
         for endpoint in self._sockets:
             endpoint.close()
-        for session in list(self._strangers):
+        for session in list(self._unaccepted):
             session.close()
 
-    def _take(self, arrival: Arrival) -> None:
+    def _serve(self, arrival: Arrival) -> None:
         self._make_room()
         session = Session(
-            arrival.sock, arrival.peer, self._timeouts, self._listener, bridge=arrival.bridge, secure=arrival.secure
+            arrival.sock, arrival.peer, self._timeouts, self._emit, bridge=arrival.bridge, secure=arrival.secure
         )
-        self._strangers[session] = None
+        self._unaccepted[session] = None
         hub.spawn(self._run, session)
 
     def _make_room(self) -> None:
-        while len(self._strangers) >= MAX_STRANGERS and not self._stopping:
-            oldest = min(list(self._strangers), key=lambda session: session.connected_at, default=None)
+        while len(self._unaccepted) >= MAX_UNACCEPTED and not self._stopping:
+            oldest = min(list(self._unaccepted), key=lambda session: session.connected_at, default=None)
             if oldest is None:
                 return
             left = oldest.connected_at + GRACE - time.monotonic()
             if left > 0:
                 hub.sleep(left)
                 continue
-            self._strangers.pop(oldest, None)
-            oldest.close(f"{MAX_STRANGERS} connections have not shown a datapath id of this host; this one was first")
+            self._unaccepted.pop(oldest, None)
+            oldest.close(f"{MAX_UNACCEPTED} connections have not shown a datapath id of this host; this one was first")
 
     def accepted(self, session: Session) -> None:
         """A session turned out to be a bridge of this host."""
-        self._strangers.pop(session, None)
+        self._unaccepted.pop(session, None)
 
     def _run(self, session: Session) -> None:
         try:
@@ -124,4 +124,4 @@ class Server:
         except Exception:
             LOG.exception("the OpenFlow connection of %s failed", session.name)
         finally:
-            self._strangers.pop(session, None)
+            self._unaccepted.pop(session, None)

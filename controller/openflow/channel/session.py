@@ -1,8 +1,9 @@
 """One OpenFlow connection: the handshake, liveness, requests and their answers.
 
-No byte reaches a decoder before its framing and every inner length are checked. What a peer can make us hold is one
-message and the answer to one request; everything else is passed on at once or dropped, at a pace that leaves the
-processor to others (:mod:`controller.openflow.channel.limits`). Nothing here knows what bridges or flows are for.
+No byte reaches a decoder before its framing is checked, and none reaches os-ken's before every inner length is. What a
+peer can make us keep is one message and the answer to one request; everything else is passed on at once or dropped, at
+a pace that leaves the processor to others (:mod:`controller.openflow.channel.limits`). Nothing here knows what bridges
+or flows are for.
 """
 
 from __future__ import annotations
@@ -13,37 +14,31 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, HANDSHAKE_DISPATCHER, MAIN_DISPATCHER
 from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from controller.openflow.channel.endpoint import Channel
+from controller.openflow.channel.endpoint import ByteStream
 from controller.openflow.channel.handshake import Handshake
 from controller.openflow.channel.limits import (
     CHUNK,
     MAX_PORTS,
     MAX_UNASKED_ERRORS,
-    STRANGER_BYTES,
-    STRANGER_CHUNK,
-    STRANGERS_LOG,
+    UNACCEPTED_BYTES,
+    UNACCEPTED_CHUNK,
+    UNACCEPTED_LOG,
     Pace,
 )
-from controller.openflow.channel.listener import FlowListener, Listener, Timeouts
-from controller.openflow.channel.request import Outcome, Request
+from controller.openflow.channel.listener import Emit, FlowListener, Timeouts
+from controller.openflow.channel.request import BundleOutcome, PendingRequest
 from controller.openflow.wire import bundles, flow_messages, flow_monitor, messages, packet_out
-from controller.openflow.wire.constants import (
-    MAX_XID,
-    OFPMP_DESC,
-    OFPMP_EXPERIMENTER,
-    OFPMP_FLOW,
-    OFPMPF_REPLY_MORE,
-    MessageType,
-    PortReason,
-)
-from controller.openflow.wire.error_names import describe_error
+from controller.openflow.wire.error_names import describe_error, message_name
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.flow_monitor import FlowUpdate
-from controller.openflow.wire.framing import Framer, validate
-from controller.openflow.wire.messages import ErrorMessage, PortDesc
+from controller.openflow.wire.framing import Framer, check_body
 from controller.runtime.deadline import Deadline
 from topology.errors import OpenFlowError, RequestTimeout
 
@@ -56,11 +51,13 @@ _SOON = 0.001
 """Seconds to wait for bytes when the time is over already: what has come by now still counts."""
 
 
-class Session:
-    """A connection from a switch.
+class Session(messages.OpenFlow13):
+    """A connection from a switch, with what applications use of os-ken's ``Datapath``, which it is to their events.
 
     :param peer: its address, for the log
     :param bridge: the only one that it may be of; None: any
+    :param emit: is given what it has to tell, as events of os-ken's; see
+        :mod:`controller.openflow.channel.os_ken_events`
     :param secure: what is done to the socket before anything is sent; see
         :class:`controller.openflow.channel.endpoint.Arrival`
     """
@@ -70,36 +67,37 @@ class Session:
         sock: socket.socket,
         peer: str,
         timeouts: Timeouts,
-        listener: Listener,
+        emit: Emit,
         *,
         bridge: str | None = None,
-        secure: Callable[[float], Channel] | None = None,
+        secure: Callable[[float], ByteStream] | None = None,
     ) -> None:
         self.peer = peer
         self.bridge = bridge
         self.name = peer
+        self.state: str = HANDSHAKE_DISPATCHER
+        """The phase, in os-ken's words; changed in the connection's own thread only."""
         self.connected_at = time.monotonic()
-        self._sock: Channel = sock
+        self._sock: ByteStream = sock
         self._secure = secure
         self._timeouts = timeouts
-        self._listener = listener
+        self._emit = emit
         self._framer = Framer()
         self._xids = itertools.count(1)
         self._pace = Pace()
         self.handshake = Handshake(timeouts.connect, self._send, self._xid)
         self._sending = hub.Semaphore(1)
         self._requesting = hub.Semaphore(1)
-        self._request: Request | None = None
+        self._request: PendingRequest | None = None
         self._ports_xid: int | None = None
         self._ports_due = 0.0  # when the list of ports has to be there that ``_ports_xid`` asked for
-        self._ports: list[PortDesc] = []
+        self._ports: list[Any] = []
         self._flow_listener: FlowListener | None = None
         self._monitor_xid: int | None = None
-        self._unread = STRANGER_BYTES
+        self._unread = UNACCEPTED_BYTES
         self._unasked_errors = 0
         self._silence_ends = 0.0  # when an accepted peer has been silent for too long
         self._probed = False
-        self._identified = False
         self._accepted = False
         self._closed = False
         self._readable: hub.Queue = hub.Queue()  # gets something when a peer of whom enough was read may be read on
@@ -108,6 +106,16 @@ class Session:
     def datapath_id(self) -> int | None:
         """Of the peer; None until it has told it."""
         return self.handshake.datapath_id
+
+    @property
+    def id(self) -> int | None:
+        """The datapath id, as os-ken's ``Datapath`` calls it."""
+        return self.datapath_id
+
+    @property
+    def is_active(self) -> bool:
+        """As of os-ken's ``Datapath``: the connection lives."""
+        return not self._closed
 
     @property
     def is_accepted(self) -> bool:
@@ -132,7 +140,7 @@ class Session:
                 data = self._receive()
                 if data == b"":
                     break
-                self._take(data or b"")
+                self._handle(data or b"")
                 self._check_time()
         except OpenFlowError as error:
             reason = str(error)
@@ -149,14 +157,20 @@ class Session:
         request = self._request
         if request is not None:
             request.done.put(OpenFlowError(f"the connection of {self.name} ended: {reason}"))
-        if self._identified:
-            self._listener.closed(self)
+        if self.state != HANDSHAKE_DISPATCHER:
+            self._enter(DEAD_DISPATCHER)
+
+    def _enter(self, phase: str) -> None:
+        self.state = phase
+        event = ofp_event.EventOFPStateChange(self)
+        event.state = phase  # as os-ken does, whose constructor does not take it
+        self._emit(event, phase)
 
     def _log(self, text: str, *args: object) -> None:
         if self._accepted:
             LOG.info(text, *args)
         else:
-            STRANGERS_LOG.warning(text, *args)
+            UNACCEPTED_LOG.warning(text, *args)
 
     def _receive(self) -> bytes | None:
         """Bytes, or None when none came for as long as there is nothing else to do."""
@@ -166,17 +180,16 @@ class Session:
             return None
         self._sock.settimeout(self._wait())
         try:
-            data = self._sock.recv(CHUNK if self._accepted else min(STRANGER_CHUNK, self._unread))
+            data = self._sock.recv(CHUNK if self._accepted else min(UNACCEPTED_CHUNK, self._unread))
         except TimeoutError:
             return None
         if not self._accepted:
             self._unread -= len(data)
         return data
 
-    def _take(self, data: bytes) -> None:
+    def _handle(self, data: bytes) -> None:
         self._pace.begin()
         for message in self._framer.feed(data):
-            validate(message)
             self._silence_ends, self._probed = time.monotonic() + PROBE_INTERVAL, False
             self._dispatch(message)
             if self._closed:
@@ -220,75 +233,88 @@ class Session:
         self._send(messages.echo_request(self._xid()))
 
     def _dispatch(self, message: bytes) -> None:
-        kind = MessageType(message[1])
-        if kind is MessageType.OFPT_HELLO:
-            self.handshake.hello(message)
-        elif kind is MessageType.OFPT_ERROR:
-            self._error(messages.decode_error(message))
-        elif not self.handshake.greeted:
-            raise OpenFlowError(f"{kind.name} came before HELLO")
-        elif kind is MessageType.OFPT_ECHO_REQUEST:
-            self._send(messages.echo_reply(message))
-        elif kind is MessageType.OFPT_FEATURES_REPLY:
-            if self.handshake.features(message):
-                self.name = f"datapath {self.datapath_id or 0:016x} at {self.peer}"
-        elif kind is MessageType.OFPT_PORT_STATUS and self._accepted:
-            status = messages.decode_port_status(message)
-            self._listener.port(self, status.port, status.reason is not PortReason.OFPPR_DELETE)
-        elif kind is MessageType.OFPT_MULTIPART_REPLY:
+        kind = message[1]
+        if self._accepted and self.state != MAIN_DISPATCHER:
+            self._enter(MAIN_DISPATCHER)
+        if kind == ofp.OFPT_MULTIPART_REPLY and self.handshake.greeted:
             self._multipart(message)
-        elif kind is MessageType.OFPT_EXPERIMENTER and flow_monitor.monitor_state(message) is not None:
-            self._flows_changed(None)
-        elif kind in (MessageType.OFPT_BARRIER_REPLY, MessageType.OFPT_EXPERIMENTER):
-            self._answer(message, more=False)
+            return
+        check_body(message)
+        if kind == ofp.OFPT_HELLO:
+            self.handshake.hello(message)
+        elif kind == ofp.OFPT_ERROR:
+            self._error(messages.parsed(message, self))
+        elif not self.handshake.greeted:
+            raise OpenFlowError(f"{message_name(kind)} came before HELLO")
+        elif kind == ofp.OFPT_ECHO_REQUEST:
+            self._send(messages.echo_reply(messages.parsed(message, self)))
+        elif kind == ofp.OFPT_FEATURES_REPLY:
+            if self.handshake.features(messages.parsed(message, self)):
+                self.name = f"datapath {self.datapath_id or 0:016x} at {self.peer}"
+        elif kind == ofp.OFPT_PORT_STATUS and self._accepted:
+            self._tell(messages.parsed(message, self))
+        elif kind == ofp.OFPT_BARRIER_REPLY:
+            self._answer(message, None)
+        elif kind == ofp.OFPT_EXPERIMENTER:
+            if flow_monitor.is_monitor_state(message):
+                self._flows_changed(None)
+            else:
+                self._answer(message, bundles.decode_bundle_control(message))
+
+    def _tell(self, message: Any) -> None:
+        self._emit(ofp_event.ofp_msg_to_ev(message), self.state)
 
     def _multipart(self, message: bytes) -> None:
-        kind = messages.multipart_type(message)
-        if kind == OFPMP_DESC:
-            if self.handshake.described(message) and not self._accepted:
-                self._identified = True
-                self._listener.identified(self)
+        kind, more = messages.multipart_header(message)
+        if kind == ofp.OFPMP_FLOW:
+            self._answer(message, flow_messages.decode_flow_stats_reply(message).flows, more=more)
             return
-        if kind == OFPMP_FLOW:
-            self._answer(message, more=bool(int.from_bytes(message[10:12], "big") & OFPMPF_REPLY_MORE))
-            return
-        if kind == OFPMP_EXPERIMENTER:
-            if messages.decode_header(message).xid == self._monitor_xid:
-                self._answer(message, more=False)
+        if kind == ofp.OFPMP_EXPERIMENTER:
+            updates = flow_monitor.decode_flow_updates(message)
+            if messages.xid_of(message) == self._monitor_xid:
+                self._answer(message, updates)
             else:
-                self._flows_changed(flow_monitor.decode_flow_updates(message))
+                self._flows_changed(updates)
             return
-        if self._ports_xid is None or messages.decode_header(message).xid != self._ports_xid:
-            return
-        reply = messages.decode_port_desc_reply(message)
-        self._ports += reply.ports
+        check_body(message)
+        if kind == ofp.OFPMP_DESC:
+            reply = messages.parsed(message, self)
+            if self.handshake.described(reply) and not self._accepted:
+                self.state = CONFIG_DISPATCHER
+                self._tell(reply)
+        elif self._ports_xid is not None and messages.xid_of(message) == self._ports_xid:
+            self._ports_listed(messages.parsed(message, self), more=more)
+
+    def _ports_listed(self, reply: Any, *, more: bool) -> None:
+        """A part of the list of ports has come; it is told as one, once the last has."""
+        self._ports += reply.body
         if len(self._ports) > MAX_PORTS:
             raise OpenFlowError(f"a bridge with more than {MAX_PORTS} ports cannot be")
-        if not reply.more:
+        if not more:
             self._ports_xid = None
-            self._listener.ports(self, tuple(self._ports))
-            self._ports.clear()
+            reply.body, self._ports = self._ports, []
+            self._tell(reply)
 
-    def _flows_changed(self, updates: Iterable[FlowUpdate] | None) -> None:
+    def _flows_changed(self, updates: tuple[FlowUpdate, ...] | None) -> None:
         if self._flow_listener is not None:
             self._flow_listener(updates)
 
-    def _error(self, error: ErrorMessage) -> None:
+    def _error(self, error: Any) -> None:
         request = self._request
         if request is not None and request.concerns(error.xid):
-            request.take_error(error)
+            request.refused(error)
             return
         if not self._accepted:
             raise OpenFlowError(f"it refused message {error.xid:#x}: {describe_error(error)}")
-        LOG.warning("%s refused message %#x: %s", self.name, error.xid, describe_error(error))
+        self._tell(error)
         self._unasked_errors += 1
         if self._unasked_errors >= MAX_UNASKED_ERRORS:
             raise OpenFlowError(f"{MAX_UNASKED_ERRORS} errors were about nothing that was asked")
 
-    def _answer(self, message: bytes, *, more: bool) -> None:
+    def _answer(self, message: bytes, answer: Any, *, more: bool = False) -> None:
         request = self._request
-        if request is not None and request.concerns(messages.decode_header(message).xid):
-            request.take_answer(message, more=more)
+        if request is not None and request.concerns(messages.xid_of(message)):
+            request.answered(message, answer, more=more)
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -308,9 +334,9 @@ class Session:
         self._send(messages.port_desc_request(xid))
 
     def close(self, reason: str | None = None) -> None:
-        """End the connection; its thread then says :meth:`Listener.closed`. May be called more than once."""
+        """End the connection; its thread then says so. May be called more than once."""
         if reason is not None and not self._closed:
-            log = LOG if self._accepted else STRANGERS_LOG
+            log = LOG if self._accepted else UNACCEPTED_LOG
             log.warning("closing the OpenFlow connection of %s: %s", self.name, reason)
         self._closed = True
         self._readable.put(None)
@@ -324,15 +350,11 @@ class Session:
         """
         with self._requesting:
             xid = self._xid()
-            request = Request(xid, xid, MessageType.OFPT_MULTIPART_REPLY)
+            request = PendingRequest(xid, xid, ofp.OFPT_MULTIPART_REPLY)
             self._exchange(flow_messages.flow_stats_request(xid), request)
         if request.errors:
             raise OpenFlowError(f"{self.name} refused to list its flows: {describe_error(request.errors[0])}")
-        flows: list[InstalledFlow] = []
-        for answer in request.answers:
-            flows += flow_messages.decode_flow_stats_reply(answer).flows
-            hub.sleep(0)  # an answer has some hundred flows, and there can be thousands of answers
-        return flows
+        return [flow for flows in request.answers for flow in flows]
 
     def monitor(self, listener: FlowListener) -> str | None:
         """Have the switch tell of all changes of flows that are made on other connections than this.
@@ -343,11 +365,11 @@ class Session:
         self._flow_listener = listener
         with self._requesting:
             xid = self._monitor_xid = self._xid()
-            request = Request(xid, xid, MessageType.OFPT_MULTIPART_REPLY)
+            request = PendingRequest(xid, xid, ofp.OFPT_MULTIPART_REPLY)
             self._exchange(flow_monitor.flow_monitor_request(xid), request)
         return describe_error(request.errors[0]) if request.errors else None
 
-    def commit(self, flow_mods: Iterable[Callable[[int], bytes]]) -> Outcome:
+    def commit(self, flow_mods: Iterable[Callable[[int], bytes]]) -> BundleOutcome:
         """Apply flow-mods in one atomic bundle (ONF EXT-230), and wait until the switch has done so.
 
         :param flow_mods: each makes its message for a given xid
@@ -359,7 +381,7 @@ class Session:
             messages = [make(self._xid()) for make in flow_mods]
             last = self._xid()
             bundle = bundles.bundle(first, messages, open_xid=first, commit_xid=last)
-            request = Request(first, last, MessageType.OFPT_EXPERIMENTER)
+            request = PendingRequest(first, last, ofp.OFPT_EXPERIMENTER)
             self._exchange(bundle, request)
         return request.bundle_outcome()
 
@@ -371,7 +393,26 @@ class Session:
         """
         self._send(packet_out.packet_out_normal(in_port, frame, self._xid()))
 
-    def _exchange(self, message: bytes, request: Request) -> None:
+    def set_xid(self, message: Any) -> int:
+        """Give a message of os-ken's the next transaction id of the connection.
+
+        :returns: which
+        """
+        message.xid = self._xid()
+        return int(message.xid)
+
+    def send_msg(self, message: Any) -> bool:
+        """Send a message of os-ken's, which gets a transaction id if it has none; what comes of it is told as an event.
+
+        :returns: True
+        :raises OpenFlowError: the connection ended
+        """
+        if message.xid is None:
+            self.set_xid(message)
+        self._send(messages.encoded(message, message.xid))
+        return True
+
+    def _exchange(self, message: bytes, request: PendingRequest) -> None:
         if self._closed:
             raise OpenFlowError(f"the connection of {self.name} is closed")
         self._request = request
@@ -404,4 +445,4 @@ class Session:
                 raise OpenFlowError(f"sending to {self.name} failed: {error}") from None
 
     def _xid(self) -> int:
-        return next(self._xids) & MAX_XID
+        return next(self._xids) & int(ofp.MAX_XID)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.channel.openflow_client import Client
 from controller.openflow.wire import flow_messages, messages
-from controller.openflow.wire.constants import OFP_VERSION, MessageType
+from controller.openflow.wire.error_names import message_name
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.framing import validate
 from controller.openflow.wire.messages import PortDesc
 from topology.errors import FramingError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,34 @@ def read_bridge(path: Path, timeout: float) -> BridgeState:
     :param timeout: seconds for the connection, and for each of the three answers
     :raises OpenFlowError: nobody answers there, or not as OpenFlow 1.3 has it; the text names ``path``
     """
-    with Client(path, (OFP_VERSION,), timeout) as client:
+    with Client(path, (ofp.OFP_VERSION,), timeout) as client:
 
-        def ask(request: Callable[[int], bytes], kind: MessageType) -> list[bytes]:
-            """The parts of an answer, checked before they are decoded."""
-            parts = list(client.ask(request))
-            for part in parts:
+        def ask(request: Callable[[int], bytes], kind: int, decode: Callable[[bytes], T]) -> list[T]:
+            """The parts of an answer, checked and decoded."""
+            parts = []
+            for part in client.ask(request):
                 try:
-                    validate(part)
                     if part[1] != kind:
-                        raise FramingError(f"the answer is {MessageType(part[1]).name}, not {kind.name}")
+                        raise FramingError(f"the answer is {message_name(part[1])}, not {message_name(kind)}")
+                    parts.append(decode(part))
                 except FramingError as error:
                     raise FramingError(f"{path}: {error}") from None
             return parts
 
-        (features,) = ask(messages.features_request, MessageType.OFPT_FEATURES_REPLY)
-        ports = ask(messages.port_desc_request, MessageType.OFPT_MULTIPART_REPLY)
-        flows = ask(flow_messages.flow_stats_request, MessageType.OFPT_MULTIPART_REPLY)
+        (features,) = ask(messages.features_request, ofp.OFPT_FEATURES_REPLY, _parsed)
+        ports = ask(messages.port_desc_request, ofp.OFPT_MULTIPART_REPLY, _parsed)
+        flows = ask(flow_messages.flow_stats_request, ofp.OFPT_MULTIPART_REPLY, _flows)
     return BridgeState(
-        messages.decode_features_reply(features).datapath_id,
-        tuple(port for part in ports for port in messages.decode_port_desc_reply(part).ports),
-        tuple(flow for part in flows for flow in flow_messages.decode_flow_stats_reply(part).flows),
+        features.datapath_id,
+        tuple(PortDesc.of(port) for part in ports for port in part.body),
+        tuple(flow for part in flows for flow in part),
     )
+
+
+def _parsed(part: bytes) -> Any:
+    validate(part)
+    return messages.parsed(part)
+
+
+def _flows(part: bytes) -> tuple[InstalledFlow, ...]:
+    return flow_messages.decode_flow_stats_reply(part).flows

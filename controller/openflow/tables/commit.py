@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from controller.openflow.channel.request import Outcome
+from controller.openflow.channel.request import BundleOutcome
 from controller.openflow.wire.error_names import TABLE_FULL
 
 MakeMessage = Callable[[int], bytes]
@@ -43,7 +43,7 @@ class Applied:
     sent: int = 0
 
 
-def apply(commit: Callable[[Iterable[MakeMessage]], Outcome], mods: Sequence[FlowMod]) -> Applied:
+def apply(commit: Callable[[Iterable[MakeMessage]], BundleOutcome], mods: Sequence[FlowMod]) -> Applied:
     """Apply flow-mods; those that the switch refuses are left out, all others are applied.
 
     :param commit: sends one atomic bundle, see :meth:`controller.openflow.channel.session.Session.commit`

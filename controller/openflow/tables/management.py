@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.channel.openflow_client import Client, Refused
 from controller.openflow.wire import saved_tables
-from controller.openflow.wire.constants import OFPMP_FLOW, MessageType
-from controller.openflow.wire.saved_tables import OFPMP_GROUP_DESC, OFPMP_METER_CONFIG, SavedFlow, Tables
+from controller.openflow.wire.error_names import message_name
+from controller.openflow.wire.saved_tables import SavedFlow, Tables
 from controller.runtime.deadline import Deadline
 from topology.errors import OpenFlowError
 
@@ -45,10 +46,10 @@ def read_tables(client: Client) -> Tables:
     :raises OpenFlowError: the switch refuses to list its flows, or the connection ended
     """
     flows = read_flows(client)
-    groups = tuple(entry[2:] for entry in _list(client, OFPMP_GROUP_DESC))
+    groups = tuple(entry[2:] for entry in _list(client, ofp.OFPMP_GROUP_DESC))
     meters: tuple[bytes, ...] = ()
     with contextlib.suppress(Refused):  # a datapath without meters
-        meters = tuple(entry[2:] for entry in _list(client, OFPMP_METER_CONFIG))
+        meters = tuple(entry[2:] for entry in _list(client, ofp.OFPMP_METER_CONFIG))
     return Tables(flows, groups, meters)
 
 
@@ -57,7 +58,7 @@ def read_flows(client: Client) -> tuple[SavedFlow, ...]:
 
     :raises OpenFlowError: see :func:`read_tables`
     """
-    return tuple(saved_tables.saved_flow(entry, client.version) for entry in _list(client, OFPMP_FLOW))
+    return tuple(saved_tables.saved_flow(entry, client.version) for entry in _list(client, ofp.OFPMP_FLOW))
 
 
 def write_tables(client: Client, tables: Tables) -> list[str]:
@@ -68,10 +69,10 @@ def write_tables(client: Client, tables: Tables) -> list[str]:
     """
     written = saved_tables.messages(tables, client.version)
     refused = client.write(len(written), lambda first: saved_tables.encode(written, client.version, first))
-    return [f"{written[number][0].name}: {reason}" for number, reason in refused]
+    return [f"{message_name(written[number][0])}: {reason}" for number, reason in refused]
 
 
 def _list(client: Client, kind: int) -> Iterator[bytes]:
     for reply in client.ask(lambda xid: saved_tables.request(kind, client.version, xid)):
-        if reply[1] == MessageType.OFPT_MULTIPART_REPLY:
+        if reply[1] == ofp.OFPT_MULTIPART_REPLY:
             yield from saved_tables.entries(kind, reply)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.cookie import is_ours
 from apps.framework.flow import Flow, FlowKey
@@ -27,7 +28,6 @@ from controller.openflow.tables.drift import Drift, find_drift
 from controller.openflow.tables.flow_log import FlowLog
 from controller.openflow.tables.reconcile import Delta, diff, split
 from controller.openflow.tables.refusals import Refusal, Refusals, reasons
-from controller.openflow.wire.constants import FlowModCommand
 from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.runtime.worker import Worker
@@ -295,12 +295,12 @@ class Sender(Worker[None, None]):
     def _apply(self, session: Session, delta: Delta) -> None:
         mods = [
             FlowMod(
-                partial(flow_mod, FlowModCommand.OFPFC_ADD, flow),
+                partial(flow_mod, ofp.OFPFC_ADD, flow),
                 new_in=None if flow.key in self._installed else flow.table,
             )
             for flow in delta.adds
         ]
-        mods += [FlowMod(partial(flow_mod, FlowModCommand.OFPFC_DELETE_STRICT, flow)) for flow in delta.removes]
+        mods += [FlowMod(partial(flow_mod, ofp.OFPFC_DELETE_STRICT, flow)) for flow in delta.removes]
         refused = self._commit(session, mods)
         taken, complaints = [], []
         now = time.monotonic()

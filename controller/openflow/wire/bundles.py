@@ -12,82 +12,53 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct
 
-from controller.openflow.wire.constants import (
-    OFP_VERSION,
-    ONF_BF_ATOMIC,
-    ONF_BF_ORDERED,
-    ONF_EXPERIMENTER,
-    ONFT_BUNDLE_ADD_MESSAGE,
-    ONFT_BUNDLE_CONTROL,
-    BundleControlType,
-    MessageType,
-)
+from os_ken.ofproto import ofproto_common
+from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-ATOMIC_ORDERED = ONF_BF_ATOMIC | ONF_BF_ORDERED
+from controller.openflow.wire.messages import OpenFlow13, encoded
+
+ATOMIC_ORDERED = ofp.ONF_BF_ATOMIC | ofp.ONF_BF_ORDERED
 
 _CONTROL = Struct("!BBHIIIIHH")
 _ADD = Struct("!BBHIIII2xH")
 _XID = Struct("!I")
-_OFPT_EXPERIMENTER = int(MessageType.OFPT_EXPERIMENTER)
 
 
 @dataclass(frozen=True)
 class BundleControl:
-    """A bundle control reply; ``type`` says what was done."""
+    """A bundle control reply; ``type`` (ONF_BCT_*) says what was done."""
 
     xid: int
     bundle_id: int
-    type: BundleControlType
+    type: int
     flags: int
 
 
-def _control(kind: BundleControlType, bundle_id: int, xid: int, flags: int) -> bytes:
-    return _CONTROL.pack(
-        OFP_VERSION,
-        _OFPT_EXPERIMENTER,
-        _CONTROL.size,
-        xid,
-        ONF_EXPERIMENTER,
-        ONFT_BUNDLE_CONTROL,
-        bundle_id,
-        kind,
-        flags,
-    )
+def bundle_control(kind: int, bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
+    """Open, close or discard a bundle, or commit it; it is answered by the reply of that kind or by an error.
 
-
-def bundle_open(bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
-    """Open a bundle; it is answered by ``OPEN_REPLY`` or an error."""
-    return _control(BundleControlType.OPEN_REQUEST, bundle_id, xid, flags)
-
-
-def bundle_commit(bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
-    """Close and apply a bundle; it is answered by ``COMMIT_REPLY`` or, with nothing applied, an error.
-
-    :param flags: the same as when the bundle was opened
+    :param kind: ONF_BCT_*_REQUEST
+    :param flags: the same for all messages of a bundle
     """
-    return _control(BundleControlType.COMMIT_REQUEST, bundle_id, xid, flags)
-
-
-def bundle_discard(bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
-    """Forget a bundle; it is answered by ``DISCARD_REPLY`` or an error."""
-    return _control(BundleControlType.DISCARD_REQUEST, bundle_id, xid, flags)
+    return encoded(parser.ONFBundleCtrlMsg(OpenFlow13, bundle_id, kind, flags, []), xid)
 
 
 def bundle_add(bundle_id: int, message: bytes, flags: int = ATOMIC_ORDERED) -> bytes:
     """Put a message into a bundle; there is no answer but an error.
 
-    :param message: whole, e.g. from :func:`controller.openflow.wire.codec.flow_mod`; its xid becomes that of the
-        wrapper too, as EXT-230 §3.3 asks for, so that errors name it
+    :param message: whole, e.g. from :func:`controller.openflow.wire.flow_messages.flow_mod`; its xid becomes
+        that of the wrapper too, as EXT-230 §3.3 asks for, so that errors name it
     :param flags: the same as when the bundle was opened
     """
     return (
         _ADD.pack(
-            OFP_VERSION,
-            _OFPT_EXPERIMENTER,
+            ofp.OFP_VERSION,
+            ofp.OFPT_EXPERIMENTER,
             _ADD.size + len(message),
             _XID.unpack_from(message, 4)[0],
-            ONF_EXPERIMENTER,
-            ONFT_BUNDLE_ADD_MESSAGE,
+            ofproto_common.ONF_EXPERIMENTER_ID,
+            ofp.ONF_ET_BUNDLE_ADD_MESSAGE,
             bundle_id,
             flags,
         )
@@ -104,13 +75,13 @@ def bundle(
     :param open_xid: of the open request, which OPEN_REPLY carries
     :param commit_xid: of the commit request, which COMMIT_REPLY carries
     """
-    parts = [bundle_open(bundle_id, open_xid, flags)]
+    parts = [bundle_control(ofp.ONF_BCT_OPEN_REQUEST, bundle_id, open_xid, flags)]
     parts += [bundle_add(bundle_id, message, flags) for message in messages]
-    parts.append(bundle_commit(bundle_id, commit_xid, flags))
+    parts.append(bundle_control(ofp.ONF_BCT_COMMIT_REQUEST, bundle_id, commit_xid, flags))
     return b"".join(parts)
 
 
 def decode_bundle_control(message: bytes) -> BundleControl:
-    """A bundle control reply, the only OFPT_EXPERIMENTER message that framing lets in."""
+    """A bundle control reply. os-ken's reader copies the rest of the message for each of its properties."""
     _, _, _, xid, _, _, bundle_id, kind, flags = _CONTROL.unpack_from(message)
-    return BundleControl(xid, bundle_id, BundleControlType(kind), flags)
+    return BundleControl(xid, bundle_id, kind, flags)

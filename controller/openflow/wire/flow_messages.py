@@ -10,7 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
+
+from os_ken.ofproto import nicira_ext, ofproto_common
+from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
     Action,
@@ -25,30 +29,10 @@ from apps.framework.flow import (
     SetTunnel,
     Term,
 )
-from controller.openflow.wire.constants import (
-    HEADER,
-    NX_EXPERIMENTER,
-    NXAST_REG_LOAD,
-    NXM_OF_VLAN_TCI,
-    OFP_NO_BUFFER,
-    OFP_VERSION,
-    OFPAT_EXPERIMENTER,
-    OFPAT_OUTPUT,
-    OFPAT_POP_VLAN,
-    OFPAT_SET_FIELD,
-    OFPG_ANY,
-    OFPIT_APPLY_ACTIONS,
-    OFPMP_FLOW,
-    OFPMPF_REPLY_MORE,
-    OFPMT_OXM,
-    OFPP_ANY,
-    OFPP_CONTROLLER,
-    OFPP_NORMAL,
-    OFPTT_ALL,
-    OFPXMC_OPENFLOW_BASIC,
-    FlowModCommand,
-    MessageType,
-)
+from controller.openflow.wire.element_lengths import Malformed, check_instructions, check_oxm, framed, match_ends
+from controller.openflow.wire.messages import OpenFlow13, encoded, multipart_header, xid_of
+
+T = TypeVar("T")
 
 _TYPE_LENGTH = Struct("!HH")
 _FLOW_MOD = Struct("!BBHIQQBBHHHIIIH2xHH")
@@ -57,14 +41,11 @@ _INSTRUCTION = Struct("!HH4x")
 _OUTPUT = Struct("!HHIH6x")
 _SET_TUNNEL = Struct("!HHIQ")
 _REG_LOAD = Struct("!HHIHHIQ")
-_POP_VLAN = _INSTRUCTION.pack(OFPAT_POP_VLAN, 8)
-_NORMAL = _OUTPUT.pack(OFPAT_OUTPUT, 16, OFPP_NORMAL, 0)
-_FLOW_STATS_REQUEST = Struct("!BBHIHH4xB3xII4xQQHH4x")
-_FLOW_STATS = Struct("!HBxIIHHHH4xQQQHH")
-_MULTIPART = Struct("!HH4x")
+_POP_VLAN = _INSTRUCTION.pack(ofp.OFPAT_POP_VLAN, 8)
+_NORMAL = _OUTPUT.pack(ofp.OFPAT_OUTPUT, 16, ofp.OFPP_NORMAL, 0)
+_FLOW_STATS = Struct(ofp.OFP_FLOW_STATS_0_PACK_STR)
+_LONGEST_SHARED = 512
 _PADDING = tuple(bytes(-length % 8) for length in range(8))
-
-_OFPT_FLOW_MOD = int(MessageType.OFPT_FLOW_MOD)
 
 _VLAN_VID_BITS = 0 << 6 | 12 - 1
 """ofs_nbits of NXAST_REG_LOAD (first bit, number of bits less one): the VLAN id in the TCI."""
@@ -74,7 +55,7 @@ _VLAN_CFI_BIT = 12 << 6 | 1 - 1
 
 def _oxm_header(field: Field, has_mask: bool) -> int:
     length = field.octets * 2 if has_mask else field.octets
-    return OFPXMC_OPENFLOW_BASIC << 16 | field.oxm << 9 | has_mask << 8 | length
+    return int(ofp.OFPXMC_OPENFLOW_BASIC) << 16 | field.oxm << 9 | has_mask << 8 | length
 
 
 # By OXM number: the header shifted to stand before the value, bits of the value, octets of the whole field.
@@ -100,17 +81,25 @@ def encode_oxm(match: Match) -> bytes:
 
 
 def _encode_output(action: Output) -> bytes:
-    return _OUTPUT.pack(OFPAT_OUTPUT, 16, action.port, 0)
+    return _OUTPUT.pack(ofp.OFPAT_OUTPUT, 16, action.port, 0)
 
 
 def _encode_set_tunnel(action: SetTunnel) -> bytes:
-    return _SET_TUNNEL.pack(OFPAT_SET_FIELD, 16, _TUN_ID_HEADER, action.tun_id)
+    return _SET_TUNNEL.pack(ofp.OFPAT_SET_FIELD, 16, _TUN_ID_HEADER, action.tun_id)
 
 
 @lru_cache(maxsize=4096)
 def _encode_vlan(vlan: int) -> bytes:
     return b"".join(
-        _REG_LOAD.pack(OFPAT_EXPERIMENTER, 24, NX_EXPERIMENTER, NXAST_REG_LOAD, bits, NXM_OF_VLAN_TCI, value)
+        _REG_LOAD.pack(
+            ofp.OFPAT_EXPERIMENTER,
+            24,
+            ofproto_common.NX_EXPERIMENTER_ID,
+            nicira_ext.NXAST_REG_LOAD,
+            bits,
+            nicira_ext.NXM_OF_VLAN_TCI,
+            value,
+        )
         for bits, value in ((_VLAN_VID_BITS, vlan), (_VLAN_CFI_BIT, 1))
     )
 
@@ -125,11 +114,11 @@ _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
 
 
 def encode_instructions(actions: tuple[Action, ...]) -> bytes:
-    """One OFPIT_APPLY_ACTIONS with all actions; nothing where there are none, which drops."""
+    """One ofp.OFPIT_APPLY_ACTIONS with all actions; nothing where there are none, which drops."""
     if not actions:
         return b""
     encoded = b"".join([_ENCODE_ACTION[type(action)](action) for action in actions])
-    return _INSTRUCTION.pack(OFPIT_APPLY_ACTIONS, 8 + len(encoded)) + encoded
+    return _INSTRUCTION.pack(ofp.OFPIT_APPLY_ACTIONS, 8 + len(encoded)) + encoded
 
 
 def _flow_mod(command: int, table: int, priority: int, cookie: int, oxm: bytes, instructions: bytes, xid: int) -> bytes:
@@ -138,8 +127,8 @@ def _flow_mod(command: int, table: int, priority: int, cookie: int, oxm: bytes, 
     return b"".join(
         (
             _FLOW_MOD.pack(
-                OFP_VERSION,
-                _OFPT_FLOW_MOD,
+                ofp.OFP_VERSION,
+                ofp.OFPT_FLOW_MOD,
                 _FLOW_MOD_FIXED + length + len(padding) + len(instructions),
                 xid,
                 cookie,
@@ -149,11 +138,11 @@ def _flow_mod(command: int, table: int, priority: int, cookie: int, oxm: bytes, 
                 0,
                 0,
                 priority,
-                OFP_NO_BUFFER,
-                OFPP_ANY,
-                OFPG_ANY,
+                ofp.OFP_NO_BUFFER,
+                ofp.OFPP_ANY,
+                ofp.OFPG_ANY,
                 0,
-                OFPMT_OXM,
+                ofp.OFPMT_OXM,
                 length,
             ),
             oxm,
@@ -163,12 +152,13 @@ def _flow_mod(command: int, table: int, priority: int, cookie: int, oxm: bytes, 
     )
 
 
-def flow_mod(command: FlowModCommand, flow: Flow, xid: int) -> bytes:
+def flow_mod(command: int, flow: Flow, xid: int) -> bytes:
     """OFPT_FLOW_MOD for one permanent flow (OpenFlow 1.3.5 §7.3.4.1).
 
-    ``OFPFC_DELETE_STRICT`` takes only the key of the flow.
+    :param command: OFPFC_ADD, which replaces a flow of the same key, cookie and counters included;
+        OFPFC_MODIFY_STRICT, which changes its instructions alone; OFPFC_DELETE_STRICT, for which only the key counts
     """
-    if command == FlowModCommand.OFPFC_DELETE_STRICT:
+    if command == ofp.OFPFC_DELETE_STRICT:
         return delete_strict(flow.table, flow.priority, encode_oxm(flow.match), xid)
     oxm = encode_oxm(flow.match)
     return _flow_mod(command, flow.table, flow.priority, flow.cookie, oxm, encode_instructions(flow.actions), xid)
@@ -179,26 +169,13 @@ def delete_strict(table: int, priority: int, raw_match: bytes, xid: int) -> byte
 
     :param raw_match: OXM fields as :attr:`InstalledFlow.raw_match` has them
     """
-    return _flow_mod(int(FlowModCommand.OFPFC_DELETE_STRICT), table, priority, 0, raw_match, b"", xid)
+    return _flow_mod(ofp.OFPFC_DELETE_STRICT, table, priority, 0, raw_match, b"", xid)
 
 
 def flow_stats_request(xid: int) -> bytes:
     """OFPMP_FLOW: all flows of all tables (§7.3.5.2)."""
-    return _FLOW_STATS_REQUEST.pack(
-        OFP_VERSION,
-        MessageType.OFPT_MULTIPART_REQUEST,
-        _FLOW_STATS_REQUEST.size,
-        xid,
-        OFPMP_FLOW,
-        0,
-        OFPTT_ALL,
-        OFPP_ANY,
-        OFPG_ANY,
-        0,
-        0,
-        OFPMT_OXM,
-        4,
-    )
+    everything = (ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, 0, 0, parser.OFPMatch())
+    return encoded(parser.OFPFlowStatsRequest(OpenFlow13, 0, *everything), xid)
 
 
 @dataclass(frozen=True)
@@ -250,26 +227,41 @@ class FlowStatsReply:
     more: bool
 
 
-@lru_cache(maxsize=32768)  # the same flows come with every dump, and then share one hashed match
+def _shared(maxsize: int) -> Callable[[Callable[[bytes], T]], Callable[[bytes], T]]:
+    """Remember what short pieces of dumps were decoded to: the same come with every dump, and thousands of flows
+    share a few lists of actions. Long pieces are not remembered, so that no peer can fill the memory with them."""
+
+    def wrap(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        remember = lru_cache(maxsize)(decode)
+        return lambda raw: remember(raw) if len(raw) <= _LONGEST_SHARED else decode(raw)
+
+    return wrap
+
+
+@_shared(32768)
 def decode_oxm(raw: bytes) -> Match | None:
-    """The match of OXM fields that were validated, None where it is of no shape of ours."""
-    terms = []
+    """The match of OXM fields, None where it is of no shape of ours.
+
+    :raises Malformed: a field does not hold what its header says
+    """
+    terms: list[Term] | None = []
     pos = 0
     while pos < len(raw):
         known = _BY_HEADER.get(int.from_bytes(raw[pos : pos + 4], "big"))
-        if known is None:
-            return None
-        field, has_mask = known
-        value_end = pos + 4 + field.octets
-        after = value_end + field.octets if has_mask else value_end
-        mask = int.from_bytes(raw[value_end:after], "big") if has_mask else None
-        try:
-            terms.append(Term(field, int.from_bytes(raw[pos + 4 : value_end], "big"), mask))
-        except ValueError:
-            return None
+        after = check_oxm(raw, pos, len(raw))
+        if known is None or terms is None:
+            terms = None
+        else:
+            field, has_mask = known
+            value_end = pos + 4 + field.octets
+            mask = int.from_bytes(raw[value_end:after], "big") if has_mask else None
+            try:
+                terms.append(Term(field, int.from_bytes(raw[pos + 4 : value_end], "big"), mask))
+            except ValueError:
+                terms = None
         pos = after
     try:
-        return Match(tuple(terms))
+        return None if terms is None else Match(tuple(terms))
     except ValueError:
         return None
 
@@ -281,27 +273,31 @@ def _decode_vlan(raw: bytes, pos: int) -> ModVlanVid | None:
 
 
 def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
-    if kind == OFPAT_OUTPUT:
+    if kind == ofp.OFPAT_OUTPUT:
         _, _, port, max_len = _OUTPUT.unpack_from(raw, pos)
-        if port == OFPP_NORMAL:
+        if port == ofp.OFPP_NORMAL:
             return Normal()
-        return Output(port) if port != OFPP_CONTROLLER or max_len == 0 else None
-    if kind == OFPAT_SET_FIELD:
+        return Output(port) if port != ofp.OFPP_CONTROLLER or max_len == 0 else None
+    if kind == ofp.OFPAT_SET_FIELD:
         if int.from_bytes(raw[pos + 4 : pos + 8], "big") != _TUN_ID_HEADER:
             return None
         return SetTunnel(int.from_bytes(raw[pos + 8 : pos + 16], "big"))
-    if kind == OFPAT_POP_VLAN:
+    if kind == ofp.OFPAT_POP_VLAN:
         return PopVlan()
-    return _decode_vlan(raw, pos) if kind == OFPAT_EXPERIMENTER else None
+    return _decode_vlan(raw, pos) if kind == ofp.OFPAT_EXPERIMENTER else None
 
 
-@lru_cache(maxsize=4096)
+@_shared(4096)
 def decode_instructions(raw: bytes) -> tuple[Action, ...] | None:
-    """The actions of instructions that were validated, None where they are of no shape of ours."""
+    """The actions of instructions, None where they are of no shape of ours.
+
+    :raises Malformed: an element does not hold what its header says
+    """
+    check_instructions(raw, 0, len(raw))
     if not raw:
         return ()
     kind, length = _TYPE_LENGTH.unpack_from(raw)
-    if kind != OFPIT_APPLY_ACTIONS or length != len(raw):
+    if kind != ofp.OFPIT_APPLY_ACTIONS or length != len(raw):
         return None
     actions = []
     pos = _INSTRUCTION.size
@@ -315,30 +311,54 @@ def decode_instructions(raw: bytes) -> tuple[Action, ...] | None:
     return tuple(actions)
 
 
+def decode_match(message: bytes, match: int, end: int) -> tuple[bytes, bytes, Match | None]:
+    """Match and instructions, which stand at ``message[match:end]``: raw OXM fields, raw instructions, decoded match.
+
+    :raises Malformed: an element does not hold what its header says
+    """
+    fields_end, instructions = match_ends(message, match, end)
+    raw_match = message[match + 4 : fields_end]
+    try:
+        return raw_match, message[instructions:end], decode_oxm(raw_match)
+    except Malformed as error:
+        raise Malformed(match + 4 + error.offset, error.reason) from None
+
+
+@framed
 def decode_flow_stats_reply(message: bytes) -> FlowStatsReply:
-    """OFPT_MULTIPART_REPLY of type OFPMP_FLOW."""
-    _, flags = _MULTIPART.unpack_from(message, 8)
+    """OFPT_MULTIPART_REPLY of type OFPMP_FLOW, checked as it is read.
+
+    :param message: with a header that :class:`controller.openflow.wire.framing.Framer` has passed
+    :raises FramingError: an element does not hold what its header says
+    """
     flows = []
-    pos = 16
-    while pos < len(message):
-        (length, table, sec, nsec, priority, idle, hard, flow_flags, cookie, packets, octets, _, match_length) = (
-            _FLOW_STATS.unpack_from(message, pos)
+    pos = ofp.OFP_MULTIPART_REPLY_SIZE
+    while (left := len(message) - pos) > 0:
+        if left < ofp.OFP_FLOW_STATS_SIZE:
+            raise Malformed(pos, f"{left} bytes are too few for a flow entry")
+        length, table, sec, nsec, priority, idle, hard, flags, cookie, packets, octets = _FLOW_STATS.unpack_from(
+            message, pos
         )
-        oxm = pos + _FLOW_STATS.size
+        if length < ofp.OFP_FLOW_STATS_SIZE or length % 8 or length > left:
+            raise Malformed(
+                pos,
+                f"a flow entry has length {length}, "
+                f"not a multiple of 8 from {ofp.OFP_FLOW_STATS_SIZE} to the {left} bytes left",
+            )
         end = pos + length
-        raw_match = message[oxm : oxm + match_length - 4]
-        raw_instructions = message[pos + 48 + (match_length + 7 & ~7) : end]
-        match = decode_oxm(raw_match)
-        flow = None
-        if match is not None and not (idle or hard or flow_flags):
+        raw_match, raw_instructions, match = decode_match(message, pos + _FLOW_STATS.size, end)
+        try:
             actions = decode_instructions(raw_instructions)
-            if actions is not None:
-                flow = Flow(priority, match, actions, cookie, table)
+        except Malformed as error:
+            raise Malformed(end - len(raw_instructions) + error.offset, error.reason) from None
+        flow = None
+        if match is not None and actions is not None and not (idle or hard or flags):
+            flow = Flow(priority, match, actions, cookie, table)
         flows.append(
             InstalledFlow(
                 flow, match, table, priority, cookie, raw_match, raw_instructions,
-                sec, nsec, packets, octets, idle, hard, flow_flags,
+                sec, nsec, packets, octets, idle, hard, flags,
             )
         )  # fmt: skip
         pos = end
-    return FlowStatsReply(HEADER.unpack_from(message)[3], tuple(flows), bool(flags & OFPMPF_REPLY_MORE))
+    return FlowStatsReply(xid_of(message), tuple(flows), multipart_header(message)[1])

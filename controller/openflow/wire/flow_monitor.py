@@ -9,56 +9,41 @@ the switch has more to tell than the connection takes it says so, drops events, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from struct import Struct
 
+from os_ken.ofproto import ofproto_common
+from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
 from apps.framework.flow import FlowKey, Match
-from controller.openflow.wire.constants import (
-    OFP_VERSION,
-    OFPMP_EXPERIMENTER,
-    OFPMT_OXM,
-    OFPP_ANY,
-    OFPTT_ALL,
-    ONF_EXPERIMENTER,
-    ONFFMF_ADD,
-    ONFFMF_DELETE,
-    ONFFMF_MODIFY,
-    ONFT_FLOW_MONITOR,
-    ONFT_FLOW_MONITOR_PAUSED,
-    ONFT_FLOW_MONITOR_RESUMED,
-    FlowUpdateEvent,
-    MessageType,
-)
-from controller.openflow.wire.flow_messages import decode_oxm
+from controller.openflow.wire.element_lengths import Malformed, check_instructions, framed
+from controller.openflow.wire.flow_messages import decode_match
+from controller.openflow.wire.messages import OpenFlow13, encoded
 
-_REQUEST = Struct("!BBHIHH4xIIIHHIB3xHH4x")
+_UPDATES = ofp.OFP_MULTIPART_REPLY_SIZE + ofp.OFP_EXPERIMENTER_MULTIPART_HEADER_SIZE
+"""Where the updates of a reply begin."""
+
+_REQUEST = Struct("!IHHIB3xHH4x")
+"""onf_flow_monitor_request with an ofp_match, which Open vSwitch wants; os-ken's class writes the OXM fields alone."""
+
 _EMPTY_MATCH = 4
-_UPDATES = 24
-"""Where the updates of a reply begin: after the headers of the message, of the multipart and of the experimenter."""
-
-_UPDATE = Struct("!HH")
+_UPDATE = Struct(ofp.ONF_FLOW_UPDATE_HEADER_PACK_STR)
 _UPDATE_FULL = Struct("!HHHHHHHBxQ")
-_MATCH = Struct("!HH")
-_EXPERIMENTER_TYPE = Struct("!II")
-
-
-class MonitorState(IntEnum):
-    """What an OFPT_EXPERIMENTER message says of the monitor."""
-
-    PAUSED = ONFT_FLOW_MONITOR_PAUSED
-    RESUMED = ONFT_FLOW_MONITOR_RESUMED
+_UPDATE_ABBREV = 8
+_EXPERIMENTER = Struct(ofp.OFP_EXPERIMENTER_HEADER_PACK_STR)
+_MONITORED = ofp.ONFFMF_ADD | ofp.ONFFMF_DELETE | ofp.ONFFMF_MODIFY
 
 
 @dataclass(frozen=True)
 class FlowUpdate:
     """A flow that somebody else has added, deleted or changed.
 
+    :param event: ONFFME_ADDED, ONFFME_DELETED or ONFFME_MODIFIED
     :param match: None where it is of no shape of :mod:`apps.framework.flow`
     """
 
-    event: FlowUpdateEvent
+    event: int
     table: int
     priority: int
     cookie: int
@@ -77,43 +62,57 @@ def flow_monitor_request(xid: int, monitor_id: int = 1) -> bytes:
 
     :param monitor_id: of the connection's monitors
     """
-    return _REQUEST.pack(
-        OFP_VERSION,
-        MessageType.OFPT_MULTIPART_REQUEST,
-        _REQUEST.size,
-        xid,
-        OFPMP_EXPERIMENTER,
-        0,
-        ONF_EXPERIMENTER,
-        ONFT_FLOW_MONITOR,
-        monitor_id,
-        ONFFMF_ADD | ONFFMF_DELETE | ONFFMF_MODIFY,
-        _EMPTY_MATCH,
-        OFPP_ANY,
-        OFPTT_ALL,
-        OFPMT_OXM,
-        _EMPTY_MATCH,
+    watched = _REQUEST.pack(
+        monitor_id, _MONITORED, _EMPTY_MATCH, ofp.OFPP_ANY, ofp.OFPTT_ALL, ofp.OFPMT_OXM, _EMPTY_MATCH
     )
+    kind = (ofproto_common.ONF_EXPERIMENTER_ID, ofp.ONFMP_FLOW_MONITOR)
+    return encoded(parser.OFPExperimenterStatsRequest(OpenFlow13, 0, *kind, watched), xid)
 
 
-def decode_flow_updates(message: bytes) -> Iterator[FlowUpdate]:
-    """The changes by others in a reply of the monitor; those of this connection, which come without detail, are not.
+@framed
+def decode_flow_updates(message: bytes) -> tuple[FlowUpdate, ...]:
+    """The changes by others in a reply of the monitor, checked as it is read.
 
-    A generator, because whoever looks for one change that matters need not read the others.
+    Those of this connection, which come without detail, are left out.
+
+    :param message: OFPT_MULTIPART_REPLY of type OFPMP_EXPERIMENTER with a header that
+        :class:`controller.openflow.wire.framing.Framer` has passed
+    :raises FramingError: it is of something else, or an element does not hold what its header says
     """
+    if len(message) < _UPDATES:
+        raise Malformed(16, f"{len(message) - 16} bytes are too few for the header of an experimenter multipart")
+    experimenter, kind = _EXPERIMENTER.unpack_from(message, ofp.OFP_MULTIPART_REPLY_SIZE)
+    if experimenter != ofproto_common.ONF_EXPERIMENTER_ID or kind != ofp.ONFMP_FLOW_MONITOR:
+        raise Malformed(
+            16, f"multipart of experimenter {experimenter:#010x}, type {kind} is nothing that was asked for"
+        )
+    updates = []
     pos = _UPDATES
-    while pos < len(message):
+    while (left := len(message) - pos) > 0:
+        if left < _UPDATE_ABBREV:
+            raise Malformed(pos, f"{left} bytes are too few for a flow update")
         length, event = _UPDATE.unpack_from(message, pos)
-        if event != FlowUpdateEvent.ABBREV:
+        if event == ofp.ONFFME_ABBREV:
+            if length != _UPDATE_ABBREV:
+                raise Malformed(pos, f"an abbreviated flow update has length {length}, not {_UPDATE_ABBREV}")
+        elif event > ofp.ONFFME_ABBREV:
+            raise Malformed(pos, f"flow update event {event} is none of added, deleted, modified and abbreviated")
+        elif length < _UPDATE_FULL.size or length % 8 or length > left:
+            raise Malformed(
+                pos,
+                f"a flow update has length {length}, "
+                f"not a multiple of 8 from {_UPDATE_FULL.size} to the {left} bytes left",
+            )
+        else:
             _, _, _, priority, _, _, _, table, cookie = _UPDATE_FULL.unpack_from(message, pos)
-            start = pos + _UPDATE_FULL.size
-            _, match_length = _MATCH.unpack_from(message, start)
-            match = decode_oxm(message[start + _MATCH.size : start + match_length])
-            yield FlowUpdate(FlowUpdateEvent(event), table, priority, cookie, match)
+            _, instructions, match = decode_match(message, pos + _UPDATE_FULL.size, pos + length)
+            check_instructions(message, pos + length - len(instructions), pos + length)
+            updates.append(FlowUpdate(event, table, priority, cookie, match))
         pos += length
+    return tuple(updates)
 
 
-def monitor_state(message: bytes) -> MonitorState | None:
-    """What an OFPT_EXPERIMENTER message says of the monitor, None where it is about something else."""
-    _, kind = _EXPERIMENTER_TYPE.unpack_from(message, 8)
-    return MonitorState(kind) if kind in (ONFT_FLOW_MONITOR_PAUSED, ONFT_FLOW_MONITOR_RESUMED) else None
+def is_monitor_state(message: bytes) -> bool:
+    """Whether an OFPT_EXPERIMENTER message says that the monitor pauses, or goes on after it."""
+    _, kind = _EXPERIMENTER.unpack_from(message, ofp.OFP_HEADER_SIZE)
+    return kind in (ofp.ONFT_FLOW_MONITOR_PAUSED, ofp.ONFT_FLOW_MONITOR_RESUMED)

@@ -10,16 +10,12 @@ from collections.abc import Callable
 from struct import pack
 from typing import Any
 
+from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
 from apps.framework.flow import Output
 from apps.framework.render import render_action, render_match
-from controller.openflow.wire.constants import (
-    OFPIT_APPLY_ACTIONS,
-    OFPIT_CLEAR_ACTIONS,
-    OFPIT_WRITE_ACTIONS,
-    OFPMT_OXM,
-    OFPP_CONTROLLER,
-)
-from controller.openflow.wire.element_lengths import check_instructions, check_oxm
+from controller.openflow.wire.element_lengths import check_oxm
 from controller.openflow.wire.flow_messages import InstalledFlow, decode_instructions, decode_oxm
 
 _FIELD_NAMES = {
@@ -46,9 +42,9 @@ _NX_THIS_TABLE = 0xFF
 """What NXAST_RESUBMIT_TABLE calls the port and the table of the frame (nicira-ext.h)."""
 
 _ACTION_LISTS = {
-    OFPIT_APPLY_ACTIONS: "{}",
-    OFPIT_WRITE_ACTIONS: "write_actions({})",
-    OFPIT_CLEAR_ACTIONS: "clear_actions",
+    ofp.OFPIT_APPLY_ACTIONS: "{}",
+    ofp.OFPIT_WRITE_ACTIONS: "write_actions({})",
+    ofp.OFPIT_CLEAR_ACTIONS: "clear_actions",
 }
 
 
@@ -67,8 +63,6 @@ def _field(name: str, value: Any) -> str:
 
 def _match_text(raw: bytes) -> str:
     """Fields as we render them or, where they are none of ours, as os-ken reads them."""
-    from os_ken.ofproto import ofproto_v1_3_parser as parser  # never needed unless somebody else's flow is found
-
     texts = []
     pos = 0
     while pos < len(raw):
@@ -76,7 +70,7 @@ def _match_text(raw: bytes) -> str:
         oxm = raw[pos:after]
         match = decode_oxm(oxm)
         if match is None:
-            alone = pack("!HH", OFPMT_OXM, 4 + len(oxm)) + oxm
+            alone = pack("!HH", ofp.OFPMT_OXM, 4 + len(oxm)) + oxm
             texts += [_field(name, value) for name, value in parser.OFPMatch.parser(alone, 0).items()]
         else:
             texts.append(render_match(match))
@@ -85,7 +79,7 @@ def _match_text(raw: bytes) -> str:
 
 
 def _output(action: Any) -> str:
-    return f"CONTROLLER:{action.max_len}" if action.port == OFPP_CONTROLLER else render_action(Output(action.port))
+    return f"CONTROLLER:{action.max_len}" if action.port == ofp.OFPP_CONTROLLER else render_action(Output(action.port))
 
 
 def _resubmit(action: Any) -> str:
@@ -128,9 +122,6 @@ def _text(thing: Any) -> str:
 
 def _instructions_text(raw: bytes) -> str:
     """Instructions and actions as os-ken reads them."""
-    from os_ken.ofproto import ofproto_v1_3_parser as parser
-
-    check_instructions(raw, 0, len(raw))
     texts: list[str] = []
     pos = 0
     while pos < len(raw):

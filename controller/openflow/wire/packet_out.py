@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from controller.openflow.wire.constants import HEADER, OFP_NO_BUFFER, OFP_VERSION, OFPP_NORMAL, MessageType
-
-_PACKET_OUT = Struct("!IIH6x")
-_OUTPUT = Struct("!HHIH6x")
-_OFPAT_OUTPUT = 0
+from controller.openflow.wire.messages import OpenFlow13, encoded
 
 _ETHERTYPE_VLAN = 0x8100
 _ETHERTYPE_LOOPBACK = 0x9000
@@ -22,9 +19,8 @@ def packet_out_normal(in_port: int, frame: bytes, xid: int) -> bytes:
     :param in_port: ofport that the frame is to have come in by
     :param frame: whole, from its destination on
     """
-    actions = _OUTPUT.pack(_OFPAT_OUTPUT, _OUTPUT.size, OFPP_NORMAL, 0)
-    body = _PACKET_OUT.pack(OFP_NO_BUFFER, in_port, len(actions)) + actions + frame
-    return HEADER.pack(OFP_VERSION, MessageType.OFPT_PACKET_OUT, HEADER.size + len(body), xid) + body
+    actions = [parser.OFPActionOutput(ofp.OFPP_NORMAL, 0)]
+    return encoded(parser.OFPPacketOut(OpenFlow13, ofp.OFP_NO_BUFFER, in_port, actions, frame), xid)
 
 
 def frame_to_itself(mac_address: str, vlan: int) -> bytes:

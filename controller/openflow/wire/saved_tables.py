@@ -11,23 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from controller.openflow.wire.constants import (
-    HEADER,
-    OFP_NO_BUFFER,
-    OFPG_ANY,
-    OFPMP_FLOW,
-    OFPMT_OXM,
-    OFPP_ANY,
-    OFPTT_ALL,
-    FlowModCommand,
-    MessageType,
-)
-from topology.errors import FramingError
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
-OFPMP_GROUP_DESC = 7
-OFPMP_METER_CONFIG = 10
-_OFPM_ALL = 0xFFFFFFFF
-_OFPGC_ADD = _OFPMC_ADD = 0
+from controller.openflow.wire.messages import HEADER
+from topology.errors import FramingError
 
 _MULTIPART = Struct("!HH4x")
 _FLOW_REQUEST = Struct("!B3xII4xQQHH4x")
@@ -36,7 +23,7 @@ _FLOW = Struct("!HBxIIHHHHH2xQ16x")
 _FLOW_MOD = Struct("!QQBBHHHIIIHH")
 _LENGTH = Struct("!H")
 _COMMAND = Struct("!H")
-_SMALLEST = {OFPMP_FLOW: _FLOW.size + 8, OFPMP_GROUP_DESC: 8, OFPMP_METER_CONFIG: 8}
+_SMALLEST = {ofp.OFPMP_FLOW: _FLOW.size + 8, ofp.OFPMP_GROUP_DESC: 8, ofp.OFPMP_METER_CONFIG: 8}
 
 
 @dataclass(frozen=True)
@@ -87,13 +74,13 @@ class Tables:
 
 
 def request(kind: int, version: int, xid: int) -> bytes:
-    """OFPT_MULTIPART_REQUEST for all of :data:`OFPMP_FLOW`, :data:`OFPMP_GROUP_DESC` or :data:`OFPMP_METER_CONFIG`."""
+    """OFPT_MULTIPART_REQUEST for all of OFPMP_FLOW, OFPMP_GROUP_DESC or OFPMP_METER_CONFIG."""
     body = {
-        OFPMP_FLOW: _FLOW_REQUEST.pack(OFPTT_ALL, OFPP_ANY, OFPG_ANY, 0, 0, OFPMT_OXM, 4),
-        OFPMP_GROUP_DESC: b"",
-        OFPMP_METER_CONFIG: _METER_REQUEST.pack(_OFPM_ALL),
+        ofp.OFPMP_FLOW: _FLOW_REQUEST.pack(ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, 0, 0, ofp.OFPMT_OXM, 4),
+        ofp.OFPMP_GROUP_DESC: b"",
+        ofp.OFPMP_METER_CONFIG: _METER_REQUEST.pack(ofp.OFPM_ALL),
     }[kind]
-    return _message(version, MessageType.OFPT_MULTIPART_REQUEST, xid, _MULTIPART.pack(kind, 0) + body)
+    return _message(version, ofp.OFPT_MULTIPART_REQUEST, xid, _MULTIPART.pack(kind, 0) + body)
 
 
 def entries(kind: int, reply: bytes) -> Iterator[bytes]:
@@ -123,27 +110,27 @@ def saved_flow(entry: bytes, version: int) -> SavedFlow:
     return SavedFlow(table, priority, cookie, idle, hard, flags, importance if version > 4 else 0, body, age)
 
 
-def messages(tables: Tables, version: int) -> list[tuple[MessageType, bytes]]:
+def messages(tables: Tables, version: int) -> list[tuple[int, bytes]]:
     """What writes it all back: type and body of each message.
 
     What is referred to comes first: meters, groups, then flows from the last table to the first and, in each, from the
     highest priority down. So at no moment does a frame meet a flow where another would have caught it before.
     """
-    done = [(MessageType.OFPT_METER_MOD, _COMMAND.pack(_OFPMC_ADD) + meter) for meter in tables.meters]
-    done += [(MessageType.OFPT_GROUP_MOD, _COMMAND.pack(_OFPGC_ADD) + group) for group in tables.groups]
+    done = [(ofp.OFPT_METER_MOD, _COMMAND.pack(ofp.OFPMC_ADD) + meter) for meter in tables.meters]
+    done += [(ofp.OFPT_GROUP_MOD, _COMMAND.pack(ofp.OFPGC_ADD) + group) for group in tables.groups]
     for flow in sorted(tables.flows, key=lambda flow: (-flow.table, -flow.priority)):
         head = _FLOW_MOD.pack(
-            flow.cookie, 0, flow.table, FlowModCommand.OFPFC_ADD, flow.idle_timeout, flow.hard_timeout, flow.priority,
-            OFP_NO_BUFFER, OFPP_ANY, OFPG_ANY, flow.flags, flow.importance if version > 4 else 0,
+            flow.cookie, 0, flow.table, ofp.OFPFC_ADD, flow.idle_timeout, flow.hard_timeout, flow.priority,
+            ofp.OFP_NO_BUFFER, ofp.OFPP_ANY, ofp.OFPG_ANY, flow.flags, flow.importance if version > 4 else 0,
         )  # fmt: skip
-        done.append((MessageType.OFPT_FLOW_MOD, head + flow.body))
+        done.append((ofp.OFPT_FLOW_MOD, head + flow.body))
     return done
 
 
-def encode(written: Iterable[tuple[MessageType, bytes]], version: int, first_xid: int) -> bytes:
+def encode(written: Iterable[tuple[int, bytes]], version: int, first_xid: int) -> bytes:
     """Messages with their headers, numbered from ``first_xid`` on."""
     return b"".join(_message(version, kind, xid, body) for xid, (kind, body) in enumerate(written, first_xid))
 
 
-def _message(version: int, kind: MessageType, xid: int, body: bytes) -> bytes:
+def _message(version: int, kind: int, xid: int, body: bytes) -> bytes:
     return HEADER.pack(version, kind, HEADER.size + len(body), xid) + body

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import pytest
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.flow import Flow, Match, Normal, Output, match
-from controller.openflow.channel.request import Outcome
+from controller.openflow.channel.request import BundleOutcome
 from controller.openflow.tables.commit import Applied, FlowMod, apply
-from controller.openflow.wire.constants import FlowModCommand
 from controller.openflow.wire.error_names import TABLE_FULL
 from controller.openflow.wire.flow_messages import flow_mod
 from tests.support.host.ovs import OvsHost
@@ -29,7 +29,7 @@ class Bridge:
         self.bundles: list[int] = []
         self._connection = connection
 
-    def commit(self, makes: Iterable[Callable[[int], bytes]]) -> Outcome:
+    def commit(self, makes: Iterable[Callable[[int], bytes]]) -> BundleOutcome:
         made = list(makes)
         self.bundles.append(len(made))
         return self._connection.commit(made)
@@ -40,7 +40,7 @@ class Bridge:
         return apply(
             self.commit,
             [
-                FlowMod(partial(flow_mod, FlowModCommand.OFPFC_ADD, flow), None if flow.key in keys else flow.table)
+                FlowMod(partial(flow_mod, ofp.OFPFC_ADD, flow), None if flow.key in keys else flow.table)
                 for flow in flows
             ],
         )

@@ -6,11 +6,13 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.flow import Flow, FlowKey, Normal, match
 from apps.framework.render import render
-from controller.openflow.wire import codec
+from controller.openflow.wire import bundles, flow_messages, flow_monitor, messages
 from tests.support.host.ovs import OvsHost
+from tests.support.openflow.openflow import barrier_request
 from tests.support.openflow.openflow_connection import Connection
 from tests.support.waiting import wait_until
 
@@ -18,8 +20,9 @@ FLOWS = [
     Flow(1, match(), (), 5),
     Flow(3, match(tun_id=2, dl_dst="fa:16:3e:02:dd:79"), (Normal(),), 0x7B1D << 48),
     Flow(4, match(in_port=1, dl_vlan=4094), (Normal(),), 2**64 - 1, table=3),
-    Flow(65535, match(in_port=codec.OFPP_LOCAL, untagged=True), (), 0, table=253),
+    Flow(65535, match(in_port=ofp.OFPP_LOCAL, untagged=True), (), 0, table=253),
 ]
+EVENTS = {ofp.ONFFME_ADDED: "ADDED", ofp.ONFFME_MODIFIED: "MODIFIED", ofp.ONFFME_DELETED: "DELETED"}
 BUFFER = 4096  # bytes; the kernel gives twice as much
 
 
@@ -37,15 +40,15 @@ def watcher(ovs: OvsHost) -> Iterator[Connection]:
 
 def begin(watcher: Connection) -> None:
     """Have the bridge monitored."""
-    watcher.send(codec.flow_monitor_request(7))
+    watcher.send(flow_monitor.flow_monitor_request(7))
     first = watcher.next()
-    assert (first[1], codec.decode_header(first).xid) == (codec.MessageType.OFPT_MULTIPART_REPLY, 7)
-    assert list(codec.decode_flow_updates(first)) == []
+    assert (first[1], messages.xid_of(first)) == (ofp.OFPT_MULTIPART_REPLY, 7)
+    assert flow_monitor.decode_flow_updates(first) == ()
 
 
 def test_the_request_says_what_it_means(ovs: OvsHost) -> None:
     """Open vSwitch reads it as: all tables, any match, all kinds of change, neither actions nor our own in full."""
-    printed = ovs.ofctl("ofp-print", codec.flow_monitor_request(7, monitor_id=3).hex()).split()
+    printed = ovs.ofctl("ofp-print", flow_monitor.flow_monitor_request(7, monitor_id=3).hex()).split()
     assert printed == ["ONFST_FLOW_MONITOR", "request", "(OF1.3)", "(xid=0x7):", "id=3", "flags=add,delete,modify"]
 
 
@@ -61,7 +64,7 @@ def test_every_change_by_others_is_told(ovs: OvsHost, watcher: Connection) -> No
         expected += [(event, flow.key, flow.cookie) for event in ("ADDED", "MODIFIED", "DELETED")]
     told: list[tuple[str, FlowKey | None, int]] = []
     while len(told) < len(expected):
-        told += [(one.event.name, one.key, one.cookie) for one in codec.decode_flow_updates(watcher.next())]
+        told += [(EVENTS[one.event], one.key, one.cookie) for one in flow_monitor.decode_flow_updates(watcher.next())]
     assert told == expected
 
 
@@ -69,15 +72,15 @@ def test_our_own_changes_are_told_without_detail(watcher: Connection) -> None:
     """A bundle of many flow-mods comes back as one short entry with the xid of the first."""
     begin(watcher)
     flows = [Flow(1, match(in_port=number), (Normal(),), 1) for number in range(1, 301)]
-    mods = [codec.flow_mod(codec.FlowModCommand.OFPFC_ADD, flow, 100 + n) for n, flow in enumerate(flows)]
-    watcher.send(codec.bundle(5, mods, open_xid=2, commit_xid=3) + codec.barrier_request(4))
+    mods = [flow_messages.flow_mod(ofp.OFPFC_ADD, flow, 100 + n) for n, flow in enumerate(flows)]
+    watcher.send(bundles.bundle(5, mods, open_xid=2, commit_xid=3) + barrier_request(4))
     told = []
-    while (message := watcher.next())[1] != codec.MessageType.OFPT_BARRIER_REPLY:
-        if message[1] == codec.MessageType.OFPT_MULTIPART_REPLY:
+    while (message := watcher.next())[1] != ofp.OFPT_BARRIER_REPLY:
+        if message[1] == ofp.OFPT_MULTIPART_REPLY:
             told.append(message)
     (only,) = told
     assert only[24:] == bytes.fromhex("0008000300000064")
-    assert list(codec.decode_flow_updates(only)) == []
+    assert flow_monitor.decode_flow_updates(only) == ()
 
 
 def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Connection) -> None:
@@ -92,9 +95,10 @@ def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Connection
         return int(ovs.appctl("coverage/read-counter", "ofmonitor_pause")) > 0
 
     wait_until(paused, 60, "the monitor pauses")
-    states = []
-    while not states or states[-1] is not codec.MonitorState.RESUMED:
+    states: list[int] = []
+    while not states or states[-1] != ofp.ONFT_FLOW_MONITOR_RESUMED:
         message = watcher.next()
-        if message[1] == codec.MessageType.OFPT_EXPERIMENTER:
-            states.append(codec.monitor_state(message))
-    assert states[:2] == [codec.MonitorState.PAUSED, codec.MonitorState.RESUMED]
+        if message[1] == ofp.OFPT_EXPERIMENTER:
+            assert flow_monitor.is_monitor_state(message)
+            states.append(messages.parsed(message).exp_type)
+    assert states[:2] == [ofp.ONFT_FLOW_MONITOR_PAUSED, ofp.ONFT_FLOW_MONITOR_RESUMED]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.flow import (
     VLAN_PRESENT,
@@ -24,8 +25,9 @@ from apps.framework.flow import (
     match,
 )
 from apps.framework.render import render_table
-from controller.openflow.wire import codec
+from controller.openflow.wire import bundles, error_names, flow_messages, foreign_flows, messages
 from tests.support.host.ovs import OvsHost
+from tests.support.openflow.openflow import barrier_request, message_bytes
 from tests.support.openflow.openflow_connection import Connection
 
 COOKIE = 0x7462000000000001
@@ -36,7 +38,7 @@ MATCHES = [
     match(in_port=1),
     match(in_port=1, dl_vlan=1),
     match(in_port=1, dl_vlan=4094),
-    match(in_port=codec.OFPP_LOCAL),
+    match(in_port=ofp.OFPP_LOCAL),
     match(in_port=1, untagged=True),
     match(tun_id=2, dl_dst=MAC),
     match(tun_id=2**32, dl_dst=MAC),
@@ -64,10 +66,10 @@ ACTIONS: list[tuple[Action, ...]] = [
     (),
     (Normal(),),
     (Output(7),),
-    (Output(codec.OFPP_IN_PORT),),
-    (Output(codec.OFPP_LOCAL),),
-    (Output(codec.OFPP_CONTROLLER),),
-    (Output(codec.OFPP_FLOOD), Output(codec.OFPP_ALL)),
+    (Output(ofp.OFPP_IN_PORT),),
+    (Output(ofp.OFPP_LOCAL),),
+    (Output(ofp.OFPP_CONTROLLER),),
+    (Output(ofp.OFPP_FLOOD), Output(ofp.OFPP_ALL)),
     (ModVlanVid(0), Output(1)),
     (SetTunnel(2), Normal()),
     (SetTunnel(2**64 - 1), Output(1), Output(2)),
@@ -100,7 +102,7 @@ def every_shape() -> list[Flow]:
 
 
 def add(flows: list[Flow]) -> list[bytes]:
-    return [codec.flow_mod(codec.FlowModCommand.OFPFC_ADD, flow, 100 + index) for index, flow in enumerate(flows)]
+    return [flow_messages.flow_mod(ofp.OFPFC_ADD, flow, 100 + index) for index, flow in enumerate(flows)]
 
 
 def test_every_shape_comes_back_and_is_printed_alike(ovs: OvsHost, connection: Connection) -> None:
@@ -115,8 +117,8 @@ def test_modify_and_delete_strict(connection: Connection) -> None:
     connection.apply(add(flows))
     changed = [replace(flow, actions=(Output(3),)) for flow in flows[:20]]
     connection.apply(
-        [codec.flow_mod(codec.FlowModCommand.OFPFC_MODIFY_STRICT, flow, 7) for flow in changed]
-        + [codec.flow_mod(codec.FlowModCommand.OFPFC_DELETE_STRICT, flow, 8) for flow in flows[40:]]
+        [flow_messages.flow_mod(ofp.OFPFC_MODIFY_STRICT, flow, 7) for flow in changed]
+        + [flow_messages.flow_mod(ofp.OFPFC_DELETE_STRICT, flow, 8) for flow in flows[40:]]
     )
     assert {installed.flow for installed in connection.dump()} == {*changed, *flows[20:40]}
 
@@ -153,12 +155,12 @@ OPAQUE = [
 
 def errors_until_barrier(connection: Connection) -> list[tuple[int, str]]:
     """xid and name of each error."""
-    replies = connection.until(codec.MessageType.OFPT_BARRIER_REPLY)
-    errors = [codec.decode_error(reply) for reply in replies if reply[1] == codec.MessageType.OFPT_ERROR]
-    return [(error.xid, codec.error_name(error)) for error in errors]
+    replies = connection.until(ofp.OFPT_BARRIER_REPLY)
+    errors = [messages.parsed(reply) for reply in replies if reply[1] == ofp.OFPT_ERROR]
+    return [(error.xid, error_names.error_name(error)) for error in errors]
 
 
-def shape(installed: codec.InstalledFlow) -> tuple[object, ...]:
+def shape(installed: flow_messages.InstalledFlow) -> tuple[object, ...]:
     """What a flow is, without what it has counted."""
     timeouts = installed.idle_timeout, installed.hard_timeout
     return installed.table, installed.cookie, timeouts, installed.raw_match, installed.raw_instructions
@@ -170,8 +172,8 @@ def test_foreign_flow_passes_framing_and_is_described_and_deleted(
 ) -> None:
     ovs.ofctl("add-flow", "br0", text)
     (installed,) = connection.dump()
-    described = codec.describe_foreign(installed)
-    connection.apply([codec.delete_strict(installed.table, installed.priority, installed.raw_match, 9)])
+    described = foreign_flows.describe_foreign(installed)
+    connection.apply([flow_messages.delete_strict(installed.table, installed.priority, installed.raw_match, 9)])
     assert connection.dump() == []
     if text in OPAQUE:
         assert installed.flow is None
@@ -184,8 +186,8 @@ def test_foreign_flow_passes_framing_and_is_described_and_deleted(
 def test_unreadable_flow_is_named_by_its_xid_and_the_rest_applied(connection: Connection) -> None:
     good = Flow(1, Match(), (Normal(),), COOKIE)
     bad = Flow(2, match(in_port=1), (Output(0xFF01_0000),), COOKIE)
-    messages = [codec.flow_mod(codec.FlowModCommand.OFPFC_ADD, flow, xid) for xid, flow in ((70, good), (71, bad))]
-    connection.send(codec.bundle(5, messages, open_xid=2, commit_xid=3) + codec.barrier_request(4))
+    mods = [flow_messages.flow_mod(ofp.OFPFC_ADD, flow, xid) for xid, flow in ((70, good), (71, bad))]
+    connection.send(bundles.bundle(5, mods, open_xid=2, commit_xid=3) + barrier_request(4))
     assert errors_until_barrier(connection) == [(71, "OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT")]
     assert [installed.flow for installed in connection.dump()] == [good]
 
@@ -196,7 +198,7 @@ def test_flow_that_cannot_be_applied_is_named_by_its_xid_and_nothing_applied(
     full = ("--id=@full", "create", "Flow_Table", "flow_limit=2", "overflow_policy=refuse")
     ovs.vsctl("--", *full, "--", "set", "bridge", "br0", "flow_tables:1=@full")
     flows = [Flow(priority, Match(), (Normal(),), COOKIE, table=1) for priority in (1, 2, 3)]
-    connection.send(codec.bundle(5, add(flows), open_xid=2, commit_xid=3) + codec.barrier_request(4))
+    connection.send(bundles.bundle(5, add(flows), open_xid=2, commit_xid=3) + barrier_request(4))
     assert errors_until_barrier(connection) == [
         (102, "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL"),
         (3, "ONFERR_ET_FAILED"),
@@ -206,19 +208,21 @@ def test_flow_that_cannot_be_applied_is_named_by_its_xid_and_nothing_applied(
 
 def test_ports_and_features(ovs: OvsHost, connection: Connection) -> None:
     ovs.vsctl("add-port", "br0", "p1", "--", "set", "interface", "p1", "ofport_request=7")
-    status = codec.decode_port_status(connection.until(codec.MessageType.OFPT_PORT_STATUS)[-1])
-    assert (status.reason, status.port.name, status.port.port_no) == (codec.PortReason.OFPPR_ADD, "p1", 7)
-    assert ovs.row("Interface", "p1")["mac_in_use"] == status.port.hw_addr
+    status = messages.parsed(connection.until(ofp.OFPT_PORT_STATUS)[-1])
+    port = messages.PortDesc.of(status.desc)
+    assert (status.reason, port.name, port.port_no) == (ofp.OFPPR_ADD, "p1", 7)
+    assert ovs.row("Interface", "p1")["mac_in_use"] == port.hw_addr
 
-    connection.send(codec.set_config(1) + codec.port_desc_request(2))
-    reply = codec.decode_port_desc_reply(connection.until(codec.MessageType.OFPT_MULTIPART_REPLY)[-1])
-    assert {port.name: port.port_no for port in reply.ports} == {"br0": codec.OFPP_LOCAL, "p1": 7}
-    assert not reply.more
+    connection.send(messages.set_config(1) + messages.port_desc_request(2))
+    reply = messages.parsed(connection.until(ofp.OFPT_MULTIPART_REPLY)[-1])
+    ports = map(messages.PortDesc.of, reply.body)
+    assert {port.name: port.port_no for port in ports} == {"br0": ofp.OFPP_LOCAL, "p1": 7}
+    assert not reply.flags & ofp.OFPMPF_REPLY_MORE
 
-    connection.send(codec.features_request(3))
-    features = codec.decode_features_reply(connection.until(codec.MessageType.OFPT_FEATURES_REPLY)[-1])
+    connection.send(messages.features_request(3))
+    features = messages.parsed(connection.until(ofp.OFPT_FEATURES_REPLY)[-1])
     assert f"{features.datapath_id:016x}" == ovs.row("Bridge", "br0")["datapath_id"]
     assert features.auxiliary_id == 0
 
-    connection.send(codec.echo_request(4, b"are you there"))
+    connection.send(message_bytes(ofp.OFPT_ECHO_REQUEST, b"are you there", 4))
     assert connection.next()[8:] == b"are you there"

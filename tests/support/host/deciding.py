@@ -126,7 +126,7 @@ class DecidingHost:
         """A connection whose handshake is done."""
         ours, theirs = socket.socketpair()
         self.sockets += [ours, theirs]
-        session = Session(ours, "test", Timeouts(5, 5), self.controller)
+        session = Session(ours, "test", Timeouts(5, 5), lambda event, phase: None)
         session.handshake.datapath_id, session.handshake.serial = datapath_id, serial(datapath_id)
         return session
 

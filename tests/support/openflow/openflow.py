@@ -95,6 +95,11 @@ def serialized(message: Any) -> bytes:
     return bytes(message.buf)
 
 
+def barrier_request(xid: int) -> bytes:
+    """OFPT_BARRIER_REQUEST."""
+    return message_bytes(ofp.OFPT_BARRIER_REQUEST, b"", xid)
+
+
 def message_bytes(kind: int, body: bytes = b"", xid: int = 0, version: int = 4) -> bytes:
     """A message with a right header, whatever its body."""
     return struct.pack("!BBHI", version, kind, 8 + len(body), xid) + body

@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Iterator
 
-from controller.openflow.channel.request import Outcome
-from controller.openflow.wire import codec
+from os_ken.ofproto import ofproto_v1_3 as ofp
+
+from controller.openflow.channel.request import BundleOutcome
+from controller.openflow.wire import bundles, error_names, flow_messages, messages
 from controller.openflow.wire.framing import Framer, validate
+from tests.support.openflow.openflow import barrier_request
 
 
 class Connection:
@@ -18,8 +21,8 @@ class Connection:
         self._socket.settimeout(10)
         self._framer = Framer()
         self._messages: Iterator[bytes] = iter(())
-        self.send(codec.hello(1))
-        assert codec.decode_hello(self.next()).versions == {4}
+        self.send(messages.hello(1))
+        assert messages.hello_versions(self.next()) == {4}
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -29,46 +32,49 @@ class Connection:
         while True:
             for message in self._messages:
                 validate(message)
-                if message[1] != codec.MessageType.OFPT_ECHO_REQUEST:
+                if message[1] != ofp.OFPT_ECHO_REQUEST:
                     return message
-                self.send(codec.echo_reply(message))
+                self.send(messages.echo_reply(messages.parsed(message)))
             data = self._socket.recv(65536)
             assert data, "Open vSwitch closed the connection"
             self._messages = self._framer.feed(data)
 
-    def until(self, kind: codec.MessageType) -> list[bytes]:
+    def until(self, kind: int) -> list[bytes]:
         """All messages to the first of a kind."""
-        messages = [self.next()]
-        while messages[-1][1] != kind:
-            messages.append(self.next())
-        return messages
+        found = [self.next()]
+        while found[-1][1] != kind:
+            found.append(self.next())
+        return found
 
-    def apply(self, messages: list[bytes]) -> None:
+    def apply(self, mods: list[bytes]) -> None:
         """One bundle; fails with the switch's errors unless all of it was taken."""
-        self.send(codec.bundle(5, messages, open_xid=2, commit_xid=3) + codec.barrier_request(4))
-        *replies, _ = self.until(codec.MessageType.OFPT_BARRIER_REPLY)
-        errors = [codec.decode_error(reply) for reply in replies if reply[1] == codec.MessageType.OFPT_ERROR]
-        assert [f"xid {error.xid}: {codec.describe_error(error)}" for error in errors] == []
-        done = [codec.decode_bundle_control(reply) for reply in replies]
-        assert [(reply.xid, reply.type.name) for reply in done] == [(2, "OPEN_REPLY"), (3, "COMMIT_REPLY")]
+        self.send(bundles.bundle(5, mods, open_xid=2, commit_xid=3) + barrier_request(4))
+        *replies, _ = self.until(ofp.OFPT_BARRIER_REPLY)
+        errors = [messages.parsed(reply) for reply in replies if reply[1] == ofp.OFPT_ERROR]
+        assert [f"xid {error.xid}: {error_names.describe_error(error)}" for error in errors] == []
+        done = [bundles.decode_bundle_control(reply) for reply in replies]
+        assert [(reply.xid, reply.type) for reply in done] == [
+            (2, ofp.ONF_BCT_OPEN_REPLY),
+            (3, ofp.ONF_BCT_COMMIT_REPLY),
+        ]
 
-    def dump(self) -> list[codec.InstalledFlow]:
+    def dump(self) -> list[flow_messages.InstalledFlow]:
         """All flows of the bridge."""
-        self.send(codec.flow_stats_request(6))
-        flows: list[codec.InstalledFlow] = []
+        self.send(flow_messages.flow_stats_request(6))
+        flows: list[flow_messages.InstalledFlow] = []
         more = True
         while more:
-            reply = codec.decode_flow_stats_reply(self.next())
+            reply = flow_messages.decode_flow_stats_reply(self.next())
             assert reply.xid == 6
             flows += reply.flows
             more = reply.more
         return flows
 
-    def commit(self, makes: Iterable[Callable[[int], bytes]]) -> Outcome:
+    def commit(self, makes: Iterable[Callable[[int], bytes]]) -> BundleOutcome:
         """What :meth:`controller.openflow.channel.session.Session.commit` does."""
-        messages = [make(100 + number) for number, make in enumerate(makes)]
-        self.send(codec.bundle(5, messages, open_xid=2, commit_xid=3) + codec.barrier_request(4))
-        *replies, _ = self.until(codec.MessageType.OFPT_BARRIER_REPLY)
-        errors = [codec.decode_error(reply) for reply in replies if reply[1] == codec.MessageType.OFPT_ERROR]
-        refused = {error.xid - 100 if error.xid >= 100 else None: codec.describe_error(error) for error in errors}
-        return Outcome(all(error.xid != 3 for error in errors), refused)
+        mods = [make(100 + number) for number, make in enumerate(makes)]
+        self.send(bundles.bundle(5, mods, open_xid=2, commit_xid=3) + barrier_request(4))
+        *replies, _ = self.until(ofp.OFPT_BARRIER_REPLY)
+        errors = [messages.parsed(reply) for reply in replies if reply[1] == ofp.OFPT_ERROR]
+        refused = {error.xid - 100 if error.xid >= 100 else None: error_names.describe_error(error) for error in errors}
+        return BundleOutcome(all(error.xid != 3 for error in errors), refused)

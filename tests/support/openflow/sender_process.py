@@ -188,11 +188,12 @@ def main(path: str, settings: Settings) -> None:
         import eventlet
 
         eventlet.monkey_patch()
+    from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER
     from os_ken.lib import hub
 
     from controller.openflow.channel import listener, session
     from controller.openflow.channel.endpoint import TcpEndpoint
-    from controller.openflow.channel.openflow_server import Server
+    from controller.openflow.channel.openflow_server import OpenFlowServer
     from controller.openflow.tables import refusals
     from controller.openflow.tables.sender import Sender, Synced
     from controller.runtime import logs
@@ -212,22 +213,17 @@ def main(path: str, settings: Settings) -> None:
         audit_interval=settings.audit,
     )
 
-    class Listener:
+    def emit(event: Any, phase: str) -> None:
         """Lets every datapath in."""
-
-        def identified(self, peer: session.Session) -> None:
+        if phase == CONFIG_DISPATCHER:
+            peer = event.msg.datapath
             peer.accept(BRIDGE)
             server.accepted(peer)
             connections.append(peer)
             sender.attach(peer)
-
-        def ports(self, peer: session.Session, ports: object) -> None: ...
-
-        def port(self, peer: session.Session, port: object, present: bool) -> None: ...
-
-        def closed(self, peer: session.Session) -> None:
-            sender.detach(peer)
-            closed.append(peer)
+        elif phase == DEAD_DISPATCHER:
+            sender.detach(event.datapath)
+            closed.append(event.datapath)
 
     def want(numbers: Iterable[tuple[int, int | None]], generation: int) -> None:
         sender.want(
@@ -253,7 +249,7 @@ def main(path: str, settings: Settings) -> None:
         )
 
     endpoint = TcpEndpoint("127.0.0.1", 0)
-    server = Server([endpoint], listener.Timeouts(5.0, settings.request), Listener())
+    server = OpenFlowServer([endpoint], listener.Timeouts(5.0, settings.request), emit)
     server.listen()
     port = endpoint.port
     hub.spawn(server.serve, endpoint)

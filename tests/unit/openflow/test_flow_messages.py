@@ -9,7 +9,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import Flow, Normal, match
-from controller.openflow.wire import codec
+from controller.openflow.wire import flow_messages
 from controller.openflow.wire.flow_messages import decode_oxm
 from controller.openflow.wire.framing import validate
 from tests.support.openflow.openflow import flow_entry, flow_stats_reply, osken_instructions, osken_match
@@ -26,10 +26,10 @@ def apply(*actions: Any) -> Any:
     return parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions)
 
 
-def installed(osken: Any, instructions: list[Any], **numbers: int) -> codec.InstalledFlow:
+def installed(osken: Any, instructions: list[Any], **numbers: int) -> flow_messages.InstalledFlow:
     message = flow_stats_reply([flow_entry(osken, instructions, **numbers)])
     validate(message)
-    (flow,) = codec.decode_flow_stats_reply(message).flows
+    (flow,) = flow_messages.decode_flow_stats_reply(message).flows
     return flow
 
 

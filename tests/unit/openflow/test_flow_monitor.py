@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from os_ken.ofproto import ofproto_v1_3 as ofp
+
 from apps.framework.flow import FlowKey, match
-from controller.openflow.wire import codec
+from controller.openflow.wire import flow_monitor
 from controller.openflow.wire.framing import validate
 
 BEGUN = bytes.fromhex("0413001800000007ffff0000000000004f4e46000000074e")
@@ -24,9 +26,9 @@ DELETED = bytes.fromhex(
 MARK = 0x7B1D << 48
 
 
-def updates(message: bytes) -> list[codec.FlowUpdate]:
+def updates(message: bytes) -> list[flow_monitor.FlowUpdate]:
     validate(message)
-    return list(codec.decode_flow_updates(message))
+    return list(flow_monitor.decode_flow_updates(message))
 
 
 def test_the_reply_and_our_own_changes_are_empty() -> None:
@@ -36,11 +38,11 @@ def test_the_reply_and_our_own_changes_are_empty() -> None:
 
 def test_changes_by_others() -> None:
     """Event, cookie and key of each flow; a match that is none of ours has no key."""
-    added, changed, deleted = (codec.FlowUpdateEvent[name] for name in ("ADDED", "MODIFIED", "DELETED"))
-    assert updates(FOREIGN) == [codec.FlowUpdate(added, 0, 50, 5, None)]
+    added, changed, deleted = (ofp.ONFFME_ADDED, ofp.ONFFME_MODIFIED, ofp.ONFFME_DELETED)
+    assert updates(FOREIGN) == [flow_monitor.FlowUpdate(added, 0, 50, 5, None)]
     assert updates(FOREIGN)[0].key is None
-    assert updates(CHANGED) == [codec.FlowUpdate(changed, 0, 1, MARK, match(in_port=1))]
-    assert updates(DELETED) == [codec.FlowUpdate(deleted, 0, n, MARK, match(in_port=n)) for n in (2, 3)]
+    assert updates(CHANGED) == [flow_monitor.FlowUpdate(changed, 0, 1, MARK, match(in_port=1))]
+    assert updates(DELETED) == [flow_monitor.FlowUpdate(deleted, 0, n, MARK, match(in_port=n)) for n in (2, 3)]
     assert updates(DELETED)[1].key == FlowKey(0, 3, match(in_port=3))
 
 
@@ -49,8 +51,8 @@ def test_pause_and_resumption() -> None:
     paused, resumed = (bytes.fromhex(f"04040010000000004f4e4600{kind:08x}") for kind in (1871, 1872))
     for message in (paused, resumed):
         validate(message)
-    states = codec.monitor_state(paused), codec.monitor_state(resumed)
-    assert states == (codec.MonitorState.PAUSED, codec.MonitorState.RESUMED)
+    assert flow_monitor.is_monitor_state(paused)
+    assert flow_monitor.is_monitor_state(resumed)
     bundle = bytes.fromhex("04040018000000034f4e4600000008fc0000000500050000")
     validate(bundle)
-    assert codec.monitor_state(bundle) is None
+    assert not flow_monitor.is_monitor_state(bundle)

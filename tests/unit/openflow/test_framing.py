@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from controller.openflow.wire import codec
+from controller.openflow.wire import messages
 from controller.openflow.wire.framing import Framer
 from tests.support.openflow.openflow import message_bytes
 from topology.errors import FramingError
@@ -14,11 +14,11 @@ from topology.errors import FramingError
 
 def test_messages_before_a_broken_one_are_given_first() -> None:
     framer = Framer()
-    messages = framer.feed(codec.hello(1) + message_bytes(2) + b"\4\x0e\0\x50" + bytes(100))
-    assert next(messages) == codec.hello(1)
-    assert next(messages) == message_bytes(2)
+    given = framer.feed(messages.hello(1) + message_bytes(2) + b"\4\x0e\0\x50" + bytes(100))
+    assert next(given) == messages.hello(1)
+    assert next(given) == message_bytes(2)
     with pytest.raises(FramingError, match="offset 24 of the stream: OFPT_FLOW_MOD is no message that a switch"):
-        next(messages)
+        next(given)
 
 
 def test_after_an_error_the_stream_stays_refused() -> None:
@@ -26,7 +26,7 @@ def test_after_an_error_the_stream_stays_refused() -> None:
     with pytest.raises(FramingError, match="type 69") as first:
         list(framer.feed(b"GET / HTTP/1.1\r\n\r\n"))
     with pytest.raises(FramingError) as second:
-        list(framer.feed(codec.hello(1)))
+        list(framer.feed(messages.hello(1)))
     assert str(second.value) == str(first.value)
     assert framer.pending == 0
 
@@ -45,9 +45,9 @@ def test_longer_messages_than_wanted_are_refused() -> None:
 
 def test_incomplete_message_waits() -> None:
     framer = Framer()
-    assert list(framer.feed(codec.hello(1)[:-1])) == []
+    assert list(framer.feed(messages.hello(1)[:-1])) == []
     assert framer.pending == 15
-    assert list(framer.feed(codec.hello(1)[-1:])) == [codec.hello(1)]
+    assert list(framer.feed(messages.hello(1)[-1:])) == [messages.hello(1)]
     assert framer.pending == 0
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from controller.openflow.wire import codec
+from controller.openflow.wire import error_names, messages
 from controller.openflow.wire.framing import validate
 from tests.support.openflow.openflow import message_bytes, osken_terminates
 from topology.errors import FramingError
@@ -97,7 +97,7 @@ ERROR_TEXT = struct.pack("!HH", 0, 0) + b"no common version"
 
 GOOD = {
     "hello without elements": message_bytes(HELLO),
-    "hello": codec.hello(1),
+    "hello": messages.hello(1),
     "hello with an element to pass over": message_bytes(HELLO, element(2, bytes(4)) + element(1, bytes(4))),
     "hello of OpenFlow 1.0": message_bytes(HELLO, version=1),
     "hello of OpenFlow 1.5": message_bytes(HELLO, element(1, bytes(4)), version=6),
@@ -151,18 +151,18 @@ class Bad(NamedTuple):
 def broken_headers() -> Iterator[tuple[str, Bad]]:
     least = {0: 8, 1: 12, 2: 8, 3: 8, 4: 16, 6: 32, 8: 12, 10: 34, 11: 56, 12: 80, 19: 16, 21: 8}
     for kind, length in least.items():
-        name = codec.MessageType(kind).name
+        name = error_names.message_name(kind)
         whole = message_bytes(kind, bytes(length - 8))
         yield f"{name} of length 0", Bad(with_length(whole, 0), f"{name} has length 0")
         yield f"{name} of length 7", Bad(with_length(whole, 7), f"{name} has length 7")
         yield f"{name} too short", Bad(with_length(whole, length - 1), f"{name} has length {length - 1}")
         yield f"{name} of length 65535", Bad(with_length(whole, 65535), f"{name} has length 65535")
     for kind in (6, 8, 12, 21):
-        name = codec.MessageType(kind).name
+        name = error_names.message_name(kind)
         longer = message_bytes(kind, bytes(least[kind]))
         yield f"{name} too long", Bad(longer, f"{name} has length {len(longer)}, it needs exactly {least[kind]}")
     for kind in set(range(30)) - set(least):
-        name = codec.MessageType(kind).name
+        name = error_names.message_name(kind)
         yield f"{name} from a switch", Bad(message_bytes(kind, bytes(64)), f"{name} is no message that a switch sends")
     yield "unknown type", Bad(message_bytes(30), "no OpenFlow 1.3 message has type 30")
     yield "echo of another version", Bad(message_bytes(ECHO_REQUEST, version=1), "version 0x01")

@@ -9,14 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.channel.endpoint import TcpEndpoint
 from controller.openflow.channel.handshake import Handshake
-from controller.openflow.channel.limits import MAX_STRANGERS, FewLines
-from controller.openflow.channel.openflow_server import Server
+from controller.openflow.channel.limits import MAX_UNACCEPTED, FewLines
+from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.session import Timeouts
-from controller.openflow.wire.constants import OFPMP_DESC
-from controller.openflow.wire.messages import multipart_type
+from controller.openflow.wire.messages import multipart_header, parsed
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.openflow.openflow_client import OpenFlowPeer, desc_reply, features_reply
 from tests.support.waiting import wait_until
@@ -27,14 +27,14 @@ def test_nobody_goes_before_he_had_his_time() -> None:
     """In a storm the oldest makes room, and each had the time that a bridge needs to show who it is."""
     port = free_tcp_port()
     endpoint = TcpEndpoint("127.0.0.1", port)
-    server = Server([endpoint], Timeouts(20, 20), None)  # type: ignore[arg-type]  # nobody tells enough to be heard of
+    server = OpenFlowServer([endpoint], Timeouts(20, 20), None)  # type: ignore[arg-type]  # nobody tells enough to be heard of
     server.listen()
     thread = threading.Thread(target=server.serve, args=(endpoint,))
     thread.start()
     try:
         with ExitStack() as stack:
             began = time.monotonic()
-            peers = [stack.enter_context(OpenFlowPeer(port)) for _ in range(MAX_STRANGERS + 1)]
+            peers = [stack.enter_context(OpenFlowPeer(port)) for _ in range(MAX_UNACCEPTED + 1)]
             wait_until(lambda: not peers[0].drain(), 20, "the first has made room", interval=0.001)
             assert time.monotonic() - began >= 0.1
             assert peers[-1].drain()
@@ -68,14 +68,14 @@ def test_who_waits_is_asked_again() -> None:
     sent: list[bytes] = []
     xids = iter(range(1, 100))
     handshake = Handshake(20, sent.append, lambda: next(xids))
-    assert handshake.features(features_reply(0x33))
+    assert handshake.features(parsed(features_reply(0x33)))
     (asked,) = sent
-    assert (multipart_type(asked), handshake.described(desc_reply("None", 99))) == (OFPMP_DESC, False)
-    assert handshake.described(desc_reply("None", 1))
+    assert (multipart_header(asked)[0], handshake.described(parsed(desc_reply("None", 99)))) == (ofp.OFPMP_DESC, False)
+    assert handshake.described(parsed(desc_reply("None", 1)))
     handshake.check_time()
     assert len(sent) == 1  # not at once
     wait_until(lambda: handshake.due <= time.monotonic(), 20, "it is time to ask again")
     handshake.check_time()
-    assert multipart_type(sent[1]) == OFPMP_DESC
-    assert handshake.described(desc_reply("tunbridge-1", 2))
+    assert multipart_header(sent[1])[0] == ofp.OFPMP_DESC
+    assert handshake.described(parsed(desc_reply("tunbridge-1", 2)))
     assert handshake.serial == "tunbridge-1"

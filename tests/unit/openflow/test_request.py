@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 import pytest
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.channel import request as module
-from controller.openflow.channel.request import Request
-from controller.openflow.wire.constants import MessageType
-from controller.openflow.wire.messages import decode_error
+from controller.openflow.channel.request import PendingRequest
+from controller.openflow.wire.messages import parsed
 from tests.support.openflow.openflow import message_bytes
 from topology.errors import OpenFlowError
 
@@ -18,28 +18,28 @@ FLOWS = struct.pack("!HH4x", 1, 1)
 
 def test_messages_of_another_kind_are_no_answer() -> None:
     """A barrier reply with the xid of a dump is not taken for a part of it."""
-    request = Request(5, 5, MessageType.OFPT_MULTIPART_REPLY)
-    request.take_answer(message_bytes(21, b"", 5), more=False)
+    request = PendingRequest(5, 5, ofp.OFPT_MULTIPART_REPLY)
+    request.answered(message_bytes(21, b"", 5), (), more=False)
     assert (request.answers, request.done.empty()) == ([], True)
-    request.take_answer(message_bytes(19, FLOWS, 5), more=False)
+    request.answered(message_bytes(19, FLOWS, 5), (), more=False)
     assert (len(request.answers), request.done.empty()) == (1, False)
 
 
 def test_no_more_errors_than_messages() -> None:
     """Each message is refused once at the most."""
-    request = Request(0xFFFFFFFF, 1, MessageType.OFPT_EXPERIMENTER)  # xids begin anew after the highest
-    error = decode_error(message_bytes(1, struct.pack("!HH", 1, 1), 0))
+    request = PendingRequest(0xFFFFFFFF, 1, ofp.OFPT_EXPERIMENTER)  # xids begin anew after the highest
+    error = parsed(message_bytes(1, struct.pack("!HH", 1, 1), 0))
     for _ in range(3):
-        request.take_error(error)
+        request.refused(error)
     with pytest.raises(OpenFlowError, match="more errors than there were messages"):
-        request.take_error(error)
+        request.refused(error)
 
 
 def test_an_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts without end are given up, empty ones too: what Python needs to keep them counts."""
     monkeypatch.setattr(module, "MAX_ANSWER", 100_000)
-    request = Request(5, 5, MessageType.OFPT_MULTIPART_REPLY)
+    request = PendingRequest(5, 5, ofp.OFPT_MULTIPART_REPLY)
     with pytest.raises(OpenFlowError, match="an answer is larger than 100000 bytes"):
         for _ in range(100_000 // 64):
-            request.take_answer(message_bytes(19, FLOWS, 5), more=True)
+            request.answered(message_bytes(19, FLOWS, 5), (), more=True)
     assert len(request.answers) < 100_000 // 64

@@ -1,0 +1,73 @@
+"""The application that has os-ken's OpenFlow events to give, in the place of :mod:`os_ken.controller.ofp_handler`.
+
+os-ken's own reads bytes that nobody checked. This one hands on what our sessions read behind their checks, to every
+application of the process that has declared a handler by ``set_ev_cls``:
+
+    DESC_STATS_REPLY  config  a switch has told its datapath id and serial number (again and again, until it is let in)
+    STATE_CHANGE      main    it is a bridge of this host
+    PORT_DESC_STATS   main    all of its ports
+    PORT_STATUS       main    a port came, went or changed
+    ERROR_MSG         main    it refused something that no request of ours waits for
+    STATE_CHANGE      dead    the connection is over; once, if the first of these was told
+
+Applications of other people get them through os-ken's queue, which has 128 places: to one that does not empty it
+nothing more is told, since waiting for it would keep the connections waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from os_ken.base.app_manager import OSKenApp, lookup_service_brick
+from os_ken.controller import ofp_event
+from os_ken.lib import hub
+
+LOG = logging.getLogger(__name__)
+
+
+class EnqueuingApp(OSKenApp):  # type: ignore[misc]
+    """An application whose handlers do nothing but enqueue.
+
+    They are called in the thread of the session that has the event. os-ken's own way costs a turn of another thread for
+    each event, lets a connection wait while the queue is full, and drops what a handler raises; here it ends the
+    connection, which the switch makes anew.
+    """
+
+    def handle(self, event: Any, phase: str) -> None:
+        """Call the handlers that are declared for an event in that phase."""
+        for handler in self.get_handlers(event, phase):
+            handler(event)
+
+
+class OpenFlowEvents(OSKenApp):  # type: ignore[misc]
+    """Hands events to whoever observes them. One in a process; its sessions' events are those of all its servers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = ofp_event.NAME  # by which os-ken finds the application that an event comes from
+        self._sending = hub.Semaphore(1)
+        self._lost: dict[str, int] = {}
+
+    def emit(self, event: Any, phase: str) -> None:
+        """Hand an event on; never waits for who observes it."""
+        for name, phases in list(self.observers.get(type(event), {}).items()):
+            app = lookup_service_brick(name)
+            if app is None or (phases and phase not in phases):
+                continue
+            if isinstance(app, EnqueuingApp):
+                app.handle(event, phase)
+            else:
+                self._send(app, event, phase)
+
+    def _send(self, app: Any, event: Any, phase: str) -> None:
+        with self._sending:  # so that what is free is not gone before it is used
+            lost = self._lost.pop(app.name, 0)
+            if app.events.full():
+                self._lost[app.name] = lost + 1
+                if not lost:
+                    LOG.error("application %s does not handle its events: it is told no more until it does", app.name)
+                return
+            if lost:
+                LOG.error("application %s handles events again, %d were not told to it", app.name, lost)
+            self.send_event(app.name, event, phase)
