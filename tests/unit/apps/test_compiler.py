@@ -35,7 +35,7 @@ def host(ports: int) -> HostView:
         Map({NETWORK.id: LocalNetwork(NETWORK, 1), VLAN.id: LocalNetwork(VLAN, 2)}),
         Map((each.port_id, each) for each in made),
         Map((each.device, DeadPort(each.device, each.ofport)) for each in made),
-        Map({"physnet1": PhysicalNetwork("physnet1", "br-ex", 5000, 2)}),
+        Map({"physnet1": PhysicalNetwork("physnet1", "br-ex", 50000, 2)}),
     )
 
 
