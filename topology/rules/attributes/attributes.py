@@ -27,7 +27,7 @@ _IPV6_MODES = value_types.optional(value_types.one_of("slaac", "dhcpv6-stateful"
 class Attribute:
     """One attribute.
 
-    :param check: see :mod:`topology.rules.attributes.value_checks`; None: read-only
+    :param check: see :mod:`topology.value_types`; None: read-only
     :param schema: of a read-only attribute
     :param default: when a request that creates leaves it out
     :param put: an update may change it
