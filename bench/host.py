@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from apps.framework.cookie import App, cookie
 from apps.framework.local_vlans import DEAD_VLAN
+from apps.integration_bridge import IntegrationBridge
+from apps.tunnel_bridge import TunnelBridge
 from bench.watch import BridgeWatch, TableWatch, Watcher
 from tests.support.host.ovs import Device, OvsHost
 from tests.support.host.tunbridge import Tunbridge
@@ -149,11 +150,11 @@ class MeasuredHost:
 
 
 def _flow(one: Device) -> int:
-    return cookie(App.TUNNEL_BRIDGE, one.port_id or "")
+    return TunnelBridge().cookie(one.port_id or "")
 
 
 def _drop(one: Device) -> int:
-    return cookie(App.INTEGRATION_BRIDGE, one.name)
+    return IntegrationBridge().cookie(one.name)
 
 
 @contextmanager

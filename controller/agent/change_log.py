@@ -5,58 +5,66 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 
-from controller.agent.binding import BindingTable, Verdict
-from controller.agent.local_networks import Wiring
+from controller.agent.binding import Bindings, PortBinding
+from controller.agent.facts.port_facts import PortFacts
+from controller.agent.local_networks import LocalChange, LocalNetworks
 from controller.vswitch.names import Names
 from topology.model import canonical_mac
 
 LOG = logging.getLogger(__name__)
 
 
-class Announcer:
-    """The log of one host's devices and bridges."""
+class ChangeLog:
+    """The log of one host's devices and bridges; remembers what it said last of each."""
 
-    def __init__(self, names: Names, table: BindingTable, wiring: Wiring) -> None:
+    def __init__(self, names: Names, facts: PortFacts, bindings: Bindings, networks: LocalNetworks) -> None:
         self._names = names
-        self._table = table
-        self._wiring = wiring
+        self._facts = facts
+        self._bindings = bindings
+        self._networks = networks
+        self._bridges: frozenset[str] | None = None
         self._said: dict[str, tuple[str | None, str | None]] = {}
 
-    def bridges(self, before: Collection[str], now: Collection[str], *, first: bool) -> None:
-        """Bridges came and went.
-
-        :param first: nothing was known before, so that what is missing is said too
-        """
-        physical = {its.bridge: network for network, its in self._names.physical.items()}
+    def bridges(self, now: Collection[str]) -> None:
+        """These bridges are there; the first time, those that are missing are said too."""
+        is_first, before = self._bridges is None, self._bridges or frozenset()
+        self._bridges = frozenset(now)
+        physical = {patch.bridge: network for network, patch in self._names.physical.items()}
         for name in self._names.bridges:
             was, is_there = name in before, name in now
             if is_there and not was:
                 LOG.info("bridge %s is there", name)
-            elif name in physical and not is_there and (was or first):
+            elif name in physical and not is_there and (was or is_first):
                 text = "bridge %s does not exist: nothing of physical network %s leaves or enters until it is made"
                 LOG.warning(text, name, physical[name])
             elif was and not is_there:
                 LOG.info("bridge %s is gone", name)
 
-    def devices(self, port_ids: Iterable[str]) -> None:
-        """The verdicts on the devices of some ports changed, or devices went."""
+    def devices(self, port_ids: Iterable[str], names: Iterable[str], change: LocalChange) -> None:
+        """The bindings of some ports changed, and some devices came, changed or went.
+
+        :param names: of these devices
+        """
         for port_id in port_ids:
-            for verdict in self._table.verdicts.get(port_id, ()):
-                device, reason = verdict.device.name, self._wiring.reason(verdict)
-                now = reason, verdict.mac_address
+            for binding in self._bindings.of(port_id):
+                device, reason = binding.device.name, self._networks.reason(binding)
+                now = reason, binding.mac_address
                 if self._said.get(device) == now:
                     continue
                 self._said[device] = now
                 if reason is not None:
                     LOG.warning("device %s (port %s) is not bound: %s", device, port_id, reason)
                 else:
-                    self._check_mac(verdict)
-        for device in self._said.keys() - self._table.devices.keys():
-            del self._said[device]
-            LOG.info("device %s is gone", device)
+                    self._check_mac(binding)
+        for device in names:
+            if device not in self._facts.devices and self._said.pop(device, None) is not None:
+                LOG.info("device %s is gone", device)
+        for conflict in change.conflicts:
+            claim = conflict.claim
+            LOG.warning("device %s keeps not its tag %d: %s", claim.device, claim.vlan, conflict.reason)
 
-    def _check_mac(self, verdict: Verdict) -> None:
-        attached, port = verdict.device.attached_mac, self._table.ports[verdict.port_id]
+    def _check_mac(self, binding: PortBinding) -> None:
+        attached, port = binding.device.attached_mac, self._facts.ports[binding.port_id]
         try:
             agrees = attached is None or canonical_mac(attached) == port.mac_address
         except ValueError:
@@ -64,5 +72,5 @@ class Announcer:
         if not agrees:
             LOG.warning(
                 "device %s has attached-mac %.64r, port %s has mac_address %s: the port's is used",
-                verdict.device.name, attached, port.id, port.mac_address,
+                binding.device.name, attached, port.id, port.mac_address,
             )  # fmt: skip

@@ -1,19 +1,23 @@
-"""What reaches the host controller's inbox, besides the batches of the two databases.
+"""What reaches the agent's inbox: each event knows by which key it replaces another that waits.
 
-Each has a ``key``: of several with one key that wait, the last one counts (:class:`controller.runtime.inbox.Inbox`).
+Batches of the two databases and confirmations of the bridges are events as they are. What an event says goes into the
+facts (:meth:`controller.agent.facts.host_facts.HostFacts.apply`), and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Union
 
 from controller.openflow.channel.session import Session
+from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
+from controller.vswitch.interface_rows import VSwitchBatch
+from topology.source import TopologyBatch
 
 
-class _OfItsKind:
+class _OnePerKind:
     @property
     def key(self) -> Hashable:
         return type(self).__name__
@@ -63,12 +67,12 @@ class PortSeen:
 
 
 @dataclass(frozen=True)
-class Registered(_OfItsKind):
+class Registered(_OnePerKind):
     """The topology has this host under its name."""
 
 
 @dataclass(frozen=True)
-class WrittenBack(_OfItsKind):
+class WrittenBack(_OnePerKind):
     """What an older copy of the topology lacked is written, but for what is refused.
 
     :param refused: id → why
@@ -78,7 +82,7 @@ class WrittenBack(_OfItsKind):
 
 
 @dataclass(frozen=True)
-class SetUp(_OfItsKind):
+class SetUp(_OnePerKind):
     """Bridges, patches and tunnel ports are as they should be, but for some.
 
     :param misplaced: name of a port → why it could not be made
@@ -88,29 +92,48 @@ class SetUp(_OfItsKind):
 
 
 @dataclass(frozen=True)
-class TimeToRetry(_OfItsKind):
+class TimeToRetry(_OnePerKind):
     """It is time to try again what failed."""
 
 
 @dataclass(frozen=True)
-class TimeToReport(_OfItsKind):
+class TimeToReport(_OnePerKind):
     """It is time to say of ports that they are being built."""
 
 
 @dataclass(frozen=True)
-class Stop(_OfItsKind):
-    """The controller is to end."""
+class Ping:
+    """Somebody wants to know whether the agent still works.
 
+    The one thing that must be asked in its own thread: a snapshot is there whether or not whoever made it is alive.
 
-@dataclass(frozen=True)
-class Question:
-    """Something that another thread wants to know of the controller's state.
-
-    :param ask: called in the controller's thread
-    :param answer: is given what ``ask`` returned, or the exception that it raised
+    :param answer: called once all that was posted before has gone through the walk and is published
     :param key: of one that takes the place of another that waits
     """
 
-    ask: Callable[[], Any]
-    answer: Callable[[Any], None]
+    answer: Callable[[], None]
     key: Hashable = field(default_factory=object)
+
+
+@dataclass(frozen=True)
+class Stop(_OnePerKind):
+    """The agent is to end."""
+
+
+Event = Union[
+    Identified,
+    Closed,
+    PortsListed,
+    PortSeen,
+    Synced,
+    VSwitchBatch,
+    SetUp,
+    TopologyBatch,
+    Registered,
+    WrittenBack,
+    TimeToRetry,
+    TimeToReport,
+    Ping,
+    Stop,
+]
+"""Whatever the inbox takes."""

@@ -1,4 +1,4 @@
-"""From the verdicts of binding to what the host should carry: local VLANs, the view that is compiled, tags.
+"""From bindings to what the host should carry: local VLANs, tags, and the view that applications compile.
 
 A device is kept from sending until its tag is committed, so that a bound port never talks without its VLAN.
 """
@@ -6,166 +6,223 @@ A device is kept from sending until its tag is committed, so that a bound port n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
 
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
-from apps.framework.local_vlans import Conflict, VlanClaim, assign, recover
+from immutables import Map
+
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, ViewChange
+from apps.framework.local_vlans import Conflict, VlanClaim, recover
+from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
-from controller.agent.binding import BindingTable, Verdict
+from controller.agent.binding import Bindings, PortBinding
+from controller.agent.facts.port_facts import ChangedPorts, PortFacts
+from controller.agent.patches.patch_ports import PatchPorts
 from controller.vswitch.tagging import DEAD, Tagging, wired
-
-_Value = TypeVar("_Value")
+from topology.model import VLAN_MAX, VLAN_MIN
 
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
 
 
-class Wiring:
-    """What one host should carry; follows a :class:`BindingTable`.
+@dataclass(frozen=True)
+class LocalChange:
+    """What new bindings mean for what this host carries.
 
-    :param bridges: name → role of the bridges that get flows
+    :param ports: ids of all ports whose wiring may have changed: those that were bound anew, and those of networks
+        that changed
+    :param vlans: whether networks got local VLANs, or lost them
+    :param conflicts: tags of running ports that could not stay as they were
     """
 
-    def __init__(self, table: BindingTable, bridges: Mapping[str, BridgeRole]) -> None:
-        self.vlans: dict[str, int] = {}
+    view: ViewChange
+    ports: set[str]
+    vlans: bool
+    conflicts: tuple[Conflict, ...]
+
+
+class LocalNetworks:
+    """What one host should carry.
+
+    :param bridges: name → role of the bridges that get flows
+    :param vlans: network id → local VLAN, where some are dealt already
+    :param options: of applications
+    """
+
+    def __init__(
+        self,
+        facts: PortFacts,
+        bindings: Bindings,
+        bridges: Mapping[str, BridgeRole],
+        vlans: Mapping[str, int] | None = None,
+        options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
+    ) -> None:
+        self.view = HostView(options=options)
+        self.vlans: dict[str, int] = dict(vlans or {})
         """Network id → local VLAN."""
         self.tags: dict[str, Tagging] = {}
         """Name of a Port → what it should say, for every device with an ``iface-id`` whose place is decided."""
-        self.conflicts: tuple[Conflict, ...] = ()
-        """Tags of running ports that could not be kept, found by the last :meth:`update`."""
-        self._table = table
+        self._facts = facts
+        self._bindings = bindings
         self._bridges = bridges
         self._members: dict[str, set[str]] = {}
+        """Network id → ids of its ports that are bound here."""
         self._network_of: dict[str, str] = {}
-        self._devices_of: dict[str, tuple[Verdict, ...]] = {}
-        self._networks: dict[str, LocalNetwork] = {}
-        self._ports: dict[str, LocalPort] = {}
+        self._vlanless: set[str] = set()
+        """Networks with bound ports and without a local VLAN."""
+        self._in_use = set(self.vlans.values())
+        self._lowest = VLAN_MIN
+        """All local VLANs below this one are in use."""
+        self._wired: dict[str, tuple[PortBinding, ...]] = {}
         self._dead: dict[str, DeadPort] = {}
 
-    def update(self, changed: Iterable[str]) -> set[str]:
-        """Take in the verdicts on some ports.
+    def update(self, rebound: Iterable[str], changed: ChangedPorts, patches: PatchPorts) -> LocalChange:
+        """Follow the bindings of some ports; costs what has changed, not what the host carries.
 
-        :param changed: ids of ports whose verdicts changed
-        :returns: ids of all ports whose wiring may have changed by that: these, and those of networks that changed
+        :param rebound: ids of the ports whose bindings changed
+        :param changed: what was touched besides
         """
-        touched = set(changed)
-        for port_id in touched:
-            self._count(port_id)
-        for network_id in self._deal() | self._renewed():
-            touched |= self._members.get(network_id, set())
-        self._networks = {network_id: self._local(network_id, vlan) for network_id, vlan in self.vlans.items()}
-        for port_id in touched:  # all before the first is wired anew: a device may have passed from one to another
-            self._unwire(port_id)
-        for port_id in touched:
-            self._wire(port_id)
-        return touched
-
-    def change(
-        self, view: HostView, patch_int: int | None, physical: Mapping[str, PhysicalNetwork] | None = None
-    ) -> ViewChange:
-        """What makes the view to compile of the last one; see :class:`apps.framework.host_view.HostView`."""
-        return view.evolve(
+        ports = set(rebound)
+        joined, gone = self._count(ports)
+        dealt, conflicts = self._deal(gone)
+        networks: dict[str, LocalNetwork | None] = dict.fromkeys(gone)
+        for network_id in {*joined, *changed.networks, *dealt} & self.vlans.keys():
+            local = LocalNetwork(self._facts.networks[network_id], self.vlans[network_id])
+            if local != self.view.networks.get(network_id):
+                networks[network_id] = local
+                ports |= self._members[network_id]
+        devices = changed.devices | {name for port_id in ports for name in self._unwire(port_id)}
+        # Only when all are unwired: a device may have passed from one port to another.
+        bound = {port_id: self._wire(port_id, networks) for port_id in ports}
+        devices |= {binding.device.name for port_id in ports for binding in self._bindings.of(port_id)}
+        view = self.view.evolve(
             bridges=self._bridges,
-            patch_int=patch_int,
-            physical=_replacing(view.physical, physical or {}),
-            networks=_replacing(view.networks, self._networks),
-            ports=_replacing(view.ports, self._ports),
-            dead=_replacing(view.dead, {**self.silenced(), **self._dead}),
+            patch_int=patches.patch_int,
+            physical=patches.physical,
+            networks=networks,
+            ports=bound,
+            dead={name: self._dead.get(name) or self._detached(name) for name in devices},
         )
+        self.view = view.new
+        return LocalChange(view, ports, bool(gone or dealt), conflicts)
 
-    def view(self, patch_int: int | None, physical: Mapping[str, PhysicalNetwork] | None = None) -> HostView:
-        """The view to compile, made anew."""
-        return self.change(HostView(), patch_int, physical).new
+    def members(self, network_id: str) -> Iterable[str]:
+        """Ids of the ports of a network that are bound here."""
+        return self._members.get(network_id, ())
 
-    def silenced(self) -> dict[str, DeadPort]:
-        """Devices that are kept from sending because they were taken off their network."""
-        devices, ofports = self._table.silenced, self._table.ofports
-        return {name: DeadPort(name, ofports[name]) for name in devices if name in ofports}
-
-    def reason(self, verdict: Verdict) -> str | None:
+    def reason(self, binding: PortBinding) -> str | None:
         """Why a device does not carry its port's traffic, as far as binding and local VLANs go."""
-        if verdict.bound and verdict.port_id not in self._ports:
+        if binding.bound and binding.port_id not in self.view.ports:
             return NO_VLAN_LEFT
-        return verdict.reason
+        return binding.reason
 
     def is_tagged(self, port_id: str) -> bool:
         """True when the tag of a bound port is committed, so that it may send."""
-        port = self._ports.get(port_id)
+        port = self.view.ports.get(port_id)
         return port is not None and port.device not in self._dead
 
-    def _count(self, port_id: str) -> None:
-        """Keep account of which networks have bound ports."""
-        old = self._network_of.pop(port_id, None)
-        if old is not None:
-            self._members[old].discard(port_id)
-            if not self._members[old]:
-                del self._members[old]
-        if self._table.bound(port_id) is not None:
-            network_id = self._table.ports[port_id].network_id
-            self._network_of[port_id] = network_id
-            self._members.setdefault(network_id, set()).add(port_id)
+    # -- local VLANs ---------------------------------------------------------------------------------------------------
 
-    def _local(self, network_id: str, vlan: int) -> LocalNetwork:
-        known, network = self._networks.get(network_id), self._table.networks[network_id]
-        return known if known is not None and known == LocalNetwork(network, vlan) else LocalNetwork(network, vlan)
+    def _count(self, rebound: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Keep account of which networks have bound ports.
 
-    def _renewed(self) -> set[str]:
-        """Networks in use whose attributes changed."""
-        known = self._table.networks
-        return {network_id for network_id, local in self._networks.items() if known.get(network_id) != local.network}
-
-    def _deal(self) -> set[str]:
-        """Give every network with bound ports its local VLAN, and take it from those without.
-
-        :returns: ids of the networks whose VLAN changed
+        :returns: ids of the networks that some of these ports are bound to now, and of those that lost their last port
         """
-        self.conflicts = ()
-        if self._members.keys() == self.vlans.keys():
-            return set()
-        held = self.vlans
-        new = sorted(self._members.keys() - held.keys())
-        taken: set[int] = set()
-        if new:
-            recovered, self.conflicts = recover(self._claims(new))
-            taken = {device.tag for device in self._table.devices.values() if device.tag is not None}
-            used = set(held.values())
-            held = {**held, **{network_id: vlan for network_id, vlan in recovered.items() if vlan not in used}}
-        self.vlans = assign(held, sorted(self._members, key=lambda network_id: (network_id in new, network_id)), taken)
-        return set(new)
+        joined, left = set(), set()
+        for port_id in rebound:
+            old = self._network_of.pop(port_id, None)
+            if old is not None:
+                left.add(old)
+                self._members[old].discard(port_id)
+            if self._bindings.bound(port_id) is not None:
+                network_id = self._facts.ports[port_id].network_id
+                self._network_of[port_id] = network_id
+                self._members.setdefault(network_id, set()).add(port_id)
+                joined.add(network_id)
+        gone = {network_id for network_id in left if not self._members[network_id]}
+        for network_id in gone:
+            del self._members[network_id]
+        self._vlanless -= gone
+        self._vlanless |= joined - self.vlans.keys()
+        return joined, gone
 
-    def _claims(self, networks: Iterable[str]) -> list[VlanClaim]:
-        """What the bound devices of these networks were tagged with, the most credible first."""
+    def _deal(self, gone: Iterable[str]) -> tuple[set[str], tuple[Conflict, ...]]:
+        """Give networks with bound ports their local VLAN, and take it from those without.
+
+        :returns: ids of the networks that got one, and the tags that cannot stay
+        """
+        recovered, conflicts = recover(self._claims()) if self._vlanless else ({}, ())
+        free = {network_id: vlan for network_id, vlan in recovered.items() if vlan not in self._in_use}
+        for network_id in gone:
+            vlan = self.vlans.pop(network_id, None)
+            if vlan is not None:
+                self._in_use.discard(vlan)
+                self._lowest = min(self._lowest, vlan)
+        dealt = set()
+        for network_id in sorted(self._vlanless, key=lambda network_id: (network_id not in free, network_id)):
+            vlan = free[network_id] if network_id in free else self._lowest_free()
+            if vlan is None:
+                break
+            self.vlans[network_id] = vlan
+            self._in_use.add(vlan)
+            dealt.add(network_id)
+        self._vlanless -= dealt
+        return dealt, conflicts
+
+    def _lowest_free(self) -> int | None:
+        """The lowest number that neither a network nor any device on the bridge carries, None where there is none."""
+        while self._lowest in self._in_use:
+            self._lowest += 1
+        vlan = self._lowest
+        while vlan in self._in_use or vlan in self._facts.tags:
+            vlan += 1
+        return vlan if vlan <= VLAN_MAX else None
+
+    def _claims(self) -> list[VlanClaim]:
+        """What the bound devices of networks without a local VLAN were tagged with, the most credible first."""
         claims = []
-        for network_id in networks:
+        for network_id in self._vlanless:
             for port_id in self._members[network_id]:
-                verdict = self._table.bound(port_id)
-                if verdict is not None and verdict.device.tag is not None:
-                    device = verdict.device
+                binding = self._bindings.bound(port_id)
+                if binding is not None and binding.device.tag is not None:
+                    device = binding.device
                     trusted = device.was_wired and device.other_config.get("net_uuid") == network_id
-                    claims.append((not trusted, device.name, VlanClaim(network_id, verdict.device.tag, device.name)))
+                    claims.append((not trusted, device.name, VlanClaim(network_id, binding.device.tag, device.name)))
         return [claim for _, _, claim in sorted(claims, key=lambda ranked: ranked[:2])]
 
-    def _unwire(self, port_id: str) -> None:
-        for verdict in self._devices_of.pop(port_id, ()):
-            self._dead.pop(verdict.device.name, None)
-            self.tags.pop(verdict.device.port_name, None)
-        self._ports.pop(port_id, None)
+    # -- devices -------------------------------------------------------------------------------------------------------
 
-    def _wire(self, port_id: str) -> None:
-        verdicts = self._table.verdicts.get(port_id, ())
-        if verdicts:
-            self._devices_of[port_id] = verdicts
-        for verdict in verdicts:
-            device, ofport = verdict.device, verdict.ofport
-            local = self._networks.get(self._network_of.get(port_id, "")) if verdict.bound else None
+    def _unwire(self, port_id: str) -> list[str]:
+        """Forget what the devices of a port were to say; their names."""
+        bindings = self._wired.pop(port_id, ())
+        for binding in bindings:
+            self._dead.pop(binding.device.name, None)
+            self.tags.pop(binding.device.port_name, None)
+        return [binding.device.name for binding in bindings]
+
+    def _wire(self, port_id: str, networks: Mapping[str, LocalNetwork | None]) -> LocalPort | None:
+        """Decide what the devices of a port are to say.
+
+        :param networks: those that have changed
+        :returns: the port as it is carried; None: it is not
+        """
+        bindings, found = self._bindings.of(port_id), None
+        if bindings:
+            self._wired[port_id] = bindings
+        network_id = self._network_of.get(port_id, "")
+        carried = networks.get(network_id) or self.view.networks.get(network_id)
+        for binding in bindings:
+            device, ofport = binding.device, binding.ofport
+            local = carried if binding.bound else None
             if local is not None and ofport is not None:
-                port = self._table.ports[port_id]
-                self._ports[port_id] = LocalPort(port_id, port.network_id, port.mac_address, device.name, ofport)
+                port = self._facts.ports[port_id]
+                found = LocalPort(port_id, port.network_id, port.mac_address, device.name, ofport)
                 self.tags[device.port_name] = wired(local.network, local.vlan)
-            elif not verdict.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
+            elif not binding.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
                 self.tags[device.port_name] = DEAD
             if ofport is not None and (local is None or device.tag != local.vlan):
                 self._dead[device.name] = DeadPort(device.name, ofport)
+        return found
 
-
-def _replacing(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> Mapping[str, _Value | None]:
-    return {**dict.fromkeys(old), **new}
+    def _detached(self, name: str) -> DeadPort | None:
+        """A device that is kept from sending because it was taken off its network."""
+        ofport = self._facts.ofports.get(name)
+        return DeadPort(name, ofport) if name in self._facts.detached and ofport is not None else None

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 
-from controller.agent.moves import MacAnnouncement
+from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
 from controller.openflow.wire.packet_out import frame_to_itself
 from controller.runtime.worker import Worker

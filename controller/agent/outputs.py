@@ -1,15 +1,17 @@
-"""What the worker that decides can bring about; others do it, so that it never waits."""
+"""What the agent can bring about; others do it, each in a thread of its own, so that it never waits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from controller.agent.moves import MacAnnouncement
+from apps.framework.flow import Flow, FlowKey
+from controller.agent.events import Event
 from controller.agent.restore.restore_guard import SavedState
+from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
-from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.tagging import Tagging
 from topology.source import PortReport, WriteBack
 
@@ -17,7 +19,7 @@ from topology.source import PortReport, WriteBack
 class FlowSink(Protocol):
     """Takes the flows of one bridge; see :class:`controller.openflow.tables.sender.Sender`."""
 
-    def want(self, changes: Mapping[Any, Any], generation: int) -> None: ...
+    def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None: ...
 
     def attach(self, session: Session) -> None: ...
 
@@ -25,32 +27,30 @@ class FlowSink(Protocol):
 
 
 @dataclass(frozen=True)
-class Effects:
-    """What the controller can bring about.
+class Outputs:
+    """What the agent can bring about. All of it is made before the agent; what comes of it comes back as an event.
 
-    :param senders: bridge → who writes its flows
+    :param flows: bridge → who writes its flows
     :param tag: has Ports tagged
     :param report: has port states written to the topology
     :param set_up: has bridges, patches and tunnel ports of the local OVSDB made as they should be
     :param register: has this host registered again
-    :param remember: has it saved over a restart what runs here
+    :param save: has it saved over a restart what runs here
     :param write_back: has that written to the topology
     :param accepted: is told of sessions that turned out to be a bridge of this host
     :param announce: has br-tun told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
-    :param wake: posts :class:`controller.agent.events.TimeToRetry` after so many seconds
-    :param remind: posts :class:`controller.agent.events.TimeToReport` after so many seconds
+    :param post_after: posts an event to the agent's inbox after so many seconds
     """
 
-    senders: Mapping[str, FlowSink]
+    flows: Mapping[str, FlowSink]
     tag: Callable[[Mapping[str, Tagging]], None]
     report: Callable[[Mapping[str, PortReport]], None]
-    set_up: Callable[[Wanted], None]
+    set_up: Callable[[WantedBridges], None]
     register: Callable[[], None]
-    remember: Callable[[SavedState], None]
+    save: Callable[[SavedState], None]
     write_back: Callable[[WriteBack], None]
     accepted: Callable[[Session], None]
     announce: Callable[[MacAnnouncement], None]
     retry_ports: Callable[[Mapping[str, str]], None]
-    wake: Callable[[float], None]
-    remind: Callable[[float], None]
+    post_after: Callable[[float, Event], None]

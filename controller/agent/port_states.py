@@ -1,6 +1,29 @@
-"""What became of each port, and what the topology is told of it.
+"""A port's life: from its binding to what the topology is told of it.
 
-A port is ACTIVE when its tag is committed and every bridge has confirmed its flows, not when they were sent.
+A port that is bound here is in one of four states; one that is not has none, and the topology is told that it is
+DOWN where this host had claimed it. (Why a device does not carry its port, :mod:`controller.agent.binding` says:
+refused, waiting for its OpenFlow port, no local VLAN left.)
+
+    BUILDING  its flows were handed to the bridges and its tag to the local OVSDB; they have a generation, and it waits
+              until every bridge that carries its network has confirmed that generation and the tag is committed.
+              The topology is told only when that lasts longer than PATIENCE.
+    ACTIVE    all of it is in place.
+    CHANGING  it was ACTIVE, and its flows or tag became others, which it waits for as in BUILDING; it is up meanwhile.
+    FAILED    confirmed, but a flow of it or of its network was refused by a switch or left out by the compiler: DOWN,
+              with the reason, until that changes.
+
+    from                event                                                     to
+    none                touched: bound, and compiled as generation g              BUILDING
+    ACTIVE              touched                                                   CHANGING
+    FAILED              touched                                                   BUILDING
+    BUILDING, CHANGING  touched: waits for the newer generation                   the same
+    BUILDING, CHANGING  all carriers confirmed g, the tag is committed            ACTIVE; FAILED where a flow is missing
+    ACTIVE              a flow was refused, or left out                           FAILED
+    FAILED              nothing stands against it any more                        ACTIVE
+    any                 no device is bound, or its network has no VLAN            none
+
+Every transition goes through :meth:`PortStates._enter`. How long it takes is measured from the event that completed the
+binding (or, of one that FAILED, from the first since it was last up) to ACTIVE.
 """
 
 from __future__ import annotations
@@ -8,12 +31,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 
 from apps.framework.app import Subject, UnitKind, describe
 from apps.framework.compiler import Compiler
 from apps.framework.flow import FlowKey
-from controller.agent.binding import BindingTable, Verdict
-from controller.agent.local_networks import Wiring
+from controller.agent.binding import Bindings, PortBinding
+from controller.agent.events import Event, TimeToReport
+from controller.agent.facts.host_facts import HostFacts
+from controller.agent.local_networks import LocalNetworks
 from controller.openflow.tables.sender import Synced
 from controller.runtime.durations import Durations
 from topology.model import Network, PortStatus
@@ -30,51 +57,82 @@ Most take some milliseconds: to tell it of each would cost a second write, which
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-class Outcomes:
-    """Follows ports from their verdict to their state in the topology.
+class PortPhase(Enum):
+    """Where a port is in its life."""
 
-    :param carriers: names the bridges that have to confirm before a port of a network is up
-    :param remind: calls :meth:`due` in the worker after so many seconds
+    BUILDING = "building"
+    ACTIVE = "active"
+    CHANGING = "changing"
+    FAILED = "failed"
+
+
+@dataclass
+class _Life:
+    """A port that is bound here.
+
+    :param generation: of the flows that it waits for; None: it waits for nothing
+    :param since: when the change began that it is not up for, or was not
+    :param said: why it is not up, as the log has it
+    """
+
+    phase: PortPhase | None = None
+    generation: int | None = None
+    since: float | None = None
+    said: str | None = None
+
+
+class PortStates:
+    """Follows the lives of ports. Remembers what it told the topology last.
+
+    :param post_after: posts an event after so many seconds: here, that it is time to call :meth:`due`
     """
 
     def __init__(
         self,
-        table: BindingTable,
-        wiring: Wiring,
+        facts: HostFacts,
+        bindings: Bindings,
+        networks: LocalNetworks,
         compiler: Compiler,
-        carriers: Callable[[Network], Iterable[str]],
-        remind: Callable[[float], None],
+        post_after: Callable[[float, Event], None],
     ) -> None:
         self.active: set[str] = set()
-        """Ids of the ports that are up."""
+        """Ids of the ports that are up: ACTIVE or CHANGING."""
         self.durations = Durations(_BOUNDS)
         """Seconds from the event that completes a port's binding until it is up."""
-        self._table = table
-        self._wiring = wiring
+        self._facts = facts
+        self._bindings = bindings
+        self._networks = networks
         self._compiler = compiler
-        self._carriers = carriers
-        self._remind = remind
+        self._post_after = post_after
         self._is_reminded = False
+        self._lives: dict[str, _Life] = {}
+        self._awaiting: dict[int, set[str]] = {}
+        """Generation → ids of the ports that wait for it."""
         self._confirmed: dict[str, int] = {}
-        self.refused: dict[str, Mapping[FlowKey, str]] = {}
+        self._refused: dict[str, Mapping[FlowKey, str]] = {}
         """Bridge → flows that it refused, with its reason."""
-        self._refused_of: dict[Subject, str] | None = None
-        """What failure() looks up: owner → why a flow of it was refused; None: not known any more."""
-        self._said: dict[str, str] = {}
-        """Id of a port that is not up → why, as the log has it."""
-        self._awaited: dict[str, int] = {}
-        self._since: dict[str, float] = {}
+        self._refused_of: dict[Subject, str] = {}
+        """Ports and networks → why a flow of them was refused."""
+        self._is_refused_known = True
         self._reported: dict[str, PortReport] = {}
         self._dirty: set[str] = set()
 
+    # -- what happens --------------------------------------------------------------------------------------------------
+
     def touch(self, port_ids: Iterable[str], generation: int) -> None:
-        """The wiring of ports may have changed; they are up when ``generation`` is confirmed."""
+        """Flows or tags of ports may be others now; they are up when ``generation`` is confirmed."""
         now = time.monotonic()
-        self._refused_of = None  # flows may have another owner now
+        if any(self._refused.values()):  # flows may have another owner now
+            self._is_refused_known = False
         for port_id in port_ids:
-            self._awaited[port_id] = generation
-            self._since.setdefault(port_id, now)
             self._dirty.add(port_id)
+            if self._bound(port_id) is None:
+                continue
+            life = self._lives.setdefault(port_id, _Life())
+            if life.since is None:
+                life.since = now
+            self._await(port_id, life, generation)
+            self._enter(port_id, life, PortPhase.CHANGING if port_id in self.active else PortPhase.BUILDING)
 
     def recheck(self, port_ids: Iterable[str]) -> None:
         """The topology's row of these ports changed: what was reported of them may have to be said again."""
@@ -82,67 +140,62 @@ class Outcomes:
             self._reported.pop(port_id, None)
             self._dirty.add(port_id)
 
-    def synced(self, event: Synced) -> None:
+    def reconsider(self, subject: Subject) -> None:
+        """A port or network is left out by the compiler, is not any more, or is for another reason."""
+        kind, name = subject
+        if kind is UnitKind.PORT:
+            self._dirty.add(name)
+        elif kind is UnitKind.NETWORK:
+            self._dirty.update(self._networks.members(name))
+
+    def confirmed(self, event: Synced) -> None:
         """A bridge confirmed."""
-        was = self.refused.get(event.bridge, {})
+        if self._refused.get(event.bridge, {}) != event.refused:
+            self._is_refused_known = False
         self._confirmed[event.bridge] = event.generation
-        self.refused[event.bridge] = event.refused
-        self._refused_of = None
-        self._dirty.update(self._awaited)
-        if was != event.refused:
-            self._dirty.update(self._table.verdicts)
+        self._refused[event.bridge] = event.refused
+        for generation, waiting in self._awaiting.items():
+            if generation <= event.generation:
+                self._dirty.update(waiting)
 
     def due(self) -> None:
-        """Look again at the ports that wait for a confirmation."""
+        """Some ports have waited for a while."""
         self._is_reminded = False
-        self._dirty.update(self._awaited)
+        self._dirty.update(*self._awaiting.values())
 
-    def failure(self, port_id: str) -> str | None:
-        """Why the flows of a bound port are not in place for good, None when nothing stands against them."""
-        port = self._table.ports.get(port_id)
-        if port is None:
-            return None
-        subjects: tuple[Subject, ...] = ((UnitKind.PORT, port_id), (UnitKind.NETWORK, port.network_id))
-        for subject in subjects:
-            reason = self._compiler.reason(*subject)
-            if reason is not None:
-                return f"{describe(subject)}: {reason}"
-        if self._refused_of is None:  # made once for all ports: a full table can refuse the flows of hundreds
-            self._refused_of = {
-                unit.subject: f"bridge {bridge} refused a flow: {reason}"
-                for bridge, refused in self.refused.items()
-                for key, reason in refused.items()
-                if (unit := self._compiler.owner(bridge, key)) is not None
-            }
-        return next((self._refused_of[subject] for subject in subjects if subject in self._refused_of), None)
+    # -- what they are -------------------------------------------------------------------------------------------------
 
-    def state(self, verdict: Verdict) -> tuple[PortStatus, str | None]:
+    def state(self, binding: PortBinding) -> tuple[PortStatus, str | None]:
         """Status of a device's port as this host sees it, and what stands against ACTIVE."""
-        reason = self._wiring.reason(verdict)
-        if reason is not None or not verdict.bound:
+        reason = self._networks.reason(binding)
+        if reason is not None or not binding.bound:
             return PortStatus.DOWN, reason
-        reason = self.failure(verdict.port_id)
+        reason = self._failure(binding.port_id)
         if reason is not None:
             return PortStatus.DOWN, reason
-        if verdict.port_id in self.active and verdict.port_id not in self._awaited:
+        life = self._lives.get(binding.port_id)
+        if life is not None and life.phase is PortPhase.ACTIVE:
             return PortStatus.ACTIVE, None
         return PortStatus.BUILD, "waiting for Open vSwitch to confirm its tag and flows"
 
     @property
     def building(self) -> int:
         """Number of bound ports that wait for a confirmation."""
-        return len(self._awaited)
+        return sum(map(len, self._awaiting.values()))
 
-    def settle(self) -> dict[str, PortReport]:
+    # -- what follows --------------------------------------------------------------------------------------------------
+
+    def settle(self) -> tuple[dict[str, PortReport], set[str]]:
         """Decide what has changed.
 
-        :returns: port id → what the topology must be told
+        :returns: port id → what the topology must be told; and all ports that were decided
         """
+        self._find_refused()
         reports = {}
         dirty, self._dirty = self._dirty, set()
         for port_id in dirty:
             report = self._settle_port(port_id)
-            row = self._table.ports.get(port_id)
+            row = self._facts.ports.ports.get(port_id)
             if report is None or row is None:
                 continue
             if report.claim:
@@ -151,64 +204,140 @@ class Outcomes:
                 is_said = row.host != report.host
             if not is_said and self._reported.get(port_id) != report:
                 self._reported[port_id] = reports[port_id] = report
-        if not self._is_reminded and any(map(self._is_quiet, self._awaited)):
+        if not self._is_reminded and any(self._waits(port_id) and self._is_quiet(port_id) for port_id in dirty):
             self._is_reminded = True
-            self._remind(PATIENCE)
-        return reports
+            self._post_after(PATIENCE, TimeToReport())
+        return reports, dirty
+
+    def _settle_port(self, port_id: str) -> PortReport | None:
+        host = self._facts.names.host
+        binding = self._bound(port_id)
+        if binding is None:
+            self._end(port_id)
+            return PortReport(port_id, host, claim=False, status=PortStatus.DOWN)
+        life = self._lives.setdefault(port_id, _Life())
+        if life.generation is not None:
+            if not self._networks.is_tagged(port_id) or not self._is_confirmed(port_id, life.generation):
+                is_late = life.since is not None and time.monotonic() >= life.since + PATIENCE
+                if not is_late or not self._is_quiet(port_id):
+                    return None
+                return PortReport(port_id, host, claim=True, status=PortStatus.BUILD)
+            self._await(port_id, life, None)
+        failure = self._failure(port_id)
+        if failure is not None:
+            self._fail(port_id, life, binding, failure)
+            return PortReport(port_id, host, claim=True, status=PortStatus.DOWN)
+        self._activate(port_id, life, binding)
+        return PortReport(port_id, host, claim=True, status=PortStatus.ACTIVE)
+
+    def _fail(self, port_id: str, life: _Life, binding: PortBinding, failure: str) -> None:
+        self._enter(port_id, life, PortPhase.FAILED)
+        if life.said != failure:
+            life.said = failure
+            LOG.error("port %s (device %s) is not up: %s", port_id, binding.device.name, failure)
+
+    def _activate(self, port_id: str, life: _Life, binding: PortBinding) -> None:
+        was_up = port_id in self.active
+        self._enter(port_id, life, PortPhase.ACTIVE)
+        if not was_up:
+            seconds = time.monotonic() - life.since if life.since is not None else 0.0
+            self.durations.note(seconds)
+            LOG.info(
+                "port %s (device %s, ofport %s) is up on network %s, local VLAN %s, after %.1f ms",
+                port_id, binding.device.name, binding.ofport, binding.network_id,
+                self._networks.vlans.get(binding.network_id or ""), seconds * 1000,
+            )  # fmt: skip
+        life.since = life.said = None
+
+    def _end(self, port_id: str) -> None:
+        life = self._lives.pop(port_id, None)
+        if life is not None:
+            self._await(port_id, life, None)
+            self._enter(port_id, life, None)
+
+    def _enter(self, port_id: str, life: _Life, phase: PortPhase | None) -> None:
+        """Let a port pass to another state of its life; None: it has none any more."""
+        if life.phase is phase:
+            return
+        LOG.debug(
+            "port %s: %s → %s", port_id, *(one.name if one is not None else "none" for one in (life.phase, phase))
+        )
+        life.phase = phase
+        if phase in (PortPhase.ACTIVE, PortPhase.CHANGING):
+            self.active.add(port_id)
+        else:
+            self.active.discard(port_id)
+
+    def _await(self, port_id: str, life: _Life, generation: int | None) -> None:
+        """Let a port wait for a generation of flows, None: for nothing."""
+        if life.generation is not None:
+            waiting = self._awaiting[life.generation]
+            waiting.discard(port_id)
+            if not waiting:
+                del self._awaiting[life.generation]
+        life.generation = generation
+        if generation is not None:
+            self._awaiting.setdefault(generation, set()).add(port_id)
+
+    # -- what they depend on -------------------------------------------------------------------------------------------
+
+    def _bound(self, port_id: str) -> PortBinding | None:
+        """The binding of a port that is carried here."""
+        binding = self._bindings.bound(port_id)
+        return binding if binding is not None and self._networks.reason(binding) is None else None
+
+    def _waits(self, port_id: str) -> bool:
+        life = self._lives.get(port_id)
+        return life is not None and life.generation is not None
 
     def _is_quiet(self, port_id: str) -> bool:
         """Whether it may have to be said of a port that waits that it is being built.
 
         Not where the topology has it as up, here or on the host that it comes from: that is so until it is down.
         """
-        row = self._table.ports.get(port_id)
-        return row is not None and row.host in (None, self._table.host) and row.status is PortStatus.DOWN
-
-    def _settle_port(self, port_id: str) -> PortReport | None:
-        host = self._table.host
-        verdict = self._table.bound(port_id)
-        if verdict is None or self._wiring.reason(verdict) is not None:
-            self._forget(port_id)
-            return PortReport(port_id, host, claim=False, status=PortStatus.DOWN)
-        generation = self._awaited.get(port_id)
-        if generation is not None:
-            if not self._wiring.is_tagged(port_id) or not self._is_confirmed(port_id, generation):
-                is_late = time.monotonic() >= self._since[port_id] + PATIENCE
-                if not is_late or not self._is_quiet(port_id):
-                    return None
-                return PortReport(port_id, host, claim=True, status=PortStatus.BUILD)
-            del self._awaited[port_id]
-        failure = self.failure(port_id)
-        if failure is not None:
-            self.active.discard(port_id)
-            if self._said.get(port_id) != failure:
-                self._said[port_id] = failure
-                LOG.error("port %s (device %s) is not up: %s", port_id, verdict.device.name, failure)
-            return PortReport(port_id, host, claim=True, status=PortStatus.DOWN)
-        self._said.pop(port_id, None)
-        if port_id not in self.active:
-            self.active.add(port_id)
-            self._say_active(verdict)
-        self._since.pop(port_id, None)
-        return PortReport(port_id, host, claim=True, status=PortStatus.ACTIVE)
+        row = self._facts.ports.ports.get(port_id)
+        return row is not None and row.host in (None, self._facts.names.host) and row.status is PortStatus.DOWN
 
     def _is_confirmed(self, port_id: str, generation: int) -> bool:
-        network = self._table.networks[self._table.ports[port_id].network_id]
+        ports = self._facts.ports
+        network = ports.networks[ports.ports[port_id].network_id]
         return all(self._confirmed.get(bridge, 0) >= generation for bridge in self._carriers(network))
 
-    def _say_active(self, verdict: Verdict) -> None:
-        port = self._table.ports[verdict.port_id]
-        now = time.monotonic()
-        seconds = now - self._since.get(port.id, now)
-        self.durations.note(seconds)
-        LOG.info(
-            "port %s (device %s, ofport %s) is up on network %s, local VLAN %s, after %.1f ms",
-            port.id, verdict.device.name, verdict.ofport, port.network_id,
-            self._wiring.vlans.get(port.network_id), seconds * 1000,
-        )  # fmt: skip
+    def _carriers(self, network: Network) -> list[str]:
+        """The bridges that have to confirm before a port of a network is up."""
+        names = self._facts.names
+        bridges = [names.integration_bridge]
+        if network.network_type.is_tunnel:
+            bridges.append(names.tunnel_bridge)
+        physical = names.physical.get(network.physical_network or "")
+        if physical is not None and physical.bridge in self._facts.bridges.ids:
+            bridges.append(physical.bridge)
+        return bridges
 
-    def _forget(self, port_id: str) -> None:
-        self._said.pop(port_id, None)
-        self.active.discard(port_id)
-        self._awaited.pop(port_id, None)
-        self._since.pop(port_id, None)
+    def _failure(self, port_id: str) -> str | None:
+        """Why the flows of a bound port are not in place for good, None when nothing stands against them."""
+        port = self._facts.ports.ports.get(port_id)
+        if port is None:
+            return None
+        subjects: tuple[Subject, ...] = ((UnitKind.PORT, port_id), (UnitKind.NETWORK, port.network_id))
+        for subject in subjects:
+            reason = self._compiler.reason(*subject)
+            if reason is not None:
+                return f"{describe(subject)}: {reason}"
+        return next((self._refused_of[subject] for subject in subjects if subject in self._refused_of), None)
+
+    def _find_refused(self) -> None:
+        """Find the ports and networks whose flows were refused; done once for all, since a full table can refuse the
+        flows of hundreds."""
+        if self._is_refused_known:
+            return
+        self._is_refused_known = True
+        before, self._refused_of = self._refused_of, {}
+        for bridge, refused in self._refused.items():
+            for key, reason in refused.items():
+                unit = self._compiler.owner(bridge, key)
+                if unit is not None:
+                    self._refused_of[unit.subject] = f"bridge {bridge} refused a flow: {reason}"
+        for subject in before.keys() | self._refused_of.keys():
+            if before.get(subject) != self._refused_of.get(subject):
+                self.reconsider(subject)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.agent.tunnels import TunnelOptions
+from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.config.config import Config
 from controller.runtime.version import installed_version
 from controller.vswitch.bridge_setup import BridgeLayout
@@ -41,8 +41,8 @@ def vswitch(config: Config) -> VSwitch:
 
     :raises ConfigError: certificates cannot be used
     """
-    ovs, its = config.ovs, names(config)
-    layout = BridgeLayout(its, {bridge: targets(ovs, bridge) for bridge in its.bridges}, ovs.datapath_type)
+    ovs, parts = config.ovs, names(config)
+    layout = BridgeLayout(parts, {bridge: targets(ovs, bridge) for bridge in parts.bridges}, ovs.datapath_type)
     return VSwitch(ovs.ovsdb_connection, layout, ovs.tls)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,25 @@ from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_D
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3
 
+from apps.framework.compiler import Compiler
+from apps.framework.flow import FlowKey
 from apps.framework.pipeline import BridgeRole
 from controller.agent import settings
 from controller.agent.events import (
     Closed,
+    Event,
     Identified,
     PortSeen,
     PortsListed,
     Registered,
     SetUp,
     Stop,
-    TimeToReport,
-    TimeToRetry,
     WrittenBack,
 )
-from controller.agent.host_controller import HostController
+from controller.agent.host_agent import HostAgent
 from controller.agent.mac_announcements import MacAnnouncer
-from controller.agent.outputs import Effects
-from controller.agent.patch_ports import roles
+from controller.agent.outputs import Outputs
+from controller.agent.patches.patch_ports import roles
 from controller.agent.registration import Registration
 from controller.agent.restore.host_identity import installation_id
 from controller.agent.restore.state_file import FILE, StateFile, load
@@ -45,8 +47,8 @@ from controller.openflow.wire.messages import PortDesc
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers
-from controller.status import host_status
 from controller.status.control_server import ControlServer
+from controller.status.host_status import RunningHost
 from controller.vswitch.controller_targets import endpoints
 from controller.vswitch.setup_worker import BridgeSetup
 from controller.vswitch.tagging import Tagging
@@ -68,62 +70,48 @@ class Tunbridge(EnqueuingApp):
         super().__init__(*args, **kwargs)
         self._workers = workers
         self._topology = topology
-        ovs = config.ovs
         names = settings.names(config)
-        inbox: Inbox[Any] = Inbox()
+        inbox: Inbox[Event] = Inbox()
         self._inbox = inbox
-        self._senders = {
-            name: Sender(
-                name,
-                self._describe(name),
-                inbox.post,
-                keep_foreign=role is BridgeRole.PHYSICAL,
-                audit_interval=config.agent.audit_interval,
-            )
-            for name, role in roles(names).items()
-        }
-        self._vswitch = settings.vswitch(config)
-        announcer = MacAnnouncer(lambda: self._senders[names.tunnel_bridge].session)
-        tags: BatchWriter[Tagging] = BatchWriter("tag", self._vswitch.tag)
-        retried_ports: BatchWriter[str] = BatchWriter("another try", self._vswitch.retry_ports)
+        compiler = Compiler()
+        senders = _senders(config, compiler, inbox)
+        timeouts = Timeouts(config.ovs.of_connect_timeout, config.ovs.of_request_timeout)
+        self._events = AppManager.get_instance().instantiate(OpenFlowEvents)
+        self._server = OpenFlowServer(endpoints(config.ovs, names.bridges), timeouts, self._events.emit)
+        vswitch = self._vswitch = settings.vswitch(config)
+        announcer = MacAnnouncer(lambda: senders[names.tunnel_bridge].session)
+        tags: BatchWriter[Tagging] = BatchWriter("tag", vswitch.tag)
+        retried_ports: BatchWriter[str] = BatchWriter("another try", vswitch.retry_ports)
         reports: BatchWriter[PortReport] = BatchWriter("state of port", lambda some: topology.report(some.values()))
         path = Path(config.state_path) / FILE
         state_file = StateFile(path)
         write_backs = WriteBacks(topology, lambda refused: inbox.post(WrittenBack(refused)))
-        bridge_setup = BridgeSetup(self._vswitch, lambda misplaced: inbox.post(SetUp(misplaced)))
-        registration = Registration(
-            topology,
-            settings.this_host(config, installation_id(config.state_path)),
-            config.agent.report_interval,
-            workers,
-            lambda: inbox.post(Registered()),
-        )
+        bridge_setup = BridgeSetup(vswitch, lambda misplaced: inbox.post(SetUp(misplaced)))
+        this_host = settings.this_host(config, installation_id(config.state_path))
+        interval = config.agent.report_interval
+        registration = Registration(topology, this_host, interval, workers, lambda: inbox.post(Registered()))
         self._beside: tuple[Worker[Any, Any], ...] = (
-            *self._senders.values(), tags, retried_ports, reports, state_file, write_backs, bridge_setup, announcer,
+            *senders.values(), tags, retried_ports, reports, state_file, write_backs, bridge_setup, announcer,
             registration,
         )  # fmt: skip
-        """What works beside the host controller."""
-        effects = Effects(
-            senders=self._senders,
+        """What works beside the agent."""
+        outputs = Outputs(
+            flows=senders,
             tag=tags.submit,
             report=reports.submit,
             set_up=bridge_setup.put,
             register=registration.again,
-            remember=state_file.put,
+            save=state_file.put,
             write_back=write_backs.put,
-            accepted=lambda session: self._server.accepted(session),
+            accepted=self._server.accepted,
             announce=announcer.announce,
             retry_ports=retried_ports.submit,
-            wake=lambda seconds: hub.spawn_after(seconds, inbox.post, TimeToRetry()),
-            remind=lambda seconds: hub.spawn_after(seconds, inbox.post, TimeToReport()),
+            post_after=lambda seconds, event: hub.spawn_after(seconds, inbox.post, event),
         )
-        self._controller = HostController(
-            names, settings.tunnel_options(config), inbox, effects, load(path), config.applications
+        self._agent = HostAgent(
+            names, settings.tunnel_options(config), compiler, outputs, load(path), config.applications
         )
-        timeouts = Timeouts(ovs.of_connect_timeout, ovs.of_request_timeout)
-        self._events = AppManager.get_instance().instantiate(OpenFlowEvents)
-        self._server = OpenFlowServer(endpoints(ovs, names.bridges), timeouts, self._events.emit)
-        self.host = host_status.Host(self._controller, inbox, self._senders, self._vswitch, topology, state_file)
+        self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file)
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self.host.handlers())
 
@@ -160,9 +148,6 @@ class Tunbridge(EnqueuingApp):
 
     # -- start and stop ------------------------------------------------------------------------------------------------
 
-    def _describe(self, bridge: str) -> Any:
-        return lambda key: str(self._controller.compiler.owner(bridge, key) or "no one")
-
     def claim(self) -> None:
         """Become the controller of this host: take its lock and its addresses, and touch nothing else.
 
@@ -177,7 +162,7 @@ class Tunbridge(EnqueuingApp):
             self._workers.spawn(f"openflow server at {endpoint.target}", partial(self._server.serve, endpoint))
         for worker in self._beside:
             self._workers.spawn(worker.name, worker.run)
-        self._workers.spawn("host controller", self._controller.run)
+        self._workers.spawn("host agent", partial(self._agent.run, self._inbox))
         self._vswitch.start(self._inbox.post)
         self._topology.start(self._inbox.post)
 
@@ -188,8 +173,25 @@ class Tunbridge(EnqueuingApp):
         self._inbox.post(Stop())
         for worker in self._beside:
             worker.stop()
-        for session in list(self._controller.datapaths.sessions.values()):
-            session.close()
+        self._agent.close()
         self._vswitch.stop()
         self._topology.stop()
         AppManager.get_instance().uninstantiate(self._events.name)
+
+
+def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event]) -> Mapping[str, Sender]:
+    """Bridge → who writes its flows."""
+
+    def owner(bridge: str, key: FlowKey) -> str:
+        return str(compiler.owner(bridge, key) or "no one")
+
+    return {
+        name: Sender(
+            name,
+            partial(owner, name),
+            inbox.post,
+            keep_foreign=role is BridgeRole.PHYSICAL,
+            audit_interval=config.agent.audit_interval,
+        )
+        for name, role in roles(settings.names(config)).items()
+    }

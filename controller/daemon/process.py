@@ -14,7 +14,7 @@ from topology.errors import TunbridgeError
 
 if TYPE_CHECKING:
     from controller.daemon.api_child import ApiChild
-    from controller.daemon.supervision import Notifier
+    from controller.daemon.supervision import SystemdNotifier
     from controller.runtime.exposition import Exposition
     from controller.runtime.workers import Workers
     from topology.server.embedded_server import EmbeddedServer
@@ -108,10 +108,10 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
 
 def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
     from controller.daemon.api_child import ApiChild
-    from controller.daemon.supervision import Notifier
+    from controller.daemon.supervision import SystemdNotifier
     from controller.runtime.exposition import Exposition
 
-    notifier = Notifier.from_environment()  # whose address children must not have
+    notifier = SystemdNotifier.from_environment()  # whose address children must not have
     exposition = Exposition()
     with_api = with_api and config.api.enabled
     has_http = with_api or config.metrics.listen_port is not None
@@ -126,7 +126,7 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
 
 
 def _serve_host(
-    config: Config, notifier: Notifier, exposition: Exposition, child: ApiChild | None, *, embedded: bool
+    config: Config, notifier: SystemdNotifier, exposition: Exposition, child: ApiChild | None, *, embedded: bool
 ) -> int:
     from os_ken.base.app_manager import AppManager
 

@@ -1,8 +1,8 @@
 """Tells systemd, or any supervisor that speaks its protocol, how this process is (sd_notify(3), systemd.service(5)).
 
 A process that hangs looks alive to whoever only sees that it runs. So the watchdog is fed with answers of the worker
-that decides, and of nothing else: when that worker is stuck, or the hub under it, no word goes out, and the supervisor
-ends the process and starts it again.
+that decides, and of nothing else (what that has published stays there without it): when it is stuck, or the hub under
+it, no word goes out, and the supervisor ends the process and starts it again.
 
 The protocol is a datagram of assignments; PyPI's ``sdnotify`` has not been maintained since 2017, and the others are
 bindings to a C library.
@@ -16,11 +16,9 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-from os_ken.lib import hub
-
-from controller.agent.events import Question
 from controller.runtime.workers import Workers
-from controller.status.host_status import Host
+from controller.status.host_status import RunningHost
+from topology.errors import TunbridgeError
 
 LOG = logging.getLogger(__name__)
 
@@ -34,7 +32,7 @@ _FEEDS = 3
 """How often the watchdog is fed within the time that it allows."""
 
 
-class Notifier:
+class SystemdNotifier:
     """Sends notifications; does nothing where nobody wants them.
 
     :param address: path of the supervisor's datagram socket, ``@`` for the null byte of an abstract one; None: there is
@@ -47,7 +45,7 @@ class Notifier:
         self._address = "\0" + address[1:] if address is not None and address.startswith("@") else address
 
     @classmethod
-    def from_environment(cls, environment: MutableMapping[str, str] = os.environ) -> Notifier:
+    def from_environment(cls, environment: MutableMapping[str, str] = os.environ) -> SystemdNotifier:
         """What ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` say; they are taken out, for children of ours
         are not the service.
         """
@@ -77,7 +75,7 @@ class Notifier:
 class Supervision:
     """The worker that feeds the watchdog."""
 
-    def __init__(self, notifier: Notifier, host: Host, workers: Workers) -> None:
+    def __init__(self, notifier: SystemdNotifier, host: RunningHost, workers: Workers) -> None:
         self._notifier = notifier
         self._host = host
         self._workers = workers
@@ -95,20 +93,19 @@ class Supervision:
             self._workers.sleep(asked + self._interval - time.monotonic())
 
     def _ask(self) -> str | None:
-        """How the host is, in the words of the worker that decides; None when it does not answer in time."""
-        reply: hub.Queue = hub.Queue()
-        self._host.inbox.post(Question(lambda: summary(self._host), reply.put, key=Supervision))
+        """How the host is; None when the agent does not answer in time."""
         try:
-            return str(reply.get(timeout=self._interval))
-        except hub.QueueEmpty:
+            self._host.ping(self._interval, key=Supervision)
+        except TunbridgeError:
             return None
+        return summary(self._host)
 
 
-def summary(host: Host) -> str:
-    """One line on what a host serves, or waits for; to be called in the controller's thread."""
+def summary(host: RunningHost) -> str:
+    """One line on what a host serves, or waits for."""
+    snapshot = host.agent.snapshot
     databases = {"Open vSwitch's database": host.vswitch.connected, "the topology database": host.topology.connected}
     waiting = [name for name, connected in databases.items() if not connected]
-    controller = host.controller
-    waiting += [f"bridge {name}" for name in controller.names.bridges[:2] if name not in controller.datapaths.sessions]
-    served = f"{len(controller.outcomes.active)} ports are up"
+    waiting += [f"bridge {name}" for name in snapshot.names.bridges[:2] if name not in snapshot.connected]
+    served = f"{snapshot.active} ports are up"
     return f"{served}; waits for {', '.join(waiting)}" if waiting else served

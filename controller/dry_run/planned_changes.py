@@ -18,16 +18,16 @@ from typing import Protocol, TypeVar
 
 from apps.framework.pipeline import BridgeRole
 from controller.agent import settings
-from controller.agent.patch_ports import roles
+from controller.agent.patches.patch_ports import roles
 from controller.agent.restore.host_identity import known_installation_id
 from controller.agent.restore.state_file import FILE, load
 from controller.config.config import Config
-from controller.dry_run.simulated_host import Rehearsal
+from controller.dry_run.simulated_host import SimulatedHost
 from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
 from controller.status.flow_diff import flow_diff
 from controller.vswitch.adoption import rundir
 from controller.vswitch.bridge_proof import KEY
-from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.bridge_setup import WantedBridges
 from topology.database.topology_database import DATABASE, TopologyDatabase
 from topology.errors import OpenFlowError, TopologyError, TopologyUnavailable, TunbridgeError, VSwitchUnavailable
 from topology.ovsdb.obstacle import obstacle
@@ -78,10 +78,10 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         topology = stack.enter_context(_followed(database, DATABASE, TopologyUnavailable))
         local = stack.enter_context(_followed(vswitch, "Open_vSwitch", VSwitchUnavailable))
         names = settings.names(config)
-        present = vswitch.attempt(Wanted(None)).present.intersection(names.bridges)
+        present = vswitch.attempt(WantedBridges(None)).present.intersection(names.bridges)
         installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
         saved = load(Path(config.state_path) / FILE)
-        rehearsal = Rehearsal(
+        simulated = SimulatedHost(
             names,
             settings.tunnel_options(config),
             vswitch.attempt,
@@ -91,23 +91,23 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
             saved,
             config.applications,
         )
-        rehearsal.run()
+        simulated.run()
         instance = known_installation_id(config.state_path)
         host = settings.this_host(config, instance or str(uuid.uuid4()))
-        registered = database.preview(host, rehearsal.reports.values(), rehearsal.write_back)
+        registered = database.preview(host, simulated.reports.values(), simulated.write_back)
         if instance is None:
             registered = [line.replace(host.instance, _NEW) for line in registered]
-        local_lines = vswitch.preview(rehearsal.wanted, rehearsal.tags)
+        local_lines = vswitch.preview(simulated.wanted, simulated.tags)
         sections = {
             f"Open_vSwitch at {vswitch.connection}": [_SERIAL.sub(rf"\1{_NEW}", line) for line in local_lines],
             f"{DATABASE} at {config.topology_connection}": registered,
         }
-        kept = {name for name, role in roles(names).items() if role is BridgeRole.PHYSICAL}
-        for name, desired in rehearsal.flows.items():
+        shared = {name for name, role in roles(names).items() if role is BridgeRole.PHYSICAL}
+        for name, desired in simulated.flows.items():
             dumped = installed[name].flows if name in installed else ()
-            removes, adds = flow_diff(desired, dumped, keeps_foreign=name in kept)
+            removes, adds = flow_diff(desired, dumped, keeps_foreign=name in shared)
             lines = [f"- {line}" for line in removes] + [f"+ {line}" for line in adds]
-            sections[f"bridge {name}"] = [_with_names(line, rehearsal.new_ports) for line in lines]
+            sections[f"bridge {name}"] = [_with_names(line, simulated.new_ports) for line in lines]
     return [line for heading, lines in sections.items() if lines for line in (f"{heading}:", *lines)]
 
 

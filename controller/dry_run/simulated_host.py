@@ -10,25 +10,25 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from immutables import Map
 
+from apps.framework.compiler import Compiler
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.options import OptionValue
-from controller.agent.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
-from controller.agent.host_controller import HostController
-from controller.agent.outputs import Effects
-from controller.agent.patch_ports import roles
+from controller.agent.events import Event, Identified, PortSeen, PortsListed, Registered
+from controller.agent.host_agent import HostAgent
+from controller.agent.outputs import Outputs
+from controller.agent.patches.patch_ports import roles
 from controller.agent.restore.restore_guard import SavedState
-from controller.agent.tunnels import TunnelOptions
+from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.bridge_reader import BridgeState
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
-from controller.runtime.inbox import Inbox
-from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX, Device
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.local_ovsdb import Attempt
@@ -51,15 +51,20 @@ _ROUNDS = 100
 
 
 class _Connection(Session):
-    """The session of a bridge that is not spoken to: it is there to be told from others."""
+    """The session of a bridge that is not spoken to: it is there to be told from others.
 
-    def __init__(self, datapath_id: int) -> None:
+    :param accepted: is called when it is let in
+    """
+
+    def __init__(self, datapath_id: int, accepted: Callable[[], None]) -> None:
         with socket.socket(socket.AF_UNIX) as sock:
             super().__init__(sock, "dry run", Timeouts(0, 0), lambda event, phase: None)
         self.handshake.datapath_id, self.handshake.serial = datapath_id, _SERIAL
+        self._accepted_as_ours = accepted
 
     def accept(self, name: str) -> None:
         self._accepted = True
+        self._accepted_as_ours()
 
     def close(self, reason: str | None = None) -> None:
         """There is nothing to be closed."""
@@ -68,14 +73,14 @@ class _Connection(Session):
 class _Flows:
     """Takes the flows of one bridge, and says at once that they are in place."""
 
-    def __init__(self, bridge: str, react: Callable[[object, Any], None]) -> None:
+    def __init__(self, bridge: str, react: Callable[[Event], None]) -> None:
         self.wanted: dict[FlowKey, Flow] | None = None
         self._bridge = bridge
         self._react = react
 
     def want(self, changes: Mapping[FlowKey, Flow | None], generation: int) -> None:
         self.wanted = {key: flow for key, flow in {**(self.wanted or {}), **changes}.items() if flow is not None}
-        self._react(("synced", self._bridge), Synced(self._bridge, generation, {}))
+        self._react(Synced(self._bridge, generation, {}))
 
     def attach(self, session: Session) -> None:
         """There is no connection."""
@@ -84,14 +89,14 @@ class _Flows:
         """There is no connection."""
 
 
-class Rehearsal:
-    """One controller on one host.
+class SimulatedHost:
+    """One agent on one host that does everything at once.
 
     :param attempt: what a set-up of the local OVSDB would come to
     :param vswitch: what is in it, complete
     :param topology: what is in the topology, complete
     :param installed: bridge → what it has; bridges that are not there are left out
-    :param memory: of the controller that ran before
+    :param saved: of the controller that ran before
     :param options: of applications
     """
 
@@ -99,14 +104,14 @@ class Rehearsal:
         self,
         names: Names,
         tunnels: TunnelOptions,
-        attempt: Callable[[Wanted], Attempt],
+        attempt: Callable[[WantedBridges], Attempt],
         vswitch: VSwitchBatch,
         topology: TopologyBatch,
         installed: Mapping[str, BridgeState],
         saved: SavedState,
         options: Map[str, OptionValue],
     ) -> None:
-        self.wanted = Wanted(None)
+        self.wanted = WantedBridges(None)
         self.tags: dict[str, Tagging] = {}
         self.reports: dict[str, PortReport] = {}
         self.write_back: WriteBack | None = None
@@ -120,27 +125,25 @@ class Rehearsal:
         self._ports: dict[str, dict[str, int]] = {}
         self._serials = dict.fromkeys(names.bridges, _SERIAL)
         self._faults = vswitch.faults
-        self._waiting: list[tuple[object, Any]] = []
-        self._inbox: Inbox[Any] = Inbox()
+        self._waiting: list[Event] = []
         self._sinks = {name: _Flows(name, self._react) for name in roles(names)}
-        effects = Effects(
-            senders=self._sinks,
+        outputs = Outputs(
+            flows=self._sinks,
             tag=self._tag,
             report=self.reports.update,
             set_up=self._set_up,
             register=lambda: None,
-            remember=lambda _: None,
+            save=lambda _: None,
             write_back=self._write_back,
             accepted=lambda _: None,
             announce=lambda _: None,
             retry_ports=lambda _: None,
-            wake=lambda _: None,
-            remind=lambda _: None,
+            post_after=lambda _seconds, _event: None,
         )
-        self._controller = HostController(names, tunnels, self._inbox, effects, saved, options)
-        self._react("topology", topology)
-        self._react("registered", Registered())
-        self._react("vswitch", replace(vswitch, complete=True, layout=True, serials=self._serials))
+        self._agent = HostAgent(names, tunnels, Compiler(), outputs, saved, options)
+        self._react(topology)
+        self._react(Registered())
+        self._react(replace(vswitch, complete=True, layout=True, serials=self._serials))
 
     @property
     def flows(self) -> dict[str, dict[FlowKey, Flow]]:
@@ -148,7 +151,7 @@ class Rehearsal:
         return {name: sink.wanted for name, sink in self._sinks.items() if sink.wanted is not None}
 
     def run(self) -> None:
-        """Let the controller decide until nothing follows any more.
+        """Let the agent decide until nothing follows any more.
 
         :raises TunbridgeError: as of ``attempt``; or it comes to no end
         """
@@ -156,36 +159,37 @@ class Rehearsal:
             if not self._waiting:
                 return
             events, self._waiting = self._waiting, []
-            for key, event in events:
-                self._inbox.put({key: event})
-            # Answered among the events; the worker settles, and what follows from that waits for the next round.
-            self._inbox.post(Question(lambda: None, lambda _: self._inbox.post(Stop())))
-            self._controller.run()
+            self._agent.handle(events)
         raise TunbridgeError(f"the controller has not come to an end after {_ROUNDS} rounds of the dry run")
 
-    def _react(self, key: object, event: Any) -> None:
-        self._waiting.append((key, event))
+    def _react(self, event: Event) -> None:
+        """Let the agent know in the next round."""
+        self._waiting.append(event)
 
-    def _set_up(self, wanted: Wanted) -> None:
+    def _set_up(self, wanted: WantedBridges) -> None:
         self.wanted = wanted
         interfaces = self._attempt(wanted).interfaces
-        bridges = {name: its for name, its in interfaces.items() if name in self._sinks}
+        bridges = {name: ports for name, ports in interfaces.items() if name in self._sinks}
         made = bridges.keys() - self._datapaths.keys()
         if made:
             self._datapaths.update((name, _NEW_DATAPATH + number) for number, name in enumerate(sorted(made)))
-            self._tell("datapaths", {})
-        for bridge, its in bridges.items():
+            self._tell({})
+        for bridge, ports in bridges.items():
             if bridge not in self._sessions:
                 self._connect(bridge)
-            self._show_ports(bridge, its)
+            self._show_ports(bridge, ports)
 
     def _connect(self, bridge: str) -> None:
         installed = self._installed.get(bridge)
-        session = self._sessions[bridge] = _Connection(self._datapaths[bridge])
         listed = installed.ports if installed is not None else ()
         self._ports[bridge] = {port.name: port.port_no for port in listed}
-        self._react(("identified", bridge), Identified(session))
-        self._react(("ports", bridge), PortsListed(session, listed))
+        session = self._sessions[bridge] = _Connection(self._datapaths[bridge], partial(self._list_ports, bridge))
+        self._react(Identified(session))
+
+    def _list_ports(self, bridge: str) -> None:
+        """A bridge that is let in tells its ports, and only then."""
+        ports = tuple(_port(name, number) for name, number in self._ports[bridge].items())
+        self._react(PortsListed(self._sessions[bridge], ports))
 
     def _show_ports(self, bridge: str, names: tuple[str, ...]) -> None:
         """Ports that are to be made are there at once; ports that are to go are gone."""
@@ -205,8 +209,7 @@ class Rehearsal:
             self._ports[bridge][name] = number
         else:
             del self._ports[bridge][name]
-        port = PortDesc(number, name, "00:00:00:00:00:00", 0, 0)
-        self._react(("port", bridge, name), PortSeen(self._sessions[bridge], port, present))
+        self._react(PortSeen(self._sessions[bridge], _port(name, number), present))
 
     def _write_back(self, wanted: WriteBack) -> None:
         self.write_back = wanted
@@ -220,9 +223,13 @@ class Rehearsal:
                 written = tagging.written(device.other_config)
                 changed[name] = replace(device, tag=tagging.tag, other_config=written)
         self._devices.update(changed)
-        self._tell("tags", changed)
+        self._tell(changed)
 
-    def _tell(self, key: str, changed: Mapping[str, Device]) -> None:
+    def _tell(self, changed: Mapping[str, Device]) -> None:
         """Something has changed in the local OVSDB."""
         batch = VSwitchBatch(False, dict(changed), dict(self._datapaths), faults=self._faults, serials=self._serials)
-        self._react(key, batch)
+        self._react(batch)
+
+
+def _port(name: str, number: int) -> PortDesc:
+    return PortDesc(number, name, "00:00:00:00:00:00", 0, 0)

@@ -7,14 +7,14 @@ once where the switch tells of changes, and counts as drift.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import Metric as Family
 
-from controller.agent.host_controller import HostController
+from controller.agent.host_snapshot import HostSnapshot
+from controller.openflow.tables.sender import Sender
 from controller.runtime.metric_families import Kind, Metric, Values
-from controller.status import host_status
+from controller.status.host_status import RunningHost, device_states, problems
 from topology.errors import TunbridgeError
 from topology.model import PortStatus
 
@@ -63,7 +63,7 @@ BINDING = Metric(
 class HostMetrics:
     """Reads the state of a host at each scrape."""
 
-    def __init__(self, host: host_status.Host) -> None:
+    def __init__(self, host: RunningHost) -> None:
         self._host = host
 
     def collect(self) -> Iterator[Family]:
@@ -73,20 +73,20 @@ class HostMetrics:
         yield OVSDB.family(host.vswitch.connected)
         yield OVSDB_TRANSACTIONS.family(host.vswitch.transactions)
         yield OVSDB_ROWS.family(host.vswitch.rows_written)
-        yield BINDING.distribution(host.controller.outcomes.durations)
+        yield BINDING.distribution(host.agent.snapshot.durations)
         yield from self._senders()
         try:
-            state = host_status.ask(host, lambda: _state(host.controller), _PATIENCE)
+            host.ping(_PATIENCE)
         except TunbridgeError:
             yield RESPONDING.family(0)
             return
         yield RESPONDING.family(1)
-        yield from self._decided(state)
+        yield from self._decided(host.agent.snapshot)
 
     def _senders(self) -> Iterator[Family]:
         senders = self._host.senders.values()
 
-        def by_bridge(value: Any) -> Values:
+        def by_bridge(value: Callable[[Sender], float]) -> Values:
             return {(sender.bridge,): value(sender) for sender in senders}
 
         yield OPENFLOW.family(by_bridge(lambda sender: sender.session is not None))
@@ -100,30 +100,23 @@ class HostMetrics:
         yield DRIFTS.family(by_bridge(lambda sender: sender.drift.times))
         yield DRIFTED.family(by_bridge(lambda sender: sender.drift.flows))
 
-    def _decided(self, state: dict[str, Any]) -> Iterator[Family]:
+    def _decided(self, snapshot: HostSnapshot) -> Iterator[Family]:
         host = self._host
-        problems = host_status.problems(host, state)
-        statuses = Counter(port["status"] for port in state["ports"])
+        found = problems(host, snapshot)
+        statuses = Counter(device.status for device in device_states(snapshot))
         bridges_agree = all(sender.is_in_sync for sender in host.senders.values())
         connected = host.vswitch.connected and host.topology.connected
-        settled = not problems and not statuses[PortStatus.BUILD.value]
-        yield IN_SYNC.family(state["informed"] and connected and bridges_agree and settled)
-        yield PROBLEMS.family(len(problems))
-        yield QUARANTINED.family({(what,): number for what, number in state["quarantined"].items()})
-        yield PORTS.family({(status.value,): statuses[status.value] for status in PortStatus})
-        yield TUNNELS.family(len(state["tunnels"]))
-        tags, layout = state["tag_drift"]["times"], host.vswitch.layout_drift.record.times
+        settled = not found and not statuses[PortStatus.BUILD]
+        yield IN_SYNC.family(snapshot.is_complete and connected and bridges_agree and settled)
+        yield PROBLEMS.family(len(found))
+        quarantined = {
+            "topology_rows": len(snapshot.row_problems),
+            "flow_units": len(snapshot.unit_problems),
+            "ports_not_made": len(snapshot.ports_not_made),
+            "ports_misplaced": len(snapshot.ports_misplaced),
+        }
+        yield QUARANTINED.family({(what,): number for what, number in quarantined.items()})
+        yield PORTS.family({(status.value,): statuses[status] for status in PortStatus})
+        yield TUNNELS.family(len(snapshot.tunnels))
+        tags, layout = snapshot.tag_drift.times, host.vswitch.layout_drift.record.times
         yield ROW_DRIFTS.family({("tags",): tags, ("layout",): layout})
-
-
-def _state(controller: HostController) -> dict[str, Any]:
-    """Called in the controller's thread."""
-    return {
-        **host_status.state(controller),
-        "quarantined": {
-            "topology_rows": len(controller.problems),
-            "flow_units": len(controller.compiler.problems),
-            "ports_not_made": len(controller.retries.ports),
-            "ports_misplaced": len(controller.retries.misplaced),
-        },
-    }

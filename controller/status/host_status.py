@@ -1,20 +1,21 @@
 """What ``tunbridge status`` and ``tunbridge flows`` show: the state of the host and its flow tables.
 
-The controller's own state is read in its thread; what is installed is asked of the switch itself, in the thread of the
-client that wants to know, so that what is shown is what is there.
+What the agent knows is read from the snapshot that it published last; what is installed is asked of the switch itself,
+in the thread of the client that wants to know, so that what is shown is what is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from os_ken.lib import hub
 
 from apps.framework.render import render_table
-from controller.agent.events import Question
-from controller.agent.host_controller import HostController
+from controller.agent.events import Event, Ping
+from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
 from controller.openflow.tables.reconcile import diff, split
 from controller.openflow.tables.sender import Sender
@@ -23,22 +24,24 @@ from controller.runtime.inbox import Inbox
 from controller.status.control_server import Handler
 from controller.status.drift_report import drift_state, flow_problems, row_state
 from controller.status.flow_diff import flow_diff
-from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.local_ovsdb import VSwitch
 from topology.errors import OpenFlowError, TunbridgeError
 from topology.model import PortStatus
 from topology.source import TopologySource
 
 _ANSWER_TIMEOUT = 10.0
-"""Seconds that the controller's worker may take to answer; it never waits itself."""
+"""Seconds that the agent may take to answer; it never waits itself."""
+
+Json = dict[str, Any]
+"""An object of JSON."""
 
 
 @dataclass(frozen=True)
-class Host:
+class RunningHost:
     """The parts of a running controller that reports are made of."""
 
-    controller: HostController
-    inbox: Inbox[Any]
+    agent: Published
+    inbox: Inbox[Event]
     senders: Mapping[str, Sender]
     vswitch: VSwitch
     topology: TopologySource
@@ -48,44 +51,45 @@ class Host:
         """The commands of the control socket."""
         return {"status": lambda _: status(self), "flows": lambda parameters: flows(self, parameters)}
 
+    def ping(self, timeout: float = _ANSWER_TIMEOUT, key: Hashable = None) -> None:
+        """Wait until all that the agent has been told so far is in its snapshot.
 
-def ask(host: Host, question: Callable[[], Any], timeout: float = _ANSWER_TIMEOUT) -> Any:
-    """What the deciding worker says.
-
-    :param question: called in its thread
-    :param timeout: seconds
-    :raises TunbridgeError: it did not answer in time
-    """
-    reply: hub.Queue = hub.Queue()
-    host.inbox.post(Question(question, reply.put))
-    try:
-        return reply.get(timeout=timeout)
-    except hub.QueueEmpty:
-        raise TunbridgeError(f"the controller did not answer within {timeout:g} s") from None
+        :param timeout: seconds
+        :param key: of the one who asks again and again; of his questions only the last waits
+        :raises TunbridgeError: it does not get there in time
+        """
+        reply: hub.Queue = hub.Queue()
+        self.inbox.post(Ping(partial(reply.put, None), key or object()))
+        try:
+            reply.get(timeout=timeout)
+        except hub.QueueEmpty:
+            raise TunbridgeError(f"the controller did not answer within {timeout:g} s") from None
 
 
-def status(host: Host) -> dict[str, Any]:
+def status(host: RunningHost) -> Json:
     """The state of this host, as ``tunbridge status --json`` prints it."""
-    its: dict[str, Any] = ask(host, lambda: state(host.controller))
-    stands_against = problems(host, its)
-    bridges = {name: _bridge(host, name, its["datapaths"].get(name)) for name in host.senders}
+    host.ping()
+    snapshot = host.agent.snapshot
+    stands_against = problems(host, snapshot)
+    bridges = {name: _bridge(host, name, snapshot.datapaths.get(name)) for name in host.senders}
+    devices = device_states(snapshot)
     in_sync = (
-        its["informed"]
+        snapshot.is_complete
         and host.vswitch.connected
         and host.topology.connected
         and not stands_against
         and all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
-        and all(port["status"] != PortStatus.BUILD.value for port in its["ports"])
+        and all(device.status is not PortStatus.BUILD for device in devices)
     )
     return {
-        "host": host.controller.names.host,
+        "host": snapshot.names.host,
         "in_sync": in_sync,
         "topology": {"connection": host.topology.connection, "connected": host.topology.connected},
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
-        "drift": {"tags": its["tag_drift"], "rows": row_state(host.vswitch.layout_drift.record)},
-        "ports": its["ports"],
-        "tunnels": its["tunnels"],
+        "drift": {"tags": row_state(snapshot.tag_drift), "rows": row_state(host.vswitch.layout_drift.record)},
+        "ports": [_port(device) for device in devices],
+        "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
         "problems": stands_against,
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
@@ -98,77 +102,49 @@ def status(host: Host) -> dict[str, Any]:
     }
 
 
-def problems(host: Host, state: Mapping[str, Any]) -> list[str]:
-    """All that stands against being in sync, in words.
+def device_states(snapshot: HostSnapshot) -> list[DeviceState]:
+    """All devices with an ``iface-id``, by port and name."""
+    found = [device for devices in snapshot.devices.values() for device in devices]
+    return sorted(found, key=lambda device: (device.port_id, device.device))
 
-    :param state: as of :func:`state`
-    """
-    found = state["problems"] + [line for sender in host.senders.values() for line in flow_problems(sender)]
+
+def _port(device: DeviceState) -> Json:
+    return {
+        "id": device.port_id,
+        "device": device.device,
+        "ofport": device.ofport,
+        "network_id": device.network_id,
+        "vlan": device.vlan,
+        "status": device.status.value,
+        "reason": device.reason,
+    }
+
+
+def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
+    """All that stands against being in sync, in words."""
+    found = [f"topology: {problem.where}: {problem.reason}" for problem in snapshot.row_problems]
+    found += snapshot.restore_problems
+    found += [f"{unit}: {reason}" for unit, reason in snapshot.unit_problems.items()]
+    found += [f"port {name}: Open vSwitch could not make it: {why}" for name, why in snapshot.ports_not_made.items()]
+    found += [f"port {name} is not made: {why}" for name, why in snapshot.ports_misplaced.items()]
+    for network, patch in snapshot.names.physical.items():
+        bridge = f"physical network {network}: bridge {patch.bridge}"
+        if patch.bridge not in snapshot.datapaths:
+            found.append(f"{bridge} does not exist")
+        if patch.bridge in snapshot.connected and network not in snapshot.patched:
+            found.append(f"{bridge} is not joined to {snapshot.names.integration_bridge} yet")
+    if snapshot.is_restoring and not snapshot.connected:
+        found.append(
+            "Open vSwitch waits until its flows are restored, and connects to no controller: "
+            "whoever restarts it removes other_config:flow-restore-wait of Open_vSwitch then"
+        )
+    found += [line for sender in host.senders.values() for line in flow_problems(sender)]
     if host.state_file.problem is not None:
         found.append(f"state_path: {host.state_file.problem}")
     return sorted(found)
 
 
-def state(controller: HostController) -> dict[str, Any]:
-    """What the deciding worker knows; to be called in its thread."""
-    ports = []
-    for verdicts in controller.table.verdicts.values():
-        for verdict in verdicts:
-            port = controller.table.ports.get(verdict.port_id)
-            network_id = port.network_id if port is not None else None
-            status, reason = controller.outcomes.state(verdict)
-            ports.append(
-                {
-                    "id": verdict.port_id,
-                    "device": verdict.device.name,
-                    "ofport": verdict.ofport,
-                    "network_id": network_id,
-                    "vlan": controller.wiring.vlans.get(network_id or "") if verdict.bound else None,
-                    "status": status.value,
-                    "reason": reason,
-                }
-            )
-    found = [f"topology: {problem.where}: {problem.reason}" for problem in controller.problems]
-    found += controller.remembered.problems
-    found += [f"{unit}: {reason}" for unit, reason in controller.compiler.problems.items()]
-    found += [f"port {name}: Open vSwitch could not make it: {why}" for name, why in controller.retries.ports.items()]
-    found += [f"port {name} is not made: {why}" for name, why in controller.retries.misplaced.items()]
-    found += [
-        f"physical network {network}: bridge {its.bridge} does not exist"
-        for network, its in controller.names.physical.items()
-        if its.bridge not in controller.datapaths.ids
-    ]
-    found += [
-        f"physical network {network}: bridge {its.bridge} is not joined to {controller.names.integration_bridge} yet"
-        for network, its in controller.names.physical.items()
-        if its.bridge in controller.datapaths.sessions and network not in controller.joining.joined
-    ]
-    if controller.is_restoring and not controller.datapaths.sessions:
-        found.append(
-            "Open vSwitch waits until its flows are restored, and connects to no controller: "
-            "whoever restarts it removes other_config:flow-restore-wait of Open_vSwitch then"
-        )
-    tunnels = [
-        {
-            "host": tunnel.host,
-            "type": tunnel.type,
-            "remote_ip": tunnel.remote_ip,
-            "device": tunnel.name,
-            "ofport": controller.datapaths.ofport(controller.names.tunnel_bridge, tunnel.name[:PORT_NAME_MAX]),
-        }
-        for tunnel in controller.tunnels.values()
-    ]
-    return {
-        "informed": controller.is_informed,
-        "tag_drift": row_state(controller.tags.drift.record),
-        "tunnels": sorted(tunnels, key=lambda tunnel: str(tunnel["device"])),
-        "datapaths": controller.datapaths.ids,
-        "ports": sorted(ports, key=lambda port: (str(port["id"]), str(port["device"]))),
-        "problems": found,
-    }
-
-
-def _bridge(host: Host, name: str, datapath_id: int | None) -> dict[str, Any]:
+def _bridge(host: RunningHost, name: str, datapath_id: int | None) -> Json:
     sender = host.senders[name]
     session, desired = sender.session, sender.desired
     connected, installed, drift = session is not None, 0, len(desired)
@@ -189,7 +165,7 @@ def _bridge(host: Host, name: str, datapath_id: int | None) -> dict[str, Any]:
     }
 
 
-def flows(host: Host, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def flows(host: RunningHost, parameters: Mapping[str, object]) -> Json:
     """One flow table as ``ovs-ofctl`` would print it, or how it differs from what is wanted.
 
     :param parameters: ``bridge``: its name; ``which``: ``desired``, ``installed`` or ``diff``

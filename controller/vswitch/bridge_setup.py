@@ -51,7 +51,7 @@ class BridgeLayout:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedBridges:
     """What the set-up of bridges depends on, besides the layout.
 
     :param tunnels: the tunnel ports of br-tun by name, None while they are not known: then they stay as they are
@@ -62,7 +62,7 @@ class Wanted:
     joined: frozenset[str] = frozenset()
 
 
-def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
+def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]:
     """Make bridges, patches and tunnel ports as they should be.
 
     Ports of :func:`misplaced` are left as they are, and out.
@@ -107,7 +107,7 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> list[str]:
     return done
 
 
-def misplaced(edit: Edit, layout: BridgeLayout, wanted: Wanted) -> dict[str, str]:
+def misplaced(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> dict[str, str]:
     """Name the patch and tunnel ports that cannot be made, since a port of another bridge has their name.
 
     :returns: name of the port → what is wrong and what to do

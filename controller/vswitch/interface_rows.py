@@ -8,7 +8,7 @@ what it means.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -76,6 +76,36 @@ def optional(values: list[Any]) -> Any | None:
     return values[0] if values else None
 
 
+class PortSet:
+    """The ports of one bridge, of which it says which came and which went.
+
+    The IDL gives a set of references as a sorted list of rows, made anew whenever it is read, which takes 5 ms where
+    there are a thousand. But it keeps the references that stay, as the same objects, which are compared here.
+    """
+
+    def __init__(self) -> None:
+        self._references: dict[int, Any] = {}
+        self._ports: set[uuid.UUID] = set()
+
+    def __contains__(self, port: uuid.UUID) -> bool:
+        return port in self._ports
+
+    def among(self, ports: Iterable[uuid.UUID]) -> frozenset[uuid.UUID]:
+        """Those of some ports that are on the bridge."""
+        return frozenset(port for port in ports if port in self._ports)
+
+    def follow(self, row: Any | None) -> set[uuid.UUID]:
+        """Take in the bridge's row as it is now, None where it is gone; the ports that came or went."""
+        references = row._data["ports"].values if row is not None else ()
+        now = dict(zip(map(id, references), references, strict=True))
+        gone = {self._references[key].value for key in self._references.keys() - now.keys()}
+        came = {now[key].value for key in now.keys() - self._references.keys()}
+        self._references = now
+        self._ports -= gone
+        self._ports |= came
+        return gone ^ came
+
+
 class RowTracker:
     """Keeps track of which Interface is a device of the integration bridge.
 
@@ -89,7 +119,7 @@ class RowTracker:
         self._reset()
 
     def _reset(self) -> None:
-        self._bridge_ports: frozenset[uuid.UUID] = frozenset()
+        self._bridge_ports = PortSet()
         self.port_ids: dict[str, uuid.UUID] = {}
         """Name of a Port → its row; only for the replica's thread."""
         self._port_names: dict[uuid.UUID, str] = {}
@@ -170,17 +200,14 @@ class RowTracker:
         for identity, row in rows.items():
             was = self._bridges.pop(identity, None)
             self._layouts.pop(identity, None)
-            ports: frozenset[uuid.UUID] = frozenset()
-            if row is not None:
-                ports = frozenset(port.uuid for port in row.ports)
-                self._bridges[identity] = (row.name, _datapath_id(row), serial_of(row.other_config))
-                self._layouts[identity] = _layout(
-                    row, ports & self._patch_rows if row.name == self._bridge_name else ports
-                )
-            if (row is not None and row.name == self._bridge_name) or (was is not None and was[0] == self._bridge_name):
-                for port in ports ^ self._bridge_ports:
+            is_ours = row is not None and row.name == self._bridge_name
+            if is_ours or (was is not None and was[0] == self._bridge_name):
+                for port in self._bridge_ports.follow(row if is_ours else None):
                     touched.update(self._interfaces_of.get(port, ()))
-                self._bridge_ports = ports
+            if row is not None:
+                ports = self._bridge_ports.among(self._patch_rows) if is_ours else _ports(row)
+                self._bridges[identity] = (row.name, _datapath_id(row), serial_of(row.other_config))
+                self._layouts[identity] = _layout(row, ports)
         return touched
 
     def _devices(self, touched: set[uuid.UUID]) -> dict[str, Device | None]:
@@ -228,6 +255,10 @@ class RowTracker:
         return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
             row is not None and row.type in TUNNEL_TYPES for row in (*interfaces, *members)
         )
+
+
+def _ports(row: Any) -> frozenset[uuid.UUID]:
+    return frozenset(port.uuid for port in row.ports)
 
 
 def _layout(row: Any, ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:

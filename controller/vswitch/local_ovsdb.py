@@ -11,7 +11,7 @@ from typing import Any
 from controller.vswitch.adoption import keep_flows, rundir
 from controller.vswitch.bridge_setup import (
     BridgeLayout,
-    Wanted,
+    WantedBridges,
     bridges_to_be_flushed,
     misplaced,
     once_connected,
@@ -97,7 +97,7 @@ class VSwitch:
         """Close the connection."""
         self._replica.stop()
 
-    def set_up(self, wanted: Wanted) -> tuple[list[str], dict[str, str]]:
+    def set_up(self, wanted: WantedBridges) -> tuple[list[str], dict[str, str]]:
         """Make bridges, patches and tunnel ports as they should be; see :func:`controller.vswitch.bridge_setup.set_up`.
 
         A bridge that loses its flows by that has them again before it gets us as its controller, so that nobody has
@@ -118,7 +118,7 @@ class VSwitch:
 
         changed, elsewhere = self._replica.transact(make)
         done += changed
-        self.layout_drift.look(wanted, bridges, done)
+        self.layout_drift.compare(wanted, bridges, done)
         return done, elsewhere
 
     def retry_ports(self, ports: Mapping[str, str]) -> None:
@@ -137,7 +137,7 @@ class VSwitch:
         """
         self._replica.transact(lambda edit: self._write_tags(edit, wanted))
 
-    def attempt(self, wanted: Wanted) -> Attempt:
+    def attempt(self, wanted: WantedBridges) -> Attempt:
         """What :meth:`set_up` would come to; nothing is changed.
 
         :raises VSwitchError: as of :meth:`set_up`
@@ -156,7 +156,7 @@ class VSwitch:
 
         return attempt(self._replica, change)
 
-    def preview(self, wanted: Wanted, tags: Mapping[str, Tagging]) -> list[str]:
+    def preview(self, wanted: WantedBridges, tags: Mapping[str, Tagging]) -> list[str]:
         """What :meth:`set_up` and :meth:`tag` together would change until all is connected; nothing is.
 
         :returns: one line for each row; see :func:`topology.ovsdb.preview.preview`

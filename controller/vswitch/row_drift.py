@@ -43,7 +43,7 @@ class TagDrift:
         self.record = RowDrift()
         self._right: dict[str, Tagging] = {}
 
-    def look(self, device: Device, wanted: Tagging) -> None:
+    def compare(self, device: Device, wanted: Tagging) -> None:
         """A device's row, as it is now, beside what it should say."""
         if wanted.agrees(device.tag, device.other_config):
             self._right[device.port_name] = wanted
@@ -67,7 +67,7 @@ class LayoutDrift:
         self._wanted: Any = None
         self._bridges: frozenset[str] | None = None
 
-    def look(self, wanted: Any, bridges: Collection[str], changes: Sequence[str]) -> None:
+    def compare(self, wanted: Any, bridges: Collection[str], changes: Sequence[str]) -> None:
         """Bridges were set up.
 
         :param wanted: what was wanted

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 
 from controller.runtime.worker import Worker
-from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.local_ovsdb import VSwitch
 from topology.errors import VSwitchError
 
 LOG = logging.getLogger(__name__)
 
 
-class BridgeSetup(Worker[None, Wanted]):
+class BridgeSetup(Worker[None, WantedBridges]):
     """The worker; of several requests the last one counts.
 
     :param done: is told when all is as it should be but for these: name of a port → why it could not be made
@@ -27,11 +27,11 @@ class BridgeSetup(Worker[None, Wanted]):
         self._vswitch = vswitch
         self._done = done
 
-    def put(self, wanted: Wanted) -> None:
+    def put(self, wanted: WantedBridges) -> None:
         """Have bridges made so."""
         self.submit({None: wanted})
 
-    def _do(self, batch: Mapping[None, Wanted]) -> None:
+    def _do(self, batch: Mapping[None, WantedBridges]) -> None:
         for wanted in batch.values():
             changes, misplaced = self._vswitch.set_up(wanted)
             level = logging.WARNING if self._vswitch.layout_drift.is_repair else logging.INFO
@@ -39,5 +39,5 @@ class BridgeSetup(Worker[None, Wanted]):
                 LOG.log(level, "%s", change)
             self._done(misplaced)
 
-    def _complain(self, batch: Mapping[None, Wanted], error: Exception) -> None:
+    def _complain(self, batch: Mapping[None, WantedBridges], error: Exception) -> None:
         LOG.error("bridges are not set up: %s", error)

@@ -10,9 +10,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.framework.host_view import ViewChange
 from apps.framework.local_vlans import DEAD_VLAN
-from controller.agent.binding import BindingTable, Verdict, unwirable
-from controller.agent.local_networks import Wiring
+from controller.agent.binding import Bindings, PortBinding, uncarried
+from controller.agent.facts.port_facts import ChangedPorts, PortFacts
+from controller.agent.local_networks import LocalNetworks
+from controller.agent.patches.patch_ports import PatchPorts
 from controller.vswitch.device import Device
 from controller.vswitch.tagging import DEAD
 from tests.support.openflow.views import BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks
@@ -25,7 +28,7 @@ HOST = "host1"
 class Fact:
     """One thing that the table is told; a later fact of the same key takes its place.
 
-    :param what: the method of :class:`BindingTable` without ``set_``
+    :param what: the method of :class:`PortFacts` without ``set_``
     :param value: None: it is gone
     """
 
@@ -33,7 +36,7 @@ class Fact:
     name: str
     value: Any
 
-    def tell(self, table: BindingTable) -> None:
+    def tell(self, table: PortFacts) -> None:
         more = {"fresh": False} if self.what == "device" else {}
         getattr(table, f"set_{self.what}")(self.name, self.value, **more)
 
@@ -116,21 +119,35 @@ def _histories(*, rivals: bool) -> st.SearchStrategy[list[list[Fact]]]:
     )
 
 
+PATCHES = PatchPorts(1, {})
+
+
 class _Host:
-    """A table and the wiring that follows it."""
+    """Facts, bindings and the local networks that follow from them."""
 
     def __init__(self) -> None:
-        self.table = BindingTable(HOST, unwirable)
-        self.wiring = Wiring(self.table, BRIDGES)
+        self.table = PortFacts(HOST)
+        self.bindings = Bindings(self.table, uncarried)
+        self.local = LocalNetworks(self.table, self.bindings, BRIDGES)
 
     def tell(self, batch: Iterable[Fact]) -> None:
         for fact in batch:
             fact.tell(self.table)
-        self.wiring.update(self.table.decide())
+        changed = self.table.collect()
+        before = self.local.view
+        change = self.local.update(self.bindings.update(changed.ports), changed, PATCHES)
+        assert change.view == ViewChange.between(before, self.local.view)
+
+    def anew(self) -> LocalNetworks:
+        """Local networks that see everything for the first time, given the same local VLANs."""
+        everything = ChangedPorts(set(self.bindings), set(self.table.networks), set(self.table.devices))
+        made = LocalNetworks(self.table, self.bindings, BRIDGES, self.local.vlans)
+        made.update(self.bindings, everything, PATCHES)
+        return made
 
     @property
-    def verdicts(self) -> dict[str, tuple[Verdict, ...]]:
-        return dict(self.table.verdicts)
+    def all_bindings(self) -> dict[str, tuple[PortBinding, ...]]:
+        return {port_id: self.bindings.of(port_id) for port_id in self.bindings}
 
 
 def _last(history: Iterable[Iterable[Fact]]) -> list[Fact]:
@@ -148,27 +165,25 @@ def test_order_of_events(history: list[list[Fact]], shuffler: random.Random, bat
     shuffler.shuffle(facts)
     for number in range(batches):
         other.tell(facts[number::batches])
-    assert other.verdicts == host.verdicts
-    assert other.wiring.vlans.keys() == host.wiring.vlans.keys()
-    assert other.wiring.view(1).ports == host.wiring.view(1).ports
-    assert other.wiring.tags.keys() == host.wiring.tags.keys()
-    for name, tagging in host.wiring.tags.items():
-        assert (tagging == DEAD) == (other.wiring.tags[name] == DEAD)
+    assert other.all_bindings == host.all_bindings
+    assert other.local.vlans.keys() == host.local.vlans.keys()
+    assert other.local.view.ports == host.local.view.ports
+    assert other.local.tags.keys() == host.local.tags.keys()
+    for name, tagging in host.local.tags.items():
+        assert (tagging == DEAD) == (other.local.tags[name] == DEAD)
 
 
 @given(_histories(rivals=True))
-def test_wiring_follows_as_if_made_anew(history: list[list[Fact]]) -> None:
-    """After every batch, view and tags are those of a wiring that sees everything for the first time, given the same
-    local VLANs."""
+def test_local_networks_follow_as_if_made_anew(history: list[list[Fact]]) -> None:
+    """After every batch, view and tags are those of local networks that see everything for the first time, given the
+    same local VLANs."""
     host = _Host()
     for batch in history:
         host.tell(batch)
-        anew = Wiring(host.table, BRIDGES)
-        anew.vlans = dict(host.wiring.vlans)
-        anew.update(host.table.verdicts)
-        assert anew.view(1) == host.wiring.view(1)
-        assert anew.tags == host.wiring.tags
-        assert anew.vlans == host.wiring.vlans
+        anew = host.anew()
+        assert anew.view == host.local.view
+        assert anew.tags == host.local.tags
+        assert anew.vlans == host.local.vlans
 
 
 @given(_histories(rivals=True))
@@ -178,9 +193,11 @@ def test_local_vlans(history: list[list[Fact]]) -> None:
     host, before = _Host(), dict[str, int]()
     for batch in history:
         host.tell(batch)
-        vlans = host.wiring.vlans
+        vlans = host.local.vlans
         in_use = {
-            host.table.ports[port_id].network_id for port_id in host.verdicts if host.table.bound(port_id) is not None
+            host.table.ports[port_id].network_id
+            for port_id in host.all_bindings
+            if host.bindings.bound(port_id) is not None
         }
         assert vlans.keys() == in_use
         assert len(set(vlans.values())) == len(vlans)
@@ -196,26 +213,26 @@ def test_a_port_is_bound_once_and_every_device_is_accounted_for(history: list[li
     host = _Host()
     for batch in history:
         host.tell(batch)
-    view = host.wiring.view(1)
+    view = host.local.view
     seen, waiting = set(), set()
-    for port_id, verdicts in host.verdicts.items():
-        assert sum(verdict.bound for verdict in verdicts) <= 1
-        for verdict in verdicts:
-            name = verdict.device.name
+    for port_id, bindings in host.all_bindings.items():
+        assert sum(binding.bound for binding in bindings) <= 1
+        for binding in bindings:
+            name = binding.device.name
             seen.add(name)
-            if verdict.bound:
+            if binding.bound:
                 local = view.networks[view.ports[port_id].network_id]
-                assert (view.ports[port_id].device, verdict.reason) == (name, None)
-                assert host.wiring.tags[name].tag == local.vlan
-                assert (name in view.dead) == (verdict.device.tag != local.vlan)
+                assert (view.ports[port_id].device, binding.reason) == (name, None)
+                assert host.local.tags[name].tag == local.vlan
+                assert (name in view.dead) == (binding.device.tag != local.vlan)
             else:
-                assert verdict.reason
-                waiting |= {name} if verdict.waiting else set()
-                assert verdict.waiting or host.wiring.tags[name] == DEAD
-                assert (name in view.dead) == (verdict.ofport is not None)
+                assert binding.reason
+                waiting |= {name} if binding.waiting else set()
+                assert binding.waiting or host.local.tags[name] == DEAD
+                assert (name in view.dead) == (binding.ofport is not None)
     wanted = {name for name, device in host.table.devices.items() if device.iface_id is not None}
-    assert seen == wanted == host.wiring.tags.keys() | waiting
-    assert set(view.dead) <= wanted | host.table.silenced
+    assert seen == wanted == host.local.tags.keys() | waiting
+    assert set(view.dead) <= wanted | host.table.detached
     assert view.bridges == BRIDGES
 
 
@@ -224,12 +241,14 @@ def test_what_is_bound_stays(history: list[list[Fact]]) -> None:
     """A second device with the same iface-id never takes over while the first can carry the port."""
     host = _Host()
     for batch in history:
-        before = {port_id: verdict for port_id in host.verdicts if (verdict := host.table.bound(port_id)) is not None}
+        before = {
+            port_id: binding for port_id in host.all_bindings if (binding := host.bindings.bound(port_id)) is not None
+        }
         host.tell(batch)
         touched = {fact.name for fact in batch}
-        for port_id, verdict in before.items():
+        for port_id, binding in before.items():
             port = host.table.ports.get(port_id)
-            if port is not None and not touched & {port_id, port.network_id, verdict.device.name}:
-                now = host.table.bound(port_id)
+            if port is not None and not touched & {port_id, port.network_id, binding.device.name}:
+                now = host.bindings.bound(port_id)
                 assert now is not None
-                assert now.device.name == verdict.device.name
+                assert now.device.name == binding.device.name

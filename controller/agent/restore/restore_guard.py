@@ -13,7 +13,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Union
+from typing import TypeVar, Union
+
+from immutables import Map
 
 from topology.model import Host, Network, Port, PortStatus
 from topology.source import TopologyBatch, TopologyVersion, WriteBack, restored
@@ -54,11 +56,12 @@ class RestoreGuard:
     def __init__(self, host: str, saved: SavedState) -> None:
         self._host = host
         self._version = saved.version
-        self._networks = dict(saved.networks)
-        self._ports = dict(saved.ports)
-        self._overridden = dict(saved.overridden)
-        self._hosts = dict(saved.hosts)
-        self._overridden_hosts = dict(saved.overridden_hosts)
+        # Persistent maps: what is saved of them later shares with them all that stays, and is told apart by identity.
+        self._networks = Map(saved.networks)
+        self._ports = Map(saved.ports)
+        self._overridden: Map[str, Network | Port | None] = Map(saved.overridden)
+        self._hosts = Map(saved.hosts)
+        self._overridden_hosts: Map[str, Host | None] = Map(saved.overridden_hosts)
         self.is_older = False
         """True when the last batch was of an older copy."""
         self._refused: Mapping[str, str] = {}
@@ -66,8 +69,7 @@ class RestoreGuard:
         self._members: dict[str, set[str]] = {}
         for port in self._ports.values():
             self._members.setdefault(port.network_id, set()).add(port.id)
-        self._touched = False
-        self._said = saved
+        self._said = self._state()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -81,26 +83,17 @@ class RestoreGuard:
 
     def changed(self) -> SavedState | None:
         """What is to be saved, None when that is what it was at the last call."""
-        touched, self._touched = self._touched, False
-        if not touched:
-            return None
-        now = SavedState(
-            self._version,
-            dict(self._networks),
-            dict(self._ports),
-            dict(self._overridden),
-            dict(self._hosts),
-            dict(self._overridden_hosts),
+        said, self._said = self._said, self._state()
+        return None if _are_same(said, self._said) else self._said
+
+    def _state(self) -> SavedState:
+        return SavedState(
+            self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts
         )
-        if now == self._said:
-            return None
-        self._said = now
-        return now
 
     def bound(self, ports: Iterable[tuple[Port, Network]]) -> None:
         """Ports are bound here."""
         for port, network in ports:
-            self._touched = True
             self._record(port, network)
 
     def correct(self, batch: TopologyBatch) -> TopologyBatch:
@@ -108,21 +101,20 @@ class RestoreGuard:
 
         :returns: what is to be believed of it
         """
-        self._touched = True
         self.is_older = self._find_older(batch)
         if self.is_older:
             self._override(batch)
         networks, ports, hosts = dict(batch.networks), dict(batch.ports), dict(batch.hosts)
         before = len(self._overridden)
-        for name in {**self._hosts, **hosts}:
-            if name != self._host and (batch.complete or name in hosts):
+        for name in {**self._hosts, **hosts} if batch.complete else list(hosts):
+            if name != self._host:
                 self._follow_host(name, hosts)
-        for id_, running in list(self._networks.items()):
-            if batch.complete or id_ in batch.networks:
-                self._follow_network(running, networks)
-        for id_, running_port in list(self._ports.items()):
-            if batch.complete or id_ in batch.ports:
-                self._follow_port(running_port, ports)
+        for id_ in self._networks if batch.complete else batch.networks:
+            if id_ in self._networks:
+                self._follow_network(self._networks[id_], networks)
+        for id_ in self._ports if batch.complete else batch.ports:
+            if id_ in self._ports:
+                self._follow_port(self._ports[id_], ports)
         if len(self._overridden) < before:
             LOG.info(
                 "%d networks and ports are no more kept against the topology, %d are",
@@ -134,8 +126,8 @@ class RestoreGuard:
 
     def wanted(self) -> WriteBack | None:
         """What is to be written back, None when that is nothing."""
-        networks = {id_: network for id_, network in self._networks.items() if id_ in self._overridden}
-        ports = {id_: replace(port, host=self._host) for id_, port in self._ports.items() if id_ in self._overridden}
+        networks = {id_: self._networks[id_] for id_ in self._overridden if id_ in self._networks}
+        ports = {id_: replace(self._ports[id_], host=self._host) for id_ in self._overridden if id_ in self._ports}
         hosts = {name: self._hosts[name] for name, older in self._overridden_hosts.items() if older is None}
         if not networks and not ports and not hosts and self._renew is None:
             return None
@@ -165,31 +157,31 @@ class RestoreGuard:
     def _override(self, batch: TopologyBatch) -> None:
         seen, now = self._version, batch.version
         if batch.complete:
-            self._overridden.clear()
-            self._overridden_hosts.clear()
+            self._overridden, self._overridden_hosts = Map(), Map()
         for id_, network in self._networks.items():
             if not batch.complete and id_ not in batch.networks:
                 continue
             older = batch.networks.get(id_)
-            self._networks[id_] = restored(network, older)
-            if self._networks[id_] != older:
-                self._overridden[id_] = older
+            running = restored(network, older)
+            self._networks = _with(self._networks, id_, running)
+            if running != older:
+                self._overridden = _with(self._overridden, id_, older)
         for id_, port in self._ports.items():
             if not batch.complete and id_ not in batch.ports:
                 continue
             older_port = batch.ports.get(id_)
             if older_port is None or _wanted(port) != _wanted(older_port) or older_port.host not in (None, self._host):
-                self._overridden[id_] = older_port
+                self._overridden = _with(self._overridden, id_, older_port)
         for name, host in self._hosts.items():
             if (batch.complete or name in batch.hosts) and batch.hosts.get(name) != host:
-                self._overridden_hosts[name] = batch.hosts.get(name)
+                self._overridden_hosts = _with(self._overridden_hosts, name, batch.hosts.get(name))
         self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
         LOG.warning(
             "the topology database holds an older copy, as one restored from a backup (%s; seen was %s): "
             "%d networks and %d ports that run here are missing there or have changed since, and are kept and "
             "written back%s; %d other hosts are, and keep their tunnels",
             _version_text(now), _version_text(seen),
-            len(self._overridden.keys() & self._networks.keys()), len(self._overridden.keys() & self._ports.keys()),
+            sum(id_ in self._networks for id_ in self._overridden), sum(id_ in self._ports for id_ in self._overridden),
             self._names(), len(self._overridden_hosts),
         )  # fmt: skip
 
@@ -215,11 +207,11 @@ class RestoreGuard:
             if now == self._overridden_hosts[name]:
                 hosts[name] = self._hosts[name]
                 return
-            del self._overridden_hosts[name]
+            self._overridden_hosts = self._overridden_hosts.delete(name)
         if now is None:
-            self._hosts.pop(name, None)
+            self._hosts = _without(self._hosts, name)
         else:
-            self._hosts[name] = now
+            self._hosts = _with(self._hosts, name, now)
 
     def _follow_network(self, running: Network, networks: dict[str, Network | None]) -> None:
         now = networks.get(running.id)
@@ -227,11 +219,11 @@ class RestoreGuard:
             if now == self._overridden[running.id]:
                 networks[running.id] = running
                 return
-            del self._overridden[running.id]
+            self._overridden = self._overridden.delete(running.id)
         if now is not None:
-            self._networks[running.id] = now
+            self._networks = _with(self._networks, running.id, now)
         elif running.id not in self._members:
-            del self._networks[running.id]
+            self._networks = self._networks.delete(running.id)
 
     def _follow_port(self, running: Port, ports: dict[str, Port | None]) -> None:
         now = ports.get(running.id)
@@ -239,28 +231,47 @@ class RestoreGuard:
             if _still(now, self._overridden[running.id], running):
                 ports[running.id] = replace(running, host=self._host)
                 return
-            del self._overridden[running.id]
+            self._overridden = self._overridden.delete(running.id)
         if now is None or now.host not in (None, self._host):
             self._forget(running)
         else:
-            self._ports[running.id] = now
+            self._ports = _with(self._ports, running.id, now)
             if now.network_id != running.network_id:
                 self._forget(running)  # and kept again when it is bound there
 
     def _record(self, port: Port, network: Network) -> None:
-        self._networks[network.id] = network
+        self._networks = _with(self._networks, network.id, network)
         self._members.setdefault(network.id, set()).add(port.id)
         if port.id not in self._overridden:
-            self._ports[port.id] = port
+            self._ports = _with(self._ports, port.id, port)
 
     def _forget(self, port: Port) -> None:
-        self._ports.pop(port.id, None)
+        self._ports = _without(self._ports, port.id)
         members = self._members.get(port.network_id, set())
         members.discard(port.id)
         if not members:
             self._members.pop(port.network_id, None)
             if port.network_id not in self._overridden:
-                self._networks.pop(port.network_id, None)
+                self._networks = _without(self._networks, port.network_id)
+
+
+_Value = TypeVar("_Value")
+
+
+def _with(values: Map[str, _Value], key: str, value: _Value) -> Map[str, _Value]:
+    """A map with this value in it; the same object where it has that already."""
+    return values if key in values and values[key] == value else values.set(key, value)
+
+
+def _without(values: Map[str, _Value], key: str) -> Map[str, _Value]:
+    return values.delete(key) if key in values else values
+
+
+def _are_same(one: SavedState, other: SavedState) -> bool:
+    return one.version == other.version and all(
+        getattr(one, name) is getattr(other, name)
+        for name in ("networks", "ports", "overridden", "hosts", "overridden_hosts")
+    )
 
 
 def _wanted(port: Port) -> Port:

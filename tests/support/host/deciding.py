@@ -1,4 +1,4 @@
-"""A controller's deciding worker with nothing behind its effects but lists, driven by events."""
+"""An agent with nothing behind its outputs but lists, driven by events."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from apps.framework.compiler import Compiler
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.render import render
-from controller.agent.events import Identified, PortSeen, PortsListed, Question, Registered, Stop
-from controller.agent.host_controller import HostController
-from controller.agent.moves import MacAnnouncement
-from controller.agent.outputs import Effects
+from controller.agent.events import (
+    Event,
+    Identified,
+    PortSeen,
+    PortsListed,
+    Registered,
+    TimeToReport,
+    TimeToRetry,
+)
+from controller.agent.host_agent import HostAgent
+from controller.agent.host_snapshot import DeviceState, HostSnapshot
+from controller.agent.outputs import Outputs
 from controller.agent.restore.restore_guard import SavedState
-from controller.agent.tunnels import TunnelOptions
+from controller.agent.tunnels.port_moves import MacAnnouncement
+from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
-from controller.runtime.inbox import Inbox
-from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.names import Names
@@ -76,7 +85,7 @@ class Bridge:
 
 
 class DecidingHost:
-    """A controller with nothing behind its effects but lists.
+    """An agent with nothing behind its outputs but lists.
 
     :param saved: what it knows of an earlier run
     """
@@ -92,35 +101,53 @@ class DecidingHost:
         self.checks = 0
         self.saved: list[SavedState] = []
         self.write_backs: list[WriteBack] = []
-        self.inbox: Inbox[Any] = Inbox()
         self.sockets: list[socket.socket] = []
-        effects = Effects(
-            senders=self.bridges,
+        outputs = Outputs(
+            flows=self.bridges,
             tag=lambda tags: self.tags.append(dict(tags)),
             report=lambda reports: self.reports.append(dict(reports)),
             set_up=self._set_up,
             register=lambda: None,
-            remember=self.saved.append,
+            save=self.saved.append,
             write_back=self.write_backs.append,
             accepted=lambda session: None,
             announce=self.announcements.append,
             retry_ports=self.retried_ports.append,
-            wake=self.wakes.append,
-            remind=self.reminders.append,
+            post_after=lambda seconds, event: self._timers[type(event)].append(seconds),
         )
+        self._timers: dict[type[Event], list[float]] = {TimeToRetry: self.wakes, TimeToReport: self.reminders}
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
-        self.controller = HostController(names, TunnelOptions(None), self.inbox, effects, saved)
-        self.inbox.post(Registered())
+        self.compiler = Compiler()
+        self.agent = HostAgent(names, TunnelOptions(None), self.compiler, outputs, saved)
+        self._first: list[Event] = [Registered()]
 
-    def _set_up(self, wanted: Wanted) -> None:
+    def _set_up(self, wanted: WantedBridges) -> None:
         self.checks += 1
 
-    def step(self, *events: Any) -> None:
-        """Let the controller handle events in one go."""
-        for number, event in enumerate(events):
-            self.inbox.put({number: event})
-        self.inbox.post(Question(lambda: None, lambda _: self.inbox.post(Stop())))
-        self.controller.run()
+    @property
+    def snapshot(self) -> HostSnapshot:
+        """What the agent has published."""
+        return self.agent.snapshot
+
+    def device(self, port_id: str = PORT.id) -> DeviceState:
+        """What it has published of the one device of a port."""
+        (state,) = self.snapshot.devices[port_id]
+        return state
+
+    @property
+    def building(self) -> int:
+        """Number of devices whose port is said to be being built."""
+        return sum(one.status is PortStatus.BUILD for states in self.snapshot.devices.values() for one in states)
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """Bridge → its connection."""
+        return self.agent.facts.bridges.sessions
+
+    def step(self, *events: Event) -> None:
+        """Let the agent handle events in one go."""
+        first, self._first = self._first, []
+        self.agent.handle([*first, *events])
 
     def session(self, datapath_id: int) -> Session:
         """A connection whose handshake is done."""

@@ -23,18 +23,18 @@ def _choose_hub_and_be_faulty() -> None:
     _choose_hub()
     from os_ken.lib import hub
 
-    from controller.agent.host_controller import HostController
+    from controller.agent.host_agent import HostAgent
 
-    settle = HostController._settle
+    walk = HostAgent.walk
 
-    def faulty(self: HostController) -> None:
+    def faulty(self: HostAgent) -> None:
         if signal.SIGUSR1 in _given:
             hub.Queue().get()
         if signal.SIGUSR2 in _given:
             raise RuntimeError("a defect")
-        settle(self)
+        walk(self)
 
-    HostController._settle = faulty  # type: ignore[method-assign]
+    HostAgent.walk = faulty  # type: ignore[method-assign]
     signal.signal(signal.SIGUSR1, _take)
     signal.signal(signal.SIGUSR2, _take)
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from apps.framework.local_vlans import DEAD_VLAN
-from controller.agent.binding import BindingTable, port_id_of, unwirable
+from controller.agent.binding import Bindings, PortBinding, uncarried
+from controller.agent.facts.port_facts import PortFacts, port_id_of
 from controller.vswitch.device import Device
 from topology.model import Network, NetworkType, Port
 
@@ -26,9 +27,23 @@ def port(**more: Any) -> Port:
     return Port(**{"id": PORT, "network_id": NET, "mac_address": MAC, **more})
 
 
-def table(*, fresh: bool = False, **more: Any) -> BindingTable:
+class Table(PortFacts):
+    """Facts, and the bindings that follow from them."""
+
+    def __init__(self) -> None:
+        super().__init__(HOST)
+        self.bindings = Bindings(self, uncarried)
+
+    def decide(self) -> set[str]:
+        return self.bindings.update(self.collect().ports)
+
+    def bound(self, port_id: str) -> PortBinding | None:
+        return self.bindings.bound(port_id)
+
+
+def table(*, fresh: bool = False, **more: Any) -> Table:
     """A table in which ``tap1`` carries the port, but for what ``more`` says of the port."""
-    made = BindingTable(HOST, unwirable)
+    made = Table()
     made.set_network(NET, Network(NET, NetworkType.GRE, 2))
     made.set_port(PORT, port(**more))
     made.set_device("tap1", device(), fresh=fresh)
@@ -37,24 +52,24 @@ def table(*, fresh: bool = False, **more: Any) -> BindingTable:
     return made
 
 
-def reasons(made: BindingTable, port_id: str = PORT) -> dict[str, str | None]:
+def reasons(made: Table, port_id: str = PORT) -> dict[str, str | None]:
     """Device → why it is not bound; None: it is."""
     made.decide()
-    return {verdict.device.name: verdict.reason for verdict in made.verdicts.get(port_id, ())}
+    return {binding.device.name: binding.reason for binding in made.bindings.of(port_id)}
 
 
-def bound(made: BindingTable, port_id: str = PORT) -> str | None:
+def bound(made: Table, port_id: str = PORT) -> str | None:
     made.decide()
-    verdict = made.bound(port_id)
-    return verdict.device.name if verdict is not None else None
+    binding = made.bound(port_id)
+    return binding.device.name if binding is not None else None
 
 
 def test_bound() -> None:
     """All three sides there: bound, under the number that the switch gave."""
     made = table()
-    verdict = made.bound(PORT)
-    assert verdict is not None
-    assert (verdict.device.name, verdict.ofport, verdict.reason) == ("tap1", 5, None)
+    binding = made.bound(PORT)
+    assert binding is not None
+    assert (binding.device.name, binding.ofport, binding.reason) == ("tap1", 5, None)
 
 
 @pytest.mark.parametrize(
@@ -118,11 +133,11 @@ def test_spellings_of_a_uuid(written: str) -> None:
 
 
 def test_no_iface_id_is_left_alone() -> None:
-    """A device without iface-id has no verdict; once it gets one it is bound."""
+    """A device without iface-id has no binding; once it gets one it is bound."""
     made = table()
     made.set_device("tap1", device(iface_id=None), fresh=False)
     made.decide()
-    assert not made.verdicts
+    assert not list(made.bindings)
     made.set_device("tap1", device(), fresh=False)
     assert bound(made) == "tap1"
 
@@ -146,9 +161,9 @@ def test_names_that_openflow_cuts_off() -> None:
     made.set_device("tap1", None, fresh=False)
     made.set_device(name, device(name, ofport=9), fresh=False)
     made.decide()
-    verdict = made.bound(PORT)
-    assert verdict is not None
-    assert verdict.ofport == 9
+    binding = made.bound(PORT)
+    assert binding is not None
+    assert binding.ofport == 9
     made.set_device(name, device(name, ofport=-1), fresh=False)
     assert bound(made) is None
 
@@ -174,7 +189,7 @@ def test_second_device_waits() -> None:
 )
 def test_which_of_two_after_a_restart(first: dict[str, Any], second: dict[str, Any], expected: str) -> None:
     """At start the device that was wired before is preferred, else the one with the lowest ofport."""
-    made = BindingTable(HOST, unwirable)
+    made = Table()
     made.set_network(NET, Network(NET, NetworkType.GRE, 2))
     made.set_port(PORT, port())
     for name, ofport, more in (("tap1", 7, first), ("tap9", 3, second)):
@@ -203,7 +218,7 @@ def test_a_port_taken_over_is_not_taken_back() -> None:
 
 
 def test_only_what_changed_is_told() -> None:
-    """``decide`` names the ports whose verdicts changed, once; an event about another port touches nothing."""
+    """``decide`` names the ports whose bindings changed, once; an event about another port touches nothing."""
     made = table()
     assert made.decide() == set()
     made.set_ofport("tap1", 5)
@@ -215,4 +230,4 @@ def test_only_what_changed_is_told() -> None:
     assert made.decide() == {PORT, OTHER_PORT}
     made.set_device("tap1", None, fresh=False)
     assert made.decide() == {OTHER_PORT}
-    assert made.verdicts == {}
+    assert not list(made.bindings)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from apps.framework.host_view import DeadPort, LocalNetwork, LocalPort
-from apps.framework.local_vlans import DEAD_VLAN
-from controller.agent.binding import BindingTable, unwirable
-from controller.agent.local_networks import NO_VLAN_LEFT, Wiring
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort
+from apps.framework.local_vlans import DEAD_VLAN, Conflict
+from controller.agent.binding import Bindings, uncarried
+from controller.agent.facts.port_facts import PortFacts
+from controller.agent.local_networks import NO_VLAN_LEFT, LocalNetworks
+from controller.agent.patches.patch_ports import PatchPorts
 from controller.vswitch.device import Device
 from controller.vswitch.tagging import DEAD, wired
 from tests.support.openflow.views import BRIDGES
@@ -26,11 +28,13 @@ def port(number: int, of: int) -> Port:
 
 
 class Host:
-    """A table and its wiring; ``tap<n>`` with ofport n is the device of port n."""
+    """Facts, bindings and local networks; ``tap<n>`` with ofport n is the device of port n."""
 
     def __init__(self, *networks: int) -> None:
-        self.table = BindingTable("host1", unwirable)
-        self.wiring = Wiring(self.table, BRIDGES)
+        self.table = PortFacts("host1")
+        self.bindings = Bindings(self.table, uncarried)
+        self.wiring = LocalNetworks(self.table, self.bindings, BRIDGES)
+        self.conflicts: tuple[Conflict, ...] = ()
         for number in networks:
             self.table.set_network(network(number).id, network(number))
 
@@ -51,7 +55,14 @@ class Host:
         self.table.set_ofport(f"tap{number}", None)
 
     def update(self) -> set[str]:
-        return self.wiring.update(self.table.decide())
+        changed = self.table.collect()
+        change = self.wiring.update(self.bindings.update(changed.ports), changed, PatchPorts(60, {}))
+        self.conflicts = change.conflicts
+        return change.ports
+
+    @property
+    def view(self) -> HostView:
+        return self.wiring.view
 
     @property
     def vlans(self) -> dict[int, int]:
@@ -64,7 +75,7 @@ def test_from_plug_to_traffic() -> None:
     host = Host(1)
     host.plug(7, of=1)
     assert host.update() == {port(7, 1).id}
-    view = host.wiring.view(60)
+    view = host.view
     assert dict(view.networks) == {network(1).id: LocalNetwork(network(1), 1)}
     expected = LocalPort(port(7, 1).id, network(1).id, port(7, 1).mac_address, "tap7", 7)
     assert dict(view.ports) == {port(7, 1).id: expected}
@@ -75,7 +86,7 @@ def test_from_plug_to_traffic() -> None:
     host.device(7, tag=1, wired_to=1)
     host.update()
     assert host.wiring.is_tagged(port(7, 1).id)
-    assert dict(host.wiring.view(60).dead) == {}
+    assert dict(host.view.dead) == {}
 
 
 def test_unbound_devices_are_dead() -> None:
@@ -87,11 +98,11 @@ def test_unbound_devices_are_dead() -> None:
     host.table.set_port(port(7, 1).id, None)
     host.update()
     assert host.wiring.tags == {"tap7": DEAD}
-    view = host.wiring.view(60)
+    view = host.view
     assert (len(view.networks), len(view.ports), dict(view.dead)) == (0, 0, {"tap7": DeadPort("tap7", 7)})
     host.unplug(7)
     host.update()
-    assert (host.wiring.tags, dict(host.wiring.view(60).dead)) == ({}, {})
+    assert (host.wiring.tags, dict(host.view.dead)) == ({}, {})
 
 
 def test_last_port_gives_the_vlan_back() -> None:
@@ -119,7 +130,7 @@ def test_vlans_are_recovered() -> None:
     host.device(50, tag=1)  # nobody's device, no iface-id
     host.update()
     assert host.vlans == {1: 2, 2: 9, 3: 3}
-    assert host.wiring.conflicts == ()
+    assert host.conflicts == ()
 
 
 def test_contradicting_tags_at_start() -> None:
@@ -129,7 +140,7 @@ def test_contradicting_tags_at_start() -> None:
     host.plug(2, of=2, tag=5, wired_to=2)
     host.update()
     assert host.vlans == {2: 5, 1: 1}
-    (conflict,) = host.wiring.conflicts
+    (conflict,) = host.conflicts
     assert (conflict.claim.device, conflict.claim.vlan) == ("tap1", 5)
     assert host.wiring.tags["tap1"] == wired(network(1), 1)
     assert not host.wiring.is_tagged(port(1, 1).id)
@@ -154,7 +165,7 @@ def test_network_attributes_reach_its_ports() -> None:
     changed = Network(network(1).id, NetworkType.VXLAN, 77)
     host.table.set_network(changed.id, changed)
     assert host.update() == {port(1, 1).id, port(2, 1).id}
-    assert dict(host.wiring.view(60).networks) == {changed.id: LocalNetwork(changed, 1)}
+    assert dict(host.view.networks) == {changed.id: LocalNetwork(changed, 1)}
     assert host.wiring.tags["tap2"] == wired(changed, 1)
 
 
@@ -163,10 +174,10 @@ def test_unchanged_objects_stay_the_same() -> None:
     host = Host(1)
     host.plug(1, of=1)
     host.update()
-    before = host.wiring.view(60)
+    before = host.view
     host.plug(2, of=1)
     host.update()
-    after = host.wiring.view(60)
+    after = host.view
     assert after.networks[network(1).id] is before.networks[network(1).id]
     assert after.ports[port(1, 1).id] is before.ports[port(1, 1).id]
 
@@ -181,16 +192,16 @@ def test_more_networks_than_vlans() -> None:
     host.plug(late, of=late)
     host.update()
     late_id = port(late, late).id
-    verdict = host.table.bound(late_id)
-    assert verdict is not None
-    assert host.wiring.reason(verdict) == NO_VLAN_LEFT
+    binding = host.bindings.bound(late_id)
+    assert binding is not None
+    assert host.wiring.reason(binding) == NO_VLAN_LEFT
     assert host.wiring.tags[f"tap{late}"] == DEAD
-    assert f"tap{late}" in host.wiring.view(60).dead
+    assert f"tap{late}" in host.view.dead
     host.unplug(9)
     freed = host.vlans[9]
     assert late_id in host.update()
     assert host.vlans[late] == freed
-    assert host.wiring.reason(verdict) is None
+    assert host.wiring.reason(binding) is None
 
 
 @pytest.mark.parametrize("tag", [None, 3, DEAD_VLAN])
@@ -199,8 +210,8 @@ def test_a_wrong_tag_silences(tag: int | None) -> None:
     host = Host(1)
     host.plug(7, of=1, tag=1, wired_to=1)
     host.update()
-    assert dict(host.wiring.view(60).dead) == {}
+    assert dict(host.view.dead) == {}
     host.device(7, tag=tag, wired_to=1)
     host.update()
-    assert dict(host.wiring.view(60).dead) == {"tap7": DeadPort("tap7", 7)}
+    assert dict(host.view.dead) == {"tap7": DeadPort("tap7", 7)}
     assert host.wiring.tags["tap7"] == wired(network(1), 1)

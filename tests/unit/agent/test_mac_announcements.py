@@ -9,7 +9,7 @@ from os_ken.lib import hub
 
 from controller.agent import mac_announcements
 from controller.agent.mac_announcements import MacAnnouncer
-from controller.agent.moves import MacAnnouncement
+from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.wire.packet_out import frame_to_itself
 from tests.support.waiting import wait_until
 from topology.errors import OpenFlowError

@@ -30,15 +30,15 @@ def host() -> Iterator[DecidingHost]:
 
 
 def state(host: DecidingHost, port_id: str = PORT.id) -> tuple[PortStatus, str | None]:
-    (verdict,) = host.controller.table.verdicts[port_id]
-    return host.controller.outcomes.state(verdict)
+    shown = host.device(port_id)
+    return shown.status, shown.reason
 
 
 def test_active(host: DecidingHost) -> None:
     """A port that is up has no reason, and nothing is waited for."""
     assert state(host) == (PortStatus.ACTIVE, None)
-    assert host.controller.outcomes.building == 0
-    assert host.controller.outcomes.active == {PORT.id}
+    assert host.building == 0
+    assert host.snapshot.active == 1
 
 
 @pytest.mark.parametrize("kind", ["of the port", "of its network", "of nobody"])
@@ -83,7 +83,7 @@ def test_waiting(host: DecidingHost) -> None:
     assert host.reports == [{PORT.id: PortReport(PORT.id, "host1", False, PortStatus.DOWN)}]
     host.step(devices(device()))
     assert state(host) == (PortStatus.BUILD, "waiting for Open vSwitch to confirm its tag and flows")
-    assert host.controller.outcomes.building == 1
+    assert host.building == 1
 
 
 def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_a_port_that_is_up_or_elsewhere_is_not_said_to_be_built(
     host.reports.clear()
     host.step(devices(device()))
     host.step(TimeToReport())
-    assert (host.controller.outcomes.building, host.reports) == (1, [])
+    assert (host.building, host.reports) == (1, [])
 
 
 def _rival(network_id: str) -> TopologyBatch:
@@ -131,7 +131,7 @@ def _rival(network_id: str) -> TopologyBatch:
 def _plug(host: DecidingHost, rival: TopologyBatch) -> str:
     (port_id,) = rival.ports
     host.step(rival, devices(device(name="tap2", port_name="tap2", iface_id=port_id)))
-    session = host.controller.datapaths.sessions["br-int"]
+    session = host.sessions["br-int"]
     host.seen(session, "tap2", 8)
     host.confirm()
     tagging = [tags["tap2"] for tags in host.tags if "tap2" in tags][-1]

@@ -66,7 +66,7 @@ def test_a_patch_port_that_cannot_be_made_is_named(host: DecidingHost, caplog: p
     host.step(TimeToRetry())
     assert host.retried_ports == [{"patch-tun": "no room"}]
     host.step(VSwitchBatch(False, {}, DATAPATHS))
-    assert host.controller.retries.ports == {}
+    assert host.snapshot.ports_not_made == {}
 
 
 def test_an_application_that_raises_is_asked_again(host: DecidingHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,10 +86,10 @@ def test_an_application_that_raises_is_asked_again(host: DecidingHost, monkeypat
     host.confirm()
     assert host.reports[-1] == {PORT.id: PortReport(PORT.id, "host1", True, PortStatus.DOWN)}
     host.step(TimeToRetry())
-    assert host.controller.compiler.problems
+    assert host.snapshot.unit_problems
     monkeypatch.setattr(TunnelBridge, "flows", whole)
     host.step(TimeToRetry())
-    assert not host.controller.compiler.problems
+    assert not host.snapshot.unit_problems
     assert any("dl_dst=fa:16:3e:02:dd:79" in flow for flow in host.bridges["br-tun"].table)
     host.confirm()
     assert host.reports[-1] == {PORT.id: PortReport(PORT.id, "host1", True, PortStatus.ACTIVE)}

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.daemon.supervision import Notifier
+from controller.daemon.supervision import SystemdNotifier
 from tests.support.host.supervisor import Supervisor
 
 
 def test_assignments_are_one_datagram() -> None:
     """Assignments of one call arrive together, one a line."""
     with Supervisor() as supervisor:
-        Notifier(supervisor.address).send("WATCHDOG=1", "STATUS=3 ports are up")
+        SystemdNotifier(supervisor.address).send("WATCHDOG=1", "STATUS=3 ports are up")
         assert supervisor.receive() == ["WATCHDOG=1", "STATUS=3 ports are up"]
 
 
@@ -27,7 +27,7 @@ def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0{name}")
         receiver.settimeout(5)
-        Notifier(f"@{name}").send("READY=1")
+        SystemdNotifier(f"@{name}").send("READY=1")
         assert receiver.recv(100) == b"READY=1"
 
 
@@ -50,14 +50,14 @@ def test_the_environment_is_read_and_not_inherited(given: tuple[str, str | None]
     environment = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": microseconds, "PATH": "/bin"}
     if pid is not None:
         environment["WATCHDOG_PID"] = pid
-    notifier = Notifier.from_environment(environment)
+    notifier = SystemdNotifier.from_environment(environment)
     assert (notifier.wanted, notifier.watchdog) == (True, WATCHDOGS[given])
     assert environment == {"PATH": "/bin"}
 
 
 def test_without_a_supervisor() -> None:
     """Nothing is wanted, and nothing happens."""
-    notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000000"})
+    notifier = SystemdNotifier.from_environment({"WATCHDOG_USEC": "1000000"})
     assert (notifier.wanted, notifier.watchdog) == (False, None)
     notifier.send("READY=1")
 
@@ -65,10 +65,10 @@ def test_without_a_supervisor() -> None:
 def test_a_supervisor_that_does_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A socket whose queue is full, or that has gone, is logged; the caller goes on at once."""
     with Supervisor() as supervisor, caplog.at_level(logging.WARNING):
-        notifier = Notifier(supervisor.address)
+        notifier = SystemdNotifier(supervisor.address)
         while not caplog.messages:
             notifier.send("WATCHDOG=1")
         assert "does not take WATCHDOG=1" in caplog.messages[0]
     caplog.clear()
-    Notifier(str(tmp_path / "none")).send("READY=1")
+    SystemdNotifier(str(tmp_path / "none")).send("READY=1")
     assert "does not take READY=1" in caplog.messages[0]

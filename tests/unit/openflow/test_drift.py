@@ -63,7 +63,7 @@ def test_tags() -> None:
     drift = TagDrift()
 
     def look(tag: int | None, other_config: dict[str, str], tagging: Tagging = wanted) -> int:
-        drift.look(Device("tap1", "bond1", tag=tag, other_config=other_config), tagging)
+        drift.compare(Device("tap1", "bond1", tag=tag, other_config=other_config), tagging)
         return drift.record.times
 
     assert look(None, {}) == 0  # not written yet
@@ -86,7 +86,7 @@ def test_the_set_up_of_bridges() -> None:
     drift = LayoutDrift()
 
     def look(wanted: object, bridges: set[str], *changes: str) -> tuple[bool, int]:
-        drift.look(wanted, bridges, changes)
+        drift.compare(wanted, bridges, changes)
         return drift.is_repair, drift.record.times
 
     assert look("a", {"br-int"}, "made") == (False, 0)

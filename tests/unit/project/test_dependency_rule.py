@@ -280,7 +280,6 @@ def test_an_import_that_goes_up_is_found(module: str, source: str) -> None:
     assert len(upward(source, module)) == 1
 
 
-@moving
 def test_no_folder_has_more_modules_than_one_can_survey() -> None:
     folders: dict[Path, int] = {}
     for path, _ in modules():

@@ -340,9 +340,9 @@ def test_the_systemd_units_shown_are_those_to_be_copied() -> None:
 
 
 DECIDERS = {
-    binding: {"unwirable", "_refusal", "_verdict"},
+    binding: {"uncarried", "_refusal", "_binding"},
     local_networks: set(),
-    port_states: {"state", "failure"},
+    port_states: {"state", "_failure", "_find_refused"},
 }
 """Where the reasons come from that ``tunbridge status`` gives: module → functions."""
 

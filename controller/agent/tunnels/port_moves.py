@@ -29,7 +29,7 @@ class MacAnnouncement:
     mac_address: str
 
 
-class Moves:
+class PortMoves:
     """Follows which hosts have bound the ports of the topology."""
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class Moves:
         """Take in what the topology tells."""
         if batch.complete:
             for port_id in self._hosts.keys() - batch.ports.keys():
-                self._see(port_id, None)
+                self._note(port_id, None)
         for port_id, port in batch.ports.items():
-            self._see(port_id, port)
+            self._note(port_id, port)
 
-    def _see(self, port_id: str, port: Port | None) -> None:
+    def _note(self, port_id: str, port: Port | None) -> None:
         if port is None:
             self._hosts.pop(port_id, None)
             self._moved.pop(port_id, None)

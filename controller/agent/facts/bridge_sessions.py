@@ -2,8 +2,8 @@
 
 A session is let in when its datapath id is that of a bridge of ours, and its serial number the one that this bridge was
 given (:mod:`controller.vswitch.bridge_proof`); until the local OVSDB has told both it waits, and its own time limit
-ends it. So
-whoever connects anew with the right one is the bridge, and what was its connection before is over, noticed or not.
+ends it. So whoever connects anew with the right one is the bridge, and what was its connection before is over, noticed
+or not.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from topology.errors import OpenFlowError
 LOG = logging.getLogger(__name__)
 
 
-class Datapaths:
+class BridgeSessions:
     """The bridges of this host as OpenFlow shows them.
 
     :param bridges: names, the most important first
-    :param accepted: is told of each session that is let in
     """
 
-    def __init__(self, bridges: tuple[str, ...], accepted: Callable[[Session], None]) -> None:
+    def __init__(self, bridges: tuple[str, ...]) -> None:
         self.ids: dict[str, int] = {}
         """Bridge → datapath id, of all bridges of this machine."""
         self.serials: dict[str, str] = {}
@@ -39,8 +38,9 @@ class Datapaths:
         self.ports: dict[str, dict[str, int]] = {}
         """Bridge → name of a port → ofport; a bridge is absent until it has told its ports. Kept over connections."""
         self._bridges = bridges
-        self._accepted = accepted
-        self._strangers: dict[Session, None] = {}
+        self._unknown: dict[Session, None] = {}
+        """Sessions that are not let in yet."""
+        self._has_news = False
 
     def bridge_of(self, session: Session) -> str | None:
         """The bridge that a session is the connection of."""
@@ -52,21 +52,21 @@ class Datapaths:
             return
         self.ids, self.serials = dict(ids), dict(serials)
         self._check_ids()
-        self._admit()
+        self._has_news = True
 
     def identified(self, session: Session) -> None:
         """A switch connected and told its datapath id and serial number; as long as it waits it is asked again."""
         if session.is_accepted:
             return
-        self._strangers[session] = None
-        self._admit()
+        self._unknown[session] = None
+        self._has_news = True
 
     def closed(self, session: Session) -> str | None:
         """A connection is over.
 
         :returns: the bridge that it was of
         """
-        self._strangers.pop(session, None)
+        self._unknown.pop(session, None)
         name = self.bridge_of(session)
         if name is not None:
             del self.sessions[name]
@@ -116,21 +116,28 @@ class Datapaths:
                     "with `ovs-vsctl set bridge %s other_config:datapath-id=…`", first, name, datapath_id, name,
                 )  # fmt: skip
 
-    def _admit(self) -> None:
+    def admit(self, accepted: Callable[[Session], None]) -> None:
+        """Let in who is a bridge of ours, and close what is one no more.
+
+        :param accepted: is told of each session that is let in
+        """
+        if not self._has_news:
+            return
+        self._has_news = False
         bridges = {self.ids[name]: name for name in reversed(self._bridges) if name in self.ids}
         for name, session in list(self.sessions.items()):
             if name in self.ids and bridges.get(session.datapath_id or 0) != name:
                 session.close(f"bridge {name} now has datapath id {self.ids[name]:016x}")
-        for session in list(self._strangers):
+        for session in list(self._unknown):
             bridge = bridges.get(session.datapath_id or 0)
             if bridge is None:
                 continue
             if session.bridge not in (None, bridge):
-                del self._strangers[session]
+                del self._unknown[session]
                 session.close(f"it came by the socket of bridge {session.bridge} with the datapath id of {bridge}")
             elif self._is_shown(bridge, session):
-                del self._strangers[session]
-                self._accept(bridge, session)
+                del self._unknown[session]
+                self._accept(bridge, session, accepted)
 
     def _is_shown(self, bridge: str, session: Session) -> bool:
         """Whether a session is the bridge that its datapath id is of."""
@@ -145,7 +152,7 @@ class Datapaths:
             return True
         return False
 
-    def _accept(self, name: str, session: Session) -> None:
+    def _accept(self, name: str, session: Session, accepted: Callable[[Session], None]) -> None:
         old = self.sessions.get(name)
         if old is not None:
             old.close(f"bridge {name} has connected anew")
@@ -156,4 +163,4 @@ class Datapaths:
             return
         LOG.info("bridge %s connected (datapath %016x at %s)", name, session.datapath_id, session.peer)
         self.sessions[name] = session
-        self._accepted(session)
+        accepted(session)

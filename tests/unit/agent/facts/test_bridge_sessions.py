@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from controller.agent.bridges import Datapaths
+from controller.agent.facts.bridge_sessions import BridgeSessions
 from controller.openflow.channel.limits import MAX_PORTS
 from controller.openflow.channel.session import Session
 from tests.support.host.deciding import OFPP_LOCAL, DecidingHost, port_desc, serial
 
 BRIDGES = ("br-int", "br-tun", "br-ex")
+
+
+class Datapaths(BridgeSessions):
+    """Bridges that let sessions in as soon as something is told.
+
+    :param accepted: those that were
+    """
+
+    def __init__(self, accepted: list[Session]) -> None:
+        super().__init__(BRIDGES)
+        self._accepted = accepted
+
+    def set_ids(self, ids: Mapping[str, int], serials: Mapping[str, str]) -> None:
+        super().set_ids(ids, serials)
+        self.admit(self._accepted.append)
+
+    def identified(self, session: Session) -> None:
+        super().identified(session)
+        self.admit(self._accepted.append)
 
 
 def told(datapaths: Datapaths, ids: dict[str, int]) -> None:
@@ -35,7 +54,7 @@ def accepted() -> list[Session]:
 
 @pytest.fixture
 def datapaths(accepted: list[Session]) -> Datapaths:
-    return Datapaths(BRIDGES, accepted.append)
+    return Datapaths(accepted)
 
 
 def test_a_session_waits_until_its_bridge_is_known(

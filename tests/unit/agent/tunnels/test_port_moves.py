@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.agent.moves import MacAnnouncement, Moves
+from controller.agent.tunnels.port_moves import MacAnnouncement, PortMoves
 from controller.vswitch.tunnel_ports import TunnelPort
 from tests.support.host.deciding import NET, PORT
 from topology.source import TopologyBatch
@@ -16,15 +16,15 @@ OFPORTS = {"gre-h2": 2, "gre-h3": 3}
 ANNOUNCEMENT = MacAnnouncement(3, 5, PORT.mac_address)
 
 
-def on(*hosts: str | None) -> Moves:
+def on(*hosts: str | None) -> PortMoves:
     """The port was on these hosts, one after the other."""
-    moves = Moves()
+    moves = PortMoves()
     for number, host in enumerate(hosts):
         moves.follow(TopologyBatch(number == 0, networks={NET.id: NET}, ports={PORT.id: replace(PORT, host=host)}))
     return moves
 
 
-def announcements(moves: Moves, vlan: int | None = 5, **ofports: int) -> list[MacAnnouncement]:
+def announcements(moves: PortMoves, vlan: int | None = 5, **ofports: int) -> list[MacAnnouncement]:
     vlans = {} if vlan is None else {NET.id: vlan}
     return moves.announcements(TUNNELS, {NET.id: NET}, vlans, {**OFPORTS, **ofports}.get)
 

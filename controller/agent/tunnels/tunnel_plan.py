@@ -1,4 +1,4 @@
-"""Which tunnel ports br-tun should have: one for each other host and encapsulation that both know. Pure."""
+"""Which tunnel ports br-tun should have: one for each other host and encapsulation that both know."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import netaddr
 
+from apps.framework.host_view import LocalNetwork
 from controller.vswitch.tunnel_ports import TunnelPort, tunnel_name
 from topology.model import Host, NetworkType
 
@@ -74,3 +75,35 @@ def plan(
                 made = _options(options, tunnel_type, remote_ip)
                 ports[name] = TunnelPort(name, host.name, tunnel_type, remote_ip, made, trunks)
     return ports
+
+
+class TunnelPlan:
+    """Follows hosts and local networks; remembers the plan that it made last.
+
+    :param me: name of this host
+    """
+
+    def __init__(self, me: str, options: TunnelOptions) -> None:
+        self.ports: Mapping[str, TunnelPort] | None = None
+        """By name, the tunnel ports that br-tun should have; None: not known yet."""
+        self._me = me
+        self._options = options
+
+    def update(
+        self, hosts: Collection[Host], networks: Mapping[str, LocalNetwork], *, new_hosts: bool, new_networks: bool
+    ) -> bool:
+        """Plan anew where that may make a difference.
+
+        :param networks: those with a local VLAN
+        :param new_hosts: hosts came, went or changed
+        :param new_networks: networks did, or their local VLANs
+        :returns: whether the plan is another one
+        """
+        has_trunks = len(self._options.types) > 1
+        if self.ports is not None and not new_hosts and not (new_networks and has_trunks):
+            return False
+        vlans: dict[str, list[int]] = {}
+        for local in networks.values() if has_trunks else ():
+            vlans.setdefault(local.network.network_type.value, []).append(local.vlan)
+        was, self.ports = self.ports, plan(hosts, self._me, self._options, vlans)
+        return was != self.ports

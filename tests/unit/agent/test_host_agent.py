@@ -107,8 +107,8 @@ def test_port_down(bound: tuple[DecidingHost, Session]) -> None:
 def test_iface_id_passes_to_another_port(bound: tuple[DecidingHost, Session]) -> None:
     """A device that is given to a port that nobody knows is dropped at once."""
     host, _ = bound
-    stranger = "00000000-0000-4000-8000-0000000000ff"
-    host.step(devices(device(iface_id=stranger, tag=1)))
+    unknown = "00000000-0000-4000-8000-0000000000ff"
+    host.step(devices(device(iface_id=unknown, tag=1)))
     assert DROP_TAP in host.bridges["br-int"].table
     assert host.tags[-1] == {TAP: DEAD}
 
@@ -119,9 +119,7 @@ def test_replugged_under_another_number(bound: tuple[DecidingHost, Session]) -> 
     host.seen(session, TAP, 9)
     host.seen(session, TAP, 5, present=False)
     host.confirm()
-    verdict = host.controller.table.bound(PORT.id)
-    assert verdict is not None
-    assert verdict.ofport == 9
+    assert (host.device().ofport, host.device().status) == (9, PortStatus.ACTIVE)
 
 
 def test_mac_and_network_follow(bound: tuple[DecidingHost, Session]) -> None:
@@ -134,28 +132,29 @@ def test_mac_and_network_follow(bound: tuple[DecidingHost, Session]) -> None:
     host.step(
         TopologyBatch(False, networks={other.id: other}, ports={PORT.id: Port(PORT.id, other.id, PORT.mac_address)})
     )
-    vlan = host.controller.wiring.vlans[other.id]
+    vlan = host.device().vlan
+    assert vlan is not None
     assert host.tags[-1] == {TAP: wired(other, vlan)}
     assert not any("tun_id=0x2," in line for line in host.bridges["br-tun"].table)
 
 
-def test_strangers_wait_and_the_newer_connection_counts(host: DecidingHost) -> None:
+def test_unknowns_wait_and_the_newer_connection_counts(host: DecidingHost) -> None:
     """A datapath that is not ours is not accepted until the local OVSDB says that it is; a new connection of a bridge
     takes the place of the old one."""
     early = host.session(0x11)
-    stranger = host.session(0x99)
-    host.step(Identified(early), Identified(stranger))
-    assert host.controller.datapaths.sessions == {}
+    unknown = host.session(0x99)
+    host.step(Identified(early), Identified(unknown))
+    assert host.sessions == {}
     host.step(devices(complete=True))
-    assert host.controller.datapaths.sessions == {"br-int": early}
+    assert host.sessions == {"br-int": early}
     newer = host.session(0x11)
     host.step(Identified(newer))
-    assert host.controller.datapaths.sessions == {"br-int": newer}
+    assert host.sessions == {"br-int": newer}
     host.step(Closed(early))
-    assert host.controller.datapaths.sessions == {"br-int": newer}
+    assert host.sessions == {"br-int": newer}
     host.step(PortsListed(newer, ()))
     host.step(Closed(newer))
-    assert host.controller.datapaths.sessions == {}
+    assert host.sessions == {}
     assert host.bridges["br-int"].sessions == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.agent.tunnels import NO_VLAN, TunnelOptions, plan
+from controller.agent.tunnels.tunnel_plan import NO_VLAN, TunnelOptions, plan
 from controller.vswitch.tunnel_ports import is_tunnel_of_ours, tunnel_name
 from topology.model import Host
 

@@ -1,4 +1,4 @@
-"""Where the bridges of this host are joined, in port numbers."""
+"""Where the bridges of this host are patched together, in port numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from apps.framework.host_view import PhysicalNetwork
 from apps.framework.pipeline import BridgeRole
-from controller.agent.bridges import Datapaths
+from controller.agent.facts.bridge_sessions import BridgeSessions
 from controller.vswitch.names import Names
 
 
 @dataclass(frozen=True)
-class Joints:
+class PatchPorts:
     """The patches as the switch numbers them.
 
     :param patch_int: ofport on br-tun of the patch to br-int; None while there is none
@@ -23,24 +23,24 @@ class Joints:
     physical: Mapping[str, PhysicalNetwork]
 
 
-def joints_of(names: Names, datapaths: Datapaths) -> Joints:
+def patch_ports(names: Names, bridges: BridgeSessions) -> PatchPorts:
     """The patches that the bridges have told of."""
     physical = {
         network: PhysicalNetwork(
             network,
-            its.bridge,
-            datapaths.ofport(names.integration_bridge, its.int_port),
-            datapaths.ofport(its.bridge, its.phy_port),
+            patch.bridge,
+            bridges.ofport(names.integration_bridge, patch.int_port),
+            bridges.ofport(patch.bridge, patch.phy_port),
         )
-        for network, its in names.physical.items()
+        for network, patch in names.physical.items()
     }
-    return Joints(datapaths.ofport(names.tunnel_bridge, names.patch_int), physical)
+    return PatchPorts(bridges.ofport(names.tunnel_bridge, names.patch_int), physical)
 
 
 def roles(names: Names) -> dict[str, BridgeRole]:
     """Bridge → what it is for."""
     return {
-        **{its.bridge: BridgeRole.PHYSICAL for its in names.physical.values()},
+        **{patch.bridge: BridgeRole.PHYSICAL for patch in names.physical.values()},
         names.integration_bridge: BridgeRole.INTEGRATION,
         names.tunnel_bridge: BridgeRole.TUNNEL,
     }

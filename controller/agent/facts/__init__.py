@@ -1,0 +1,1 @@
+"""What this host knows: the only mutable thing between events and outputs."""

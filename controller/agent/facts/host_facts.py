@@ -1,0 +1,284 @@
+"""All that one host knows: the only mutable thing between events and outputs.
+
+An event changes the facts and nothing else (:meth:`HostFacts.apply`); what follows from them is decided by the walk
+(:mod:`controller.agent.host_agent`), which is told by :class:`News` what to decide anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+
+from controller.agent.events import (
+    Closed,
+    Event,
+    Identified,
+    Ping,
+    PortSeen,
+    PortsListed,
+    Registered,
+    SetUp,
+    Stop,
+    TimeToReport,
+    TimeToRetry,
+    WrittenBack,
+)
+from controller.agent.facts.bridge_sessions import BridgeSessions
+from controller.agent.facts.port_facts import PortFacts
+from controller.agent.restore.restore_guard import RestoreGuard
+from controller.openflow.channel.session import Session
+from controller.openflow.tables.sender import Synced
+from controller.vswitch.device import Device
+from controller.vswitch.interface_rows import VSwitchBatch
+from controller.vswitch.names import Names
+from controller.vswitch.tagging import Tagging, detached
+from topology.model import Host
+from topology.source import RowProblem, TopologyBatch, WriteBack
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Known:
+    """Which sides of a host have told all that they have."""
+
+    vswitch: bool = False
+    topology: bool = False
+    registered: bool = False
+
+    @property
+    def suffices(self) -> bool:
+        """True once both databases are known and the host is registered; before that nothing is touched.
+
+        Not even bridges: on br-int and br-tun the flows of others go once they are ours, so a host that may not
+        serve, or does not know what to serve yet, would lose what another agent has installed.
+        """
+        return self.vswitch and self.topology and self.registered
+
+
+@dataclass
+class News:
+    """What has happened since the last walk, beside the facts that it changed.
+
+    :param confirmed: what bridges have confirmed
+    :param lost: bridges whose connection is over
+    :param listed: bridges that have told all their ports; their tables can be compared once flows are made of these
+    :param renumbered: bridges with ports that came, went or have another number
+    :param vswitch: the local OVSDB has told something
+    :param reconnected: it has told everything, anew
+    :param devices: names of devices whose rows changed
+    :param unplugged: names of the Ports of devices that went
+    :param detached: name of a Port → what it has to say because its device was taken off its network
+    :param topology: what the topology has told, as far as it is believed
+    :param hosts: hosts of the topology came, went or changed
+    :param set_up: bridges have to be looked after: their rows changed
+    :param register: the topology has lost this host
+    :param write_back: what the topology has to be told back
+    """
+
+    confirmed: list[Synced] = field(default_factory=list)
+    lost: list[tuple[str, Session]] = field(default_factory=list)
+    listed: list[tuple[str, Session]] = field(default_factory=list)
+    renumbered: set[str] = field(default_factory=set)
+    vswitch: bool = False
+    reconnected: bool = False
+    devices: set[str] = field(default_factory=set)
+    unplugged: list[str] = field(default_factory=list)
+    detached: dict[str, Tagging] = field(default_factory=dict)
+    topology: list[TopologyBatch] = field(default_factory=list)
+    hosts: bool = False
+    set_up: bool = False
+    register: bool = False
+    write_back: WriteBack | None = None
+    retry_due: bool = False
+    report_due: bool = False
+    pings: list[Callable[[], None]] = field(default_factory=list)
+
+
+class HostFacts:
+    """What is known of one host.
+
+    :param guard: says what is to be believed of the topology
+    """
+
+    def __init__(self, names: Names, guard: RestoreGuard) -> None:
+        self.names = names
+        self.known = Known()
+        self.ports = PortFacts(names.host)
+        self.bridges = BridgeSessions(names.bridges)
+        self.hosts: dict[str, Host] = {}
+        """Name → the hosts of the topology, this one included."""
+        self.row_problems: tuple[RowProblem, ...] = ()
+        """Rows of the topology that cannot be used."""
+        self.port_faults: Mapping[str, str] = {}
+        """Patch and tunnel ports, also of others, that Open vSwitch could not make → why."""
+        self.misplaced: Mapping[str, str] = {}
+        """Name of a patch or tunnel port that has no place → why."""
+        self.is_restoring = False
+        """Whether an ovs-vswitchd that starts is to wait until its flows are restored, without a controller."""
+        self.is_stopping = False
+        self.guard = guard
+        self._news = News()
+
+    @property
+    def is_complete(self) -> bool:
+        """True once all is known that flows are compiled from."""
+        return self.known.suffices and self.names.integration_bridge in self.bridges.ports
+
+    def collect(self) -> News:
+        """What has happened since this was last called."""
+        news, self._news = self._news, News()
+        return news
+
+    @singledispatchmethod
+    def apply(self, event: Event) -> None:
+        """Take in what an event says."""
+        raise TypeError(f"{event!r} is no event of an agent")
+
+    # -- OpenFlow ------------------------------------------------------------------------------------------------------
+
+    @apply.register
+    def _identified(self, event: Identified) -> None:
+        self.bridges.identified(event.session)
+
+    @apply.register
+    def _closed(self, event: Closed) -> None:
+        bridge = self.bridges.closed(event.session)
+        if bridge is not None:
+            self._news.lost.append((bridge, event.session))
+
+    @apply.register
+    def _ports_listed(self, event: PortsListed) -> None:
+        bridge = self.bridges.ports_listed(event.session, event.ports)
+        if bridge is None:
+            return
+        self._news.listed.append((bridge, event.session))
+        self._news.renumbered.add(bridge)
+        if bridge == self.names.integration_bridge:
+            ports = self.bridges.ports[bridge]
+            for gone in self.ports.ofports.keys() - ports.keys():
+                self.ports.set_ofport(gone, None)
+            for name, ofport in ports.items():
+                self.ports.set_ofport(name, ofport)
+
+    @apply.register
+    def _port_seen(self, event: PortSeen) -> None:
+        bridge = self.bridges.port_seen(event.session, event.port, event.present)
+        if bridge is None:
+            return
+        self._news.renumbered.add(bridge)
+        if bridge == self.names.integration_bridge:
+            self.ports.set_ofport(event.port.name, self.bridges.ofport(bridge, event.port.name))
+
+    @apply.register
+    def _synced(self, event: Synced) -> None:
+        self._news.confirmed.append(event)
+
+    # -- the local OVSDB -----------------------------------------------------------------------------------------------
+
+    @apply.register
+    def _vswitch(self, batch: VSwitchBatch) -> None:
+        self._news.vswitch = True
+        if batch.complete:
+            self.known.vswitch = True
+            self._news.reconnected = True
+            for name in self.ports.devices.keys() - batch.devices.keys():
+                self._set_device(name, None, fresh=False)
+        for name, device in batch.devices.items():
+            self._set_device(name, device, fresh=not batch.complete)
+        self.bridges.set_ids(batch.datapaths, batch.serials)
+        self.port_faults = batch.faults
+        self.is_restoring = batch.restoring
+        self._news.set_up |= batch.layout
+
+    def _set_device(self, name: str, device: Device | None, *, fresh: bool) -> None:
+        old = self.ports.devices.get(name)
+        self.ports.set_device(name, device, fresh=fresh)
+        self._news.devices.add(name)
+        if old is None:
+            return
+        if device is None:
+            self._news.unplugged.append(old.port_name)
+        elif old.iface_id is not None and device.iface_id is None and device.was_wired:
+            LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
+            self._news.detached[device.port_name] = detached(device.other_config)
+
+    @apply.register
+    def _set_up(self, event: SetUp) -> None:
+        self.misplaced = event.misplaced
+
+    # -- the topology --------------------------------------------------------------------------------------------------
+
+    @apply.register
+    def _topology(self, batch: TopologyBatch) -> None:
+        batch = self.guard.correct(batch)
+        if batch.complete:
+            self.known.topology = True
+            self.hosts.clear()
+            self._news.hosts = True
+            for network_id in self.ports.networks.keys() - batch.networks.keys():
+                self.ports.set_network(network_id, None)
+            for port_id in self.ports.ports.keys() - batch.ports.keys():
+                self.ports.set_port(port_id, None)
+        for network_id, network in batch.networks.items():
+            self.ports.set_network(network_id, network)
+        for port_id, port in batch.ports.items():
+            self.ports.set_port(port_id, port)
+        for name, host in batch.hosts.items():
+            self._set_host(name, host)
+        is_lost = batch.complete and self.names.host not in self.hosts
+        if self.known.registered and (is_lost or self.guard.is_older):
+            if is_lost:
+                LOG.warning("the topology has lost this host, as a database restored from a backup does")
+            self._news.register = True
+        for problem in batch.problems:
+            if problem not in self.row_problems:
+                LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
+        self.row_problems = batch.problems
+        self._news.topology.append(batch)
+        self._want_back()
+
+    def _set_host(self, name: str, host: Host | None) -> None:
+        self._news.hosts = True
+        if host is not None:
+            self.hosts[name] = host
+            return
+        self.hosts.pop(name, None)
+        LOG.info("host %s was deleted from the topology", name)
+        if name == self.names.host:
+            LOG.warning("this host was deleted: others remove their tunnels to it, until its controller is restarted")
+
+    @apply.register
+    def _registered(self, event: Registered) -> None:
+        self.known.registered = True
+        self._want_back()
+
+    def _want_back(self) -> None:
+        """At once and not in the walk: it includes what the next event may take for written."""
+        wanted = self.guard.wanted() if self.known.registered else None
+        if wanted is not None:
+            self._news.write_back = wanted
+
+    @apply.register
+    def _written_back(self, event: WrittenBack) -> None:
+        self.guard.written(event.refused)
+
+    # -- the agent itself ----------------------------------------------------------------------------------------------
+
+    @apply.register
+    def _time_to_retry(self, event: TimeToRetry) -> None:
+        self._news.retry_due = True
+
+    @apply.register
+    def _time_to_report(self, event: TimeToReport) -> None:
+        self._news.report_due = True
+
+    @apply.register
+    def _ping(self, event: Ping) -> None:
+        self._news.pings.append(event.answer)
+
+    @apply.register
+    def _stop(self, event: Stop) -> None:
+        self.is_stopping = True

@@ -1,0 +1,149 @@
+"""What is known of the ports of this host, from three sides: OpenFlow ports, Interface rows, the topology.
+
+It keeps account of what has changed since it was last asked, so that whoever decides does so for these ports alone. It
+decides nothing itself, knows nothing of flows, sockets or rows and does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from controller.vswitch.device import Device
+from topology.model import Network, Port, canonical_uuid
+
+
+def port_id_of(iface_id: str) -> tuple[str, bool]:
+    """The port that an ``iface-id`` names.
+
+    :returns: the canonical id and True, or what was written (cut to a length that a log bears) and False
+    """
+    try:
+        return canonical_uuid(iface_id, "iface-id"), True
+    except ValueError:
+        return iface_id[:64], False
+
+
+@dataclass(frozen=True)
+class ChangedPorts:
+    """What an event has touched.
+
+    :param ports: ids of the ports whose binding may be another now
+    :param networks: ids of networks
+    :param devices: names of devices whose row or OpenFlow port is another now
+    """
+
+    ports: set[str] = field(default_factory=set)
+    networks: set[str] = field(default_factory=set)
+    devices: set[str] = field(default_factory=set)
+
+
+class PortFacts:
+    """Devices, OpenFlow ports and the topology of one host.
+
+    :param host: name of this host, as in ``binding:host_id``
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.networks: dict[str, Network] = {}
+        self.ports: dict[str, Port] = {}
+        self.devices: dict[str, Device] = {}
+        self.ofports: dict[str, int] = {}
+        """Name of a port of br-int → its number there."""
+        self.tags: Counter[int] = Counter()
+        """``Port.tag`` → number of devices that have it."""
+        self.detached: set[str] = set()
+        """Devices that were on a network and lost their ``iface-id``: they are silenced."""
+        self.fresh: set[str] = set()
+        """Devices that were plugged while this controller watched."""
+        self._by_port: dict[str, set[str]] = {}
+        self._by_network: dict[str, set[str]] = {}
+        self._changed = ChangedPorts()
+
+    def devices_of(self, port_id: str) -> set[str]:
+        """Names of the devices whose ``iface-id`` names a port."""
+        return self._by_port.get(port_id, set())
+
+    def collect(self) -> ChangedPorts:
+        """What has changed since this was last called."""
+        changed, self._changed = self._changed, ChangedPorts()
+        return changed
+
+    def set_device(self, name: str, device: Device | None, *, fresh: bool) -> None:
+        """An Interface on br-int appeared, changed or (None) went.
+
+        :param fresh: it was plugged while this controller watched; such a device may take a port over from another
+            host, one that was found at start may not
+        """
+        self._changed.devices.add(name)
+        old = self.devices.pop(name, None)
+        if old is not None:
+            self._count_tag(old, -1)
+            if old.iface_id is not None:
+                self._forget(name, port_id_of(old.iface_id)[0])
+        if device is None or (old is not None and old.iface_id != device.iface_id):
+            self.fresh.discard(name)
+        self.detached.discard(name)
+        if device is None:
+            return
+        if device.iface_id is None and device.was_detached:
+            self.detached.add(name)
+        self.devices[name] = device
+        self._count_tag(device, 1)
+        if device.iface_id is not None:
+            port_id = port_id_of(device.iface_id)[0]
+            self._by_port.setdefault(port_id, set()).add(name)
+            self._changed.ports.add(port_id)
+            if fresh and (old is None or old.iface_id != device.iface_id):
+                self.fresh.add(name)
+
+    def _count_tag(self, device: Device, more: int) -> None:
+        if device.tag is not None:
+            self.tags[device.tag] += more
+            if not self.tags[device.tag]:
+                del self.tags[device.tag]
+
+    def _forget(self, name: str, port_id: str) -> None:
+        names = self._by_port[port_id]
+        names.discard(name)
+        if not names:
+            del self._by_port[port_id]
+        self._changed.ports.add(port_id)
+
+    def set_ofport(self, name: str, ofport: int | None) -> None:
+        """The switch gave a port of br-int its number, or (None) took the port away."""
+        if self.ofports.get(name) == ofport:
+            return
+        self._changed.devices.add(name)
+        if ofport is None:
+            self.ofports.pop(name, None)
+        else:
+            self.ofports[name] = ofport
+        device = self.devices.get(name)
+        if device is not None and device.iface_id is not None:
+            self._changed.ports.add(port_id_of(device.iface_id)[0])
+
+    def set_network(self, network_id: str, network: Network | None) -> None:
+        """A network of the topology appeared, changed or (None) went."""
+        if network is None:
+            self.networks.pop(network_id, None)
+        else:
+            self.networks[network_id] = network
+        self._changed.networks.add(network_id)
+        self._changed.ports.update(self._by_network.get(network_id, ()))
+
+    def set_port(self, port_id: str, port: Port | None) -> None:
+        """A port of the topology appeared, changed or (None) went."""
+        old = self.ports.pop(port_id, None)
+        if old is not None:
+            self._by_network[old.network_id].discard(port_id)
+            if not self._by_network[old.network_id]:
+                del self._by_network[old.network_id]
+            if port is not None and old.host == self.host and port.host not in (None, self.host):
+                # the claim was ours and another host took it over: taking it back would go on for ever
+                self.fresh -= self.devices_of(port_id)
+        if port is not None:
+            self.ports[port_id] = port
+            self._by_network.setdefault(port.network_id, set()).add(port_id)
+        self._changed.ports.add(port_id)

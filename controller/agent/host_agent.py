@@ -1,0 +1,275 @@
+"""The agent of one host: from what the switch, the local OVSDB and the topology say to what is done about it.
+
+    OpenFlow port-status ─┐                                                     ┌─► tags ──────► local OVSDB
+    local OVSDB rows ─────┼─► HostFacts ─► bind ─► local networks ─► HostView ──┼─► flows ─────► senders of the bridges
+    topology rows ────────┘   (mutable)    (pure)  (VLANs, tags)     (frozen)   ├─► port states ► topology database
+                                                                                └─► tunnels, patches ► bridge set-up
+
+It does no I/O and never waits: events come in through its inbox and change the facts; :meth:`HostAgent.walk` then lets
+each stage follow what has changed, in one order, and hands the results to workers of their own. So a slow switch, a
+database that is down or a port that cannot be made delays nobody else. No stage calls back into the one before; what
+comes of an output is the next event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from immutables import Map
+
+from apps.framework.compiler import Compiler
+from apps.framework.options import OptionValue
+from controller.agent.binding import Bindings, PortBinding, uncarried
+from controller.agent.bridge_flows import BridgeFlows
+from controller.agent.change_log import ChangeLog
+from controller.agent.events import Event, TimeToRetry
+from controller.agent.facts.host_facts import HostFacts, News
+from controller.agent.host_snapshot import DeviceState, HostSnapshot, TunnelState
+from controller.agent.local_networks import LocalChange, LocalNetworks
+from controller.agent.outputs import Outputs
+from controller.agent.patches.patch_gate import PatchGate
+from controller.agent.patches.patch_ports import PatchPorts, patch_ports, roles
+from controller.agent.port_states import PortStates
+from controller.agent.port_tags import PortTags
+from controller.agent.restore.restore_guard import RestoreGuard, SavedState
+from controller.agent.retries import Retries
+from controller.agent.tunnels.port_moves import PortMoves
+from controller.agent.tunnels.tunnel_plan import TunnelOptions, TunnelPlan
+from controller.runtime.inbox import Inbox
+from controller.vswitch.bridge_setup import WantedBridges
+from controller.vswitch.device import PORT_NAME_MAX
+from controller.vswitch.names import Names
+from controller.vswitch.tunnel_ports import TunnelPort
+from topology.model import Network
+
+
+class HostAgent:
+    """Facts and stages of one host.
+
+    :param saved: of the agent that ran before
+    :param options: of applications
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        tunnels: TunnelOptions,
+        compiler: Compiler,
+        outputs: Outputs,
+        saved: SavedState,
+        options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
+    ) -> None:
+        self.facts = HostFacts(names, RestoreGuard(names.host, saved))
+        self.snapshot = HostSnapshot(names)
+        """What is told of this host; another one after each walk."""
+        types = tunnels.types if tunnels.local_ip is not None else None
+
+        def refusal(network: Network) -> str | None:
+            return uncarried(network, names.physical, types)
+
+        self._names = names
+        self._outputs = outputs
+        self._bindings = Bindings(self.facts.ports, refusal)
+        self._networks = LocalNetworks(self.facts.ports, self._bindings, roles(names), options=options)
+        self._flows = BridgeFlows(compiler, outputs.flows)
+        self._tags = PortTags()
+        self._states = PortStates(self.facts, self._bindings, self._networks, compiler, outputs.post_after)
+        self._patches = PatchGate(names.integration_bridge)
+        self._tunnels = TunnelPlan(names.host, tunnels)
+        self._moves = PortMoves()
+        self._retries = Retries(compiler, outputs.retry_ports, lambda after: outputs.post_after(after, TimeToRetry()))
+        self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
+        self._was_set_up = False
+        self._shown_tunnels: Mapping[str, TunnelPort] | None = None
+
+    def run(self, inbox: Inbox[Event]) -> None:
+        """Handle events until :class:`controller.agent.events.Stop`."""
+        while not self.facts.is_stopping:
+            self.handle(inbox.receive())
+
+    def handle(self, events: Iterable[Event]) -> None:
+        """Take in some events, and do what follows from all of them together."""
+        for event in events:
+            self.facts.apply(event)
+        if not self.facts.is_stopping:
+            self.walk()
+
+    def close(self) -> None:
+        """End the connections of all bridges; called when the process ends, in any thread."""
+        for session in list(self.facts.bridges.sessions.values()):
+            session.close()
+
+    # -- the walk ------------------------------------------------------------------------------------------------------
+
+    def walk(self) -> None:
+        """Let each stage follow what has changed; see the drawing above.
+
+        The order is part of the meaning. Bridges are let in and given up before anything is decided by their ports.
+        Bindings, local networks, flows, tags and states each need what the one before has decided. A bridge is handed
+        to its sender only when flows are made of the port numbers that it has just told: they may have changed while
+        it was away. Tunnels are planned when local VLANs are dealt, or recovered: they can be trunks of these.
+        """
+        news = self.facts.collect()
+        is_set_up_due = self._follow_bridges(news) or news.set_up
+        self._follow_others(news)
+        tags, shown = dict(news.detached), set[str]()
+        if self.facts.is_complete:
+            changed = self.facts.ports.collect()
+            bound = self._bindings.update(changed.ports)
+            local = self._networks.update(bound, changed, patches := patch_ports(self._names, self.facts.bridges))
+            self._hand_out_flows(local, patches)
+            tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
+            self._log.devices(bound, changed.devices, local)
+            reports, settled = self._states.settle()
+            if reports:
+                self._outputs.report(reports)
+            shown = changed.ports | local.ports | settled
+            is_set_up_due |= self._tunnels.update(
+                self.facts.hosts.values(), local.view.new.networks,
+                new_hosts=news.hosts, new_networks=bool(local.view.networks),
+            )  # fmt: skip
+            self._save(bound)
+        elif self._names.integration_bridge in self.facts.bridges.ports:
+            tags.update(self._tags.silence(self.facts.ports.devices.values()))
+        if tags:
+            self._outputs.tag(tags)
+        self._hand_out_rest(news, is_set_up_due)
+        self._publish(news, shown)
+
+    def _follow_bridges(self, news: News) -> bool:
+        """Let bridges in and give them up; True when a patch may carry frames now."""
+        bridges = self.facts.bridges
+        if news.vswitch:
+            self._log.bridges(bridges.ids.keys())
+        bridges.admit(self._outputs.accepted)
+        is_opened = False
+        for event in news.confirmed:
+            self._states.confirmed(event)
+            is_opened |= self._patches.confirmed(event)
+        for bridge, session in news.lost:  # after what it may have confirmed, which does not count any more
+            self._outputs.flows[bridge].detach(session)
+            self._patches.lost(bridge, self._flows.generation)
+        return is_opened
+
+    def _follow_others(self, news: News) -> None:
+        """Let those stages know that keep account of something besides the facts."""
+        facts = self.facts
+        if news.reconnected:
+            self._tags.forget_sent()
+        for port_name in news.unplugged:
+            self._tags.forget(port_name)
+        for name in news.devices:
+            device = facts.ports.devices.get(name)
+            self._retries.device(name, device.fault if device is not None and device.iface_id is not None else None)
+        if news.vswitch:
+            tunnels, patches = self._tunnels.ports or {}, self._names.patch_ports
+            faults = facts.port_faults.items()
+            self._retries.set_ports({name: why for name, why in faults if name in tunnels or name in patches})
+        self._retries.set_misplaced(facts.misplaced)
+        for batch in news.topology:
+            self._moves.follow(batch)
+            self._states.recheck(batch.ports)
+        if news.retry_due:
+            self._retries.due()
+        if news.report_due:
+            self._states.due()
+
+    def _hand_out_flows(self, local: LocalChange, patches: PatchPorts) -> None:
+        compiled = self._flows.update(local.view, local.ports, self.facts.bridges.ports.keys())
+        if compiled is None:
+            return
+        for unit in compiled.changed:
+            self._states.reconsider(unit.subject)
+        self._states.touch(compiled.ports, compiled.generation)
+        self._patches.compiled(patches.physical, self._flows.drops(patches.physical), compiled.generation)
+
+    def _save(self, bound: Iterable[str]) -> None:
+        self.facts.guard.bound(self._bindings.bound_ports(bound))
+        saved = self.facts.guard.changed()
+        if saved is not None:
+            self._outputs.save(saved)
+
+    def _hand_out_rest(self, news: News, is_set_up_due: bool) -> None:
+        facts, outputs = self.facts, self._outputs
+        if facts.known.suffices and (is_set_up_due or not self._was_set_up):
+            self._was_set_up = True
+            outputs.set_up(WantedBridges(self._tunnels.ports, self._patches.open))
+        for name, session in news.listed:
+            if facts.bridges.sessions.get(name) is session:
+                outputs.flows[name].attach(session)
+        ofports = partial(facts.bridges.ofport, self._names.tunnel_bridge)
+        tunnels = (self._tunnels.ports or {}).values()
+        for announcement in self._moves.announcements(tunnels, facts.ports.networks, self._networks.vlans, ofports):
+            outputs.announce(announcement)
+        if news.register:
+            outputs.register()
+        if news.write_back is not None:
+            outputs.write_back(news.write_back)
+        self._retries.see()
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def _publish(self, news: News, shown: Iterable[str]) -> None:
+        """Publish what is so now.
+
+        :param shown: ids of the ports of which something else may have to be told
+        """
+        facts, before = self.facts, self.snapshot
+        self.snapshot = HostSnapshot(
+            names=self._names,
+            is_complete=facts.is_complete,
+            devices=self._device_states(before.devices, shown),
+            active=len(self._states.active),
+            tunnels=self._tunnel_states(news),
+            datapaths=facts.bridges.ids,
+            connected=frozenset(facts.bridges.sessions),
+            patched=self._patches.open,
+            is_restoring=facts.is_restoring,
+            row_problems=facts.row_problems,
+            restore_problems=facts.guard.problems,
+            unit_problems=self._flows.problems,
+            ports_not_made=self._retries.ports,
+            ports_misplaced=self._retries.misplaced,
+            tag_drift=self._tags.drift.record,
+            durations=self._states.durations,
+        )
+        for answer in news.pings:
+            answer()
+
+    def _device_states(
+        self, before: Map[str, tuple[DeviceState, ...]], port_ids: Iterable[str]
+    ) -> Map[str, tuple[DeviceState, ...]]:
+        after = before.mutate()
+        for port_id in port_ids:
+            states = tuple(map(self._device_state, self._bindings.of(port_id)))
+            if states:
+                after[port_id] = states
+            elif port_id in after:
+                del after[port_id]
+        return after.finish()
+
+    def _device_state(self, binding: PortBinding) -> DeviceState:
+        port = self.facts.ports.ports.get(binding.port_id)
+        network_id = port.network_id if port is not None else None
+        status, reason = self._states.state(binding)
+        return DeviceState(
+            port_id=binding.port_id,
+            device=binding.device.name,
+            ofport=binding.ofport,
+            network_id=network_id,
+            vlan=self._networks.vlans.get(network_id or "") if binding.bound else None,
+            status=status,
+            reason=reason,
+        )
+
+    def _tunnel_states(self, news: News) -> tuple[TunnelState, ...]:
+        ports = self._tunnels.ports or {}
+        if self._shown_tunnels is ports and self._names.tunnel_bridge not in news.renumbered:
+            return self.snapshot.tunnels
+        self._shown_tunnels = ports
+        ofport = partial(self.facts.bridges.ofport, self._names.tunnel_bridge)
+        return tuple(
+            TunnelState(tunnel.host, tunnel.type, tunnel.remote_ip, tunnel.name, ofport(tunnel.name[:PORT_NAME_MAX]))
+            for tunnel in ports.values()
+        )
