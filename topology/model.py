@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from topology import value_types
 
@@ -85,6 +86,12 @@ def canonical_tunnel_ip(value: str, attribute: str) -> str:
     return value_types.tunnel_ip.named(value, attribute)
 
 
+@lru_cache(maxsize=4096)
+def prefix_of(cidr: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """The network of a CIDR; there are few of them, and each is asked for with every address."""
+    return ipaddress.ip_network(cidr)
+
+
 @dataclass(frozen=True)
 class Subnet:
     """An IP range of a network.
@@ -109,7 +116,7 @@ class Subnet:
 
     def contains(self, ip_address: str) -> bool:
         """True when the address is of this subnet."""
-        return ipaddress.ip_address(ip_address) in ipaddress.ip_network(self.cidr)
+        return ipaddress.ip_address(ip_address) in prefix_of(self.cidr)
 
 
 @dataclass(frozen=True)

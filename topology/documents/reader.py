@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from topology.documents.elements import Document, Element, read_document
 from topology.documents.yaml_values import parse_yaml
 from topology.errors import DocumentError
+from topology.model import prefix_of
 
 MAX_BYTES = 16 * 2**20
 """Size of a file that is accepted: some 100,000 ports."""
@@ -66,7 +67,7 @@ def check_gateway_within(element: Element, gateway_ip: str | None) -> None:
     :raises DocumentError: it is not
     """
     cidr = element.values["cidr"]
-    if gateway_ip is not None and ip_address(gateway_ip) not in ip_network(cidr):
+    if gateway_ip is not None and ip_address(gateway_ip) not in prefix_of(cidr):
         raise DocumentError(f"{element.path}.gateway_ip", f"{gateway_ip} is not in {cidr}")
 
 

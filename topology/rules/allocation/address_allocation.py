@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from topology.model import FixedIp, Subnet
+from topology.model import FixedIp, Subnet, prefix_of
 from topology.rules.allocation.free_numbers import Numbers, lowest_free
 from topology.rules.request_errors import BadRequest, InUse, invalid
 
@@ -76,7 +76,7 @@ class TakenAddresses:
 @lru_cache(maxsize=4096)
 def _usable(cidr: str) -> Span:
     """First and last address that a port may have: not the network's own, nor an IPv4 broadcast address."""
-    network = ipaddress.ip_network(cidr)
+    network = prefix_of(cidr)
     first, last = int(network.network_address), int(network.broadcast_address)
     if network.prefixlen >= network.max_prefixlen - 1:
         return first, last
@@ -100,7 +100,7 @@ def check_gateway(cidr: str, gateway_ip: str) -> None:
     """
     address = ipaddress.ip_address(gateway_ip)
     first, last = _usable(cidr)
-    if address.version != ipaddress.ip_network(cidr).version or not first <= int(address) <= last:
+    if address.version != prefix_of(cidr).version or not first <= int(address) <= last:
         raise invalid("gateway_ip", f"Gateway {gateway_ip} is not valid on subnet {cidr}")
 
 
@@ -128,7 +128,7 @@ def check_pools(cidr: str, gateway_ip: str | None, pools: Sequence[Mapping[str, 
     :raises BadRequest: one is not of the subnet, or begins behind its end
     :raises InUse: two have an address in common, or one has the gateway's
     """
-    network = ipaddress.ip_network(cidr)
+    network = prefix_of(cidr)
     first, last = _usable(cidr)
     spans: list[tuple[Span, str]] = []
     for pool in pools:
@@ -158,9 +158,7 @@ def eui64(cidr: str, mac_address: str) -> str:
     """The address that a guest makes of a prefix and its MAC address (RFC 4291, appendix A)."""
     octets = bytes.fromhex(mac_address.replace(":", ""))
     interface = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(
-        ipaddress.IPv6Address(int(ipaddress.ip_network(cidr).network_address) + int.from_bytes(interface, "big"))
-    )
+    return str(ipaddress.IPv6Address(int(prefix_of(cidr).network_address) + int.from_bytes(interface, "big")))
 
 
 def check_address(subnet: Subnet, address: str, mac_address: str, owner: str, *, automatic: bool) -> None:
@@ -172,7 +170,7 @@ def check_address(subnet: Subnet, address: str, mac_address: str, owner: str, *,
     """
     number = ipaddress.ip_address(address)
     first, last = _usable(subnet.cidr)
-    if number.version != ipaddress.ip_network(subnet.cidr).version or not first <= int(number) <= last:
+    if number.version != prefix_of(subnet.cidr).version or not first <= int(number) <= last:
         raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
     bound = automatic and not owner.startswith(_ROUTER_OWNERS)
     if bound and address != eui64(subnet.cidr, mac_address):

@@ -7,10 +7,9 @@ has words of his own for it makes them of :class:`topology.rules.request_errors.
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 
-from topology.model import Network, NetworkType, Port, Subnet
+from topology.model import Network, NetworkType, Port, Subnet, prefix_of
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import BadRequest, Clash, InUse, ResourceError
@@ -21,8 +20,9 @@ def check(draft: Draft) -> None:
 
     :raises ResourceError: one is broken
     """
+    occupied = {port.network_id for port in draft.ports.values()}
     for kind, object_id in draft.gone:
-        if kind == "network" and any(True for _ in draft.ports_of(object_id)):
+        if kind == "network" and (object_id in occupied or any(True for _ in draft.unchanged_ports_of(object_id))):
             raise InUse(
                 "NetworkInUse",
                 f"Unable to complete operation on network {object_id}. There are one or more ports still in use on "
@@ -45,9 +45,8 @@ def check_network(draft: Draft, network: Network) -> None:
         raise _segment_in_use(key, network, owner)
     if network.id in draft.resubnetted:
         _check_overlaps(draft, network)
-        for port in draft.ports_of(network.id):
-            if port.id not in draft.ports:
-                _check_within(port, network)
+        for port in draft.unchanged_ports_of(network.id):
+            _check_within(port, network)
 
 
 def check_port(draft: Draft, port: Port) -> None:
@@ -104,7 +103,7 @@ def _check_overlaps(draft: Draft, network: Network) -> None:
 
 
 def _span(subnet: Subnet) -> tuple[int, int, int]:
-    prefix = ipaddress.ip_network(subnet.cidr)
+    prefix = prefix_of(subnet.cidr)
     return prefix.version, int(prefix.network_address), int(prefix.broadcast_address)
 
 

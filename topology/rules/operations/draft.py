@@ -109,11 +109,15 @@ class Draft:
             raise not_found("port", port_id)
         return found
 
-    def ports_of(self, network_id: str) -> Iterator[Port]:
-        """The ports of a network."""
+    def unchanged_ports_of(self, network_id: str) -> Iterator[Port]:
+        """The ports of a network that are as they were."""
         for port_id in self.state.ports_of(network_id):
             if port_id not in self.ports and ("port", port_id) not in self.gone:
                 yield self.state.ports[port_id]
+
+    def ports_of(self, network_id: str) -> Iterator[Port]:
+        """The ports of a network."""
+        yield from self.unchanged_ports_of(network_id)
         yield from (port for port in self.ports.values() if port.network_id == network_id)
 
     def attributes(self, kind: str, object_id: str) -> Attributes:

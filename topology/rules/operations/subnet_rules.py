@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from topology.model import Subnet
+from topology.model import Subnet, prefix_of
 from topology.rules.allocation.address_allocation import (
     check_gateway,
     check_pools,
@@ -32,7 +32,7 @@ def create(draft: Draft, subnet_id: str, values: Mapping[str, Any]) -> None:
         clash = Clash("unique", ("subnet", subnet_id), ("network", owner), "id", subnet_id)
         raise InUse("SubnetInUse", f"Subnet {subnet_id} belongs to network {owner}.", clash=clash)
     cidr = values["cidr"]
-    version = ipaddress.ip_network(cidr).version
+    version = prefix_of(cidr).version
     if values.get("ip_version", UNSET) not in (UNSET, version):
         raise invalid("cidr", f"{cidr} is not a CIDR of IP version {values['ip_version']}")
     _check_modes(cidr, values)
@@ -114,7 +114,7 @@ def _check_modes(cidr: str, values: Mapping[str, Any]) -> None:
 
     :raises BadRequest: they are not
     """
-    prefix = ipaddress.ip_network(cidr)
+    prefix = prefix_of(cidr)
     ra_mode, address_mode = values.get("ipv6_ra_mode"), values.get("ipv6_address_mode")
     if prefix.version == 4 and (ra_mode or address_mode):
         raise invalid("ipv6_address_mode", "ipv6_ra_mode and ipv6_address_mode are for IPv6 subnets")
@@ -133,7 +133,7 @@ def _check_versions(cidr: str, values: Mapping[str, Any]) -> None:
 
     :raises BadRequest: one is not
     """
-    version = ipaddress.ip_network(cidr).version
+    version = prefix_of(cidr).version
     for address in values.get("dns_nameservers") or ():
         if ipaddress.ip_address(address).version != version:
             raise invalid("dns_nameservers", f"dns_nameserver '{address}' does not match the ip_version '{version}'")
