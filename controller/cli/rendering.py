@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,23 +15,11 @@ from rich.text import Text
 
 from controller.runtime.logs import printable
 
+if TYPE_CHECKING:  # what shows the state of a host needs no documents
+    from topology.documents.changes import TopologyChange
+
 _UNLIMITED = 1000
 """Columns of a table that no terminal shows: a pipe or a file gets whole lines."""
-
-
-class TopologyChange(Protocol):
-    """One difference that ``tunbridge apply`` made, or would make."""
-
-    @property
-    def action(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
 
 
 def changes(made: Iterable[TopologyChange]) -> str:
