@@ -13,17 +13,26 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
 
-from bench.host import MeasuredHost, Timing, device, measured_host
+from bench.host import MeasuredHost, Timing, device, document, measured_host
+from bench.neighbours import apply_document, busy
 from bench.original import seconds_per_port
 from scripts.processes import ProcessError
+from tests.support.host.tunbridge import free_tcp_port
 
 NETWORKS = 20
+ROUNDS = 3
+"""How often a neighbour has done its work before a measurement ends: most of an apply changes nothing yet."""
 COLUMNS = ("bound", "flows", "tagged", "open", "active", "cpu")
 
 
@@ -40,6 +49,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--commands", type=int, default=20, help="ports wired by commands; 0: none (default: %(default)s)"
     )
+    parser.add_argument(
+        "--beside",
+        type=int,
+        default=0,
+        metavar="PORTS",
+        help="only plug one by one: alone, beside a client that lists so many, and beside `tunbridge apply` of them",
+    )
     parser.add_argument("--hub", choices=("eventlet", "native"), default=os.environ.get("OSKEN_HUB_TYPE", "eventlet"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, in seconds, to FILE")
     arguments = parser.parse_args()
@@ -51,14 +67,18 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _one_by_one(host: MeasuredHost, others: int, repetitions: int) -> list[Timing]:
+def _one_by_one(
+    host: MeasuredHost, others: int, repetitions: int, enough: Callable[[], bool] = lambda: True
+) -> list[Timing]:
+    """Plug and unplug so many ports, and again where that was not enough."""
     present = [device(number) for number in range(1, others + 1)]
     if present:
         host.plug(present)
     timings = []
-    for number in range(others + 1, others + 1 + repetitions):
-        timings.append(host.plug([device(number)]))
-        host.unplug([device(number)])
+    while not timings or not enough():
+        for number in range(others + 1, others + 1 + repetitions):
+            timings.append(host.plug([device(number)]))
+            host.unplug([device(number)])
     if present:
         host.unplug(present)
     return timings
@@ -117,6 +137,50 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def _is_enough(rounds: Callable[[], int]) -> bool:
+    return rounds() >= ROUNDS
+
+
+def _beside(arguments: argparse.Namespace) -> dict[str, Any]:
+    """One by one, with the same topology and the same processes each time, and three kinds of neighbours."""
+    results: dict[str, Any] = {}
+    api = free_tcp_port()
+    options = {"api": {"enabled": "true", "listen_port": api}}
+    _say(f"{'milliseconds until tagged':<48} {'n':>3}  {'median':>8} {'p90':>8} {'worst':>8}  of alone")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        measured_host(arguments.hub, options, NETWORKS, arguments.repetitions) as (_, tunbridge, host),
+    ):
+        documents = [Path(directory) / f"{name}.yaml" for name in ("one", "other")]
+        for path in documents:
+            wanted = document(NETWORKS, arguments.beside)
+            for port in (port for network in wanted["networks"] for port in network["ports"]):
+                port["name"] = path.stem
+            path.write_text(yaml.dump(wanted, Dumper=yaml.CSafeDumper))
+        apply_document(str(tunbridge.config_file), str(documents[0]))
+        tunbridge.wait_in_sync(120)
+        neighbours = {
+            "alone": nullcontext(lambda: ROUNDS),
+            f"beside a client that lists {arguments.beside} ports": busy("list", f"http://127.0.0.1:{api}/v2.0/ports"),
+            f"beside `tunbridge apply` of {arguments.beside} ports": busy(
+                "apply", str(tunbridge.config_file), *map(str, documents)
+            ),
+        }
+        alone = 0.0
+        for label, neighbour in neighbours.items():
+            with neighbour as rounds:
+                timings = _one_by_one(host, 0, arguments.repetitions, partial(_is_enough, rounds))
+            results[label] = [{column: getattr(timing, column) for column in COLUMNS} for timing in timings]
+            tagged = [1000 * timing.tagged for timing in timings]
+            median = statistics.median(tagged)
+            alone = alone or median
+            _say(
+                f"{label:<48} {len(tagged):>3}  {median:8.1f} {_p90(tagged):8.1f} {max(tagged):8.1f}  "
+                f"{median / alone:.1f}"
+            )
+    return results
+
+
 def _say_commands(taken: Sequence[float], sizes: Sequence[int]) -> None:
     median = statistics.median(taken)
     _say(
@@ -146,7 +210,7 @@ def main() -> int:
     if not _prefer_us():
         _say("no real-time priority (needs root): on a busy machine the figures come out too good")
     try:
-        results = _measure(arguments)
+        results = _beside(arguments) if arguments.beside else _measure(arguments)
     except (TimeoutError, ConnectionError, ProcessError, RuntimeError) as error:
         print(f"binding: {error}", file=sys.stderr)
         return 1

@@ -164,7 +164,7 @@ def measured_host(
     """A host with a topology of so many ports, none of them plugged, and the controller in sync."""
     with OvsHost() as ovs, Tunbridge(ovs, hub=hub, options=options) as tunbridge:
         tunbridge.apply(document(networks, ports))
-        tunbridge.wait_in_sync(60)
+        tunbridge.wait_in_sync(120)
         host = MeasuredHost(ovs, tunbridge)
         with host.watcher:
             yield ovs, tunbridge, host
