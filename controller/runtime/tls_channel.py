@@ -81,12 +81,6 @@ class TlsChannel:
         """Wake up whoever waits; see :meth:`socket.socket.shutdown`."""
         self._sock.shutdown(how)
 
-    def say_goodbye(self) -> None:
-        """Tell the peer that this is the end, so that it knows that nothing was cut off; unless it does not listen."""
-        with contextlib.suppress(OSError), self._writing:
-            self._sock.settimeout(0)
-            self._sock.send(self._unsent + self._tls.close())
-
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()

@@ -221,7 +221,7 @@ class _Exchange:
         try:
             self._connection.connect()
             if not self._given_up:
-                self._connection.request("POST", self._path, body, headers)
+                self._connection.request("POST", self._path, body, headers, preload_content=False)
                 response = self._connection.getresponse()
                 self._answers.put(WebhookAnswer(response.status, response.read(_ANSWER_MAX)))
         except (OSError, HTTPError, http.client.HTTPException, ValueError) as error:
