@@ -28,8 +28,8 @@ from scripts.processes import ChildProcess, ProcessError
 
 ROOT = Path(__file__).parents[1]
 DIRECTORY = ROOT / ".run" / "debian"
-CHECKOUT = Path("root/tunbridge")
-"""Of the copy, in the tree."""
+CHECKOUT = Path("srv/tunbridge")
+"""Of the copy, in the tree: where users who are not root can read it, as some tests are."""
 
 EXIT_UNAVAILABLE = 77
 """Nothing was tested, as of ``make test-containers``."""

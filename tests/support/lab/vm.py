@@ -130,7 +130,10 @@ class Vm:
         :param timeout: seconds to wait for the last answer
         """
         address = target if isinstance(target, str) else target.nic.address(version)
-        options = ["-n", "-c", str(count), "-i", "0.02", "-s", str(size), "-M", "do", "-W", str(timeout)]
+        # All at once: after the last one ping waits for two round trips or one interval, not for the timeout, when
+        # others were answered. So with a short interval a busy machine would lose the last answer.
+        options = ["-n", "-c", str(count), "-l", str(count), "-i", str(timeout), "-W", str(timeout)]
+        options += ["-s", str(size), "-M", "do"]
         # ping's own status says less than what it prints, and 1 is: there were no answers.
         output = self.namespace.run("sh", "-c", 'ping "$@" 2>&1 || true', "ping", *options, address)
         counted = re.search(r"(\d+) packets transmitted, (\d+) received(?:, \+(\d+) duplicates)?", output)
