@@ -43,7 +43,7 @@ def decode(message: bytes) -> None:
         if kind == ofp.OFPMP_DESC:
             messages.text(messages.parsed(message).body.serial_num)
         elif kind == ofp.OFPMP_PORT_DESC:
-            assert all(messages.PortDesc.of(port) for port in messages.parsed(message).body)
+            assert all(messages.PortDesc.of(port) for port in messages.parsed_ports(message).body)
         elif kind == ofp.OFPMP_EXPERIMENTER:
             assert all(isinstance(hash(update.key), int) for update in flow_monitor.decode_flow_updates(message))
         else:

@@ -38,7 +38,7 @@ class PendingRequest:
     """Messages that were sent, and what has come back of them.
 
     :param kind: OFPT_* of the messages that answer it, errors apart
-    :param answers: what these were decoded to
+    :param answers: what is kept of these
     :param errors: as ``OFPErrorMsg``
     :param size: bytes that are kept of it
     """
@@ -55,19 +55,21 @@ class PendingRequest:
         """Whether a message with this xid belongs to the request."""
         return bool((xid - self.first_xid & ofp.MAX_XID) <= (self.last_xid - self.first_xid & ofp.MAX_XID))
 
-    def answered(self, message: bytes, answer: Any, *, more: bool) -> None:
+    def answered(self, message: bytes, answer: Any, *, more: bool) -> bool:
         """A message with an xid of ours has come; one that is no answer to this request is passed over.
 
-        :param answer: what it was decoded to
+        :param answer: what is kept of it
         :param more: another one follows
+        :returns: whether it is one
         :raises OpenFlowError: the answer is larger than any can be
         """
         if message[1] != self.kind:
-            return
+            return False
         self._count(len(message) + _OVERHEAD)
         self.answers.append(answer)
         if xid_of(message) == self.last_xid and not more:
             self.done.put(None)
+        return True
 
     def refused(self, error: Any) -> None:
         """The switch refused a message of the request.

@@ -40,7 +40,7 @@ from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.openflow.wire.framing import Framer, check_body
 from controller.runtime.deadline import Deadline
-from topology.errors import OpenFlowError, RequestTimeout
+from topology.errors import FramingError, OpenFlowError, RequestTimeout
 
 LOG = logging.getLogger(__name__)
 
@@ -267,7 +267,9 @@ class Session(messages.OpenFlow13):
     def _multipart(self, message: bytes) -> None:
         kind, more = messages.multipart_header(message)
         if kind == ofp.OFPMP_FLOW:
-            self._answer(message, flow_messages.decode_flow_stats_reply(message).flows, more=more)
+            # Who asked decodes it, and so checks it: tens of thousands of flows would keep this thread from the rest.
+            if not self._answer(message, message, more=more):
+                check_body(message)
             return
         if kind == ofp.OFPMP_EXPERIMENTER:
             updates = flow_monitor.decode_flow_updates(message)
@@ -283,7 +285,7 @@ class Session(messages.OpenFlow13):
                 self.state = CONFIG_DISPATCHER
                 self._tell(reply)
         elif self._ports_xid is not None and messages.xid_of(message) == self._ports_xid:
-            self._ports_listed(messages.parsed(message, self), more=more)
+            self._ports_listed(messages.parsed_ports(message, self), more=more)
 
     def _ports_listed(self, reply: Any, *, more: bool) -> None:
         """A part of the list of ports has come; it is told as one, once the last has."""
@@ -311,10 +313,13 @@ class Session(messages.OpenFlow13):
         if self._unasked_errors >= MAX_UNASKED_ERRORS:
             raise OpenFlowError(f"{MAX_UNASKED_ERRORS} errors were about nothing that was asked")
 
-    def _answer(self, message: bytes, answer: Any, *, more: bool = False) -> None:
+    def _answer(self, message: bytes, answer: Any, *, more: bool = False) -> bool:
         request = self._request
-        if request is not None and request.concerns(messages.xid_of(message)):
-            request.answered(message, answer, more=more)
+        return (
+            request is not None
+            and request.concerns(messages.xid_of(message))
+            and request.answered(message, answer, more=more)
+        )
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -354,7 +359,15 @@ class Session(messages.OpenFlow13):
             self._exchange(flow_messages.flow_stats_request(xid), request)
         if request.errors:
             raise OpenFlowError(f"{self.name} refused to list its flows: {describe_error(request.errors[0])}")
-        return [flow for flows in request.answers for flow in flows]
+        flows: list[InstalledFlow] = []
+        try:
+            for answer in request.answers:
+                flows += flow_messages.decode_flow_stats_reply(answer).flows
+                hub.sleep(0)  # an answer has some hundred flows, and there can be thousands of answers
+        except FramingError as error:
+            self.close(str(error))
+            raise
+        return flows
 
     def monitor(self, listener: FlowListener) -> str | None:
         """Have the switch tell of all changes of flows that are made on other connections than this.

@@ -51,11 +51,11 @@ def read_bridge(path: Path, timeout: float) -> BridgeState:
             return parts
 
         (features,) = ask(messages.features_request, ofp.OFPT_FEATURES_REPLY, _parsed)
-        ports = ask(messages.port_desc_request, ofp.OFPT_MULTIPART_REPLY, _parsed)
+        ports = ask(messages.port_desc_request, ofp.OFPT_MULTIPART_REPLY, _ports)
         flows = ask(flow_messages.flow_stats_request, ofp.OFPT_MULTIPART_REPLY, _flows)
     return BridgeState(
         features.datapath_id,
-        tuple(PortDesc.of(port) for part in ports for port in part.body),
+        tuple(PortDesc.of(port) for part in ports for port in part),
         tuple(flow for part in flows for flow in part),
     )
 
@@ -63,6 +63,11 @@ def read_bridge(path: Path, timeout: float) -> BridgeState:
 def _parsed(part: bytes) -> Any:
     validate(part)
     return messages.parsed(part)
+
+
+def _ports(part: bytes) -> list[Any]:
+    validate(part)
+    return list(messages.parsed_ports(part).body)
 
 
 def _flows(part: bytes) -> tuple[InstalledFlow, ...]:

@@ -20,6 +20,7 @@ HEADER = Struct(ofp.OFP_HEADER_PACK_STR)
 """ofp_header: version, type, length in bytes, xid (OpenFlow 1.3.5 §7.1.1)."""
 
 _HELLO_BITMAP = Struct("!HHI")
+_PORT = Struct(ofp.OFP_PORT_PACK_STR)
 _MISS_SEND_LEN = 128
 
 
@@ -74,6 +75,22 @@ def parsed(message: bytes, datapath: Any = OpenFlow13) -> Any:
         return parser.msg_parser(datapath, version, kind, length, xid, message)
     except Exception as error:
         raise FramingError(f"{message_name(kind)} cannot be read: {error!r}") from None
+
+
+def parsed_ports(message: bytes, datapath: Any = OpenFlow13) -> Any:
+    """An ``OFPPortDescStatsReply``. os-ken takes some 15 µs a port, most of them for the MAC address: a second for a
+    bridge that is full of ports, in which no other connection is served; this takes a fifth of that.
+
+    :param message: as of :func:`parsed`
+    """
+    version, kind, length, xid = HEADER.unpack_from(message)
+    reply = parser.OFPPortDescStatsReply(datapath, body=[], flags=int(multipart_header(message)[1]))
+    reply.set_headers(version, kind, length, xid)
+    reply.set_buf(message)
+    reply.type = ofp.OFPMP_PORT_DESC
+    for number, address, name, *rest in _PORT.iter_unpack(memoryview(message)[ofp.OFP_MULTIPART_REPLY_SIZE :]):
+        reply.body.append(parser.OFPPort(number, address.hex(":"), name.rstrip(b"\0"), *rest))
+    return reply
 
 
 def encoded(message: Any, xid: int) -> bytes:

@@ -104,7 +104,9 @@ def test_ports_and_their_names() -> None:
     body = b"".join(PORT[:16] + name.ljust(16, b"\0") + PORT[32:] for name in names)
     message = message_bytes(19, struct.pack("!HH4x", 13, 1) + body, XID)
     validate(message)
-    ports = map(messages.PortDesc.of, messages.parsed(message).body)
+    ours, theirs = messages.parsed_ports(message), osken_parsed(message)
+    assert (ours.body, ours.flags, ours.xid, ours.buf) == (theirs.body, theirs.flags, theirs.xid, theirs.buf)
+    ports = map(messages.PortDesc.of, ours.body)
     assert (messages.xid_of(message), messages.multipart_header(message)) == (XID, (ofp.OFPMP_PORT_DESC, True))
     assert [port.name for port in ports] == ["", "0123456789abcdef", "a", "\\xff\\xfe"]
 
