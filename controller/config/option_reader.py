@@ -111,7 +111,12 @@ class OptionReader:
             ) from None
         if isinstance(value, Invalid):
             self.refuse(group, Problem(name, value.value, value.expected))
-        return declaration.initial() if value is None else value
+        # None is a value too, of an option that is written as empty: only what no file sets has the declared default.
+        return declaration.initial() if value is None and not self._is_set(group, name) else value
+
+    def _is_set(self, group: str, name: str) -> bool:
+        location = self._conf.get_location(name, _oslo_group(group))
+        return location is not None and location.location is cfg.Locations.user
 
     def refuse(self, group: str, problem: Problem) -> NoReturn:
         """Say that an option's value cannot be used, and where it was set.

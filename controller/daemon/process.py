@@ -130,7 +130,7 @@ def _serve_host(
 ) -> int:
     from os_ken.base.app_manager import AppManager
 
-    from controller.daemon.app import Tunbridge
+    from controller.daemon.osken_app import Tunbridge
     from controller.daemon.supervision import READY, STOPPING, Supervision
     from controller.runtime.workers import Workers
     from controller.status.host_metrics import HostMetrics

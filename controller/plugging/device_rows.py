@@ -92,11 +92,11 @@ class DeviceRows:
         :raises VSwitchError: the name is another device's
         """
 
-        def look(edit: Edit) -> DeviceRow | None:
+        def find(edit: Edit) -> DeviceRow | None:
             port = _find(edit, "Port", name)
             return _device(port, self._own(port, name, port_id)) if port is not None else None
 
-        return self._replica.transact(look)
+        return self._replica.transact(find)
 
     def sharing(self, netns: str, name: str) -> list[str]:
         """Names of other devices that are plugged into a namespace."""

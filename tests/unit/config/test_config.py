@@ -265,3 +265,24 @@ def test_own_options_come_first() -> None:
 def test_a_page_without_a_place_for_tables_is_refused() -> None:
     with pytest.raises(ValueError, match="expected the lines"):
         manual.page("# Configuration\n")
+
+
+def test_an_option_written_as_empty_is_not_one_that_is_unset(tmp_path: Path) -> None:
+    """An empty ``ssl_peer_name`` asks for the peer's address in its certificate; the default takes any certificate."""
+    empty = config.load([write(tmp_path / "empty.conf", "[ovs]\nssl_peer_name =\n")])
+    unset = config.load([write(tmp_path / "unset.conf", "[ovs]\n")])
+    assert (empty.ovs.ssl_peer_name, unset.ovs.ssl_peer_name) == (None, "*")
+
+
+@pytest.mark.parametrize("group", config.declared_options())
+def test_each_option_that_may_be_empty_can_be_written_so(group: str, tmp_path: Path) -> None:
+    for name, declared in config.declared_options()[group].items():
+        try:
+            expected = declared.parse("")
+        except ValueError:
+            continue
+        if name == "tunnel_id_ranges":  # must not be empty beside the type of networks that is the default
+            continue
+        found = config.load([write(tmp_path / f"{name}.conf", f"[{group}]\n{name} =\n")])
+        holder = found if group == "DEFAULT" else getattr(found, group)
+        assert getattr(holder, name) == expected, name
