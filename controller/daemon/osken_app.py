@@ -162,7 +162,7 @@ class Tunbridge(EnqueuingApp):
             self._workers.spawn(f"openflow server at {endpoint.target}", partial(self._server.serve, endpoint))
         for worker in self._beside:
             self._workers.spawn(worker.name, worker.run)
-        self._workers.spawn("host agent", partial(self._agent.run, self._inbox))
+        self._workers.spawn("host controller", partial(self._agent.run, self._inbox))
         self._vswitch.start(self._inbox.post)
         self._topology.start(self._inbox.post)
 
