@@ -101,6 +101,7 @@ def test_two_processes_give_nothing_out_twice(stopped_database: OvsdbServer) -> 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_two_processes_give_nothing_out_twice_for_long(stopped_database: OvsdbServer) -> None:
     """The same, for about a minute."""
     _race(stopped_database.start(), CLIENTS, 130 * STEPS)
