@@ -63,7 +63,8 @@ def test_a_device_sends_nothing_before_its_tag_is_committed(host: Host, network:
         host.wait_flows("br-tun", port.mac, 1)
         host.tunbridge.wait_device(port.name, status="BUILD")
         assert host.wait_flows("br-int", f"in_port={ofport} ", 1) == [f"priority=2,in_port={ofport} actions=drop"]
-        assert host.tunbridge.topology_ports()[port.id]["status"] == "DOWN"
+        # DOWN, or after a while BUILD
+        assert host.tunbridge.topology_ports()[port.id]["status"] != "ACTIVE"
     host.assert_bound(port)
 
 

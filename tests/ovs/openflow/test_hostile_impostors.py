@@ -11,7 +11,7 @@ from tests.support.openflow.openflow_client import HELLO, desc_reply, features_r
 from tests.support.openflow.peers import TIMEOUT, PeerHost
 from tests.support.waiting import wait_until
 
-CONNECT_TIMEOUT = 3  # seconds
+CONNECT_TIMEOUT = 10  # seconds; what a peer has sent at once is read long before, on a busy machine too
 DESC_XID = 4
 """The controller's for its first question who the peer is."""
 
@@ -28,16 +28,22 @@ def claim(host: PeerHost, bridge: str, serial: str) -> bytes:
     return HELLO + features_reply(host.datapath_id(bridge)) + desc_reply(serial, DESC_XID)
 
 
-@pytest.mark.parametrize("serial", ["None", "", "tunbridge-", "tunbridge-" + "0" * 20])
-def test_an_impostor_is_never_let_in(host: PeerHost, serial: str) -> None:
+SERIALS = ("None", "", "tunbridge-", "tunbridge-" + "0" * 20)
+
+
+def test_an_impostor_is_never_let_in(host: PeerHost) -> None:
     """With the right datapath id and any serial number it waits until its time is over, and learns nothing of flows."""
     before = host.connections("br-int")
-    with host.peer() as peer:
-        peer.send(claim(host, "br-int", serial))
+    with ExitStack() as stack:
+        peers = [stack.enter_context(host.peer()) for _ in SERIALS]
+        for peer, serial in zip(peers, SERIALS, strict=True):
+            peer.send(claim(host, "br-int", serial))
         host.serves()
-        (line,) = host.wait_closed(peer)
-    assert " WARNING " in line
-    assert "it says to be bridge br-int, and does not show other_config:dp-sn of that bridge" in line
+        said = [host.wait_closed(peer) for peer in peers]
+    for serial, lines in zip(SERIALS, said, strict=True):
+        (line,) = lines
+        assert " WARNING " in line, serial
+        assert "it says to be bridge br-int, and does not show other_config:dp-sn of that bridge" in line, serial
     assert host.connections("br-int") == before
     host.controller.wait_in_sync(TIMEOUT)
 

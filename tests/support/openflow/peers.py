@@ -16,7 +16,7 @@ from tests.support.openflow.openflow import message_bytes
 from tests.support.openflow.openflow_client import OpenFlowPeer
 from tests.support.waiting import wait_until
 
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 60.0  # seconds
 NETWORK = "5b8f0e63-3a38-4f1c-9a2e-000000000001"
 PORTS = [f"5b8f0e63-3a38-4f1c-9a2e-0000000001{number:02x}" for number in range(20)]
 
