@@ -6,15 +6,13 @@ No row is written, no flow is sent, no bridge gets a controller, nothing is regi
 
 from __future__ import annotations
 
-import queue
 import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from apps.framework.pipeline import BridgeRole
 from controller.agent import settings
@@ -29,15 +27,13 @@ from controller.vswitch.adoption import rundir
 from controller.vswitch.bridge_proof import KEY
 from controller.vswitch.bridge_setup import WantedBridges
 from topology.database.topology_database import DATABASE, TopologyDatabase
-from topology.errors import OpenFlowError, TopologyError, TopologyUnavailable, TunbridgeError, VSwitchUnavailable
+from topology.errors import OpenFlowError, TopologyError, VSwitchUnavailable
 from topology.ovsdb.obstacle import obstacle
+from topology.ovsdb.one_shot import followed
 from topology.server.embedded_server import EmbeddedServer
 
 _TIMEOUT = 10.0
 """Seconds that each database has to answer."""
-
-_LARGE_SNAPSHOT = 60.0
-"""Seconds more for the rows of a database that is reached."""
 
 _RUNDIR = "/var/run/openvswitch"
 """Where Open vSwitch has its sockets, as far as its database's own place does not say."""
@@ -47,18 +43,6 @@ _NEW = "(new)"
 
 _SERIAL = re.compile(rf"(other_config:{KEY}=)\S+")
 """A serial number that a bridge is given: made at random, and a secret."""
-
-B = TypeVar("B")
-_B_co = TypeVar("_B_co", covariant=True)
-
-
-class _View(Protocol[_B_co]):
-    @property
-    def connection(self) -> str: ...
-    @property
-    def reached(self) -> bool: ...
-    def start(self, listener: Callable[[_B_co], None]) -> None: ...
-    def stop(self) -> None: ...
 
 
 def dry_run(config: Config, *, embedded: bool) -> list[str]:
@@ -75,8 +59,8 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         connection = stack.enter_context(_embedded(config)) if embedded else config.topology_connection
         database = TopologyDatabase(connection, config.topology.tls)
         vswitch = settings.vswitch(config)
-        topology = stack.enter_context(_followed(database, DATABASE, TopologyUnavailable))
-        local = stack.enter_context(_followed(vswitch, "Open_vSwitch", VSwitchUnavailable))
+        topology = stack.enter_context(followed(database, _TIMEOUT, f"database {DATABASE}")).first
+        local = stack.enter_context(followed(vswitch, _TIMEOUT, "database Open_vSwitch", VSwitchUnavailable)).first
         names = settings.names(config)
         present = vswitch.attempt(WantedBridges(None)).present.intersection(names.bridges)
         installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
@@ -134,27 +118,6 @@ def _embedded(config: Config) -> Iterator[str]:
             yield server.connection
         finally:
             server.stop()
-
-
-@contextmanager
-def _followed(view: _View[B], database: str, unavailable: type[TunbridgeError]) -> Iterator[B]:
-    """Follow a database; what is in it."""
-    batches: queue.Queue[B] = queue.Queue()
-    view.start(batches.put)
-    try:
-        yield _first(view, batches, unavailable, database)
-    finally:
-        view.stop()
-
-
-def _first(view: _View[B], batches: queue.Queue[B], unavailable: type[TunbridgeError], database: str) -> B:
-    with suppress(queue.Empty):
-        return batches.get(timeout=_TIMEOUT)
-    if view.reached:
-        with suppress(queue.Empty):
-            return batches.get(timeout=_LARGE_SNAPSHOT)
-    why = obstacle(view.connection)
-    raise unavailable(f"database {database} at {view.connection} does not answer within {_TIMEOUT:g} s{why}")
 
 
 def _read(config: Config, bridge: str, datapath_id: int | None) -> BridgeState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from controller.vswitch.row_drift import LayoutDrift
 from controller.vswitch.tagging import Tagging
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.followed_database import FollowedDatabase
 from topology.ovsdb.preview import attempt, preview, value_of
 from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.ovsdb.tls import TlsFiles
@@ -42,7 +43,7 @@ class Attempt:
     interfaces: Mapping[str, tuple[str, ...]]
 
 
-class VSwitch:
+class VSwitch(FollowedDatabase[VSwitchBatch]):
     """The local OVSDB.
 
     :param connection: ``[ovs] ovsdb_connection``
@@ -55,47 +56,16 @@ class VSwitch:
         self.layout_drift = LayoutDrift()
         self._layout = layout
         self._rundir = rundir(connection)
-        self._replica: Replica[VSwitchBatch] = Replica(
-            connection,
-            "Open_vSwitch",
-            tables=TABLES,
-            convert=self._tracker.convert,
-            tls=tls,
-            errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
+        super().__init__(
+            Replica(
+                connection,
+                "Open_vSwitch",
+                tables=TABLES,
+                convert=self._tracker.convert,
+                tls=tls,
+                errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
+            )
         )
-
-    @property
-    def connection(self) -> str:
-        """The OVSDB connection method."""
-        return self._replica.connection
-
-    @property
-    def connected(self) -> bool:
-        """True while the local OVSDB is being followed."""
-        return self._replica.connected
-
-    @property
-    def reached(self) -> bool:
-        """True while the server is connected, also when its rows have not all come yet."""
-        return self._replica.reached
-
-    @property
-    def transactions(self) -> int:
-        """Transactions that changed something, since start."""
-        return self._replica.transactions
-
-    @property
-    def rows_written(self) -> int:
-        """Rows that those changed."""
-        return self._replica.rows_written
-
-    def start(self, listener: Callable[[VSwitchBatch], None]) -> None:
-        """Follow the database; see :meth:`topology.ovsdb.replica.Replica.start`."""
-        self._replica.start(listener)
-
-    def stop(self) -> None:
-        """Close the connection."""
-        self._replica.stop()
 
     def set_up(self, wanted: WantedBridges) -> tuple[list[str], dict[str, str]]:
         """Make bridges, patches and tunnel ports as they should be; see :func:`controller.vswitch.bridge_setup.set_up`.

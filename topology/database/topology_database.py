@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from topology.errors import ConflictError, TopologyUnavailable
 from topology.liveness import HostInfo
 from topology.model import Host
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.followed_database import FollowedDatabase
 from topology.ovsdb.preview import preview
 from topology.ovsdb.replica import Replica
 from topology.ovsdb.tls import TlsFiles
@@ -27,7 +28,7 @@ _ATTEMPTS = 10
 """Registrations that the server may refuse before its refusal is final; each means that another writer has won."""
 
 
-class TopologyDatabase:
+class TopologyDatabase(FollowedDatabase[TopologyBatch]):
     """A live view of a topology database.
 
     :param connection: OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``; several, comma-separated,
@@ -39,47 +40,8 @@ class TopologyDatabase:
     def __init__(self, connection: str, tls: TlsFiles | None = None) -> None:
         self._assembler = Assembler()
         self._tls = tls
-        self._replica: Replica[TopologyBatch] = Replica(
-            connection, DATABASE, tables=dict.fromkeys(TABLES, ()), convert=self._assembler, schema=SCHEMA, tls=tls
-        )
-
-    @property
-    def connection(self) -> str:
-        """The OVSDB connection method."""
-        return self._replica.connection
-
-    @property
-    def connected(self) -> bool:
-        """True while the view is being kept current."""
-        return self._replica.connected
-
-    @property
-    def reached(self) -> bool:
-        """True while the server is connected, also when its rows have not all come yet."""
-        return self._replica.reached
-
-    @property
-    def problem(self) -> str | None:
-        """Why there is no connection, where more is known than that nobody answers."""
-        return self._replica.problem
-
-    @property
-    def transactions(self) -> int:
-        """Transactions committed that changed something."""
-        return self._replica.transactions
-
-    @property
-    def rows_written(self) -> int:
-        """Rows that those transactions inserted, changed or deleted."""
-        return self._replica.rows_written
-
-    def start(self, listener: Callable[[TopologyBatch], None]) -> None:
-        """Begin to follow the topology; see :meth:`topology.source.TopologySource.start`."""
-        self._replica.start(listener)
-
-    def stop(self) -> None:
-        """End the connection and its thread."""
-        self._replica.stop()
+        tables: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES, ())
+        super().__init__(Replica(connection, DATABASE, tables=tables, convert=self._assembler, schema=SCHEMA, tls=tls))
 
     def report(self, reports: Iterable[PortReport]) -> int:
         """Write reports in one transaction; see :meth:`topology.source.TopologySource.report`.

@@ -5,26 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar, Union
 
 from topology.errors import TopologyUnavailable, TunbridgeError
+from topology.ovsdb.followed_database import FollowedDatabase
+from topology.ovsdb.obstacle import obstacle
+from topology.ovsdb.replica import Replica
 
 B = TypeVar("B")
-_B_co = TypeVar("_B_co", covariant=True)
 
-
-class Followable(Protocol[_B_co]):
-    """A view of a database: :class:`topology.ovsdb.replica.Replica`, or what is made of one."""
-
-    @property
-    def connection(self) -> str: ...
-    @property
-    def reached(self) -> bool: ...
-    @property
-    def problem(self) -> str | None: ...
-    def start(self, listener: Callable[[_B_co], None]) -> None: ...
-    def stop(self) -> None: ...
-
+Followable = Union[FollowedDatabase[B], Replica[B]]
+"""What can be looked at: a view of a database, or a copy that nothing is made of."""
 
 _LARGE_SNAPSHOT = 60.0
 """Seconds more to wait for the rows of a server that is reached; 10,000 ports take some 5 s."""
@@ -63,11 +54,15 @@ class Followed(Generic[B]):
 
 
 def _wait_for_first(
-    view: Followable[B], batches: Followed[B], timeout: float, what: str, unavailable: type[TunbridgeError]
+    view: Followable[B],
+    batches: Followed[B],
+    timeout: float,
+    what: str,
+    unavailable: type[TunbridgeError],
 ) -> None:
     if batches.until(lambda _: True, timeout) or (view.reached and batches.until(lambda _: True, _LARGE_SNAPSHOT)):
         return
-    why = f": {view.problem}" if view.problem else ""
+    why = f": {view.problem}" if view.problem else obstacle(view.connection)
     raise unavailable(f"{what} at {view.connection} does not answer within {timeout:g} s{why}")
 
 
