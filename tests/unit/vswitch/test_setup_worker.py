@@ -10,7 +10,7 @@ import pytest
 from os_ken.lib import hub
 
 from controller.runtime.backoff import Backoff
-from controller.vswitch.bridge_setup import Wanted
+from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.setup_worker import BridgeSetup
 from tests.support.waiting import wait_until
 from topology.errors import VSwitchError, VSwitchUnavailable
@@ -28,11 +28,11 @@ class VSwitch:
 
     def __init__(self, *errors: VSwitchError) -> None:
         self._errors = list(errors)
-        self.done: list[Wanted] = []
+        self.done: list[WantedBridges] = []
         self.meanwhile: Callable[[], object] = lambda: None
         self.layout_drift = Drift()
 
-    def set_up(self, wanted: Wanted) -> tuple[list[str], dict[str, str]]:
+    def set_up(self, wanted: WantedBridges) -> tuple[list[str], dict[str, str]]:
         if self._errors:
             self.meanwhile()
             raise self._errors.pop(0)
@@ -48,9 +48,9 @@ def test_it_is_tried_until_it_can_be_done(monkeypatch: pytest.MonkeyPatch, caplo
     vswitch = VSwitch(away, away, VSwitchError("refused"))
     told: list[object] = []
     worker = BridgeSetup(vswitch, told.append)  # type: ignore[arg-type]
-    newer = Wanted({})
+    newer = WantedBridges({})
     vswitch.meanwhile = lambda: worker.put(newer)
-    worker.put(Wanted(None))
+    worker.put(WantedBridges(None))
     thread = hub.spawn(worker.run)
     try:
         wait_until(lambda: told or hub.sleep(0.005), 20, "bridges were set up")
