@@ -14,6 +14,9 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
 
 from bench.host import TIMEOUT, MeasuredHost, device, measured_host
 from bench.watch import BridgeWatch, Watcher
