@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -33,6 +34,8 @@ class Device:
     :param error: what Open vSwitch says of a device that it cannot make
     :param ofport: as the Interface row has it, which is later than the switch tells; -1: Open vSwitch could not make
         the device
+    :param rows: UUIDs of its Interface and its Port. Who deletes a port and adds it again in one transaction, as
+        libvirt and os-vif do, makes new rows under the old names: others than before are another plug
     """
 
     name: str
@@ -43,6 +46,7 @@ class Device:
     other_config: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     ofport: int | None = None
+    rows: tuple[uuid.UUID, ...] = ()
 
     @property
     def fault(self) -> str | None:

@@ -244,6 +244,7 @@ class RowTracker:
             other_config=dict(port.other_config),
             error=optional(row.error),
             ofport=optional(row.ofport),
+            rows=(identity, port.uuid),
         )
 
     def _is_layout(self, changes: RowChanges) -> bool:

@@ -201,6 +201,9 @@ class HostFacts:
             return
         if device is None:
             self._news.unplugged.append(old.port_name)
+        elif device.rows != old.rows:  # gone and there again, of which only the end was told
+            self._news.unplugged.append(old.port_name)
+            LOG.info("device %s is plugged anew", name)
         elif old.iface_id is not None and device.iface_id is None and device.was_wired:
             LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
             self._news.detached[device.port_name] = detached(device.other_config)

@@ -95,7 +95,7 @@ class PortFacts:
             port_id = port_id_of(device.iface_id)[0]
             self._by_port.setdefault(port_id, set()).add(name)
             self._changed.ports.add(port_id)
-            if fresh and (old is None or old.iface_id != device.iface_id):
+            if fresh and (old is None or (old.iface_id, old.rows) != (device.iface_id, device.rows)):
                 self.fresh.add(name)
 
     def _count_tag(self, device: Device, more: int) -> None:

@@ -162,5 +162,31 @@ def test_live_migration(cloud: Cloud) -> None:
     cloud.wait(port_id, "DOWN", "h2")
 
 
+def test_plugged_anew_in_one_transaction(cloud: Cloud) -> None:
+    """`--if-exists del-port -- add-port`, as libvirt and os-vif do it, is a plug like another: the port comes back from
+    the host that had it meanwhile, also where the device has another number; and it is no drift."""
+    port_id, (first, second, _) = cloud.port(), cloud.hosts
+    device = Device(TAP, port_id, MAC)
+    first.plug_many([device])
+    cloud.wait(port_id, "ACTIVE", "h1")
+    for number in (None, 77):
+        second.plug_many([device])
+        cloud.wait(port_id, "ACTIVE", "h2")
+        cloud.controllers[0].wait_device(TAP, status="DOWN", reason="host h2 has bound it")
+        again = Device(TAP, port_id, MAC, number)
+        first.vsctl("--", "--if-exists", "del-port", "br-int", TAP, *again.plug_command("br-int", ""))
+        cloud.wait(port_id, "ACTIVE", "h1")
+        cloud.controllers[1].wait_device(TAP, status="DOWN", reason="host h1 has bound it")
+        wait_until(lambda: cloud.wired(0, port_id) and not cloud.wired(1, port_id), 20, "frames go there")
+        second.unplug(TAP)
+    first.vsctl("--", "--if-exists", "del-port", "br-int", TAP, *device.plug_command("br-int", ""))
+    cloud.controllers[0].wait_log(f"device {TAP} is plugged anew")
+    cloud.controllers[0].wait_in_sync()
+    cloud.wait(port_id, "ACTIVE", "h1")
+    wait_until(lambda: first.tag(TAP) not in (None, 4095), 20, "it has its tag again")
+    assert "others have changed it" not in cloud.controllers[0].log.read_text()
+    first.unplug(TAP)
+
+
 def _learned(ovs: OvsHost) -> list[str]:
     return [line for line in ovs.appctl("fdb/show", "br-tun").splitlines() if MAC in line]

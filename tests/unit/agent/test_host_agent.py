@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +122,51 @@ def test_replugged_under_another_number(bound: tuple[DecidingHost, Session]) -> 
     host.seen(session, TAP, 5, present=False)
     host.confirm()
     assert (host.device().ofport, host.device().status) == (9, PortStatus.ACTIVE)
+
+
+def rows() -> tuple[uuid.UUID, uuid.UUID]:
+    return uuid.uuid4(), uuid.uuid4()
+
+
+def bound_elsewhere(host: DecidingHost) -> None:
+    """Another host takes over the port that is bound here."""
+    for name in ("host1", "host2"):
+        row = Port(PORT.id, NET.id, PORT.mac_address, host=name, status=PortStatus.ACTIVE)
+        host.step(TopologyBatch(False, ports={PORT.id: row}))
+    assert host.device().reason == "host host2 has bound it"
+
+
+def test_plugged_anew_in_one_transaction(host: DecidingHost, caplog: pytest.LogCaptureFixture) -> None:
+    """New rows under the old names are another plug: it takes its port over from the host that has bound it since, and
+    that its Port has no tag is nobody's doing. A change of the same rows is none."""
+    host.bring_up()
+    bound_elsewhere(host)
+    for _ in range(2):  # the second time while it is bound here
+        first = device(rows=rows())
+        host.step(devices(first))
+        assert host.tags[-1] == {TAP: wired(NET, 1)}
+        host.step(devices(replace(tagged(1), rows=first.rows)))
+        host.confirm()
+        assert (host.device().status, host.reports[-1]) == (PortStatus.ACTIVE, {PORT.id: CLAIM})
+        assert host.agent.snapshot.tag_drift.times == 0
+    assert "others have changed it" not in caplog.text
+    bound_elsewhere(host)
+    host.step(devices(replace(tagged(1), ofport=5, rows=first.rows)))
+    assert host.device().reason == "host host2 has bound it"
+    host.step(devices(replace(tagged(1), rows=rows()), complete=True))  # nobody saw it come
+    assert host.device().reason == "host host2 has bound it"
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["Interface", "Port"])
+def test_one_new_row_suffices(host: DecidingHost, which: int) -> None:
+    """A Port made anew around the Interface that there was, or the other way round."""
+    host.bring_up()
+    old, new = rows(), rows()
+    host.step(devices(replace(tagged(1), rows=old)))
+    bound_elsewhere(host)
+    host.step(devices(device(rows=(new[0], old[1]) if which == 0 else (old[0], new[1]))))
+    assert host.device().reason == "waiting for Open vSwitch to confirm its tag and flows"
+    assert host.tags[-1] == {TAP: wired(NET, 1)}
 
 
 def test_mac_and_network_follow(bound: tuple[DecidingHost, Session]) -> None:
