@@ -32,7 +32,8 @@ INBOUND = Band(
     frozenset({Field.TUN_ID, Field.ETH_DST}),
     frozenset({ModVlanVid, Output, Normal}),
     "From a tunnel: multicast of a network that has ports here, and unicast to a MAC that is here, get the "
-    "network's local VLAN, whether they arrive tagged or untagged.",
+    "network's local VLAN, whether they arrive tagged or untagged. A MAC is here that is a bound port's own, or that "
+    "`allowed_address_pairs` gives to one.",
     ports="bound port of a tunnelled network",
 )
 OUTBOUND = Band(
@@ -75,11 +76,19 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
     def touched(self, change: ViewChange) -> Iterator[Unit]:
         """What differs; a port with its network; all with the patch."""
         networks, ports = set(change.networks), change.ports_concerned()
+        networks.update(self._with_allowed_macs(change))
         if change.patch_int:
             networks.update(change.old.networks, change.new.networks)
             ports.update(change.old.ports, change.new.ports)
         yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in networks)
         yield from (self.unit(UnitKind.PORT, port_id) for port_id in ports)
+
+    def _with_allowed_macs(self, change: ViewChange) -> Iterator[str]:
+        """Networks that have such addresses, and of which a port is otherwise: one may be a port's own now, or not."""
+        views = change.old, change.new
+        ports = (view.ports.get(port_id) for view in views for port_id in change.ports)
+        networks = {port.network_id for port in ports if port is not None}
+        return (network for network in networks if any(view.has_allowed_macs(network) for view in views))
 
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
         """All on br-tun; of networks and ports none while there is no patch to br-int.
@@ -92,7 +101,8 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
         if view.patch_int is None:
             return ()
         if unit.kind is UnitKind.NETWORK:
-            flows = self._network(view.networks[unit.id], view.patch_int)
+            local = view.networks[unit.id]
+            flows = self._network(local, view.patch_int, view.allowed_macs_of(unit.id))
         else:
             port = view.ports[unit.id]
             flows = self._port(port, view.networks[port.network_id])
@@ -105,7 +115,7 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
         """
         yield Flow(DROP.priority, match(), (), self.cookie(""))
 
-    def _network(self, local: LocalNetwork, patch_int: int) -> Iterator[Flow]:
+    def _network(self, local: LocalNetwork, patch_int: int, allowed_macs: Iterable[str]) -> Iterator[Flow]:
         """Carry a tunnelled network to and from the other hosts; nothing for a network of another type.
 
         ::
@@ -115,6 +125,8 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
                 actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],output:1
 
         :param patch_int: ofport of the patch to br-int
+        :param allowed_macs: of allowed_address_pairs: they are not any one port's, since two routers of one VRRP group
+            may be on this host. Their flows are as those of a port's own
         """
         tunnel_id = local.network.segmentation_id
         if not local.network.network_type.is_tunnel or tunnel_id is None:
@@ -124,17 +136,24 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
         yield Flow(OUTBOUND.priority, outbound, (SetTunnel(tunnel_id), Normal()), cookie)
         inbound = match(tun_id=tunnel_id, multicast=True)
         yield Flow(INBOUND.priority, inbound, (ModVlanVid(local.vlan), Output(patch_int)), cookie)
+        for mac_address in sorted(allowed_macs):
+            yield self._unicast(tunnel_id, mac_address, local.vlan, cookie)
 
     def _port(self, port: LocalPort, local: LocalNetwork) -> Iterator[Flow]:
-        """Let unicast for a port in; nothing where its network is not tunnelled.
+        """Let unicast for a port's own address in; nothing where its network is not tunnelled."""
+        tunnel_id = local.network.segmentation_id
+        if not local.network.network_type.is_tunnel or tunnel_id is None:
+            return
+        yield self._unicast(tunnel_id, port.mac_address, local.vlan, self.cookie(port.port_id))
+
+    @staticmethod
+    def _unicast(tunnel_id: int, mac_address: str, vlan: int, cookie: int) -> Flow:
+        """Let unicast for an address in.
 
         ::
 
             priority=3,tun_id=0x2,dl_dst=fa:16:3e:02:dd:79
                 actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
         """
-        tunnel_id = local.network.segmentation_id
-        if not local.network.network_type.is_tunnel or tunnel_id is None:
-            return
-        inbound = match(tun_id=tunnel_id, dl_dst=port.mac_address)
-        yield Flow(INBOUND.priority, inbound, (ModVlanVid(local.vlan), Normal()), self.cookie(port.port_id))
+        inbound = match(tun_id=tunnel_id, dl_dst=mac_address)
+        return Flow(INBOUND.priority, inbound, (ModVlanVid(vlan), Normal()), cookie)

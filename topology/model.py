@@ -176,6 +176,7 @@ class Port:
     :param requested_host: ``binding:host_id``: only that host may bind the port; None: any
     :param host: the host that has bound it (its claim), None while no host has
     :param status: what the binding host last reported
+    :param allowed_macs: the MAC addresses that ``allowed_address_pairs`` names beside its own, each once, sorted
     """
 
     id: str
@@ -189,6 +190,7 @@ class Port:
     requested_host: str | None = None
     host: str | None = None
     status: PortStatus = PortStatus.DOWN
+    allowed_macs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", canonical_uuid(self.id, "id"))

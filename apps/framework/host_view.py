@@ -39,6 +39,8 @@ class LocalPort:
 
     :param mac_address: of the topology's port
     :param ofport: OpenFlow port number on br-int
+    :param allowed_macs: others that it may have beside ``mac_address``; several ports may have one, of which at any
+        time one answers for it (a VRRP router's virtual address)
     """
 
     port_id: str
@@ -46,6 +48,7 @@ class LocalPort:
     mac_address: str
     device: str
     ofport: int
+    allowed_macs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ def _network_of(port: LocalPort) -> str | None:
     return port.network_id
 
 
+def _network_with_macs(port: LocalPort) -> str | None:
+    return port.network_id if port.allowed_macs else None
+
+
 def _physical_of(local: LocalNetwork) -> str | None:
     return local.network.physical_network
 
@@ -103,15 +110,30 @@ class HostView:
     physical: Map[str, PhysicalNetwork] = field(default_factory=Map)
     options: Map[str, OptionValue] = field(default_factory=Map)
     _ports_of: _Index = field(init=False, repr=False, compare=False)
+    _ports_with_macs_of: _Index = field(init=False, repr=False, compare=False)
     _networks_of: _Index = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ports_of", _indexed(Map(), self.ports, Map(), self.ports, _network_of))
+        with_macs = _indexed(Map(), self.ports, Map(), self.ports, _network_with_macs)
+        object.__setattr__(self, "_ports_with_macs_of", with_macs)
         object.__setattr__(self, "_networks_of", _indexed(Map(), self.networks, Map(), self.networks, _physical_of))
 
     def ports_of(self, network_id: str) -> Iterable[str]:
         """Ids of the bound ports of a network."""
         return self._ports_of.get(network_id, Map())
+
+    def allowed_macs_of(self, network_id: str) -> set[str]:
+        """MAC addresses that bound ports of a network may have, and that are no bound port's own."""
+        port_ids = self._ports_with_macs_of.get(network_id)
+        if port_ids is None:
+            return set()
+        own = {self.ports[port_id].mac_address for port_id in self.ports_of(network_id)}
+        return {mac for port_id in port_ids for mac in self.ports[port_id].allowed_macs} - own
+
+    def has_allowed_macs(self, network_id: str) -> bool:
+        """Whether a bound port of a network may have other MAC addresses than its own."""
+        return network_id in self._ports_with_macs_of
 
     def networks_of(self, physical_network: str) -> Iterable[str]:
         """Ids of the networks with bound ports that use a physical network."""
@@ -161,6 +183,7 @@ class HostView:
             dead=new_dead,
             physical=new_physical,
             _ports_of=_indexed(self._ports_of, port_ids, self.ports, new_ports, _network_of),
+            _ports_with_macs_of=_indexed(self._ports_with_macs_of, port_ids, self.ports, new_ports, _network_with_macs),
             _networks_of=_indexed(self._networks_of, network_ids, self.networks, new_networks, _physical_of),
         )
         return ViewChange(

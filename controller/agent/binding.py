@@ -28,6 +28,7 @@ class PortBinding:
     :param reason: why it does not, None when it does
     :param network_id: of the port, where it is bound
     :param mac_address: of the port, where it is bound
+    :param allowed_macs: others of the port, where it is bound
     :param waiting: nothing but the OpenFlow port is missing, which Open vSwitch is about to give
     """
 
@@ -38,6 +39,7 @@ class PortBinding:
     reason: str | None = None
     network_id: str | None = None
     mac_address: str | None = None
+    allowed_macs: tuple[str, ...] = ()
     waiting: bool = False
 
 
@@ -81,8 +83,15 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
     ofport = _ofport(facts, device)
     if device is chosen:
         port = facts.ports[port_id]
-        network_id, mac_address = port.network_id, port.mac_address
-        return PortBinding(device, port_id, ofport, bound=True, network_id=network_id, mac_address=mac_address)
+        return PortBinding(
+            device,
+            port_id,
+            ofport,
+            bound=True,
+            network_id=port.network_id,
+            mac_address=port.mac_address,
+            allowed_macs=port.allowed_macs,
+        )
     waiting = False
     if reason is None and ofport is None:
         reason = "Open vSwitch has not given the device an OpenFlow port"

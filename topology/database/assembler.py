@@ -19,8 +19,10 @@ from typing import Any, NamedTuple, TypeVar, Union
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
 from topology.ovsdb.following_idl import RowChanges
 from topology.ovsdb.row_columns import read
+from topology.rules.attributes.attributes import PORT
 from topology.rules.operations.operation import ObjectKind
 from topology.rules.state import BrokenRow
+from topology.rules.views import decode
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 
 
@@ -34,6 +36,8 @@ _P = TypeVar("_P")
 
 _NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
 """The column that names a row towards people; rows of other tables are named by their address."""
+
+_PAIRS = "allowed_address_pairs"
 
 _MAX_TEXT = 300  # characters
 
@@ -218,6 +222,7 @@ class Assembler:
             requested_host=_optional(read(row, "requested_host")),
             host=_optional(read(row, "host")),
             status=row.status,
+            allowed_macs=_allowed_macs(row),
         )
         _require_canonical("id", row.id, port.id)
         _require_canonical("mac_address", row.mac_address, port.mac_address)
@@ -298,6 +303,14 @@ def _name(row: Any) -> str:
     if table == "Segment":
         return f"Segment {row.network_type} {row.segmentation_id}"
     return f"{table} {getattr(row, _NAMED_BY.get(table, 'ip_address'))}"
+
+
+def _allowed_macs(row: Any) -> tuple[str, ...]:
+    attributes = read(row, "attributes")
+    if _PAIRS not in attributes:
+        return ()
+    pairs = decode(PORT, {_PAIRS: attributes[_PAIRS]}).get(_PAIRS, ())
+    return tuple(sorted({pair["mac_address"] for pair in pairs if "mac_address" in pair} - {row.mac_address}))
 
 
 def _optional(value: list[str]) -> str | None:

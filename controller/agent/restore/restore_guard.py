@@ -275,8 +275,8 @@ def _are_same(one: SavedState, other: SavedState) -> bool:
 
 
 def _wanted(port: Port) -> Port:
-    """A port without what hosts report of it."""
-    return replace(port, host=None, status=PortStatus.DOWN)
+    """A port without what hosts report of it, and without what is not written back: it is as the older copy has it."""
+    return replace(port, host=None, status=PortStatus.DOWN, allowed_macs=())
 
 
 def _still(now: Port | None, older: Network | Port | None, running: Port) -> bool:

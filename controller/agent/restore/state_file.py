@@ -153,6 +153,8 @@ def _plain(thing: Union[Network, Port, Host, None]) -> dict[str, Any] | None:
         return {**values, "subnets": [vars(subnet) for subnet in thing.subnets]}
     if isinstance(thing, Host):
         return values
+    if not thing.allowed_macs:  # most have none, and an older version does not know of it
+        del values["allowed_macs"]
     return {**values, "fixed_ips": [vars(fixed_ip) for fixed_ip in thing.fixed_ips]}
 
 
@@ -189,4 +191,5 @@ def _network(values: dict[str, Any]) -> Network:
 
 
 def _port(values: dict[str, Any]) -> Port:
-    return Port(**{**values, "fixed_ips": tuple(FixedIp(**fixed_ip) for fixed_ip in values["fixed_ips"])})
+    fixed_ips = tuple(FixedIp(**fixed_ip) for fixed_ip in values["fixed_ips"])
+    return Port(**{**values, "fixed_ips": fixed_ips, "allowed_macs": tuple(values.get("allowed_macs", ()))})

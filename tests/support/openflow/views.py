@@ -27,6 +27,10 @@ BRIDGES = {
 
 NETWORK_IDS = tuple(f"00000000-0000-4000-8000-00000000000{number}" for number in range(5))
 PORT_IDS = tuple(f"10000000-0000-4000-8000-00000000000{number}" for number in range(9))
+ALLOWED_MACS = st.just(()) | st.lists(
+    st.sampled_from([f"fa:16:3e:00:00:0{number}" for number in range(1, 8)]), max_size=2, unique=True
+).map(tuple)
+"""Of allowed address pairs: those of other ports among them."""
 MACS = tuple(f"fa:16:3e:00:00:0{number}" for number in range(1, 6))
 TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
@@ -81,13 +85,15 @@ def _drop_network(network_id: str) -> Edit:
     )
 
 
-def _put_port(port_id: str, network: int, mac: str) -> Edit:
+def _put_port(port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...]) -> Edit:
     def edit(view: HostView) -> ViewChange:
         if not view.networks:
             return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
         number = PORT_IDS.index(port_id)
-        return view.evolve(ports={port_id: LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number)})
+        return view.evolve(
+            ports={port_id: LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs)}
+        )
 
     return edit
 
@@ -123,7 +129,7 @@ def edits() -> st.SearchStrategy[Edit]:
     port_id = st.sampled_from(PORT_IDS)
     return st.one_of(
         st.sampled_from(NETWORK_IDS).flatmap(local_networks).map(_put_network),
-        st.builds(_put_port, port_id, st.integers(0, len(NETWORK_IDS) - 1), st.sampled_from(MACS)),
+        st.builds(_put_port, port_id, st.integers(0, len(NETWORK_IDS) - 1), st.sampled_from(MACS), ALLOWED_MACS),
         st.builds(_drop_network, st.sampled_from(NETWORK_IDS)),
         st.builds(_drop_port, port_id),
         st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
@@ -148,7 +154,8 @@ def views() -> st.SearchStrategy[HostView]:
     things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
     which_network = st.integers(0, len(NETWORK_IDS) - 1)
     things += [
-        st.none() | st.builds(_put_port, st.just(port_id), which_network, st.sampled_from(MACS)) for port_id in PORT_IDS
+        st.none() | st.builds(_put_port, st.just(port_id), which_network, st.sampled_from(MACS), ALLOWED_MACS)
+        for port_id in PORT_IDS
     ]
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
     bare = HostView(bridges=BRIDGES)

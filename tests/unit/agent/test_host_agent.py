@@ -229,3 +229,17 @@ def test_problems_are_named(bound: tuple[DecidingHost, Session], caplog: pytest.
     assert f"device {TAP} is gone" in caplog.text
     host.step(devices(device(attached_mac="fa:16:3e:ff:ff:ff")))
     assert f"device {TAP} has attached-mac 'fa:16:3e:ff:ff:ff'" in caplog.text
+
+
+def test_allowed_address_pairs_follow(bound: tuple[DecidingHost, Session]) -> None:
+    """Their MAC addresses come and go with the row of a port that stays bound; it waits for the flows, and stays up."""
+    host, _ = bound
+    virtual = "00:00:5e:00:01:33"
+    for macs in ((virtual,), (), (virtual, "00:00:5e:00:01:34")):
+        host.step(TopologyBatch(False, ports={PORT.id: replace(PORT, host="host1", allowed_macs=macs)}))
+        table = host.bridges["br-tun"].table
+        assert sum("dl_dst=00:00:5e" in line for line in table) == len(macs)
+        assert any(f"dl_dst={PORT.mac_address}" in line for line in table)
+        assert host.device().status is PortStatus.BUILD
+        host.confirm()
+        assert host.device().status is PortStatus.ACTIVE

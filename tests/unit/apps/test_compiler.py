@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from immutables import Map
@@ -175,3 +176,34 @@ def test_what_its_band_does_not_allow_is_refused(app: PortFlows) -> None:
     settled = Settled(1, (*APPLICATIONS, app))
     (reason,) = settled.compiler.problems.values()
     assert reason.endswith(f"the integration bridge has no band at table 0, priority {PRIORITY}")
+
+
+VIRTUAL = "00:00:5e:00:01:33"
+
+
+def test_addresses_of_allowed_address_pairs_are_let_in() -> None:
+    """Each once, however many ports of the network may have it, as long as one may; a port's own stays that port's."""
+    settled = Settled(4)
+    one, two, three = port(2), port(4), port(6)  # of the tunnelled network
+    routers = [replace(each, allowed_macs=(VIRTUAL, three.mac_address)) for each in (one, two)]
+
+    def change(**ports: LocalPort | None) -> dict[str, int]:
+        """Number of flows for the virtual address, and for the third port's own."""
+        settled.visited(settled.view.evolve(ports={each: ports[each] for each in ports}))
+        assert settled.compiler.problems == {}
+        matches = [flow.match for flow in settled.compiler.flows("br-tun").values()]
+        again = Compiler(APPLICATIONS)
+        again.update(ViewChange.between(HostView(), settled.view))
+        assert again.flows("br-tun") == settled.compiler.flows("br-tun")
+        return {mac: matches.count(match(tun_id=2, dl_dst=mac)) for mac in (VIRTUAL, three.mac_address)}
+
+    none, both = {VIRTUAL: 0, three.mac_address: 0}, {VIRTUAL: 1, three.mac_address: 1}
+    assert change() == none
+    assert change(**{one.port_id: routers[0]}) == both
+    assert change(**{two.port_id: routers[1]}) == both
+    assert change(**{three.port_id: three}) == both
+    assert change(**{one.port_id: one}) == both
+    assert change(**{three.port_id: None}) == both
+    assert change(**{two.port_id: None}) == none
+    elsewhere = replace(routers[0], network_id=VLAN.id)
+    assert change(**{one.port_id: elsewhere}) == none
