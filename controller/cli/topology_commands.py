@@ -17,11 +17,22 @@ from controller.cli.common_options import Examples, ExamplesGroup, config_file, 
 @click.argument("file", metavar="FILE")
 @click.option("--prune", is_flag=True, help="Delete networks, subnets and ports that FILE does not name.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Say on stderr how far it is, where that takes longer than a second. Default: on a terminal.",
+)
 @config_file
 @topology_option
 @click.pass_context
 def apply(
-    ctx: click.Context, file: str, prune: bool, dry_run: bool, config_files: tuple[str, ...], topology: str | None
+    ctx: click.Context,
+    file: str,
+    prune: bool,
+    dry_run: bool,
+    progress: bool | None,
+    config_files: tuple[str, ...],
+    topology: str | None,
 ) -> int:
     """Make the topology hold what FILE says.
 
@@ -29,19 +40,26 @@ def apply(
     """
     config = load(ctx, config_files, topology)
     from controller.cli import rendering
+    from controller.cli.progress import Progress
     from controller.runtime import logs
     from topology.documents import load_document
     from topology.documents.apply import apply_document
 
     logs.silence()
-    result = apply_document(
-        config.topology_connection,
-        load_document(file),
-        config.allocation_policy(),
-        prune=prune,
-        dry_run=dry_run,
-        tls=config.topology.tls,
-    )
+    told = Progress(progress)
+    try:
+        document = load_document(file, lambda done: told.part(f"reading {file}", done))
+        told.step(f"applying {file}")
+        result = apply_document(
+            config.topology_connection,
+            document,
+            config.allocation_policy(),
+            prune=prune,
+            dry_run=dry_run,
+            tls=config.topology.tls,
+        )
+    finally:
+        told.end()
     click.echo(rendering.changes(result.changes), nl=False)
     return 0
 

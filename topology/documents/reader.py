@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ MAX_BYTES = 16 * 2**20
 """Size of a file that is accepted: some 100,000 ports."""
 
 
-def load_document(path: str | os.PathLike[str]) -> Document:
+def load_document(path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
     """Read a topology document from a YAML file.
 
+    :param progress: is told now and then which part of the file is read, 0 to 1
     :raises DocumentError: there is no such file, it cannot be read, or the document is wrong
     """
     try:
@@ -35,7 +36,7 @@ def load_document(path: str | os.PathLike[str]) -> Document:
     except UnicodeDecodeError as error:
         raise DocumentError("", f"{path}: is not UTF-8 text: byte {error.start} is {raw[error.start]:#04x}") from None
     try:
-        return parse_document(parse_yaml(text))
+        return parse_document(parse_yaml(text, progress))
     except DocumentError as error:
         if error.path:
             raise

@@ -2,11 +2,16 @@
 
 Values are built from the parser's events, not with ``yaml.load``: that one recurses, so that a file of a million
 brackets kills the process in libyaml's binding; lets the last of two equal keys win; and expands aliases, so that a few
-lines can stand for gigabytes.
+lines can stand for gigabytes. What a scalar without quotes means is decided here too: YAML 1.1 has numbers of base 60,
+8 and 16, with underscores, dates and infinities, each of them a MAC address, a name or a version that was meant as
+text, and PyYAML takes quadratic time for some.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -20,16 +25,42 @@ _MAX_QUOTED = 60  # characters of the document that an error repeats
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it
 
+_EVENTS_A_REPORT = 10_000
 
-def parse_yaml(text: str) -> Any:
-    """Return the one document in ``text`` as dicts, lists and scalars of YAML 1.1's safe types; None when it is empty.
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+"""Decimal, with a sign or a fraction. All else is text: ``010``, ``0x1f``, ``1_000``, ``1:30``, ``1e3``, ``.inf``."""
 
+_WORDS = {
+    spelling: value
+    for value, words in ((True, "true yes on"), (False, "false no off"), (None, "null"))
+    for word in words.split()
+    for spelling in (word, word.capitalize(), word.upper())
+} | {"": None, "~": None}
+"""Words without quotes that are no text (YAML 1.1)."""
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "tag:yaml.org,2002:null": (type(None),),
+    "tag:yaml.org,2002:bool": (bool,),
+    "tag:yaml.org,2002:int": (int,),
+    "tag:yaml.org,2002:float": (float, int),
+}
+"""Tags that may be written out, beside that of text."""
+
+_TEXT = (None, "!", "tag:yaml.org,2002:str")
+
+
+def parse_yaml(text: str, progress: Callable[[float], None] | None = None) -> Any:
+    """Return the one document in ``text`` as dicts, lists, text, numbers, booleans and None; None when it is empty.
+
+    :param progress: is told now and then which part of the text is read, 0 to 1
     :raises DocumentError: it is not YAML, or uses a part of it that a topology document must not; names the line
     """
     builder = _Builder()
     try:
-        for event in yaml.parse(text, Loader=_PARSER):
+        for count, event in enumerate(yaml.parse(text, Loader=_PARSER), start=1):
             builder.handle(event)
+            if progress is not None and count % _EVENTS_A_REPORT == 0 and event.end_mark is not None:
+                progress(min(1.0, event.end_mark.index / len(text)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _wrong(mark, error.problem or error.context or "it cannot be parsed") from None
@@ -47,22 +78,44 @@ def _short(value: Any) -> str:
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
-class _Scalars(yaml.SafeLoader):
-    """Resolves and converts single scalars."""
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    """What a scalar means.
 
-    def __init__(self) -> None:
-        super().__init__("")
+    :raises DocumentError: it has a tag that is not accepted, or that does not go with its text
+    """
+    plain, _ = event.implicit
+    if event.tag in _TEXT:
+        return _plain(event) if plain and event.tag is None else event.value
+    types = _TYPES.get(event.tag)
+    if types is None:
+        raise _wrong(event.start_mark, f"the tag {_tag(event.tag)} is not accepted")
+    value = _plain(event)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise _wrong(event.start_mark, f"{_short(event.value)} is not what its tag {_tag(event.tag)} says")
+    return value
 
-    def value(self, event: yaml.ScalarEvent) -> Any:
-        tag = event.tag
-        if tag is None or tag == "!":
-            tag = self.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
-        mark: Any = event.start_mark
-        node = yaml.ScalarNode(tag, event.value, mark)
-        try:
-            return self.construct_object(node)
-        except ValueError:  # a date such as 2024-13-40, or an integer of thousands of digits
-            raise _wrong(event.start_mark, f"{_short(event.value)} has no meaning; quote it if it is text") from None
+
+def _plain(event: yaml.ScalarEvent) -> Any:
+    """Of a scalar without quotes and tag."""
+    text = event.value
+    if text in _WORDS:
+        return _WORDS[text]
+    if text == "<<":
+        raise _wrong(event.start_mark, "a merge key (<<) is not accepted: write the keys out")
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return text
+    try:
+        number = float(text) if found[2] else int(text)
+    except ValueError:  # an integer of thousands of digits
+        number = math.inf
+    if math.isinf(number):
+        raise _wrong(event.start_mark, f"{_short(text)} has no meaning; quote it if it is text")
+    return number
+
+
+def _tag(tag: str) -> str:
+    return tag if tag.isprintable() and len(tag) <= _MAX_QUOTED else _short(tag)
 
 
 class _Builder:
@@ -72,12 +125,11 @@ class _Builder:
         self.value: Any = None
         self._open: list[Any] = []
         self._keys: list[Any] = []
-        self._scalars = _Scalars()
         self._documents = 0
 
     def handle(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
-            self._add(event, self._scalars.value(event))
+            self._add(event, _scalar(event))
         elif isinstance(event, yaml.MappingStartEvent):
             self._push(event, {})
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -96,7 +148,7 @@ class _Builder:
         if len(self._open) >= MAX_DEPTH:
             raise _wrong(event.start_mark, f"nested deeper than {MAX_DEPTH} levels")
         if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-            raise _wrong(event.start_mark, f"the tag {event.tag} is not accepted")
+            raise _wrong(event.start_mark, f"the tag {_tag(event.tag)} is not accepted")
         self._add(event, collection)
         self._open.append(collection)
         self._keys.append(_NO_KEY)

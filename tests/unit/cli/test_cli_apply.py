@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -135,6 +136,18 @@ def test_a_wrong_document_is_one_line(database: Database, tmp_path: Path, text: 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("tunbridge: ") and start in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_long_work_says_how_far_it_is_where_that_is_asked_for(database: Database, tmp_path: Path) -> None:
+    """Reading takes seconds, and there is no database: the error comes after it."""
+    document = tmp_path / "d.yaml"
+    ports = "".join(f"  - {{name: port-{at}, description: none}}\n" for at in range(60_000))
+    document.write_text(f"networks:\n- name: a\n  ports:\n{ports}")
+    asked = database.apply(str(document), "--progress").stderr.splitlines()
+    assert len(asked) >= 2
+    assert all(re.fullmatch(r"(reading \S+: \d+%|applying \S+ \.\.\.)", line) for line in asked[:-1])
+    not_asked = database.apply(str(document)).stderr
+    assert not_asked.startswith("tunbridge: ") and not_asked.count("\n") == 1, "stderr is no terminal"
 
 
 def test_missing_document_or_database_is_one_line(database: Database) -> None:
