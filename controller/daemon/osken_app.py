@@ -35,7 +35,7 @@ from controller.agent.outputs import Outputs
 from controller.agent.patches.patch_ports import roles
 from controller.agent.registration import Registration
 from controller.agent.restore.host_identity import installation_id
-from controller.agent.restore.state_file import FILE, StateFile, load
+from controller.agent.restore.state_file import FILE, StateFile, load_or_set_aside
 from controller.agent.restore.write_backs import WriteBacks
 from controller.config.config import Config
 from controller.openflow.channel.listener import Timeouts
@@ -84,7 +84,8 @@ class Tunbridge(EnqueuingApp):
         retried_ports: BatchWriter[str] = BatchWriter("another try", vswitch.retry_ports)
         reports: BatchWriter[PortReport] = BatchWriter("state of port", lambda some: topology.report(some.values()))
         path = Path(config.state_path) / FILE
-        state_file = StateFile(path)
+        saved, lost = load_or_set_aside(path)
+        state_file = StateFile(path, lost)
         write_backs = WriteBacks(topology, lambda refused: inbox.post(WrittenBack(refused)))
         bridge_setup = BridgeSetup(vswitch, lambda misplaced: inbox.post(SetUp(misplaced)))
         this_host = settings.this_host(config, installation_id(config.state_path))
@@ -108,9 +109,7 @@ class Tunbridge(EnqueuingApp):
             retry_ports=retried_ports.submit,
             post_after=lambda seconds, event: hub.spawn_after(seconds, inbox.post, event),
         )
-        self._agent = HostAgent(
-            names, settings.tunnel_options(config), compiler, outputs, load(path), config.applications
-        )
+        self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file)
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self.host.handlers())

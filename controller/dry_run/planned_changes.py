@@ -6,6 +6,7 @@ No row is written, no flow is sent, no bridge gets a controller, nothing is regi
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import tempfile
@@ -18,7 +19,8 @@ from apps.framework.pipeline import BridgeRole
 from controller.agent import settings
 from controller.agent.patches.patch_ports import roles
 from controller.agent.restore.host_identity import known_installation_id
-from controller.agent.restore.state_file import FILE, load
+from controller.agent.restore.restore_guard import SavedState
+from controller.agent.restore.state_file import FILE, StateFileError, load
 from controller.config.config import Config
 from controller.dry_run.simulated_host import SimulatedHost
 from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
@@ -31,6 +33,8 @@ from topology.errors import OpenFlowError, TopologyError, VSwitchUnavailable
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.one_shot import followed
 from topology.server.embedded_server import EmbeddedServer
+
+LOG = logging.getLogger(__name__)
 
 _TIMEOUT = 10.0
 """Seconds that each database has to answer."""
@@ -64,7 +68,11 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         names = settings.names(config)
         present = vswitch.attempt(WantedBridges(None)).present.intersection(names.bridges)
         installed = {name: _read(config, name, local.datapaths.get(name)) for name in sorted(present)}
-        saved = load(Path(config.state_path) / FILE)
+        try:
+            saved = load(Path(config.state_path) / FILE)
+        except StateFileError as error:
+            LOG.warning("%s; a start gives it another name and begins a new one", error)
+            saved = SavedState()
         simulated = SimulatedHost(
             names,
             settings.tunnel_options(config),

@@ -23,6 +23,7 @@ from os_ken.lib import hub
 from controller.runtime.deadline import Deadline
 from controller.status.control_client import ControlError, call
 from topology.errors import ConfigError, TunbridgeError
+from topology.server.own_folder import make_own, open_own
 
 __all__ = ["ControlError", "ControlServer", "Handler", "call"]
 
@@ -72,7 +73,7 @@ class ControlServer:
         :raises ConfigError: another controller is running here, or the socket cannot be made
         """
         try:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            make_own("[DEFAULT] run_path", os.path.dirname(self._path))
             self._lock_file = _acquire(self._path + ".lock")
             self._listener = _listen(self._path)
         except OSError as error:
@@ -174,7 +175,7 @@ class ControlServer:
 
 def _acquire(path: str) -> TextIO:
     """Take the lock that only a live process can hold, and write our process id into it."""
-    file = open(path, "a+", encoding="ascii", errors="replace", opener=_private)  # noqa: SIM115 (held until stop)
+    file = open(path, "a+", encoding="ascii", errors="replace", opener=open_own)  # noqa: SIM115 (held until stop)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -191,10 +192,6 @@ def _acquire(path: str) -> TextIO:
     return file
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def _listen(path: str) -> socket.socket:
     """Listen at ``path``, in place of a socket that a dead process left there."""
     with contextlib.suppress(FileNotFoundError):
@@ -203,8 +200,8 @@ def _listen(path: str) -> socket.socket:
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        os.fchmod(listener.fileno(), 0o600)  # before it can be seen
         listener.bind(path)
-        os.chmod(path, 0o600)  # nobody can have connected yet: that takes listen()
         listener.listen(_BACKLOG)
     except OSError:
         listener.close()

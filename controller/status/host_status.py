@@ -139,8 +139,9 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
             "whoever restarts it removes other_config:flow-restore-wait of Open_vSwitch then"
         )
     found += [line for sender in host.senders.values() for line in flow_problems(sender)]
-    if host.state_file.problem is not None:
-        found.append(f"state_path: {host.state_file.problem}")
+    for problem in (host.state_file.lost, host.state_file.problem):
+        if problem is not None:
+            found.append(f"state_path: {problem}")
     return sorted(found)
 
 

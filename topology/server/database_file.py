@@ -16,6 +16,7 @@ from pathlib import Path
 from topology.database.tables import DATABASE, SCHEMA
 from topology.errors import TopologyError
 from topology.server.ovsdb_tools import ovsdb_tool, passes
+from topology.server.own_folder import open_own, refuse_links
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def prepare(file: Path) -> None:
     :raises TopologyError: the file is damaged, of another program, or of a newer version; it stays as it is
     """
     try:
+        refuse_links(file, file.with_name(f".{file.name}.~lock~"))
         if not file.exists():
             _create(file)
             return
@@ -78,7 +80,7 @@ def _bring_to_version(file: Path) -> None:
         raise TopologyError(f"has schema version {version}, and this Tunbridge knows {ours}: use a newer one")
     if _order(version) < _order(ours):
         copy = file.with_name(f"{file.name}.{version}")
-        shutil.copy2(file, copy)
+        _copy(file, copy)
         ovsdb_tool("convert", file, SCHEMA)
         LOG.info("converted %s from schema version %s to %s; %s is a copy as it was", file, version, ours, copy)
 
@@ -93,11 +95,20 @@ def _drop_unfinished(file: Path) -> None:
     if end == size:
         return
     copy = file.with_name(f"{file.name}.unfinished")
-    shutil.copy2(file, copy)
+    _copy(file, copy)
     os.truncate(file, end)
     LOG.warning(
         "%s: removed the last %d bytes, a change whose writing was cut short; %s is a copy", file, size - end, copy
     )
+
+
+def _copy(file: Path, copy: Path) -> None:
+    """In the place of whatever has the name of the copy."""
+    with contextlib.suppress(FileNotFoundError):
+        copy.unlink()
+    with file.open("rb") as source, open(copy, "xb", opener=open_own) as target:
+        shutil.copyfileobj(source, target)
+    shutil.copystat(file, copy)
 
 
 def finished_length(file: Path) -> int:

@@ -22,6 +22,7 @@ from topology.ovsdb.tls import Contexts, TlsFiles
 from topology.server.database_file import prepare
 from topology.server.orphan import OwnerLock, end_orphan
 from topology.server.ovsdb_tools import find_program, passes
+from topology.server.own_folder import make_own, open_own
 
 LOG = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class EmbeddedServer:
 
     def _begin(self) -> None:
         """Make sure of directories, owner and file, and start the process."""
-        for option, path in (("state_path", self._state_path), ("run_path", self._run_path)):
+        for option, path in (("[DEFAULT] state_path", self._state_path), ("[DEFAULT] run_path", self._run_path)):
             _make_private(option, path)
         self._owner.acquire()
         end_orphan(self._pidfile, self._file)
@@ -151,7 +152,7 @@ class EmbeddedServer:
             "-vsyslog:off",
             "-vfile:off",
         ]
-        with open(self._log, "wb", opener=_open_private) as log:
+        with open(self._log, "wb", opener=open_own) as log:
             # A session of its own: Ctrl-C on a terminal must not end the database before its users.
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=_PRIVATE, start_new_session=True
@@ -212,8 +213,8 @@ class EmbeddedServer:
             process.wait()
 
     def _log_lines(self) -> list[str]:
-        with contextlib.suppress(OSError):
-            return self._log.read_text(errors="replace").splitlines()
+        with contextlib.suppress(OSError), open(self._log, errors="replace", opener=open_own) as log:
+            return log.read().splitlines()
         return []
 
     def _log_tail(self) -> str:
@@ -249,17 +250,15 @@ def _tls_options(listen: tuple[str, ...], tls: TlsFiles | None) -> tuple[str, ..
 
 def _make_private(option: str, path: Path) -> None:
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own(option, path)
+    except ConfigError as error:
+        raise TopologyError(str(error)) from None
     except OSError as error:
         raise TopologyError(f"{option} {path} cannot be made: {error.strerror}") from None
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         raise TopologyError(f"{option} {path} cannot be written: {os.strerror(errno.EROFS)}")
     if not os.access(path, os.W_OK | os.X_OK):
         raise TopologyError(f"{option} {path} is not writable for this user")
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _message(line: str) -> str:

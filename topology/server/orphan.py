@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from topology.errors import TopologyError
+from topology.server.own_folder import open_own
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class OwnerLock:
         """
         if self._descriptor is not None:
             return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -61,7 +62,8 @@ def end_orphan(pidfile: Path, database: Path) -> None:
     The process must be an ovsdb-server that was started with this very file: a process id alone may be anyone's by now.
     """
     try:
-        pid = int(pidfile.read_text())
+        with open(pidfile, opener=open_own) as file:
+            pid = int(file.read(32))
     except (OSError, ValueError):
         return
     if not _serves(pid, database):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from topology.errors import ConfigError
 from topology.model import canonical_uuid
+from topology.server.own_folder import check_own, open_own
 
 _FILE = "host-id"
 
@@ -27,6 +28,7 @@ def installation_id(state_path: str) -> str:
     :raises ConfigError: the file cannot be read or written, or holds something else
     """
     path = Path(state_path) / _FILE
+    check_own("[DEFAULT] state_path", state_path)
     try:
         with contextlib.suppress(FileExistsError):
             if not path.exists():
@@ -47,7 +49,7 @@ def known_installation_id(state_path: str) -> str | None:
 
 
 def _read(path: Path) -> str:
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_own) as file:
         text = file.read(_SIZE + 1).decode(errors="replace").strip()
     try:
         return canonical_uuid(text, _FILE)

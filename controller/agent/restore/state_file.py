@@ -16,9 +16,12 @@ from typing import Any, Union
 from os_ken.lib import hub
 
 from controller.agent.restore.restore_guard import SavedState
+from controller.agent.restore.typed_values import typed
 from controller.runtime.backoff import Backoff
 from controller.runtime.worker import Worker
-from topology.model import FixedIp, Host, Network, Port, Subnet
+from topology.errors import TunbridgeError
+from topology.model import FixedIp, Host, Network, NetworkType, Port, PortStatus, Subnet
+from topology.server.own_folder import open_own
 from topology.source import TopologyVersion
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +31,14 @@ FILE = "remembered.json"
 
 _FORMAT = 1
 
+_ASIDE = ".unreadable"
+"""After the name of a file that could not be read."""
+
+_MAX_BYTES = 256 * 2**20
+"""Size of a file that is read; 10,000 ports take some 5 MiB."""
+
+_MAX_REASON = 200  # characters of what is wrong with it
+
 _INTERVAL = 2.0
 """Seconds between two writes."""
 
@@ -35,38 +46,68 @@ _BREATH = 200
 """Objects that are encoded before other threads have a turn."""
 
 
+class StateFileError(TunbridgeError):
+    """The file cannot be read."""
+
+
 def load(path: Path) -> SavedState:
-    """Read the file; without one nothing is known, and one that cannot read it says so.
+    """Read the file; without one nothing is known.
 
     :param path: of the file
+    :raises StateFileError: it cannot be read, or its content is of another form
     """
     try:
-        return _decode(json.loads(path.read_bytes()))
+        with open(path, "rb", opener=open_own) as file:
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise ValueError(f"larger than {_MAX_BYTES >> 20} MiB")
+        return _decode(json.loads(raw))
     except FileNotFoundError:
         return SavedState()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        LOG.error(
-            "%s cannot be read (%s): a topology database that was restored from a backup while this controller did not "
-            "run would not be noticed",
-            path, reason,
-        )  # fmt: skip
-        return SavedState()
+    except OSError as error:
+        raise StateFileError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        raise StateFileError(f"{path} cannot be read: {reason}") from None
+
+
+def load_or_set_aside(path: Path) -> tuple[SavedState, str | None]:
+    """Read the file; one that cannot be read gets another name, since the next one takes its place.
+
+    :returns: what is known, and why it is nothing
+    """
+    try:
+        return load(path), None
+    except StateFileError as error:
+        aside = path.with_name(f"{path.name}{_ASIDE}")
+        try:
+            path.replace(aside)
+            where = f"it is {aside.name} now"
+        except OSError as failure:
+            where = f"it cannot be renamed to {aside.name}: {failure.strerror}"
+        problem = (
+            f"{error} ({where}): a topology database that was restored from a backup while this controller did not "
+            "run would not be noticed"
+        )
+        LOG.error("%s", problem)
+        return SavedState(), problem
 
 
 class StateFile(Worker[None, SavedState]):
     """The worker that writes the file.
 
     :param path: of the file
+    :param lost: why what an earlier controller has saved is not known
     """
 
     retried = (OSError,)
     backoff = Backoff(_INTERVAL, _INTERVAL)
     rest = _INTERVAL
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lost: str | None = None) -> None:
         super().__init__("state file")
         self._path = path
+        self.lost = lost
         self._encoded: dict[str, tuple[Any, str]] = {}
         self.problem: str | None = None
         """Why it is not written at the moment."""
@@ -138,7 +179,7 @@ def save(path: Path, text: str) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.new")
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with open(unfinished, "w", opener=open_own) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -163,7 +204,7 @@ def _decode(document: dict[str, Any]) -> SavedState:
         raise ValueError(f"format {document['format']!r} is not known")
     version = document["version"]
     return SavedState(
-        TopologyVersion(str(version["database"]), int(version["revision"])) if version is not None else None,
+        typed(TopologyVersion, version) if version is not None else None,
         _by_id(_network(values) for values in document["networks"]),
         _by_id(_port(values) for values in document["ports"]),
         {id_: _object(values) for id_, values in document["held"].items()},
@@ -182,14 +223,18 @@ def _object(values: dict[str, Any] | None) -> Network | Port | None:
 
 
 def _host(values: dict[str, Any]) -> Host:
+    lists = {name: tuple(values[name]) for name in ("tunnel_ips", "tunnel_types")}
     mappings = tuple((network, bridge) for network, bridge in values["bridge_mappings"])
-    return Host(**{**values, "bridge_mappings": mappings})
+    return typed(Host, {**values, **lists, "bridge_mappings": mappings})
 
 
 def _network(values: dict[str, Any]) -> Network:
-    return Network(**{**values, "subnets": tuple(Subnet(**subnet) for subnet in values["subnets"])})
+    subnets = tuple(typed(Subnet, subnet) for subnet in values["subnets"])
+    return typed(Network, {**values, "network_type": NetworkType(values["network_type"]), "subnets": subnets})
 
 
 def _port(values: dict[str, Any]) -> Port:
-    fixed_ips = tuple(FixedIp(**fixed_ip) for fixed_ip in values["fixed_ips"])
-    return Port(**{**values, "fixed_ips": fixed_ips, "allowed_macs": tuple(values.get("allowed_macs", ()))})
+    fixed_ips = tuple(typed(FixedIp, fixed_ip) for fixed_ip in values["fixed_ips"])
+    allowed = tuple(values.get("allowed_macs", ()))
+    status = PortStatus(values["status"])
+    return typed(Port, {**values, "status": status, "fixed_ips": fixed_ips, "allowed_macs": allowed})

@@ -89,6 +89,72 @@ def test_only_the_owner_can_reach_it(make: Callable[..., EmbeddedServer], direct
     assert not [thread for thread in threading.enumerate() if thread.name == "topology-server"]
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("name", ["run/topology.log", "state/topology.lock"])
+def test_no_link_is_followed(
+    make: Callable[..., EmbeddedServer], directory: Path, name: str, link: Callable[[Path, Path], None]
+) -> None:
+    elsewhere = directory / "elsewhere"
+    elsewhere.write_text("as it was")
+    place = directory / name
+    place.parent.mkdir(mode=0o700)
+    link(elsewhere, place)
+    with pytest.raises(TopologyError, match="link"):
+        make().start()
+    assert elsewhere.read_text() == "as it was"
+
+
+@pytest.mark.parametrize("name", ["topology.pid", "topology.db.new", "topology.ctl"])
+def test_a_link_that_is_replaced_is_not_followed(
+    make: Callable[..., EmbeddedServer], directory: Path, name: str
+) -> None:
+    elsewhere = directory / "elsewhere"
+    elsewhere.write_text("as it was")
+    for part in ("state", "run"):
+        (directory / part).mkdir(mode=0o700)
+        (directory / part / name).symlink_to(elsewhere)
+    server = make()
+    server.start()
+    assert client("list-dbs", server.connection).split() == [DATABASE, "_Server"]
+    assert elsewhere.read_text() == "as it was"
+
+
+@pytest.mark.parametrize("name", ["topology.db", ".topology.db.~lock~"])
+def test_a_database_that_is_a_link_is_refused(make: Callable[..., EmbeddedServer], directory: Path, name: str) -> None:
+    (directory / "state").mkdir(mode=0o700)
+    (directory / "state" / name).symlink_to(directory / "elsewhere.db")
+    with pytest.raises(TopologyError, match="it is a symbolic link, which is not followed: remove it"):
+        make().start()
+    assert not (directory / "elsewhere.db").exists()
+
+
+def test_a_link_in_the_place_of_a_copy_is_replaced(make: Callable[..., EmbeddedServer], directory: Path) -> None:
+    server = make()
+    server.start()
+    server.stop()
+    file, elsewhere = directory / "state/topology.db", directory / "elsewhere"
+    elsewhere.write_text("as it was")
+    (directory / "state/topology.db.unfinished").symlink_to(elsewhere)
+    with file.open("ab") as log:
+        log.write(b"OVSDB JSON 100 ")
+    torn = file.read_bytes()
+    server.start()
+    assert elsewhere.read_text() == "as it was"
+    assert (directory / "state/topology.db.unfinished").read_bytes() == torn
+
+
+@pytest.mark.parametrize("part", ["state", "run"])
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_folder_that_everybody_may_write_is_refused(
+    make: Callable[..., EmbeddedServer], directory: Path, part: str, mode: int
+) -> None:
+    (directory / part).mkdir()
+    (directory / part).chmod(mode)
+    with pytest.raises(TopologyError, match=rf"\[DEFAULT\] {part}_path .* may be written by everybody .*: chmod o-w"):
+        make().start()
+    assert not list((directory / part).iterdir())
+
+
 def test_it_keeps_what_was_written_and_compacts_it(make: Callable[..., EmbeddedServer], directory: Path) -> None:
     server = make()
     server.start()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,51 @@ def test_only_the_owner_may_connect(server: Server) -> None:
     assert stat.S_IMODE(os.stat(server.path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(os.path.dirname(server.path)).st_mode) == 0o700
     assert stat.S_IMODE(os.stat(server.path + ".lock").st_mode) == 0o600
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_no_link_is_followed(tmp_path: Path, hub: str, link: Callable[[Path, Path], None]) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("as it was")
+    (tmp_path / "run").mkdir(mode=0o700)
+    link(elsewhere, tmp_path / "run/control.sock.lock")
+    with served(tmp_path, hub) as server:
+        assert server.process.wait(30) == 1
+        said = server.log.read_text()
+        assert "refused: cannot make the control socket " in said and "link" in said and "control.sock.lock" in said
+    assert elsewhere.read_text() == "as it was"
+
+
+def test_nor_is_a_pipe_waited_for(tmp_path: Path, hub: str) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "run/control.sock.lock")
+    with served(tmp_path, hub) as server:
+        assert server.process.wait(30) == 1
+        assert "it is no regular file" in server.log.read_text()
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o1777, True), (0o702, True), (0o775, False)])
+def test_a_folder_that_everybody_may_write_is_refused(tmp_path: Path, hub: str, mode: int, refused: bool) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    run.chmod(mode)
+    with served(tmp_path, hub) as server:
+        assert (server.first_line == "ready") is not refused
+        if refused:
+            assert server.process.wait(30) == 1
+            text = f"[DEFAULT] run_path {run} may be written by everybody (mode {mode:04o}): chmod o-w {run}"
+            assert text in server.log.read_text()
+            assert not os.listdir(run)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, hub: str) -> None:
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    os.chown(run, 12345, 0)
+    with served(tmp_path, hub) as server:
+        assert server.process.wait(30) == 1
+        assert f"[DEFAULT] run_path {run} belongs to user 12345, who could replace" in server.log.read_text()
 
 
 def test_errors_of_handlers(server: Server) -> None:

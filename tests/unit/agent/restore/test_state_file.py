@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller.agent.restore.restore_guard import SavedState
-from controller.agent.restore.state_file import FILE, StateFile, load
+from controller.agent.restore.state_file import FILE, StateFile, StateFileError, load, load_or_set_aside, save
 from tests.support.waiting import wait_until
 from topology.model import FixedIp, Host, Network, NetworkType, Port, PortStatus, Subnet
 from topology.source import TopologyVersion
@@ -43,6 +46,39 @@ STATE = SavedState(
     {"h2": H2, "h3": H3},
     {"h2": H3, "h3": None},
 )
+
+WHOLE: dict[str, Any] = json.loads(StateFile(Path(FILE))._encode(STATE))
+"""All of it, as it is in the file."""
+
+CHANGES: list[tuple[tuple[str | int, ...], object]] = [
+    (("networks", 0, "name"), ["x"]),
+    (("networks", 0, "admin_state_up"), 1),
+    (("networks", 0, "segmentation_id"), 2.5),
+    (("networks", 0, "subnets", 0, "name"), None),
+    (("networks", 0, "subnets"), {"a": 1}),
+    (("ports", 0, "device_id"), {}),
+    (("ports", 0, "host"), 5),
+    (("ports", 0, "fixed_ips", 0), "10.0.0.5"),
+    (("ports", 0, "fixed_ips", 0, "ip_address"), 167772165),
+    (("ports", 0, "status"), []),
+    (("hosts", 0, "version"), 1),
+    (("hosts", 0, "bridge_mappings", 0, 1), 1),
+    (("hosts", 0, "tunnel_ips"), [3232235777]),
+    (("hosts",), 1),
+    (("held",), []),
+    (("held_hosts", "h2"), [1]),
+]
+"""Where in the whole, and what of another type is put there."""
+
+
+def whole(keys: tuple[str | int, ...], value: object) -> bytes:
+    changed = copy.deepcopy(WHOLE)
+    place: Any = changed
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    return json.dumps(changed).encode()
+
 
 REST = b'"held": {}, "hosts": [], "held_hosts": {}}'
 
@@ -109,7 +145,15 @@ def test_a_file_that_cannot_be_written_is_said_once_and_tried_again(
         b'{"format": 99, "version": null, "networks": [], "ports": [], ' + REST,
         b'{"format": 1, "version": {"database": "x"}, "networks": [], "ports": [], ' + REST,
         b'{"format": 1, "version": null, "networks": [{"id": "x"}], "ports": [], ' + REST,
+        b"[" * 100_000,
+        b'{"format": ' + b'{"a": ' * 100_000,
+        b"\x00" * 1000,
+        b'{"format": 1, "version": {"database": 7, "revision": 7}, "networks": [], "ports": [], ' + REST,
+        b'{"format": 1, "version": {"database": "x", "revision": 1e999}, "networks": [], "ports": [], ' + REST,
+        b'{"format": 1, "version": {"database": "x", "revision": true}, "networks": [], "ports": [], ' + REST,
+        *(whole(*change) for change in CHANGES),
     ],
+    ids=lambda content: content[:60].decode(errors="replace"),
 )
 def test_a_file_that_cannot_be_used_is_said_and_does_not_keep_the_controller_from_starting(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
@@ -117,5 +161,49 @@ def test_a_file_that_cannot_be_used_is_said_and_does_not_keep_the_controller_fro
     """It is as if there were none."""
     path = tmp_path / FILE
     path.write_bytes(content)
-    assert load(path) == SavedState()
-    assert str(path) in caplog.text and "would not be noticed" in caplog.text
+    with pytest.raises(StateFileError, match="cannot be read: "):
+        load(path)
+    assert path.exists(), "reading changes nothing"
+    saved, problem = load_or_set_aside(path)
+    assert saved == SavedState()
+    assert problem is not None and problem in caplog.text
+    assert str(path) in problem and "would not be noticed" in problem and len(problem) < 700
+    assert not path.exists()
+    aside = tmp_path / f"{FILE}.unreadable"
+    assert aside.name in problem and aside.read_bytes() == content
+    assert load_or_set_aside(path) == (SavedState(), None), "the next start has nothing to say"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "huge"])
+def test_what_is_no_file_of_ours_is_set_aside_unread(tmp_path: Path, kind: str) -> None:
+    """Nor is a pipe waited for, or a link's target touched."""
+    path = tmp_path / "state" / FILE
+    path.parent.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(json.dumps(WHOLE))
+    if kind == "link":
+        path.symlink_to(elsewhere)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)  # has no blocks
+    saved, problem = load_or_set_aside(path)
+    assert saved == SavedState()
+    assert problem is not None and f"it is {FILE}.unreadable now" in problem
+    assert os.listdir(path.parent) == [f"{FILE}.unreadable"]
+    assert json.loads(elsewhere.read_text()) == WHOLE
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_nothing_is_written_through_a_link(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("as it was")
+    path = tmp_path / "state" / FILE
+    path.parent.mkdir()
+    link(elsewhere, path.with_name(f"{FILE}.new"))
+    with pytest.raises(OSError, match="link"):
+        save(path, "new")
+    assert elsewhere.read_text() == "as it was" and not path.exists()
