@@ -60,6 +60,8 @@ def open_own(path: str | os.PathLike[str], flags: int) -> int:
         raise
     try:
         state = os.fstat(descriptor)
+        if stat.S_ISDIR(state.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(state.st_mode):
             raise _other(path, "no regular file", errno.EINVAL)
         if flags & (os.O_WRONLY | os.O_RDWR) and state.st_nlink > 1:
