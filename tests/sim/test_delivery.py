@@ -74,7 +74,8 @@ def test_inbound_unicast(view: HostView, tunnel_id: int, tag: int | None) -> Non
     other networks have on this host, even behind the same tunnel id, is out of reach."""
     _, _, tunnel_bridge = _compiled(view)
     owner = _owner_of_tunnel(view, tunnel_id)
-    macs = {_mac(port.mac_address) for port in view.ports.values() if port.network_id == owner}
+    ports = [port for port in view.ports.values() if port.network_id == owner]
+    macs = {_mac(mac) for port in ports for mac in (port.mac_address, *port.allowed_macs)}
     for dl_dst in [_mac(mac) for mac in MACS] + [STRANGER]:
         carried = owner is not None and view.patch_int is not None and dl_dst in macs
         expected = [Sent(None, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []

@@ -121,7 +121,8 @@ def test_without_a_database_each_is_one_line(tmp_path: Path) -> None:
         tried = list(pool.map(lambda command: tunbridge("host", *command, "--topology", connection), commands))
     for done in tried:
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == f"tunbridge: topology database at {connection} does not answer within 10 s\n"
+        why = "no such socket: is its server running?"
+        assert done.stderr == f"tunbridge: topology database at {connection} does not answer within 10 s ({why})\n"
 
 
 def test_wrong_usage() -> None:
