@@ -18,7 +18,6 @@ from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
 from controller.agent.patches.patch_ports import PatchPorts
 from controller.vswitch.tagging import DEAD, Tagging, wired
-from controller.vswitch.vlan_columns import VlanColumns
 from topology.model import VLAN_MAX, VLAN_MIN
 
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
@@ -116,7 +115,7 @@ class LocalNetworks:
         return binding.reason
 
     def is_tagged(self, port_id: str) -> bool:
-        """True when the VLAN columns of a bound port are committed, so that it may send."""
+        """True when the tag of a bound port is committed, so that it may send."""
         port = self.view.ports.get(port_id)
         return port is not None and port.device not in self._dead
 
@@ -219,7 +218,7 @@ class LocalNetworks:
                 self.tags[device.port_name] = wired(local.network, local.vlan)
             elif not binding.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
                 self.tags[device.port_name] = DEAD
-            if ofport is not None and (local is None or device.vlan_columns != VlanColumns(local.vlan)):
+            if ofport is not None and (local is None or device.tag != local.vlan):
                 self._dead[device.name] = DeadPort(device.name, ofport)
         return found
 

@@ -221,7 +221,7 @@ class SimulatedHost:
             tagging = wanted.get(device.port_name)
             if tagging is not None:
                 written = tagging.written(device.other_config)
-                changed[name] = replace(device, **vars(tagging.columns), other_config=written)
+                changed[name] = replace(device, tag=tagging.tag, other_config=written)
         self._devices.update(changed)
         self._tell(changed)
 

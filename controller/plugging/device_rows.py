@@ -15,7 +15,6 @@ from apps.framework.local_vlans import DEAD_VLAN
 from controller.plugging.device_plan import DevicePlan
 from controller.vswitch.device import fault_of
 from controller.vswitch.interface_rows import optional
-from controller.vswitch.vlan_columns import DEAD_COLUMNS
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import Followed, followed
@@ -32,7 +31,7 @@ _INTERNAL = "internal"
 _TIMEOUT = 10.0  # seconds to wait for the local OVSDB, and for ovs-vswitchd
 _TABLES = {
     "Bridge": ("name", "ports"),
-    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans"),
+    "Port": ("name", "interfaces", "tag"),
     "Interface": ("name", "type", "external_ids", "ofport", "error", "mtu_request"),
 }
 
@@ -77,8 +76,8 @@ class DeviceRows:
     def plug(self, plan: DevicePlan, netns: str | None, *, makes_netns: bool) -> bool:
         """Make the rows as they should be, in one transaction.
 
-        The Port is made dead: one without a tag is a trunk of all VLANs until the controller has seen it. The VLAN
-        columns of one that is there already stay.
+        The Port is made with the dead VLAN for its tag: one without a tag is a trunk of all VLANs until the controller
+        has seen it. Where there is a tag already, it stays.
 
         :param makes_netns: the namespace is about to be made
         :returns: whether anything was written
@@ -161,7 +160,7 @@ class DeviceRows:
             external_ids={**plan.external_ids, **marks},
             mtu_request=mtu_request,
         )
-        port = edit.insert("Port", name=plan.name, interfaces=[interface], **DEAD_COLUMNS.row)
+        port = edit.insert("Port", name=plan.name, interfaces=[interface], tag=[DEAD_VLAN])
         bridge.addvalue("ports", port)
         return True
 

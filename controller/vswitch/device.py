@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from apps.framework.local_vlans import DEAD_VLAN
-from controller.vswitch.vlan_columns import VlanColumns
 
 PORT_NAME_MAX = 15
 """Characters of a port's name that OpenFlow tells (OFP_MAX_PORT_NAME_LEN less the final zero)."""
@@ -30,7 +29,7 @@ class Device:
     :param port_name: of the Port row that holds it, where the tag is
     :param iface_id: ``external_ids:iface-id`` as it was written; None for a device that is none of our business
     :param attached_mac: ``external_ids:attached-mac`` as it was written
-    :param tag: ``Port.tag``; ``vlan_mode``, ``trunks``, ``cvlans``: of the Port too
+    :param tag: ``Port.tag``
     :param other_config: ``Port.other_config``
     :param error: what Open vSwitch says of a device that it cannot make
     :param ofport: as the Interface row has it, which is later than the switch tells; -1: Open vSwitch could not make
@@ -44,18 +43,10 @@ class Device:
     iface_id: str | None = None
     attached_mac: str | None = None
     tag: int | None = None
-    vlan_mode: str | None = None
-    trunks: frozenset[int] = frozenset()
-    cvlans: frozenset[int] = frozenset()
     other_config: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     ofport: int | None = None
     rows: tuple[uuid.UUID, ...] = ()
-
-    @property
-    def vlan_columns(self) -> VlanColumns:
-        """Which VLANs it is in."""
-        return VlanColumns(self.tag, self.vlan_mode, self.trunks, self.cvlans)
 
     @property
     def fault(self) -> str | None:

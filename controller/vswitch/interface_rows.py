@@ -15,14 +15,13 @@ from typing import Any, ClassVar
 from controller.vswitch.bridge_proof import serial_of
 from controller.vswitch.device import Device, fault_of
 from controller.vswitch.names import NO_PEER
-from controller.vswitch.vlan_columns import vlan_columns
 from topology.model import NetworkType
 from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "Open_vSwitch": ("bridges", "other_config"),
     "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type", "other_config"),
-    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "other_config"),
+    "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
     "Controller": ("target", "type", "connection_mode", "max_backoff", "is_connected"),
 }
@@ -241,7 +240,7 @@ class RowTracker:
             port_name=port.name,
             iface_id=external_ids.get("iface-id") or None,
             attached_mac=external_ids.get("attached-mac"),
-            **vars(vlan_columns(port)),
+            tag=optional(port.tag),
             other_config=dict(port.other_config),
             error=optional(row.error),
             ofport=optional(row.ofport),

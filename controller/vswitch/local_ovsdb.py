@@ -21,7 +21,6 @@ from controller.vswitch.bridge_setup import (
 from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch
 from controller.vswitch.row_drift import LayoutDrift
 from controller.vswitch.tagging import Tagging
-from controller.vswitch.vlan_columns import vlan_columns
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.followed_database import FollowedDatabase
@@ -150,5 +149,5 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
 
 
 def _write_tag(edit: Edit, row: Any, tagging: Tagging) -> None:
-    if not tagging.agrees(vlan_columns(row), row.other_config):
-        edit.set(row, **tagging.columns.row, other_config=tagging.written(row.other_config))
+    if not tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
+        edit.set(row, tag=[tagging.tag], other_config=tagging.written(row.other_config))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.framework.local_vlans import DEAD_VLAN
-from controller.vswitch.vlan_columns import DEAD_COLUMNS, VlanColumns
 from topology.model import Network
 
 WIRING_KEYS = ("net_uuid", "network_type", "physical_network", "segmentation_id", "tag")
@@ -24,29 +23,25 @@ class Tagging:
     tag: int
     wiring: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def columns(self) -> VlanColumns:
-        """The VLAN columns of the row: a plain access port of the local VLAN, or in no network."""
-        return DEAD_COLUMNS if self.tag == DEAD_VLAN else VlanColumns(self.tag)
-
-    def agrees(self, columns: VlanColumns, other_config: Mapping[str, str]) -> bool:
+    def agrees(self, tag: int | None, other_config: Mapping[str, str]) -> bool:
         """True when a row with these values needs no change."""
         present = tuple((key, other_config[key]) for key in WIRING_KEYS if key in other_config)
-        return columns == self.columns and present == self.wiring
+        return tag == self.tag and present == self.wiring
 
     def written(self, other_config: Mapping[str, str]) -> dict[str, str]:
         """``other_config`` of a row once it says this; keys of others stay."""
         others = {key: value for key, value in other_config.items() if key not in WIRING_KEYS}
         return {**others, **dict(self.wiring)}
 
-    def differs(self, columns: VlanColumns, other_config: Mapping[str, str]) -> str:
+    def differs(self, tag: int | None, other_config: Mapping[str, str]) -> str:
         """What a row says in place of this, in words."""
         wanted = dict(self.wiring)
-        keys = [(f"other_config:{key}", other_config.get(key), wanted.get(key)) for key in WIRING_KEYS]
-        found = columns.differences(self.columns) + [one for one in keys if one[1] != one[2]]
+        columns: list[tuple[str, object, object]] = [("tag", tag, self.tag)]
+        columns += [(f"other_config:{key}", other_config.get(key), wanted.get(key)) for key in WIRING_KEYS]
         return ", ".join(
-            f"{name} is {'unset' if present is None else present}, not {'unset' if right is None else right}"
-            for name, present, right in found
+            f"{name} is {'unset' if found is None else found}, not {'unset' if right is None else right}"
+            for name, found, right in columns
+            if found != right
         )
 
 

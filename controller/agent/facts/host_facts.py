@@ -197,10 +197,6 @@ class HostFacts:
         old = self.ports.devices.get(name)
         self.ports.set_device(name, device, fresh=fresh)
         self._news.devices.add(name)
-        if device is not None and device.iface_id is None and device.was_detached:
-            right = detached(device.other_config)  # also one that another version, or somebody, left with the tag alone
-            if not right.agrees(device.vlan_columns, device.other_config):
-                self._news.detached[device.port_name] = right
         if old is None:
             return
         if device is None:
