@@ -20,6 +20,7 @@ from typing import Any
 
 from controller.config.config import Config
 from controller.daemon.child_channel import ChildChannel
+from controller.runtime.backoff import Backoff
 from topology.errors import ConfigError, TunbridgeError
 
 LOG = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ _START = 60.0
 _STOP = 8.0
 """Seconds that it has to end after SIGTERM: requests that have begun have 5 of them."""
 
-_PAUSES = (0.1, 10.0)
-"""Shortest and longest pause in seconds before it is started again; doubled each time it fails."""
+_BACKOFF = Backoff(0.1, 10.0)
+"""Pauses before it is started again."""
 
 _STEADY = 30.0
 """Seconds of life after which a failure counts as the first one."""
@@ -123,17 +124,19 @@ class ApiChild:
 
     def supervise(self) -> None:
         """Answer what it asks, and start it again whenever it ends; returns after :meth:`stop`."""
-        pause, born, complaint = _PAUSES[0], time.monotonic(), ""
+        failures, born, complaint = 0, time.monotonic(), ""
         while not self._stopping:
             if self._serve_until_it_ends():
                 return
             if time.monotonic() - born >= _STEADY:
-                pause, complaint = _PAUSES[0], ""
+                failures, complaint = 0, ""
+            failures += 1
+            pause = _BACKOFF.pause(failures)
             why = f"has ended with status {self._reap()}"
             if why != complaint:
                 LOG.error("the process of the Network API %s, starting it again in %g s", why, pause)
             self._sleep(pause)
-            pause, born = min(2 * pause, _PAUSES[1]), time.monotonic()
+            born = time.monotonic()
             if self._stopping:
                 return
             try:
