@@ -61,29 +61,14 @@ class PortStatus(str, Enum):
     BUILD = "BUILD"
 
 
-def canonical_uuid(value: str, attribute: str) -> str:
-    """A :data:`topology.value_types.uuid`; raises :class:`ValueError` with the attribute."""
-    return value_types.uuid.named(value, attribute)
+canonical_uuid = value_types.uuid.named
+canonical_ip = value_types.ip.named
+canonical_tunnel_ip = value_types.tunnel_ip.named
 
 
 def canonical_mac(value: str, attribute: str = "mac_address") -> str:
     """A :data:`topology.value_types.mac`; raises :class:`ValueError` with the attribute."""
     return value_types.mac.named(value, attribute)
-
-
-def canonical_ip(value: str, attribute: str) -> str:
-    """A :data:`topology.value_types.ip`; raises :class:`ValueError` with the attribute."""
-    return value_types.ip.named(value, attribute)
-
-
-def canonical_cidr(value: str, attribute: str = "cidr") -> str:
-    """A :data:`topology.value_types.cidr`; raises :class:`ValueError` with the attribute."""
-    return value_types.cidr.named(value, attribute)
-
-
-def canonical_tunnel_ip(value: str, attribute: str) -> str:
-    """A :data:`topology.value_types.tunnel_ip`; raises :class:`ValueError` with the attribute."""
-    return value_types.tunnel_ip.named(value, attribute)
 
 
 @lru_cache(maxsize=4096)
@@ -108,7 +93,7 @@ class Subnet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", canonical_uuid(self.id, "id"))
-        object.__setattr__(self, "cidr", canonical_cidr(self.cidr))
+        object.__setattr__(self, "cidr", value_types.cidr.named(self.cidr, "cidr"))
         if self.gateway_ip is not None:
             object.__setattr__(self, "gateway_ip", canonical_ip(self.gateway_ip, "gateway_ip"))
             if not self.contains(self.gateway_ip):

@@ -11,7 +11,7 @@ import ipaddress
 import json
 import re
 import uuid as uuids
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -60,19 +60,6 @@ def _type(shown: Schema, accepted: Schema | None = None) -> Callable[[Callable[[
 def nullable(schema: Schema) -> Schema:
     """A schema that allows null too."""
     return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _record(required: Mapping[str, Schema], others: Mapping[str, Schema] | None = None) -> Schema:
-    return {
-        "type": "object",
-        "properties": {**required, **(others or {})},
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _list(items: Schema, **more: Any) -> Schema:
-    return {"type": "array", "items": items, "maxItems": _MAX_ITEMS, **more}
 
 
 def _shown(value: Any) -> str:
@@ -207,7 +194,7 @@ def ip(value: Any) -> str:
     raise ValueError(f"{value!r} is not an IP address")
 
 
-@_type({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+@_type(ip.shown)
 def tunnel_ip(value: Any) -> str:
     """The address of a tunnel's end: one that a host can have, so not 0.0.0.0, ::, multicast or broadcast."""
     canonical = ip(value)
@@ -243,119 +230,102 @@ segmentation_id = integer(1, 2**32 - 1)
 """The widest of the encapsulations; what each can carry is :attr:`topology.model.NetworkType.segmentation_range`."""
 
 
-def _items(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ValueError(f"{_shown(value)} is not a list")
-    if len(value) > _MAX_ITEMS:
-        raise ValueError(f"exceeds maximum length of {_MAX_ITEMS} items")
-    return value
+def _list_of(item: ValueType[T], twice: Callable[[T], str] | None = None, **more: Any) -> ValueType[list[T]]:
+    """At most 200 of such; null for none.
+
+    :param twice: what is wrong when it has one twice; None: nothing is
+    :param more: what else the schema says
+    """
+
+    def schema(items: Schema) -> Schema:
+        return {"type": "array", "items": items, "maxItems": _MAX_ITEMS, **more}
+
+    @_type(schema(item.shown), nullable(schema(item.accepted)))
+    def check(value: Any) -> list[T]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise ValueError(f"{_shown(value)} is not a list")
+        if len(value) > _MAX_ITEMS:
+            raise ValueError(f"exceeds maximum length of {_MAX_ITEMS} items")
+        found = [item.read(one) for one in value]
+        for at, one in enumerate(found):
+            if twice is not None and one in found[:at]:
+                raise ValueError(twice(one))
+        return found
+
+    return check
 
 
-def _fields(value: Any, required: set[str], possible: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{_shown(value)} is not a dictionary")
-    if missing := sorted(required - value.keys()):
-        raise ValueError(f"{_shown(value)} lacks the key {missing[0]!r}")
-    if unknown := sorted(value.keys() - possible):
-        raise ValueError(f"{_shown(value)} has the unknown key {unknown[0]!r}")
-    return value
+def _record(fields: Mapping[str, ValueType[str]], optional: Collection[str] = (), **more: Any) -> ValueType[Any]:
+    """A dictionary of these keys; those that are optional may be left out or null, and are shown all the same.
+
+    :param more: what else the schema says of what is accepted
+    """
+    shown = {key: one.shown for key, one in fields.items()}
+    accepted = {key: nullable(one.accepted) if key in optional else one.accepted for key, one in fields.items()}
+    required = [key for key in fields if key not in optional]
+    exact = {"type": "object", "additionalProperties": False}
+
+    @_type(
+        {**exact, "properties": shown, "required": list(fields)},
+        {**exact, "properties": accepted, "required": required, **more},
+    )
+    def check(value: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise ValueError(f"{_shown(value)} is not a dictionary")
+        if missing := sorted(set(required) - value.keys()):
+            raise ValueError(f"{_shown(value)} lacks the key {missing[0]!r}")
+        if unknown := sorted(value.keys() - fields.keys()):
+            raise ValueError(f"{_shown(value)} has the unknown key {unknown[0]!r}")
+        return {
+            key: one.read(value[key]) for key, one in fields.items() if key in required or value.get(key) is not None
+        }
+
+    return check
 
 
-_NAMESERVERS = _list(ip.shown, uniqueItems=True)
+def _is_twice(one: object) -> str:
+    return f"has {_shown(one)} twice"
 
 
-@_type(_NAMESERVERS, nullable(_NAMESERVERS))
-def nameservers(value: Any) -> list[str]:
-    """IP addresses in their order, each once."""
-    found = [ip(item) for item in _items(value)]
-    if len(set(found)) != len(found):
-        raise ValueError("has the same address twice")
-    return found
+nameservers = _list_of(ip, lambda _address: "has the same address twice", uniqueItems=True)
+"""IP addresses in their order."""
+
+host_routes = _list_of(_record({"destination": cidr, "nexthop": ip}), _is_twice, uniqueItems=True)
+"""``[{"destination": CIDR, "nexthop": IP}, …]``."""
+
+pools = _list_of(_record({"start": ip, "end": ip}))
+"""``[{"start": IP, "end": IP}, …]``; whether they fit the subnet is seen later."""
+
+_FIXED_IPS = _list_of(_record({"subnet_id": uuid, "ip_address": ip}, ("subnet_id", "ip_address"), minProperties=1))
 
 
-@_type(
-    _list(_record({"destination": cidr.shown, "nexthop": ip.shown}), uniqueItems=True),
-    nullable(_list(_record({"destination": cidr.accepted, "nexthop": ip.accepted}), uniqueItems=True)),
-)
-def host_routes(value: Any) -> list[dict[str, str]]:
-    """``[{"destination": CIDR, "nexthop": IP}, …]``, each once."""
-    found = []
-    for item in _items(value):
-        _fields(item, {"destination", "nexthop"}, {"destination", "nexthop"})
-        route = {"destination": cidr(item["destination"]), "nexthop": ip(item["nexthop"])}
-        if route in found:
-            raise ValueError(f"has {_shown(route)} twice")
-        found.append(route)
-    return found
-
-
-_POOLS = _list(_record({"start": ip.shown, "end": ip.shown}))
-
-
-@_type(_POOLS, nullable(_POOLS))
-def pools(value: Any) -> list[dict[str, str]]:
-    """``[{"start": IP, "end": IP}, …]``; whether they fit the subnet is seen later."""
-    found = []
-    for item in _items(value):
-        _fields(item, {"start", "end"}, {"start", "end"})
-        found.append({"start": ip(item["start"]), "end": ip(item["end"])})
-    return found
-
-
-@_type(
-    _list(_record({"subnet_id": uuid.shown, "ip_address": ip.shown})),
-    nullable(
-        _list(
-            {
-                **_record({}, {"subnet_id": nullable(uuid.accepted), "ip_address": nullable(ip.accepted)}),
-                "minProperties": 1,
-            }
-        )
-    ),
-)
+@_type(_FIXED_IPS.shown, _FIXED_IPS.accepted)
 def fixed_ips(value: Any) -> list[dict[str, str]]:
     """``[{"subnet_id": …, "ip_address": …}, …]``, either of which may be left out."""
-    found: list[dict[str, str]] = []
-    for item in _items(value):
-        _fields(item, set(), {"subnet_id", "ip_address"})
-        wanted = {}
-        if item.get("subnet_id") is not None:
-            wanted["subnet_id"] = uuid(item["subnet_id"])
-        if item.get("ip_address") is not None:
-            wanted["ip_address"] = ip(item["ip_address"])
-        if not wanted:
-            raise ValueError(f"{_shown(item)} has neither subnet_id nor ip_address")
-        if "ip_address" in wanted and any(wanted["ip_address"] == other.get("ip_address") for other in found):
-            raise ValueError(f"has {wanted['ip_address']} twice")
-        found.append(wanted)
+    found = _FIXED_IPS.read(value)
+    addresses: set[str] = set()
+    for at, one in enumerate(found):
+        if not one:
+            raise ValueError(f"{_shown(value[at])} has neither subnet_id nor ip_address")
+        if (address := one.get("ip_address")) in addresses:
+            raise ValueError(f"has {address} twice")
+        addresses |= {address} if address else set()
     return found
 
 
-@_type(
-    _list(_record({"ip_address": {"anyOf": [ip.shown, cidr.shown]}, "mac_address": mac.shown})),
-    nullable(
-        _list(_record({"ip_address": {"anyOf": [ip.accepted, cidr.accepted]}}, {"mac_address": nullable(mac.accepted)}))
-    ),
-)
-def address_pairs(value: Any) -> list[dict[str, str]]:
-    """``[{"ip_address": IP or CIDR, "mac_address": MAC or left out}, …]``, each once."""
-    found = []
-    for item in _items(value):
-        _fields(item, {"ip_address"}, {"ip_address", "mac_address"})
-        address = item["ip_address"]
-        try:
-            network = ipaddress.ip_network(address if isinstance(address, str) and "%" not in address else "", False)
-        except ValueError:
-            raise ValueError(f"{_shown(address)} is not an IP address or CIDR") from None
-        pair = {"ip_address": str(network) if "/" in address else ip(address)}
-        if item.get("mac_address") is not None:
-            pair["mac_address"] = mac(item["mac_address"])
-        if pair in found:
-            raise ValueError(f"has {_shown(pair)} twice")
-        found.append(pair)
-    return found
+@_type({"anyOf": [ip.shown, cidr.shown]}, {"anyOf": [ip.accepted, cidr.accepted]})
+def _ip_or_prefix(value: Any) -> str:
+    try:
+        network = ipaddress.ip_network(value if isinstance(value, str) and "%" not in value else "", False)
+    except ValueError:
+        raise ValueError(f"{_shown(value)} is not an IP address or CIDR") from None
+    return str(network) if "/" in value else ip(value)
+
+
+address_pairs = _list_of(_record({"ip_address": _ip_or_prefix, "mac_address": mac}, ("mac_address",)), _is_twice)
+"""``[{"ip_address": IP or CIDR, "mac_address": MAC or left out}, …]``."""
 
 
 @_type({"type": "object"}, nullable({"type": "object"}))
@@ -377,19 +347,19 @@ def profile(value: Any) -> dict[str, Any]:
 @_type({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f-\x9f,/]+$"})
 def tag(value: Any) -> str:
     """A text of 1 to 255 characters without a comma, which parts tags in a query."""
-    found = text(255)(value)
+    found = NAME(value)
     if not found or "," in found or "/" in found:
         raise ValueError(f"{_shown(value)} is not a valid tag: 1 to 255 characters without ',' and '/'")
     return found
 
 
-@_type(
-    {"type": "array", "items": tag.shown, "maxItems": _MAX_TAGS, "uniqueItems": True},
-    nullable(_list(tag.accepted)),
-)
+_TAGS = _list_of(tag)
+
+
+@_type({"type": "array", "items": tag.shown, "maxItems": _MAX_TAGS, "uniqueItems": True}, _TAGS.accepted)
 def tags(value: Any) -> list[str]:
-    """At most 50 texts of 1 to 255 characters without a comma, each once, sorted."""
-    found = {tag.read(item) for item in _items(value)}
+    """At most 50 :data:`tag`, each once, sorted."""
+    found = set(_TAGS.read(value))
     if len(found) > _MAX_TAGS:
         raise ValueError(f"exceeds maximum length of {_MAX_TAGS} tags")
     return sorted(found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from topology.model import Subnet, canonical_cidr, canonical_ip, canonical_mac, canonical_uuid
+from topology import value_types
+from topology.model import Subnet, canonical_ip, canonical_mac, canonical_uuid
 
 ID = "00000000-0000-4000-8000-000000000001"
 
@@ -21,7 +22,7 @@ ID = "00000000-0000-4000-8000-000000000001"
     ],
 )
 def test_subnets_have_one_spelling(value: str, canonical: str) -> None:
-    assert canonical_cidr(value) == canonical
+    assert value_types.cidr.named(value, "cidr") == canonical
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_subnets_have_one_spelling(value: str, canonical: str) -> None:
 )
 def test_what_is_no_subnet_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match=r"^cidr: .* is not a CIDR such as "):
-        canonical_cidr(value)
+        value_types.cidr.named(value, "cidr")
 
 
 @pytest.mark.parametrize("value", ["10.1.1", "010.1.1.1", "10.1.1.1 ", "fe80::1%eth0", "", 5, None, b"\0\0\0\0"])
