@@ -16,7 +16,7 @@ from controller.network_api.pages import select
 from controller.network_api.request_bodies import answer_list, body_of, fields_of, only
 from controller.network_api.routes import ApiRoute, Operation
 from topology.database.resource_database import ResourceDatabase
-from topology.rules.access.caller import Caller
+from topology.rules.access.policy import Caller
 from topology.rules.agent_views import AGENT, AgentInfo, agent_not_found, agent_view
 from topology.rules.attributes.schemas import kinds
 from topology.rules.views import View

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric as Family
 from controller.runtime.metric_families import Kind, Metric
 from topology.database.resource_database import ResourceDatabase
 from topology.errors import TopologyUnavailable
-from topology.rules.access.caller import ADMIN
+from topology.rules.access.policy import ADMIN
 
 CONNECTIONS = Metric("tunbridge_api_connections", Kind.GAUGE, "Connections of clients that are open")
 CONNECTED = Metric(

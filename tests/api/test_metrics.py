@@ -18,7 +18,7 @@ from tests.support.host.tunbridge import free_tcp_port
 from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.rules.access.caller import ADMIN, Caller, caller
+from topology.rules.access.policy import ADMIN, Caller, caller
 
 REQUESTS = "tunbridge_api_requests_total"
 

@@ -16,7 +16,7 @@ from controller.runtime.exposition import Exposition
 from tests.support.http.api_process import ApiProcess
 from topology.database.resource_database import ResourceDatabase
 from topology.model import NetworkType
-from topology.rules.access.caller import ADMIN
+from topology.rules.access.policy import ADMIN
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.rules.attributes.attributes import RESOURCES, Attribute
 

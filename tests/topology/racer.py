@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.waiting import wait_until
 from topology.database.resource_database import ResourceDatabase
 from topology.model import NetworkType
-from topology.rules.access.caller import ADMIN, Caller
+from topology.rules.access.policy import ADMIN, Caller
 from topology.rules.access.quotas import NO_LIMITS, Limits
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.rules.attributes.attributes import RESOURCES

@@ -16,8 +16,7 @@ from topology.database.row_index import RowIndex
 from topology.database.tables import QUOTA
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import RowChanges
-from topology.rules.access.caller import Caller
-from topology.rules.access.policy import Target, allowed
+from topology.rules.access.policy import Caller, Target, allowed
 from topology.rules.access.quotas import (
     NO_LIMITS,
     Limits,

@@ -30,8 +30,7 @@ from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
 from topology.ovsdb.row_columns import read
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.access.access import Access, shown
-from topology.rules.access.caller import Caller
-from topology.rules.access.policy import allowed
+from topology.rules.access.policy import Caller, allowed
 from topology.rules.access.quotas import NO_LIMITS, Limits
 from topology.rules.agent_views import AgentInfo
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey

@@ -8,7 +8,7 @@ import falcon
 
 from controller.network_api.identity.keystone import Keystone, KeystoneRefusal, KeystoneUnavailable
 from controller.network_api.identity.tokens import TokenFile
-from topology.rules.access.caller import ADMIN, Caller, caller
+from topology.rules.access.policy import ADMIN, Caller, caller
 
 _REQUIRED = "The request you have made requires authentication."
 _NOBODY = caller("", "", [])

@@ -13,7 +13,7 @@ from oslo_config import cfg
 
 from topology.errors import ConfigError
 from topology.ovsdb.tls import with_remedy
-from topology.rules.access.caller import Caller, caller
+from topology.rules.access.policy import Caller, caller
 
 LOG = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ import yaml
 
 from controller.runtime.private_file import read_private
 from topology.errors import ConfigError
-from topology.rules.access.caller import Caller, caller
+from topology.rules.access.policy import Caller, caller
 
 LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.topology.racer import Racer
 from topology.liveness import HostInfo
 from topology.model import Host
-from topology.rules.access.caller import ADMIN, caller
+from topology.rules.access.policy import ADMIN, caller
 from topology.rules.agent_views import AgentInfo
 from topology.rules.request_errors import Forbidden, NotFound
 

@@ -9,7 +9,7 @@ from tests.topology.ovsdb import OvsdbServer
 from tests.topology.racer import POLICY, Racer
 from topology.documents import parse_document
 from topology.documents.apply import apply_document
-from topology.rules.access.caller import ADMIN, caller
+from topology.rules.access.policy import ADMIN, caller
 from topology.rules.access.quotas import NO_LIMITS
 from topology.rules.request_errors import BadRequest, Forbidden, InUse, NotFound
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from tests.topology.racer import Racer
-from topology.rules.access.caller import ADMIN, caller
+from topology.rules.access.policy import ADMIN, caller
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, InUse, NotFound, Stale
 

@@ -9,8 +9,7 @@ import pytest
 
 from topology.model import Network, NetworkType, Port, Subnet
 from topology.rules.access.access import Access, shown
-from topology.rules.access.caller import ADMIN, Caller, caller
-from topology.rules.access.policy import RULES, Target, allowed
+from topology.rules.access.policy import ADMIN, RULES, Caller, Target, allowed, caller
 from topology.rules.attributes.attributes import RESOURCES, UNSET
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, NotFound

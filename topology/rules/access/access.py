@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from topology.rules.access.caller import Caller
-from topology.rules.access.policy import Target, allowed, hidden, written
+from topology.rules.access.policy import Caller, Target, allowed, hidden, written
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, not_found

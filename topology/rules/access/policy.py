@@ -9,11 +9,64 @@ are not shown to a manager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
-from topology.rules.access.caller import Caller
+_IMPLIED = {"admin": ("manager",), "manager": ("member",), "member": ("reader",)}
+"""A role → those that come with it, as Keystone makes them by itself."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever sent a request; see :func:`caller`.
+
+    :param user: name or id, for logs
+    :param project_id: that what this caller makes belongs to; empty: none
+    :param roles: in lower case, with those that they imply
+    """
+
+    user: str
+    project_id: str
+    roles: frozenset[str]
+
+    @property
+    def is_admin(self) -> bool:
+        """May see and change everything."""
+        return "admin" in self.roles
+
+    @property
+    def sees_all(self) -> bool:
+        """Sees what is of other projects."""
+        return self.is_admin or "service" in self.roles
+
+    def has(self, role: str) -> bool:
+        """Whether a role was given to this caller, or is implied by one that was."""
+        return role in self.roles
+
+    def is_of(self, project_id: str) -> bool:
+        """Whether what belongs to a project is this caller's; what belongs to none is nobody's."""
+        return bool(project_id) and self.project_id == project_id
+
+
+def caller(user: str, project_id: str, roles: Iterable[str]) -> Caller:
+    """A caller with these roles and those that they imply.
+
+    :param roles: names, in any case: Keystone does not tell them apart by it
+    """
+    found: set[str] = set()
+    left = [role.lower() for role in roles]
+    while left:
+        role = left.pop()
+        if role not in found:
+            found.add(role)
+            left += _IMPLIED.get(role, ())
+    return Caller(user, project_id, frozenset(found))
+
+
+ADMIN = caller("", "", ["admin"])
+"""Whoever asks where nobody is asked who they are; what is made belongs to no project unless the request names one."""
 
 
 @dataclass(frozen=True)
@@ -35,117 +88,70 @@ class Target:
 Rule = Callable[[Caller, Target], bool]
 
 
-def _admin(_caller: Caller, _target: Target) -> bool:
-    return False  # for administrators no rule is asked
+def _role(name: str) -> Rule:
+    return lambda caller, _target: caller.has(name)
 
 
-def _service(caller: Caller, _target: Target) -> bool:
-    return caller.has("service")
+def _network(attribute: Literal["shared", "external"]) -> Rule:
+    return lambda _caller, target: bool(getattr(target, attribute))
 
 
-def _of_project(caller: Caller, target: Target) -> bool:
-    return caller.is_of(target.project_id)
+def _in(owner: Literal["project_id", "network_owner"], role: str) -> Rule:
+    """A role in the project of the object, or of its network."""
+    return lambda caller, target: caller.has(role) and caller.is_of(getattr(target, owner))
 
 
-def _project_reader(caller: Caller, target: Target) -> bool:
-    return caller.has("reader") and caller.is_of(target.project_id)
-
-
-def _project_member(caller: Caller, target: Target) -> bool:
-    return caller.has("member") and caller.is_of(target.project_id)
-
-
-def _net_owner_reader(caller: Caller, target: Target) -> bool:
-    return caller.has("reader") and caller.is_of(target.network_owner)
-
-
-def _net_owner_member(caller: Caller, target: Target) -> bool:
-    return caller.has("member") and caller.is_of(target.network_owner)
-
-
-def _net_owner_manager(caller: Caller, target: Target) -> bool:
-    return caller.has("manager") and caller.is_of(target.network_owner)
-
-
-def _shared(_caller: Caller, target: Target) -> bool:
-    return target.shared
-
-
-def _shared_member(caller: Caller, target: Target) -> bool:
-    return target.shared and caller.has("member")
-
-
-def _external(_caller: Caller, target: Target) -> bool:
-    return target.external
+def _all(*rules: Rule) -> Rule:
+    return lambda caller, target: all(rule(caller, target) for rule in rules)
 
 
 def _any(*rules: Rule) -> Rule:
     return lambda caller, target: any(rule(caller, target) for rule in rules)
 
 
-_SUBNET_MEMBER = _any(_project_member, _net_owner_member)
-_NET_OWNER = _any(_service, _net_owner_member)
+def _each(rule: Rule, actions: str, *names: str) -> dict[str, Rule]:
+    """One rule for ``create_port``, ``update_port`` and the like."""
+    return {f"{action}_{name}": rule for action in actions.split() for name in names}
+
+
+_ADMIN: Rule = _any()  # for administrators no rule is asked
+_SERVICE = _role("service")
+_SHARED, _EXTERNAL = _network("shared"), _network("external")
+_SHARED_MEMBER = _all(_SHARED, _role("member"))
+_PROJECT_READER, _PROJECT_MEMBER = _in("project_id", "reader"), _in("project_id", "member")
+_NET_OWNER_READER, _NET_OWNER_MEMBER = _in("network_owner", "reader"), _in("network_owner", "member")
+_SUBNET_MEMBER = _any(_PROJECT_MEMBER, _NET_OWNER_MEMBER)
+_NET_OWNER = _any(_SERVICE, _NET_OWNER_MEMBER)
+_NETWORK_USER = _any(_NET_OWNER, _SHARED_MEMBER)
 
 RULES: Mapping[str, Rule] = {
-    "create_network": _project_member,
-    "create_network:shared": _admin,
-    "create_network:router:external": _admin,
-    "create_network:provider:network_type": _admin,
-    "create_network:provider:physical_network": _admin,
-    "create_network:provider:segmentation_id": _admin,
-    "get_network": _any(_project_reader, _service, _shared, _external),
-    "get_network:provider:network_type": _admin,
-    "get_network:provider:physical_network": _admin,
-    "get_network:provider:segmentation_id": _admin,
-    "update_network": _project_member,
-    "update_network:shared": _admin,
-    "update_network:router:external": _admin,
-    "update_network:provider:network_type": _admin,
-    "update_network:provider:physical_network": _admin,
-    "update_network:provider:segmentation_id": _admin,
-    "update_network:tags": _project_member,
-    "delete_network": _project_member,
-    "delete_network:tags": _project_member,
-    "create_subnet": _net_owner_member,
-    "get_subnet": _any(_project_reader, _shared, _external, _net_owner_reader, _service),
-    "update_subnet": _SUBNET_MEMBER,
-    "update_subnet:tags": _SUBNET_MEMBER,
-    "delete_subnet": _SUBNET_MEMBER,
-    "delete_subnet:tags": _SUBNET_MEMBER,
-    "create_port": _any(_service, _net_owner_member, _shared_member),
-    "create_port:device_owner": _NET_OWNER,
-    "create_port:mac_address": _NET_OWNER,
-    "create_port:fixed_ips": _any(_service, _net_owner_member, _shared_member),
-    "create_port:fixed_ips:ip_address": _NET_OWNER,
-    "create_port:fixed_ips:subnet_id": _any(_service, _net_owner_member, _shared_member),
-    "create_port:port_security_enabled": _NET_OWNER,
-    "create_port:allowed_address_pairs": _NET_OWNER,
-    "create_port:binding:host_id": _service,
-    "create_port:binding:profile": _service,
-    "get_port": _any(_service, _net_owner_reader, _project_reader),
-    "get_port:binding:vif_type": _service,
-    "get_port:binding:vif_details": _service,
-    "get_port:binding:host_id": _service,
-    "get_port:binding:profile": _service,
-    "update_port": _any(_service, _project_member),
-    "update_port:device_owner": _NET_OWNER,
-    "update_port:mac_address": _any(_service, _net_owner_manager),
-    "update_port:fixed_ips": _NET_OWNER,
-    "update_port:fixed_ips:ip_address": _NET_OWNER,
-    "update_port:fixed_ips:subnet_id": _any(_NET_OWNER, _shared_member),
-    "update_port:port_security_enabled": _NET_OWNER,
-    "update_port:allowed_address_pairs": _NET_OWNER,
-    "update_port:binding:host_id": _service,
-    "update_port:binding:profile": _service,
-    "update_port:tags": _project_member,
-    "delete_port": _any(_service, _net_owner_member, _project_member),
+    "get_network": _any(_PROJECT_READER, _SERVICE, _SHARED, _EXTERNAL),
+    **_each(_PROJECT_MEMBER, "create update delete", "network"),
+    **_each(_PROJECT_MEMBER, "update delete", "network:tags"),
+    **_each(_ADMIN, "create update", "network:shared", "network:router:external"),
+    **_each(_ADMIN, "create get update", "network:provider:network_type", "network:provider:physical_network"),
+    **_each(_ADMIN, "create get update", "network:provider:segmentation_id"),
+    "get_subnet": _any(_PROJECT_READER, _SHARED, _EXTERNAL, _NET_OWNER_READER, _SERVICE),
+    "create_subnet": _NET_OWNER_MEMBER,
+    **_each(_SUBNET_MEMBER, "update delete", "subnet", "subnet:tags"),
+    "get_port": _any(_SERVICE, _NET_OWNER_READER, _PROJECT_READER),
+    "create_port": _NETWORK_USER,
+    "update_port": _any(_SERVICE, _PROJECT_MEMBER),
+    "delete_port": _any(_SERVICE, _NET_OWNER_MEMBER, _PROJECT_MEMBER),
+    "update_port:tags": _PROJECT_MEMBER,
     "delete_port:tags": _SUBNET_MEMBER,
-    "get_agent": _admin,
-    "update_agent": _admin,
-    "delete_agent": _admin,
-    "get_quota": _of_project,
-    "update_quota": _admin,
-    "delete_quota": _admin,
+    **_each(_NET_OWNER, "create update", "port:device_owner", "port:port_security_enabled"),
+    **_each(_NET_OWNER, "create update", "port:allowed_address_pairs", "port:fixed_ips:ip_address"),
+    "create_port:mac_address": _NET_OWNER,
+    "update_port:mac_address": _any(_SERVICE, _in("network_owner", "manager")),
+    "create_port:fixed_ips": _NETWORK_USER,
+    "update_port:fixed_ips": _NET_OWNER,
+    **_each(_NETWORK_USER, "create update", "port:fixed_ips:subnet_id"),
+    **_each(_SERVICE, "create get update", "port:binding:host_id", "port:binding:profile"),
+    **_each(_SERVICE, "get", "port:binding:vif_type", "port:binding:vif_details"),
+    **_each(_ADMIN, "get update delete", "agent"),
+    "get_quota": lambda caller, target: caller.is_of(target.project_id),
+    **_each(_ADMIN, "update delete", "quota"),
 }
 """Name of a policy → who may, beside administrators."""
 

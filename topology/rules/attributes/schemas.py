@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from topology.rules.access.caller import Caller
-from topology.rules.access.policy import hidden
+from topology.rules.access.policy import Caller, hidden
 from topology.rules.attributes.attributes import UNSET, Resource
 from topology.value_types import Schema
 
