@@ -1,21 +1,4 @@
-"""The one exception tree of the project; every error says what is wrong and where.
-
-::
-
-    TunbridgeError
-    ├── ConfigError            an option of the configuration has a value that cannot be used
-    ├── DocumentError          a topology document is wrong; carries the path of the element
-    ├── TopologyError
-    │   ├── ConflictError      the change breaks a rule of the topology (duplicate, in use, exhausted)
-    │   └── TopologyUnavailable  the topology database does not answer
-    ├── VSwitchError           the local OVSDB refused a change
-    │   └── VSwitchUnavailable the local OVSDB does not answer
-    ├── DeviceError            a network device or namespace of this host cannot be made as it should be
-    ├── CompileError           desired flows contradict each other or the pipeline
-    └── OpenFlowError
-        ├── FramingError       bytes that are not a well-formed OpenFlow 1.3 message
-        └── RequestTimeout     the switch did not answer a request in time
-"""
+"""The one exception tree of the project; every error says what is wrong and where."""
 
 
 class TunbridgeError(Exception):

@@ -20,7 +20,7 @@ from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, ca
 from topology.ovsdb.following_idl import RowChanges
 from topology.ovsdb.row_columns import read
 from topology.rules.attributes.attributes import PORT
-from topology.rules.operations.operation import ObjectKind
+from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
 from topology.rules.views import decode
 from topology.source import RowProblem, TopologyBatch, TopologyVersion

@@ -7,10 +7,8 @@ then it is worked out anew.
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -37,10 +35,8 @@ from topology.rules.allocation.segment_allocation import AllocationPolicy, Segme
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.index import Selection
 from topology.rules.operations.checks import check
-from topology.rules.operations.draft import Draft
-from topology.rules.operations.operate import operate_all
-from topology.rules.operations.operation import Maker, TopologyOperation
-from topology.rules.operations.stamps import timestamp
+from topology.rules.operations.draft import Draft, Maker
+from topology.rules.operations.operate import TopologyOperation, operate_all
 from topology.rules.request_errors import Forbidden
 from topology.rules.state import Attributes, ResourceState
 from topology.rules.views import View, decode, network_view, port_view, subnet_view
@@ -51,8 +47,6 @@ _ATTEMPTS = 30
 """Requests that may lose a race before the server's refusal is final; each loss means that another writer has won."""
 
 _TIMEOUT = 10.0  # seconds that a change may take
-
-_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
 
 
 class _Refused(ConflictError):
@@ -282,7 +276,7 @@ class ResourceDatabase:
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
         def change(edit: Edit, _state: ResourceState) -> T:
-            done = apply(edit, Draft(self._state, self._policy, _MAKER, timestamp(self._clock())))
+            done = apply(edit, Draft(self._state, self._policy, Maker(), self._clock()))
             advance_revision(edit)
             return done
 
@@ -358,6 +352,6 @@ def _drafted(draft: Draft, kind: str, object_id: str) -> View:
     if kind == "network":
         return network_view(draft.networks[object_id], stored)
     if kind == "subnet":
-        network, subnet = draft.subnet(object_id)
+        network, subnet = draft.network_of(object_id), draft.subnet(object_id)
         return subnet_view(subnet, network.id, stored)
     return port_view(draft.ports[object_id], stored)

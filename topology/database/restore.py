@@ -6,8 +6,6 @@ keeps it: taking it away would disturb a host that knows nothing of all this. Th
 
 from __future__ import annotations
 
-import secrets
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -21,9 +19,8 @@ from topology.ovsdb.edit import Edit
 from topology.rules.allocation.address_allocation import default_pools, number_of
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.rules.operations.checks import check_network, check_port
-from topology.rules.operations.draft import Draft
-from topology.rules.operations.operate import operate
-from topology.rules.operations.operation import Maker, TopologyOperation
+from topology.rules.operations.draft import Draft, Maker
+from topology.rules.operations.operate import TopologyOperation, operate
 from topology.rules.operations.subnet_rules import following_pools
 from topology.rules.request_errors import ResourceError
 from topology.rules.state import Attributes
@@ -35,8 +32,6 @@ T = TypeVar("T")
 _POLICY = AllocationPolicy(NetworkType.LOCAL)
 """Nothing is left open."""
 
-_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
-
 
 def write_back(edit: Edit, assembler: Assembler, wanted: WriteBack) -> dict[str, str]:
     """Write all that can be written.
@@ -45,7 +40,7 @@ def write_back(edit: Edit, assembler: Assembler, wanted: WriteBack) -> dict[str,
 
     :returns: id, of a host its name → why it could not
     """
-    draft = Draft(RowState(edit, assembler, broken_addresses=True), _POLICY, _MAKER, now=None, may_move=True)
+    draft = Draft(RowState(edit, assembler, broken_addresses=True), _POLICY, Maker(), now=None, may_move=True)
     refused: dict[str, str] = {}
     for network in wanted.networks.values():
         reason = _try(_restore_network, draft, network)

@@ -11,8 +11,7 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.row_columns import read
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import NameGuard
+from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.request_errors import not_found
 from topology.rules.views import encode
 

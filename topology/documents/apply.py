@@ -6,9 +6,7 @@ the database refuses the transaction when those have changed or an index would b
 
 from __future__ import annotations
 
-import secrets
 import time
-import uuid
 from dataclasses import dataclass
 
 from topology.database.assembler import Assembler
@@ -24,9 +22,7 @@ from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.allocation.segment_allocation import AllocationPolicy
-from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import Maker
-from topology.rules.operations.stamps import timestamp
+from topology.rules.operations.draft import Draft, Maker
 from topology.source import TopologyBatch
 
 _ATTEMPTS = 30
@@ -34,8 +30,6 @@ _ATTEMPTS = 30
 
 _PER_PORT = 0.01
 """Seconds more that a change may take for each port of the document; it takes some 1 ms."""
-
-_MAKER = Maker(new_id=lambda: str(uuid.uuid4()), random_bits=secrets.randbits)
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def apply_document(
 
     def change(edit: Edit) -> tuple[TopologyChange, ...]:
         state = RowState(edit, assembler)
-        draft = Draft(state, policy, _MAKER, timestamp(time.time()), may_move=True)
+        draft = Draft(state, policy, Maker(), time.time(), may_move=True)
         changes = plan(document, draft, prune=prune)
         if changes and not dry_run:
             TopologyWriter(edit, assembler, draft).write()

@@ -12,11 +12,10 @@ from typing import Literal
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.segment_allocation import segment_of
 from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.operations import stamps
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import ObjectKind
+from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
-from topology.rules.views import encode
+from topology.rules.views import STAMPS, encode
 
 _LABELS = {
     "network_type": "provider:network_type",
@@ -122,7 +121,7 @@ def _stored_changes(draft: Draft, kind: ObjectKind, object_id: str) -> Iterator[
     resource = RESOURCES[kind]
     before = encode(resource, draft.state.stored(kind, object_id))
     after = encode(resource, draft.stored[kind, object_id])
-    for name in sorted((before.keys() | after.keys()) - set(stamps.NAMES)):
+    for name in sorted((before.keys() | after.keys()) - STAMPS.keys()):
         if before.get(name) != after.get(name):
             yield f"{name} {_stored_text(before.get(name))} -> {_stored_text(after.get(name))}"
 

@@ -17,11 +17,10 @@ from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.checks import check
-from topology.rules.operations.draft import Draft
-from topology.rules.operations.operate import operate, reserve
-from topology.rules.operations.operation import NameGuard, ObjectKind, TopologyOperation
+from topology.rules.operations.draft import Draft, NameGuard
+from topology.rules.operations.operate import TopologyOperation, operate, reserve
 from topology.rules.operations.subnet_rules import following_pools
-from topology.rules.request_errors import Clash, Exhausted, ResourceError
+from topology.rules.request_errors import Clash, Exhausted, ObjectKind, ResourceError
 from topology.rules.views import network_values, port_values, subnet_values
 
 _PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
@@ -183,7 +182,7 @@ class _Planner:
                 if (kind, object_id) not in self._paths:
                     self._operate("", TopologyOperation("delete", kind, object_id))
         for kind, object_id in self._state.broken:
-            self._draft.remove(kind, object_id)
+            self._draft.delete(kind, object_id)
 
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""
@@ -216,7 +215,7 @@ class _Planner:
                 return DocumentError(f"{path}.fixed_ips", f"{where}: name its subnet, or give other fixed_ips")
             return ConflictError(f"{owner_path}.subnets: port {object_id} is not named: {where}")
         if clash.rule == "overlap":
-            cidr = self._draft.subnet(object_id)[1].cidr
+            cidr = self._draft.subnet(object_id).cidr
             return DocumentError(f"{path}.cidr", f"{cidr} overlaps with {clash.value} (subnet {owner_id})")
         if kind == "subnet":
             network = self._draft.network(owner_id)

@@ -12,8 +12,11 @@ from typing import Literal
 
 from topology.errors import TopologyError
 
-ObjectKey = tuple[str, str]
-"""``network``, ``subnet`` or ``port``, and id of an object."""
+ObjectKind = str
+"""``network``, ``subnet`` or ``port``."""
+
+ObjectKey = tuple[ObjectKind, str]
+"""Kind and id of an object."""
 
 
 @dataclass(frozen=True)

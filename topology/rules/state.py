@@ -13,8 +13,7 @@ from topology.rules.allocation.address_allocation import Pooled, number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import Segments, segment_of
 from topology.rules.index import Index, Selection
-from topology.rules.operations.operation import ObjectKind
-from topology.rules.request_errors import not_found
+from topology.rules.request_errors import ObjectKind, not_found
 from topology.rules.views import View, network_view, port_view, subnet_view
 
 Attributes = Mapping[str, Any]

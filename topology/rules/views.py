@@ -18,13 +18,14 @@ View = Mapping[str, Any]
 _MTU = {NetworkType.GRE: 1454, NetworkType.VXLAN: 1446, NetworkType.GENEVE: 1446}
 """What a tunnel over IPv4 leaves of an underlay's 1500 bytes; docs/tunnels.md, "MTU"."""
 
-_STAMPS: Mapping[str, Any] = {"tags": [], "revision_number": 0, "created_at": None, "updated_at": None}
+_UNSTAMPED: Mapping[str, Any] = {"tags": [], "revision_number": 0, "created_at": None, "updated_at": None}
 
-_STAMP_CHECKS: Mapping[str, value_types.ValueType[Any]] = {
+STAMPS: Mapping[str, value_types.ValueType[Any]] = {
     "revision_number": value_types.integer(0, 2**63 - 1),
     "created_at": value_types.optional(value_types.text(32)),
     "updated_at": value_types.optional(value_types.text(32)),
 }
+"""What is stored of every object beside what it was given: how often it was changed, when it was made and changed."""
 
 
 def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     known = resource.stored
     for name, text in attributes.items():
-        check = known[name].check if name in known else _STAMP_CHECKS.get(name)
+        check = known[name].check if name in known else STAMPS.get(name)
         try:
             value = json.loads(text)
             values[name] = value if check is None else check(value)
@@ -56,7 +57,7 @@ def _common(resource: Resource, thing: Network | Subnet | Port, stored: Mapping[
         name: one.default for name, one in resource.attributes.items() if one.stored and one.default is not UNSET
     }
     known = {name: value for name, value in stored.items() if name in resource.attributes}
-    view = {**_STAMPS, **defaults, **known, "id": thing.id, "name": thing.name}
+    view = {**_UNSTAMPED, **defaults, **known, "id": thing.id, "name": thing.name}
     view["tenant_id"] = view["project_id"]
     return view
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import netaddr
@@ -155,10 +155,11 @@ class SegmentPool:
         return next((number for number in found if number is not None), None)
 
 
-def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], taken: Container[str]) -> str:
+def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], taken: Callable[[str], bool]) -> str:
     """Make a MAC address that no port has.
 
     :param random_bits: returns an integer of so many random bits
+    :param taken: whether a port has it
     :raises ConflictError: none was found, because nearly all of the range is in use
     """
     base = netaddr.EUI(policy.base_mac)
@@ -166,7 +167,7 @@ def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], ta
     prefix = int(base) >> bits << bits
     for _ in range(_MAC_ATTEMPTS):
         mac = str(netaddr.EUI(prefix | random_bits(bits), version=48, dialect=netaddr.mac_unix_expanded))
-        if mac not in taken:
+        if not taken(mac):
             return mac
     raise ConflictError(f"no MAC address is free that begins like base_mac {policy.base_mac}")
 

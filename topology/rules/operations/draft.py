@@ -6,7 +6,10 @@ whoever writes has the database refuse the change when that does not hold any mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,19 +17,41 @@ from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import Pooled, TakenAddresses, number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool, segment_of
-from topology.rules.operations import stamps
-from topology.rules.operations.operation import Maker, NameGuard
-from topology.rules.request_errors import ObjectKey, Stale, not_found
+from topology.rules.request_errors import ObjectKey, ObjectKind, not_found
 from topology.rules.state import Attributes, TopologyState, pooled
 
 _NO_NUMBERS = Numbers()
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Where new identities come from.
+
+    :param new_id: makes a UUID
+    :param random_bits: makes an integer of so many random bits
+    """
+
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    random_bits: Callable[[int], int] = secrets.randbits
+
+
+@dataclass(frozen=True)
+class NameGuard:
+    """What was decided because a name was unused, or one object's, is void unless exactly these objects have it then.
+
+    :param ids: objects of that kind with that name after the change
+    """
+
+    kind: ObjectKind
+    name: str
+    ids: frozenset[str]
 
 
 @dataclass
 class Draft:
     """Operations on their way: what they have made so far.
 
-    :param now: for ``created_at`` and ``updated_at``; None: what is written is not stamped
+    :param now: seconds since the epoch, for ``created_at`` and ``updated_at``; None: what is written is not stamped
     :param may_move: networks may get another segment, subnets another CIDR and ports another network, which requests
         to the API may not ask for
     """
@@ -34,7 +59,7 @@ class Draft:
     state: TopologyState
     policy: AllocationPolicy
     maker: Maker
-    now: str | None
+    now: float | None
     may_move: bool = False
     networks: dict[str, Network] = field(default_factory=dict)
     """Made or changed, or with another set of subnets."""
@@ -89,15 +114,22 @@ class Draft:
             return network_id if ("network", network_id) in self.state.broken else None
         return network_id if any(one.id == subnet_id for one in network.subnets) else None
 
-    def subnet(self, subnet_id: str) -> tuple[Network, Subnet]:
-        """A subnet, and its network.
+    def network_of(self, subnet_id: str) -> Network:
+        """The network of a subnet.
 
-        :raises NotFound: there is none
+        :raises NotFound: there is no such subnet
         """
         network = self.find_network(self.subnet_owner(subnet_id) or "")
         if network is None:
             raise not_found("subnet", subnet_id)
-        return network, next(subnet for subnet in network.subnets if subnet.id == subnet_id)
+        return network
+
+    def subnet(self, subnet_id: str) -> Subnet:
+        """A subnet.
+
+        :raises NotFound: there is none
+        """
+        return next(subnet for subnet in self.network_of(subnet_id).subnets if subnet.id == subnet_id)
 
     def port(self, port_id: str) -> Port:
         """A port.
@@ -218,13 +250,18 @@ class Draft:
             self._addresses.setdefault((fixed_ip.subnet_id, fixed_ip.ip_address), port.id)
             self._numbers.setdefault(fixed_ip.subnet_id, Numbers()).add(number_of(fixed_ip.ip_address))
 
-    def remove(self, kind: str, object_id: str) -> None:
-        """An object is deleted."""
+    def delete(self, kind: ObjectKind, object_id: str) -> None:
+        """An object is deleted; a network with its subnets. One whose row is broken may be too.
+
+        :raises NotFound: there is none
+        """
         if kind == "subnet":
-            network, _ = self.subnet(object_id)
+            network = self.network_of(object_id)
             left = tuple(one for one in network.subnets if one.id != object_id)
             self._replace_network(replace(network, subnets=left))
             self.resubnetted.add(network.id)
+        elif (kind, object_id) not in self.state.broken:
+            (self.network if kind == "network" else self.port)(object_id)
         self.gone[kind, object_id] = None
 
     def discard_network(self, network_id: str) -> None:
@@ -258,25 +295,15 @@ class Draft:
         if key is not None and self._segment_owners.get(key.place) == network_id:
             del self._segment_owners[key.place]
 
-    # -- what all kinds have in common ---------------------------------------------------------------------------------
+    def stamped(self, key: ObjectKey, values: Mapping[str, Any], *, new: bool) -> Attributes:
+        """What is stored of an object that is made or changed now: these values, and when and how often it was.
 
-    def new(self, values: Mapping[str, Any]) -> Attributes:
-        """What is stored of an object that is made now."""
-        return {**values, **(stamps.made(self.now) if self.now is not None else {})}
-
-    def changed(self, kind: str, object_id: str, values: Mapping[str, Any]) -> Attributes:
-        """What is stored of an object that is changed now."""
-        before = self.attributes(kind, object_id)
-        stamped = stamps.changed(before, self.now) if self.now is not None else {}
-        return {**before, **values, **stamped}
-
-    def check_revision(self, kind: str, object_id: str, revision: int | None) -> None:
-        """An object must be of a revision, where one is asked for.
-
-        :raises Stale: it is of another one
+        That is as in the extensions ``standard-attr-timestamp`` and ``standard-attr-revisions``, whoever does it.
         """
-        current = self.attributes(kind, object_id).get("revision_number", 0)
-        if revision is not None and revision != current:
-            raise Stale(
-                "RevisionNumberConstraintFailed", f"Constrained to {revision}, but current revision is {current}"
-            )
+        before = {} if new else self.attributes(*key)
+        if self.now is None:
+            return {**before, **values}
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now))
+        made = {"created_at": now} if new else {}
+        revision = before.get("revision_number", 0) + 1
+        return {**before, **values, **made, "updated_at": now, "revision_number": revision}

@@ -15,39 +15,22 @@ from topology.rules.request_errors import BadRequest, Exhausted, InUse, invalid
 _TYPE, _PHYSICAL, _NUMBER = "provider:network_type", "provider:physical_network", "provider:segmentation_id"
 
 
-def create(draft: Draft, network_id: str, values: Mapping[str, Any]) -> None:
-    """Make a network.
+def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network | None) -> None:
+    """Make or change a network.
 
+    :param old: as it is; None: it is made
     :raises ResourceError: it cannot be, or no segmentation id is left
     """
-    draft.put_network(_network(draft, network_id, None, values), draft.new(NETWORK.to_store(values)))
-
-
-def update(draft: Draft, network_id: str, values: Mapping[str, Any]) -> None:
-    """Change a network.
-
-    :raises ResourceError: there is none, or the change breaks a rule
-    """
-    old = draft.network(network_id)
-    if not values.get("shared", True):
+    if old is not None and not values.get("shared", True):
         _check_unshared(draft, network_id)
-    if not draft.may_move and (differing := _segment_differs(old, values)):
+    if old is not None and not draft.may_move and (differing := _segment_differs(old, values)):
         raise BadRequest(
             "InvalidInput",
             f"Invalid input for operation: Plugin does not support updating the following provider network "
             f"attributes: {', '.join(differing)}.",
         )
     new = _network(draft, network_id, old, values)
-    draft.put_network(new, draft.changed("network", network_id, NETWORK.to_store(values)))
-
-
-def delete(draft: Draft, network_id: str) -> None:
-    """Delete a network with its subnets.
-
-    :raises NotFound: there is none
-    """
-    draft.network(network_id)
-    draft.remove("network", network_id)
+    draft.put_network(new, draft.stamped(("network", network_id), NETWORK.to_store(values), new=old is None))
 
 
 def asked_segment(draft: Draft, network_id: str, values: Mapping[str, Any]) -> SegmentKey | None:

@@ -1,31 +1,30 @@
-"""Operations on a draft, each by the rules of its kind."""
+"""What a request, an element of a document or an object that is restored asks for, and what that makes of a draft."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from topology.rules.operations import network_rules, port_rules, subnet_rules
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.operation import ObjectKind, TopologyOperation
+from topology.rules.request_errors import ObjectKind, Stale
 
-_Make = Callable[[Draft, str, Mapping[str, Any]], None]
 
-_CREATE: Mapping[ObjectKind, _Make] = {
-    "network": network_rules.create,
-    "subnet": subnet_rules.create,
-    "port": port_rules.create,
-}
-_UPDATE: Mapping[ObjectKind, _Make] = {
-    "network": network_rules.update,
-    "subnet": subnet_rules.update,
-    "port": port_rules.update,
-}
-_DELETE: Mapping[ObjectKind, Callable[[Draft, str], None]] = {
-    "network": network_rules.delete,
-    "subnet": subnet_rules.delete,
-    "port": port_rules.delete,
-}
+@dataclass(frozen=True)
+class TopologyOperation:
+    """One object to be made, changed or deleted, in the words of the Network API.
+
+    :param id: of the object; empty: one is made for it
+    :param values: attribute → value, checked; of an object that is made, what is left out is the default
+    :param revision: that the object must have
+    """
+
+    action: Literal["create", "update", "delete"]
+    kind: ObjectKind
+    id: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    revision: int | None = None
 
 
 def operate(draft: Draft, operation: TopologyOperation) -> str:
@@ -34,17 +33,22 @@ def operate(draft: Draft, operation: TopologyOperation) -> str:
     :returns: id of the object
     :raises ResourceError: there is no such object, it is of another revision, or a rule is broken
     """
-    object_id, kind = operation.id, operation.kind
-    if operation.action == "create":
-        object_id = object_id or draft.maker.new_id()
-        _CREATE[kind](draft, object_id, operation.values)
-        return object_id
+    kind, object_id, creates = operation.kind, operation.id or draft.maker.new_id(), operation.action == "create"
     if operation.revision is not None:
-        draft.check_revision(kind, object_id, operation.revision)
-    if operation.action == "update":
-        _UPDATE[kind](draft, object_id, operation.values)
+        current = draft.attributes(kind, object_id).get("revision_number", 0)
+        if operation.revision != current:
+            raise Stale(
+                "RevisionNumberConstraintFailed",
+                f"Constrained to {operation.revision}, but current revision is {current}",
+            )
+    if operation.action == "delete":
+        draft.delete(kind, object_id)
+    elif kind == "network":
+        network_rules.put(draft, object_id, operation.values, None if creates else draft.network(object_id))
+    elif kind == "subnet":
+        subnet_rules.put(draft, object_id, operation.values, None if creates else draft.subnet(object_id))
     else:
-        _DELETE[kind](draft, object_id)
+        port_rules.put(draft, object_id, operation.values, None if creates else draft.port(object_id))
     return object_id
 
 

@@ -19,77 +19,60 @@ from topology.rules.attributes.attributes import SUBNET, UNSET
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import Clash, InUse, invalid
 from topology.rules.state import Attributes
+from topology.rules.views import subnet_values
 
 
-def create(draft: Draft, subnet_id: str, values: Mapping[str, Any]) -> None:
-    """Make a subnet.
+def put(draft: Draft, subnet_id: str, values: Mapping[str, Any], old: Subnet | None) -> None:
+    """Make or change a subnet.
 
+    :param old: as it is; None: it is made
     :raises ResourceError: it cannot be
     """
-    network = draft.network(values["network_id"])
+    network = draft.network(values["network_id"]) if old is None else draft.network_of(subnet_id)
     owner = draft.subnet_owner(subnet_id)
-    if owner is not None and owner != network.id:
+    if owner not in (None, network.id):
         clash = Clash("unique", ("subnet", subnet_id), ("network", owner), "id", subnet_id)
         raise InUse("SubnetInUse", f"Subnet {subnet_id} belongs to network {owner}.", clash=clash)
-    cidr = values["cidr"]
+    stored = draft.attributes("subnet", subnet_id) if old is not None else {}
+    wanted = {**(subnet_values(old, network.id) if old is not None else {}), **values}
+    cidr, gateway = wanted["cidr"], wanted.get("gateway_ip", UNSET)
     version = prefix_of(cidr).version
     if values.get("ip_version", UNSET) not in (UNSET, version):
         raise invalid("cidr", f"{cidr} is not a CIDR of IP version {values['ip_version']}")
-    _check_modes(cidr, values)
-    gateway = values.get("gateway_ip", UNSET)
     if gateway is UNSET:
         gateway = default_gateway(cidr)
-    if gateway is not None:
-        check_gateway(cidr, gateway)
-    pools = values.get("allocation_pools", UNSET)
-    if pools is UNSET:
-        pools = default_pools(cidr, gateway)
-    check_pools(cidr, gateway, pools)
-    _check_versions(cidr, values)
-    subnet = Subnet(subnet_id, cidr, gateway, name=values.get("name", ""))
-    stored = draft.new({**SUBNET.to_store(values), "allocation_pools": pools})
-    draft.put_subnet(network, subnet, stored, resized=True)
-
-
-def update(draft: Draft, subnet_id: str, values: Mapping[str, Any]) -> None:
-    """Change a subnet.
-
-    :raises ResourceError: there is none, or the change breaks a rule
-    """
-    network, old = draft.subnet(subnet_id)
-    stored = draft.attributes("subnet", subnet_id)
-    cidr, gateway = values.get("cidr", old.cidr), values.get("gateway_ip", old.gateway_ip)
-    moved = (cidr, gateway) != (old.cidr, old.gateway_ip)
-    pools = values.get("allocation_pools")
-    stays = pools is None and "allocation_pools" not in stored  # the default ones, which follow the gateway
-    if pools is None:
-        pools = default_pools(cidr, gateway) if stays else pools_of(old, stored)
+    resized = old is None or cidr != old.cidr
+    moved = old is None or (cidr, gateway) != (old.cidr, old.gateway_ip)
+    checked = {**stored, **values} if resized else values
+    if {"ipv6_ra_mode", "ipv6_address_mode"} & checked.keys():
+        _check_modes(cidr, {**stored, **values})
     if moved and gateway is not None:
         check_gateway(cidr, gateway)
+    pools = values.get("allocation_pools", UNSET)
+    given = {**SUBNET.to_store(values)}
+    if pools is UNSET and old is not None and "allocation_pools" in stored:
+        pools = given["allocation_pools"] = pools_of(old, stored)
+    elif pools is UNSET:
+        pools = default_pools(cidr, gateway)
+        if old is None:  # later on, pools that are not stored follow the gateway
+            given["allocation_pools"] = pools
     if moved or "allocation_pools" in values:
         check_pools(cidr, gateway, pools)
-    port_id = draft.address_owner(subnet_id, old.gateway_ip or "", "")
-    if gateway != old.gateway_ip and port_id is not None and not draft.may_move:
+    if old is not None and gateway != old.gateway_ip and not draft.may_move:
+        _check_gateway_free(draft, old)
+    _check_versions(cidr, checked)
+    new = Subnet(subnet_id, cidr, gateway, name=wanted.get("name", ""))
+    stamped = draft.stamped(("subnet", subnet_id), given, new=old is None)
+    draft.put_subnet(network, new, stamped, resized=resized)
+
+
+def _check_gateway_free(draft: Draft, old: Subnet) -> None:
+    port_id = draft.address_owner(old.id, old.gateway_ip or "", "")
+    if port_id is not None:
         raise InUse(
             "GatewayIpInUse",
             f"Current gateway ip {old.gateway_ip} already in use by port {port_id}. Unable to update.",
         )
-    checked = {**stored, **values} if cidr != old.cidr else values
-    if {"ipv6_ra_mode", "ipv6_address_mode"} & checked.keys():
-        _check_modes(cidr, {**stored, **values})
-    _check_versions(cidr, checked)
-    new = Subnet(subnet_id, cidr, gateway, name=values.get("name", old.name))
-    given = {**SUBNET.to_store(values), **({} if stays else {"allocation_pools": pools})}
-    draft.put_subnet(network, new, draft.changed("subnet", subnet_id, given), resized=cidr != old.cidr)
-
-
-def delete(draft: Draft, subnet_id: str) -> None:
-    """Delete a subnet.
-
-    :raises NotFound: there is none
-    """
-    draft.subnet(subnet_id)
-    draft.remove("subnet", subnet_id)
 
 
 def following_pools(old: Subnet, cidr: str, gateway_ip: str | None, stored: Attributes) -> list[dict[str, str]] | None:
