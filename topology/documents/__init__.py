@@ -5,7 +5,6 @@ shape, every single value, and what its elements say of each other are checked t
 is there already follows in :mod:`topology.documents.plan`.
 """
 
-from topology.documents.elements import Document, Element
-from topology.documents.reader import MAX_BYTES, load_document, parse_document
+from topology.documents.reader import MAX_BYTES, Document, Element, load_document, parse_document
 
 __all__ = ["MAX_BYTES", "Document", "Element", "load_document", "parse_document"]

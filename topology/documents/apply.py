@@ -14,8 +14,8 @@ from topology.database.row_state import RowState
 from topology.database.tables import DATABASE, SCHEMA, TABLES, advance_revision
 from topology.database.topology_writer import TopologyWriter
 from topology.documents.changes import TopologyChange
-from topology.documents.elements import Document
 from topology.documents.plan import plan
+from topology.documents.reader import Document
 from topology.errors import ConflictError
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened

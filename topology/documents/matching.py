@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from topology.documents.elements import Document, Element
+from topology.documents.reader import Document, Element
 from topology.errors import ConflictError
 from topology.model import Network, Port
 from topology.rules.state import TopologyState

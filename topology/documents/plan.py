@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from topology.documents.changes import TopologyChange, changes
-from topology.documents.elements import Document, Element
 from topology.documents.matching import match_networks, match_ports
-from topology.documents.reader import check_gateway_within
+from topology.documents.reader import Document, Element, check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
 from topology.rules.attributes.attributes import RESOURCES

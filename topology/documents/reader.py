@@ -1,20 +1,73 @@
-"""From a file to a :class:`Document`; every error names the element or the line."""
+"""From a file to a :class:`Document`: its keys, and what the value of each may be; every error names element or line.
+
+An element has only the values that were given: a key that is left out keeps its value on an object that exists already.
+The values are those of :mod:`topology.value_types`, by the names that the Network API has for them; those that it
+stores as they are given are checked as a request's are. What is a part of the model must be written as what it is, text
+as text and numbers as numbers: YAML has its own ideas of ``1:30`` and ``on``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from topology.documents.elements import Document, Element, read_document
+from topology import value_types
 from topology.documents.yaml_values import parse_yaml
 from topology.errors import DocumentError
-from topology.model import prefix_of
+from topology.model import NetworkType, prefix_of
+from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
 
 MAX_BYTES = 16 * 2**20
 """Size of a file that is accepted: some 100,000 ports."""
+
+_MAX_KEY = 60  # characters of an unknown key that an error repeats
+
+
+@dataclass(frozen=True)
+class Element:
+    """An element of a document.
+
+    :param path: where it is, e.g. ``networks[0].ports[2]``
+    :param values: attribute → value, canonical, as far as they are given; ``id`` too
+    :param subnets: of a network
+    :param ports: of a network
+    """
+
+    path: str
+    values: Mapping[str, Any]
+    subnets: Sequence[Element] = ()
+    ports: Sequence[Element] = ()
+
+    @property
+    def id(self) -> str:
+        """Empty: it is recognised by something else."""
+        return str(self.values.get("id", ""))
+
+    @property
+    def name(self) -> str:
+        """Empty: none is given."""
+        return str(self.values.get("name", ""))
+
+    @property
+    def mac_address(self) -> str:
+        """Of a port; empty: none is given."""
+        return str(self.values.get("mac_address", ""))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is given beside the id."""
+        return {name: value for name, value in self.values.items() if name != "id"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole topology document."""
+
+    networks: Sequence[Element] = ()
 
 
 def load_document(path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
@@ -52,7 +105,8 @@ def parse_document(values: Any) -> Document:
         raise DocumentError("", "is empty; a topology document has a list 'networks'")
     if not isinstance(values, dict):
         raise DocumentError("", "is not a mapping; a topology document has a list 'networks'")
-    document = read_document(values)
+    given = _keys("", values, ["networks"], ["networks"])
+    document = Document(_elements("networks", given["networks"], _NETWORK))
     _check_unique(document)
     for network in document.networks:
         for subnet in network.subnets:
@@ -115,3 +169,140 @@ def _check_recognisable(network: Element) -> None:
     for port in network.ports:
         if not (port.id or port.mac_address or port.name):
             raise DocumentError(port.path, "needs an id, a mac_address or a name, to be recognised in a second run")
+
+
+# -- elements and values -----------------------------------------------------------------------------------------------
+
+_Read = Callable[[Any], Any]
+"""What a value means; raises :class:`ValueError` with the reason."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What an element may have.
+
+    :param keys: key → how its value is read
+    :param lists: key → shape of the elements that it lists
+    """
+
+    keys: Mapping[str, _Read]
+    required: Sequence[str] = ()
+    lists: Mapping[str, _Shape] = field(default_factory=dict)
+
+
+def _elements(path: str, value: Any, shape: _Shape) -> list[Element]:
+    if not isinstance(value, list):
+        raise DocumentError(path, "must be a list")
+    return [_element(f"{path}[{at}]", one, shape) for at, one in enumerate(value)]
+
+
+def _element(path: str, value: Any, shape: _Shape) -> Element:
+    values: dict[str, Any] = {}
+    lists: dict[str, list[Element]] = {}
+    for key, one in _keys(path, value, (*shape.keys, *shape.lists), shape.required).items():
+        here = f"{path}.{key}"
+        if key == "fixed_ips":
+            values[key] = [address.values for address in _elements(here, one, shape.lists[key])]
+        elif key in shape.lists:
+            lists[key] = _elements(here, one, shape.lists[key])
+        else:
+            name = "project_id" if key == "tenant_id" else key  # its older name
+            try:
+                found = shape.keys[key](one)
+            except ValueError as error:
+                raise DocumentError(here, str(error)) from None
+            if values.setdefault(name, found) != found:
+                raise DocumentError(f"{path}.tenant_id", "is not the project_id")
+    return Element(path, values, **lists)
+
+
+def _keys(path: str, value: Any, known: Sequence[str], required: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DocumentError(path, "must be a mapping of keys to values")
+    for key in value:
+        if key not in known:
+            shown = key if key.isprintable() and len(key) <= _MAX_KEY else f"{key[:_MAX_KEY]!r}…"
+            raise DocumentError(f"{path}.{shown}" if path else shown, "unknown key")
+    for key in required:
+        if key not in value:
+            raise DocumentError(f"{path}.{key}" if path else key, "is required")
+    return value
+
+
+def _text(check: _Read, *, empty: bool = False) -> _Read:
+    """By a value type that is written as text.
+
+    :param empty: it may be
+    """
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("must be text; in YAML, put it in quotes")
+        if not value and not empty:
+            raise ValueError("must not be empty")
+        if len(value) > 255:
+            raise ValueError("is too long: at most 255 characters")
+        return check(value)
+
+    return read
+
+
+def _optional(read: _Read) -> _Read:
+    return lambda value: None if value is None else read(value)
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _number(value: Any) -> int:
+    """Whether the network's type can carry it is seen later."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _kind(value: Any) -> str:
+    *others, last = (kind.value for kind in NetworkType)
+    if value not in (*others, last):
+        raise ValueError(f"must be one of {', '.join(map(repr, others))} or {last!r}")
+    return str(value)
+
+
+_UUID, _IP = _text(value_types.uuid), _text(value_types.ip)
+_NAME, _ANY_TEXT = _text(value_types.NAME), _text(value_types.NAME, empty=True)
+
+
+def _keys_of(resource: Resource, **modelled: _Read) -> dict[str, _Read]:
+    """The keys of a kind of element: those of the model, and those that the API stores as they are given."""
+    stored: dict[str, _Read] = {name: one.check for name, one in resource.stored.items() if one.check is not None}
+    return {"id": _UUID, "name": _NAME, **modelled, **stored, "tenant_id": stored["project_id"]}
+
+
+_SUBNET = _Shape(_keys_of(SUBNET, cidr=_text(value_types.cidr), gateway_ip=_optional(_IP)), required=["cidr"])
+_FIXED_IP = _Shape({"ip_address": _IP, "subnet_id": _UUID}, required=["ip_address"])
+_PORT = _Shape(
+    _keys_of(
+        PORT,
+        mac_address=_text(value_types.mac),
+        device_id=_ANY_TEXT,
+        device_owner=_ANY_TEXT,
+        admin_state_up=_boolean,
+        **{"binding:host_id": _optional(_NAME)},
+    ),
+    lists={"fixed_ips": _FIXED_IP},
+)
+_NETWORK = _Shape(
+    _keys_of(
+        NETWORK,
+        admin_state_up=_boolean,
+        **{
+            "provider:network_type": _optional(_kind),
+            "provider:physical_network": _optional(_NAME),
+            "provider:segmentation_id": _optional(_number),
+        },
+    ),
+    lists={"subnets": _SUBNET, "ports": _PORT},
+)
