@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.segment_allocation import segment_of
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import ObjectKind
-from topology.rules.state import BrokenRow
-from topology.rules.views import STAMPS, encode
-
-_LABELS = {
-    "network_type": "provider:network_type",
-    "segmentation_id": "provider:segmentation_id",
-    "physical_network": "provider:physical_network",
-    "requested_host": "binding:host_id",
-}
-"""Fields of the model whose attribute of the Network API has another name."""
+from topology.rules.views import STAMPS, encode, network_values, port_values, subnet_values
 
 
 @dataclass(frozen=True)
@@ -56,22 +46,23 @@ def changes(draft: Draft, network_ids: Iterable[str]) -> Iterator[TopologyChange
             addresses = "".join(f" {fixed_ip.ip_address}" for fixed_ip in port.fixed_ips)
             summary = f"{port.mac_address}{addresses} on {network.name or network.id}"
             yield from _changed(draft, "port", draft.state.ports.get(port.id), port, summary)
-    broken = []
+    broken = [row for key in draft.gone if (row := draft.state.broken.get(key)) is not None]
     for kind, object_id in draft.gone:
-        if (row := draft.state.broken.get((kind, object_id))) is not None:
-            broken.append(row)
-        elif kind == "port":
+        if (kind, object_id) in draft.state.broken:
+            continue
+        if kind == "port":
             port = draft.state.ports[object_id]
             yield TopologyChange("delete", "port", port.id, port.name, port.mac_address)
         elif kind == "network":
             yield from _gone_network(draft.state.networks[object_id])
-    yield from (_gone_row(row) for row in broken)
+    for row in broken:
+        yield TopologyChange("delete", row.kind, row.id, row.name, f"was broken: {row.reason}")
 
 
 def _network(draft: Draft, new: Network) -> Iterator[TopologyChange]:
     """The network itself, then its subnets: those made or changed in their order, then those deleted."""
     old = draft.state.networks.get(new.id)
-    yield from _changed(draft, "network", old, new, _segment(new), skip="subnets")
+    yield from _changed(draft, "network", old, new, _segment(new))
     before = {subnet.id: subnet for subnet in old.subnets} if old else {}
     for subnet in new.subnets:
         summary = f"{subnet.cidr} in {new.name or new.id}"
@@ -87,10 +78,6 @@ def _gone_network(network: Network) -> Iterator[TopologyChange]:
     yield TopologyChange("delete", "network", network.id, network.name, _segment(network))
 
 
-def _gone_row(row: BrokenRow) -> TopologyChange:
-    return TopologyChange("delete", row.kind, row.id, row.name, f"was broken: {row.reason}")
-
-
 def _segment(network: Network) -> str:
     return str(segment_of(network) or "local")
 
@@ -101,20 +88,24 @@ def _changed(
     old: Network | Subnet | Port | None,
     new: Network | Subnet | Port,
     summary: str,
-    skip: str = "",
 ) -> Iterator[TopologyChange]:
     if old is None:
         yield TopologyChange("create", kind, new.id, new.name, summary)
         return
+    before, after = _values(old), _values(new)
     differing = [
-        f"{_LABELS.get(field.name, field.name)} {_text(getattr(old, field.name))} -> {_text(getattr(new, field.name))}"
-        for field in dataclasses.fields(new)
-        if field.name != skip and getattr(old, field.name) != getattr(new, field.name)
+        f"{name} {_text(before[name])} -> {_text(after[name])}" for name in after if before[name] != after[name]
     ]
     if (kind, new.id) in draft.stored:
         differing += _stored_changes(draft, kind, new.id)
     if differing:
         yield TopologyChange("update", kind, new.id, new.name, ", ".join(differing))
+
+
+def _values(thing: Network | Subnet | Port) -> dict[str, Any]:
+    if isinstance(thing, Network):
+        return network_values(thing)
+    return port_values(thing) if isinstance(thing, Port) else subnet_values(thing, "")
 
 
 def _stored_changes(draft: Draft, kind: ObjectKind, object_id: str) -> Iterator[str]:
@@ -126,12 +117,12 @@ def _stored_changes(draft: Draft, kind: ObjectKind, object_id: str) -> Iterator[
             yield f"{name} {_stored_text(before.get(name))} -> {_stored_text(after.get(name))}"
 
 
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return "[" + " ".join(getattr(item, "ip_address", str(item)) for item in value) + "]"
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + " ".join(fixed_ip["ip_address"] for fixed_ip in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(getattr(value, "value", value)) if value not in (None, "") else "none"
+    return str(value) if value not in (None, "") else "none"
 
 
 def _stored_text(text: str | None) -> str:

@@ -11,6 +11,7 @@ import yaml
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import default_pools
 from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
+from topology.rules.views import network_values, port_values, subnet_values
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml where PyYAML was built with it
 
@@ -34,49 +35,24 @@ def write_document(networks: Iterable[Network], ports: Iterable[Port], stored: S
 
 def _network(network: Network, ports: list[Port], stored: Stored) -> dict[str, Any]:
     own = stored.get(("network", network.id), {})
+    subnets = [_subnet(subnet, stored.get(("subnet", subnet.id), {})) for subnet in network.subnets]
+    security = bool(own.get("port_security_enabled", True))
     return {
-        **_given(
-            name=network.name,
-            id=network.id,
-            **{
-                "provider:network_type": network.network_type.value,
-                "provider:physical_network": network.physical_network,
-                "provider:segmentation_id": network.segmentation_id,
-            },
-            admin_state_up=network.admin_state_up,
-        ),
+        **_given(network, network_values(network)),
         **_chosen(NETWORK, own, {}),
-        **_given(
-            subnets=[_subnet(subnet, stored.get(("subnet", subnet.id), {})) for subnet in network.subnets],
-            ports=[
-                _port(port, stored.get(("port", port.id), {}), bool(own.get("port_security_enabled", True)))
-                for port in ports
-            ],
-        ),
+        **({"subnets": subnets} if subnets else {}),
+        **({"ports": [_port(port, stored.get(("port", port.id), {}), security) for port in ports]} if ports else {}),
     }
 
 
 def _subnet(subnet: Subnet, stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **_given(name=subnet.name, id=subnet.id, cidr=subnet.cidr, gateway_ip=subnet.gateway_ip),
-        **_chosen(SUBNET, stored, {"allocation_pools": default_pools(subnet.cidr, subnet.gateway_ip)}),
-    }
+    pools = default_pools(subnet.cidr, subnet.gateway_ip)
+    return {**_given(subnet, subnet_values(subnet, "")), **_chosen(SUBNET, stored, {"allocation_pools": pools})}
 
 
 def _port(port: Port, stored: Mapping[str, Any], security: bool) -> dict[str, Any]:
-    return {
-        **_given(
-            name=port.name,
-            id=port.id,
-            mac_address=port.mac_address,
-            fixed_ips=[{"ip_address": ip.ip_address, "subnet_id": ip.subnet_id} for ip in port.fixed_ips],
-            device_id=port.device_id,
-            device_owner=port.device_owner,
-            **{"binding:host_id": port.requested_host},
-            admin_state_up=port.admin_state_up,
-        ),
-        **_chosen(PORT, stored, {"port_security_enabled": security}),
-    }
+    values = {**port_values(port), "network_id": None}
+    return {**_given(port, values), **_chosen(PORT, stored, {"port_security_enabled": security})}
 
 
 def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +67,7 @@ def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, An
     }
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _given(thing: Network | Subnet | Port, values: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is empty, and so is the default."""
-    return {name: value for name, value in values.items() if value not in (None, "", [])}
+    found = {"name": thing.name, "id": thing.id, **values}
+    return {name: value for name, value in found.items() if value not in (None, "", [])}

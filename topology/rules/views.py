@@ -65,26 +65,26 @@ def _common(resource: Resource, thing: Network | Subnet | Port, stored: Mapping[
 def network_values(network: Network) -> dict[str, Any]:
     """What requests say of a network, as far as it is a part of the model."""
     return {
-        "name": network.name,
-        "admin_state_up": network.admin_state_up,
         "provider:network_type": network.network_type.value,
         "provider:physical_network": network.physical_network,
         "provider:segmentation_id": network.segmentation_id,
+        "name": network.name,
+        "admin_state_up": network.admin_state_up,
     }
 
 
 def subnet_values(subnet: Subnet, network_id: str) -> dict[str, Any]:
     """The same of a subnet."""
-    return {"network_id": network_id, "name": subnet.name, "cidr": subnet.cidr, "gateway_ip": subnet.gateway_ip}
+    return {"network_id": network_id, "cidr": subnet.cidr, "gateway_ip": subnet.gateway_ip, "name": subnet.name}
 
 
 def port_values(port: Port) -> dict[str, Any]:
     """The same of a port."""
     return {
         "network_id": port.network_id,
-        "name": port.name,
         "mac_address": port.mac_address,
-        "fixed_ips": [{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.fixed_ips],
+        "fixed_ips": [{"ip_address": ip.ip_address, "subnet_id": ip.subnet_id} for ip in port.fixed_ips],
+        "name": port.name,
         "device_id": port.device_id,
         "device_owner": port.device_owner,
         "admin_state_up": port.admin_state_up,
