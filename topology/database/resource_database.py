@@ -206,7 +206,7 @@ class ResourceDatabase:
         """
 
         def change(edit: Edit, draft: Draft) -> View:
-            Access(caller, self._state).check_update(kind, object_id, values)
+            Access(caller, self._state).check(kind, object_id, f"update_{kind}", values)
             self._write(edit, draft, [TopologyOperation("update", kind, object_id, values, if_match)])
             return shown(caller, kind, _drafted(draft, kind, object_id))
 
@@ -220,7 +220,7 @@ class ResourceDatabase:
         """
 
         def change(edit: Edit, draft: Draft) -> None:
-            Access(caller, self._state).check_delete(kind, object_id)
+            Access(caller, self._state).check(kind, object_id, f"delete_{kind}")
             self._write(edit, draft, [TopologyOperation("delete", kind, object_id, revision=if_match)])
 
         self._change(change)
@@ -242,7 +242,7 @@ class ResourceDatabase:
 
         def retag(edit: Edit, draft: Draft) -> View:
             access = Access(caller, self._state)
-            access.check_tags(kind, object_id, action)
+            access.check(kind, object_id, f"{action}_{kind}:tags")
             before = access.show(kind, object_id)
             tags = change(frozenset(before["tags"]))
             if set(before["tags"]) == tags:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from topology.model import Network, Port
-from topology.rules.allocation.address_allocation import Pooled, number_of
+from topology.rules.allocation.address_allocation import number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import Segments, segment_of
 from topology.rules.index import Index, Selection
@@ -97,12 +97,6 @@ class TopologyState:
     def numbers(self, subnet_id: str) -> Numbers:
         """The same addresses, as numbers."""
         return self._numbers.get(subnet_id, _NO_NUMBERS)
-
-    def numbers_of(self, port_id: str, subnet_id: str) -> frozenset[int]:
-        """Those that one port has."""
-        port = self.ports.get(port_id)
-        mine = port.fixed_ips if port is not None else ()
-        return frozenset(number_of(one.ip_address) for one in mine if one.subnet_id == subnet_id)
 
     def ports_of(self, network_id: str) -> Collection[str]:
         """Ids of the ports of a network."""
@@ -249,15 +243,6 @@ class ResourceState(TopologyState):
         if old is not None:
             self._index["port"].remove(port_id)
         return old
-
-
-def pooled(network: Network, stored: Mapping[str, Attributes]) -> list[Pooled]:
-    """The subnets of a network, as addresses are given from them: those made first go first.
-
-    :param stored: id of each subnet → what is stored of it
-    """
-    subnets: Iterable[Any] = sorted(network.subnets, key=lambda one: (stored[one.id].get("created_at") or "", one.id))
-    return [Pooled.of(subnet, stored[subnet.id]) for subnet in subnets]
 
 
 def _discard(sets: Any, key: object, member: str) -> None:

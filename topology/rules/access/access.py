@@ -76,28 +76,16 @@ class Access:
         self._require(f"create_{kind}", written("create", kind, explicit), self._target(kind, values))
         return values
 
-    def check_update(self, kind: str, object_id: str, values: Mapping[str, Any]) -> None:
-        """Refuse a change that the caller may not make.
+    def check(self, kind: str, object_id: str, policy: str, values: Mapping[str, Any] | None = None) -> None:
+        """Refuse what the caller may not do to an object.
 
+        :param policy: name of it, e.g. ``delete_port``
+        :param values: that it is given
         :raises NotFound: there is no such object, or the caller cannot see it
         :raises Forbidden: the caller may not
         """
-        self._check(kind, object_id, f"update_{kind}", written("update", kind, values))
-
-    def check_delete(self, kind: str, object_id: str) -> None:
-        """Refuse to delete what is not the caller's; errors as of :meth:`check_update`."""
-        self._check(kind, object_id, f"delete_{kind}", [])
-
-    def check_tags(self, kind: str, object_id: str, action: str) -> None:
-        """Refuse other tags for what is not the caller's; errors as of :meth:`check_update`.
-
-        :param action: ``update`` or ``delete``
-        """
-        self._check(kind, object_id, f"{action}_{kind}:tags", [])
-
-    def _check(self, kind: str, object_id: str, policy: str, others: list[str]) -> None:
         view = self._seen(kind, object_id)
-        self._require(policy, others, self._target(kind, view))
+        self._require(policy, written("update", kind, values or {}), self._target(kind, view))
 
     def _require(self, policy: str, others: list[str], target: Target) -> None:
         """Refuse unless all policies allow it; those that do not are named."""
@@ -126,9 +114,8 @@ class Access:
         own = [self.state.found(kind, "project_id", project)] if project else []
         if kind == "network":
             return [*own, *(self.state.found(kind, name, True) for name in ("shared", "router:external"))]
-        networks = self._reach("network") if kind == "subnet" else self._own_networks(project)
+        networks = self._reach("network") if kind == "subnet" else []
+        if kind == "port" and project:
+            networks = [self.state.found("network", "project_id", project)]
         of_networks = (self.state.found(kind, "network_id", one) for ids in networks for one in ids)
         return [*own, *of_networks]
-
-    def _own_networks(self, project: str) -> list[Collection[str]]:
-        return [self.state.found("network", "project_id", project)] if project else []

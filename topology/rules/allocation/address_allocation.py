@@ -52,27 +52,6 @@ def number_of(address: str) -> int:
     return int(ipaddress.ip_address(address))
 
 
-@dataclass(frozen=True)
-class TakenAddresses:
-    """Addresses of a subnet that a port cannot have, as numbers.
-
-    :param used: those that ports have
-    :param given: those that the same request has given to others
-    :param own: those that the port has already, which it can keep
-    """
-
-    used: Numbers
-    given: Numbers
-    own: frozenset[int] = frozenset()
-
-    def __contains__(self, number: int) -> bool:
-        return (number in self.used and number not in self.own) or number in self.given
-
-    def lowest_free(self, low: int, high: int) -> int | None:
-        """The lowest of a range that nobody has; None: there is none."""
-        return lowest_free(low, high, self.used, self.given)
-
-
 @lru_cache(maxsize=4096)
 def _usable(cidr: str) -> Span:
     """First and last address that a port may have: not the network's own, nor an IPv4 broadcast address."""
@@ -161,38 +140,18 @@ def eui64(cidr: str, mac_address: str) -> str:
     return str(ipaddress.IPv6Address(int(prefix_of(cidr).network_address) + int.from_bytes(interface, "big")))
 
 
-def check_address(subnet: Subnet, address: str, mac_address: str, owner: str, *, automatic: bool) -> None:
-    """An address that is asked for must be one that a port can have.
-
-    :param owner: ``device_owner`` of the port
-    :param automatic: ports of the subnet have the address that follows from their MAC address
-    :raises BadRequest: it is not of the subnet, its own or its broadcast address, or does not follow
-    """
-    number = ipaddress.ip_address(address)
-    first, last = _usable(subnet.cidr)
-    if number.version != prefix_of(subnet.cidr).version or not first <= int(number) <= last:
-        raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
-    bound = automatic and not owner.startswith(_ROUTER_OWNERS)
-    if bound and address != eui64(subnet.cidr, mac_address):
-        raise invalid(
-            "fixed_ips",
-            f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the "
-            "subnet is configured for automatic addresses",
-        )
-
-
 @dataclass(frozen=True)
 class AddressRequest:
     """Whom addresses are for.
 
     :param owner: ``device_owner``
-    :param taken: the addresses of a subnet that others have
+    :param taken: the addresses of a subnet, as numbers, that are in use, and that the same request has given to others
     """
 
     network_id: str
     mac_address: str
     owner: str
-    taken: Callable[[str], TakenAddresses]
+    taken: Callable[[str], tuple[Numbers, Numbers]]
     chosen: list[FixedIp] = field(default_factory=list)
 
     def allocate(self, subnets: Sequence[Pooled]) -> tuple[FixedIp, ...]:
@@ -225,7 +184,7 @@ class AddressRequest:
             pooled = self._subnet(by_id, item)
             if "ip_address" in item:
                 address = item["ip_address"]
-                check_address(pooled.subnet, address, self.mac_address, self.owner, automatic=pooled.automatic)
+                self._check(pooled, address)
                 self._give(pooled, address)
             elif pooled.automatic:
                 self._give(pooled, eui64(pooled.subnet.cidr, self.mac_address))
@@ -253,6 +212,20 @@ class AddressRequest:
             )
         return found
 
+    def _check(self, pooled: Pooled, address: str) -> None:
+        """An address that is asked for must be one that a port of the subnet can have."""
+        subnet, number = pooled.subnet, ipaddress.ip_address(address)
+        first, last = _usable(subnet.cidr)
+        if number.version != prefix_of(subnet.cidr).version or not first <= int(number) <= last:
+            raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
+        bound = pooled.automatic and not self.owner.startswith(_ROUTER_OWNERS)
+        if bound and address != eui64(subnet.cidr, self.mac_address):
+            raise invalid(
+                "fixed_ips",
+                f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the "
+                "subnet is configured for automatic addresses",
+            )
+
     def _give(self, pooled: Pooled, address: str) -> None:
         """Whether another port has it is seen when all ports have theirs."""
         if self._has(address):
@@ -264,14 +237,14 @@ class AddressRequest:
     def _first_free(self, pooled: Pooled) -> bool:
         taken = self.taken(pooled.subnet.id)
         for low, high in pooled.pools:
-            number = taken.lowest_free(low, high)
+            number = lowest_free(low, high, *taken)
             while number is not None:
                 address = _text(number, pooled.subnet.cidr)
                 # a document may have put the gateway into a pool
                 if address != pooled.subnet.gateway_ip and not self._has(address):
                     self.chosen.append(FixedIp(address, pooled.subnet.id))
                     return True
-                number = taken.lowest_free(number + 1, high) if number < high else None
+                number = lowest_free(number + 1, high, *taken)
         return False
 
     def _has(self, address: str) -> bool:

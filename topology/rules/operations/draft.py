@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from topology.model import Network, Port, Subnet
-from topology.rules.allocation.address_allocation import Pooled, TakenAddresses, number_of
+from topology.rules.allocation.address_allocation import Pooled, number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool, segment_of
 from topology.rules.request_errors import ObjectKey, ObjectKind, not_found
-from topology.rules.state import Attributes, TopologyState, pooled
+from topology.rules.state import Attributes, TopologyState
 
 _NO_NUMBERS = Numbers()
 
@@ -158,11 +158,12 @@ class Draft:
         return self.state.stored(kind, object_id) if found is None else found
 
     def pooled(self, network: Network) -> list[Pooled]:
-        """The subnets of a network, as addresses are given from them."""
+        """The subnets of a network, as addresses are given from them: those made first go first."""
         known = self._pooled.get(network.id)
         if known is None or known[0] is not network:
-            stored = {subnet.id: self.attributes("subnet", subnet.id) for subnet in network.subnets}
-            known = self._pooled[network.id] = network, pooled(network, stored)
+            stored = [(subnet, self.attributes("subnet", subnet.id)) for subnet in network.subnets]
+            stored.sort(key=lambda one: (one[1].get("created_at") or "", one[0].id))
+            known = self._pooled[network.id] = network, [Pooled.of(*one) for one in stored]
         return known[1]
 
     # -- who has what --------------------------------------------------------------------------------------------------
@@ -200,13 +201,9 @@ class Draft:
         key = network_id, mac_address
         return mac_address in self._reserved_macs or key in self._macs or key in self.state.macs
 
-    def taken_addresses(self, subnet_id: str, port_id: str) -> TakenAddresses:
-        """Addresses of a subnet that other ports have, or are given now."""
-        return TakenAddresses(
-            self.state.numbers(subnet_id),
-            self._numbers.get(subnet_id, _NO_NUMBERS),
-            self.state.numbers_of(port_id, subnet_id),
-        )
+    def taken_addresses(self, subnet_id: str) -> tuple[Numbers, Numbers]:
+        """Addresses of a subnet that ports have, and that are given now."""
+        return self.state.numbers(subnet_id), self._numbers.get(subnet_id, _NO_NUMBERS)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -30,9 +30,7 @@ def put(draft: Draft, port_id: str, values: Mapping[str, Any], old: Port | None)
     mac = wanted.get("mac_address", UNSET)
     if mac is UNSET:
         mac = _new_mac(draft, network)
-    addresses = AddressRequest(
-        network.id, mac, wanted.get("device_owner", ""), lambda subnet_id: draft.taken_addresses(subnet_id, port_id)
-    )
+    addresses = AddressRequest(network.id, mac, wanted.get("device_owner", ""), draft.taken_addresses)
     fixed_ips = old.fixed_ips if old is not None else ()
     if (asked := values.get("fixed_ips", UNSET)) is not UNSET:
         fixed_ips = addresses.give(draft.pooled(network), _settled(asked, fixed_ips)) if asked else ()
