@@ -1,16 +1,17 @@
 """From a document and what is there to operations, and what they change.
 
 What the document leaves out keeps its value on an object that exists, and what is as it says is in no operation; so a
-second run changes nothing, and nothing that was allocated is ever allocated anew.
+second run changes nothing, and nothing that was allocated is ever allocated anew. Networks without an id are found
+again by name, subnets by their CIDR within the network, ports within it by their MAC address, else by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from topology.documents.changes import TopologyChange, changes
-from topology.documents.matching import match_networks, match_ports
 from topology.documents.reader import Document, Element, check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
@@ -20,7 +21,12 @@ from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.operations.operate import TopologyOperation, operate, reserve
 from topology.rules.operations.subnet_rules import following_pools
 from topology.rules.request_errors import Clash, Exhausted, ObjectKind, ResourceError
+from topology.rules.state import TopologyState
 from topology.rules.views import network_values, port_values, subnet_values
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_O = TypeVar("_O", Network, Port)
 
 _PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
 
@@ -45,17 +51,21 @@ class _Planner:
         self._state = draft.state
         self._prune = prune
         self._paths: dict[tuple[str, str], str] = {}
-        self._network_ids: list[str] = []
 
     def plan(self) -> tuple[TopologyChange, ...]:
-        matched = match_networks(self._document.networks, self._state.networks)
-        pairs = list(zip(self._document.networks, matched, strict=True))
-        operations = [self._network(element, old) for element, old in pairs]
-        reserve(self._draft, (operation for operation in operations if operation is not None))
-        for (element, old), operation, network_id in zip(pairs, operations, self._network_ids, strict=True):
-            self._operate(element.path, operation)
+        elements = self._document.networks
+        matched = _match_networks(elements, self._state.networks)
+        ids = [self._name(element, "network", old) for element, old in zip(elements, matched, strict=True)]
+        networks = list(zip(elements, ids, matched, strict=True))
+        self._operate_all((element.path, self._network(element, id_, old)) for element, id_, old in networks)
+        for element, network_id, old in networks:
             self._subnets(element, network_id, old)
-        self._ports(matched)
+        found = _match_ports(self._document, matched, self._state)
+        self._operate_all(
+            (port.path, self._port(port, self._draft.network(network_id), found.get(port.path)))
+            for element, network_id, _ in networks
+            for port in element.ports
+        )
         if self._prune:
             self._delete_unnamed()
         try:
@@ -63,11 +73,15 @@ class _Planner:
         except ResourceError as error:
             raise (_error("", error) if error.clash is None else self._clash(error.clash)) from None
         self._draft.name_guards.extend(self._guards())
-        return tuple(changes(self._draft, self._network_ids))
+        return tuple(changes(self._draft, ids))
 
-    def _operate(self, path: str, operation: TopologyOperation | None) -> None:
-        if operation is None:
-            return
+    def _operate_all(self, operations: Iterable[tuple[str, TopologyOperation | None]]) -> None:
+        wanted = [(path, operation) for path, operation in operations if operation is not None]
+        reserve(self._draft, (operation for _, operation in wanted))
+        for path, operation in wanted:
+            self._operate(path, operation)
+
+    def _operate(self, path: str, operation: TopologyOperation) -> None:
         try:
             operate(self._draft, operation)
         except ResourceError as error:
@@ -75,11 +89,12 @@ class _Planner:
                 raise self._clash(error.clash) from None
             raise _error(f"{path}.fixed_ips" if operation.kind == "port" else path, error) from None
 
-    def _name(self, element: Element, kind: ObjectKind, object_id: str) -> str:
+    def _name(self, element: Element, kind: ObjectKind, old: Network | Port | None) -> str:
         """Note what an element means.
 
         :returns: the id
         """
+        object_id = old.id if old else element.id or self._draft.maker.new_id()
         row = self._state.broken.get((kind, object_id))
         if row is not None:
             raise ConflictError(
@@ -107,9 +122,7 @@ class _Planner:
 
     # -- networks and subnets ------------------------------------------------------------------------------------------
 
-    def _network(self, element: Element, old: Network | None) -> TopologyOperation | None:
-        network_id = self._name(element, "network", old.id if old else element.id or self._draft.maker.new_id())
-        self._network_ids.append(network_id)
+    def _network(self, element: Element, network_id: str, old: Network | None) -> TopologyOperation | None:
         given = {name: value for name, value in element.attributes.items() if value is not None}
         if old is None:
             return TopologyOperation("create", "network", network_id, given)
@@ -128,7 +141,7 @@ class _Planner:
             if subnet_id in named:
                 raise DocumentError(one.path, f"means subnet {subnet_id}, as {named[subnet_id]} does")
             named[subnet_id] = self._paths["subnet", subnet_id] = one.path
-            self._operate(one.path, self._subnet(one, network_id, subnet_id, match))
+            self._operate_all([(one.path, self._subnet(one, network_id, subnet_id, match))])
         if self._prune:
             for subnet_id in current.keys() - named.keys():
                 self._operate(element.path, TopologyOperation("delete", "subnet", subnet_id))
@@ -151,19 +164,8 @@ class _Planner:
 
     # -- ports ---------------------------------------------------------------------------------------------------------
 
-    def _ports(self, matched: list[Network | None]) -> None:
-        found = match_ports(self._document, matched, self._state)
-        for element in self._document.networks:
-            for port in element.ports:
-                if port.mac_address:
-                    self._draft.reserve_mac(port.mac_address)
-        for element, network_id in zip(self._document.networks, self._network_ids, strict=True):
-            network = self._draft.network(network_id)
-            for port in element.ports:
-                self._operate(port.path, self._port(port, network, found.get(port.path)))
-
     def _port(self, element: Element, network: Network, old: Port | None) -> TopologyOperation | None:
-        port_id = self._name(element, "port", old.id if old else element.id or self._draft.maker.new_id())
+        port_id = self._name(element, "port", old)
         given = element.attributes
         if old is None:
             given["fixed_ips"] = _fixed_ips(element, network)
@@ -186,22 +188,20 @@ class _Planner:
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""
         draft, state, networks = self._draft, self._state, self._document.networks
-        named = {element.id for element in networks if element.id}
-        new = {one.name for one in draft.networks.values() if one.id not in state.networks and one.id not in named}
-        yield from self._guard("network", new, state.networks.values(), draft.networks)
-        nameless = {port.name for element in networks for port in element.ports if not port.id and not port.mac_address}
-        new = {one.name for one in draft.ports.values() if one.id not in state.ports and one.name in nameless}
-        yield from self._guard("port", new, state.ports.values(), draft.ports)
+        yield from self._guard("network", {one.name for one in networks if not one.id}, state.networks, draft.networks)
+        ports = (port for element in networks for port in element.ports if not port.id and not port.mac_address)
+        yield from self._guard("port", {port.name for port in ports}, state.ports, draft.ports)
 
     def _guard(
-        self, kind: ObjectKind, names: set[str], before: Iterable[Network | Port], made: dict[str, Any]
+        self, kind: ObjectKind, names: set[str], before: Mapping[str, _O], made: Mapping[str, _O]
     ) -> Iterator[NameGuard]:
-        if not names:
+        new = sorted({one.name for one in made.values() if one.id not in before and one.name in names})
+        if not new:
             return
-        stay = [one for one in before if one.id not in made and (kind, one.id) not in self._draft.gone]
-        after = [one for one in (*stay, *made.values()) if one.name in names]
-        for name in sorted(names):
-            yield NameGuard(kind, name, frozenset(one.id for one in after if one.name == name))
+        after = {**{id_: one for id_, one in before.items() if (kind, id_) not in self._draft.gone}, **made}
+        having = _grouped((one.name, id_) for id_, one in after.items() if one.name in names)
+        for name in new:
+            yield NameGuard(kind, name, frozenset(having[name]))
 
     def _clash(self, clash: Clash) -> TunbridgeError:
         """Two objects that cannot both be, in the words of whoever wrote the document."""
@@ -255,3 +255,76 @@ def _subnet_of(path: str, item: dict[str, str], network: Network) -> str:
             return subnet.id
     where = ", ".join(subnet.cidr for subnet in candidates[:5]) or "none, since the network has no subnet"
     raise DocumentError(f"{path}.ip_address", f"{item['ip_address']} is not in the network's subnets ({where})")
+
+
+# -- which existing object an element means ----------------------------------------------------------------------------
+
+
+def _match_networks(elements: Sequence[Element], networks: Mapping[str, Network]) -> list[Network | None]:
+    """The network that each element means: by id, else by name; None: a new one.
+
+    :raises ConflictError: a name is that of several networks
+    """
+    named = {element.id for element in elements if element.id}
+    by_name = _grouped((network.name, network) for network in networks.values() if network.id not in named)
+    return [
+        networks.get(element.id) if element.id else _only(element, "networks", by_name[element.name])
+        for element in elements
+    ]
+
+
+def _match_ports(document: Document, networks: Sequence[Network | None], state: TopologyState) -> dict[str, Port]:
+    """The port that each element means: by id, else by MAC address or name within its network.
+
+    Ids go before MAC addresses, and those before names, so that an element never takes the port that another one names
+    more exactly.
+
+    :param networks: what :func:`_match_networks` found
+    :returns: path of the element → port; elements that mean a new port are left out
+    :raises ConflictError: a name is that of several ports
+    """
+    elements = [
+        (network, port) for network, element in zip(networks, document.networks, strict=True) for port in element.ports
+    ]
+    taken = {element.id for _, element in elements if element.id}
+    found = {element.path: state.ports[element.id] for _, element in elements if element.id in state.ports}
+    for network, element in elements:
+        if network is None or element.id:
+            continue
+        port_id = state.macs.get((network.id, element.mac_address))
+        if port_id is not None and port_id not in taken:
+            found[element.path] = state.ports[port_id]
+            taken.add(port_id)
+    nameless = [
+        (network, element)
+        for network, element in elements
+        if network is not None and element.name and not element.id and element.path not in found
+    ]
+    by_name = _grouped(
+        ((port.network_id, port.name), port)
+        for port in (state.ports.values() if nameless else ())
+        if port.id not in taken
+    )
+    for network, element in nameless:
+        candidates = [port for port in by_name[network.id, element.name] if port.id not in taken]
+        match = _only(element, "ports", candidates)
+        if match is not None:
+            found[element.path] = match
+            taken.add(match.id)
+    return found
+
+
+def _grouped(pairs: Iterable[tuple[_K, _V]]) -> defaultdict[_K, list[_V]]:
+    groups: defaultdict[_K, list[_V]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return groups
+
+
+def _only(element: Element, kind: str, candidates: Sequence[_O]) -> _O | None:
+    if len(candidates) > 1:
+        ids = ", ".join(sorted(candidate.id for candidate in candidates)[:5])
+        raise ConflictError(
+            f"{element.path}.name: {len(candidates)} {kind} are named {element.name!r} ({ids}): give the id of one"
+        )
+    return candidates[0] if candidates else None
