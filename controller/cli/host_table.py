@@ -13,7 +13,7 @@ from controller.runtime.logs import printable
 from topology.database.host_registry import HostRegistry, read_hosts
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyError
-from topology.liveness import HostInfo
+from topology.model import HostInfo
 from topology.ovsdb.one_shot import opened
 
 _TIMEOUT = 10.0

@@ -50,7 +50,7 @@ def apply(
     try:
         document = load_document(file, lambda done: told.part(f"reading {file}", done))
         told.step(f"applying {file}")
-        result = apply_document(
+        changes = apply_document(
             config.topology_connection,
             document,
             config.allocation_policy(),
@@ -60,7 +60,7 @@ def apply(
         )
     finally:
         told.end()
-    click.echo(rendering.changes(result.changes), nl=False)
+    click.echo(rendering.changes(changes), nl=False)
     return 0
 
 

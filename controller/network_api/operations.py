@@ -69,7 +69,7 @@ def components(resources: Sequence[Resource]) -> dict[str, Schema]:
         found[f"{name}_part"] = schemas.part(resource)
         if name in RESOURCES:
             found[f"{name}_create"] = schemas.create(resource)
-        if any(attribute.check is not None for attribute in resource.attributes.values()):
+        if any(attribute.given for attribute in resource.attributes.values()):
             found[f"{name}_update"] = schemas.update(resource)
     found["links"] = listed(
         record({"rel": {"enum": ["next", "previous"]}, "href": {"type": "string", "format": "uri"}})

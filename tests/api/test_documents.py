@@ -16,7 +16,8 @@ from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.snapshot import read_topology
 from topology.documents import parse_document
-from topology.documents.apply import ApplyResult, apply_document
+from topology.documents.apply import apply_document
+from topology.documents.changes import TopologyChange
 from topology.documents.writer import write_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import NetworkType
@@ -26,7 +27,7 @@ SLAAC = {"cidr": "2001:db8::/64", "gateway_ip": None, "ipv6_address_mode": "slaa
 POLICY = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 10000),))
 
 
-def apply(server: OvsdbServer, *networks: dict[str, Any], prune: bool = False) -> ApplyResult:
+def apply(server: OvsdbServer, *networks: dict[str, Any], prune: bool = False) -> tuple[TopologyChange, ...]:
     document = parse_document({"networks": list(networks)})
     return apply_document(server.connection, document, POLICY, prune=prune, dry_run=False)
 
@@ -60,14 +61,14 @@ def test_what_a_document_changes_is_counted_and_nothing_else(empty: OvsdbServer,
         "ports": [{"name": "a", "device_id": "d"}, {"name": "b", "description": "kept"}],
     }
     result = apply(empty, document)
-    assert [(one.action, one.kind, one.detail) for one in result.changes] == [
+    assert [(one.action, one.kind, one.detail) for one in result] == [
         ("update", "network", "shared default -> true"),
         ("update", "port", "device_id none -> d"),
     ]
     once = contents(empty.connection, stamps=True)
     revisions = {row["name"]: row["attributes"]["revision_number"] for row in (*once["Network"], *once["Port"])}
     assert revisions == {"n": 2, "a": 2, "b": 1}
-    assert apply(empty, document).changes == ()
+    assert apply(empty, document) == ()
     assert contents(empty.connection, stamps=True) == once
     is_new = api.update("port", ports[1]["id"], name="c")  # by now the API has seen what was applied
     assert is_new["revision_number"] == 2
@@ -197,8 +198,8 @@ def test_what_the_api_made_comes_back_from_its_export(empty: OvsdbServer, api: A
         for path in (f"networks/{network_id}", *(f"ports/{port_id}" for port_id in made)):
             assert api.request("PUT", f"/v2.0/{path}/tags", {"tags": tags}).status == 200
     before, document = contents(empty.connection), export(empty)
-    assert apply(empty, *document).changes == ()
-    assert apply(empty, prune=True).changes
+    assert apply(empty, *document) == ()
+    assert apply(empty, prune=True)
     assert not any(contents(empty.connection).values())
     apply(empty, *document)
     assert contents(empty.connection) == before

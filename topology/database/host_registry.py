@@ -14,8 +14,7 @@ from typing import Any
 from topology.database.assembler import Assembler
 from topology.database.row_index import RowIndex
 from topology.database.tables import DATABASE, HOST_STATE, SCHEMA, advance_revision, begin_revision
-from topology.liveness import HostInfo
-from topology.model import Host, PortStatus
+from topology.model import Host, HostInfo, PortStatus
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges

@@ -13,8 +13,7 @@ from topology.database.host_registry import HostClaim, read_hosts
 from topology.database.restore import write_back
 from topology.database.tables import DATABASE, SCHEMA, TABLES
 from topology.errors import ConflictError, TopologyUnavailable
-from topology.liveness import HostInfo
-from topology.model import Host
+from topology.model import Host, HostInfo
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.followed_database import FollowedDatabase
 from topology.ovsdb.preview import preview

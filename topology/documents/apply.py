@@ -7,7 +7,6 @@ the database refuses the transaction when those have changed or an index would b
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from topology.database.assembler import Assembler
 from topology.database.row_state import RowState
@@ -32,16 +31,6 @@ _PER_PORT = 0.01
 """Seconds more that a change may take for each port of the document; it takes some 1 ms."""
 
 
-@dataclass(frozen=True)
-class ApplyResult:
-    """What an apply did, or in a dry run would do.
-
-    :param changes: networks, each with its subnets and ports, in the order of the document; then what was deleted
-    """
-
-    changes: tuple[TopologyChange, ...]
-
-
 class _Refused(ConflictError):
     """The server refused a plan: another writer was faster, or a row that is in the way is broken."""
 
@@ -55,8 +44,10 @@ def apply_document(
     dry_run: bool,
     timeout: float = 10.0,
     tls: TlsFiles | None = None,
-) -> ApplyResult:
-    """Make the topology hold what the document says, all of it or nothing.
+) -> tuple[TopologyChange, ...]:
+    """Make the topology hold what the document says, all of it or nothing; returns what that changes.
+
+    Networks come each with its subnets and ports, in the order of the document; then what is deleted.
 
     :param connection: OVSDB connection method of the topology database
     :param prune: networks, subnets and ports that the document does not name are deleted
@@ -94,7 +85,7 @@ def apply_document(
         deadline = time.monotonic() + patience
         for _ in range(_ATTEMPTS):
             try:
-                return ApplyResult(replica.transact(change, timeout=patience))
+                return replica.transact(change, timeout=patience)
             except _Refused as refusal:
                 last = refusal
             if time.monotonic() > deadline:

@@ -277,7 +277,7 @@ _NAME, _ANY_TEXT = _text(value_types.NAME), _text(value_types.NAME, empty=True)
 
 def _keys_of(resource: Resource, **modelled: _Read) -> dict[str, _Read]:
     """The keys of a kind of element: those of the model, and those that the API stores as they are given."""
-    stored: dict[str, _Read] = {name: one.check for name, one in resource.stored.items() if one.check is not None}
+    stored: dict[str, _Read] = {name: one.check for name, one in resource.stored.items()}
     return {"id": _UUID, "name": _NAME, **modelled, **stored, "tenant_id": stored["project_id"]}
 
 

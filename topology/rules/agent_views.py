@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from topology import value_types
-from topology.liveness import HostInfo
+from topology.model import HostInfo
 from topology.rules.attributes.attributes import Attribute, Resource, read_only
 from topology.rules.request_errors import NotFound
 from topology.rules.views import View
@@ -73,18 +73,13 @@ class AgentInfo:
 
     @property
     def id(self) -> str:
-        """See :func:`agent_id`."""
-        return agent_id(self.host)
+        """That of the installation; where an operator has written the host by hand, one that follows from its name."""
+        return self.host.host.instance or str(uuid.uuid5(_NAMES, self.host.host.name))
 
 
 def agent_not_found(object_id: str) -> NotFound:
     """There is no agent of this id."""
     return NotFound("AgentNotFound", f"Agent {object_id} could not be found.")
-
-
-def agent_id(info: HostInfo) -> str:
-    """That of the installation; where an operator has written the host by hand, one that follows from its name."""
-    return info.host.instance or str(uuid.uuid5(_NAMES, info.host.name))
 
 
 def agent_view(agent: AgentInfo, now: float, agent_down_time: float) -> View:

@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from topology.model import Network, Port
+from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import Segments, segment_of
 from topology.rules.index import Index, Selection
 from topology.rules.request_errors import ObjectKind, not_found
-from topology.rules.views import View, network_view, port_view, subnet_view
+from topology.rules.views import View, view_of
 
 Attributes = Mapping[str, Any]
 """Attributes of an object that are stored as they were given, beside the model."""
@@ -111,13 +111,13 @@ class TopologyState:
         """
         self.remove_network(network.id)
         self.networks[network.id] = network
-        self._stored["network", network.id] = stored
+        self._store("network", network, stored)
         key = segment_of(network)
         if key is not None:
             self.segment_owners[key.place] = network.id
         for subnet in network.subnets:
             self.network_of[subnet.id] = network.id
-            self._stored["subnet", subnet.id] = subnets.get(subnet.id, _NOTHING)
+            self._store("subnet", subnet, subnets.get(subnet.id, _NOTHING))
 
     def remove_network(self, network_id: str) -> Network | None:
         """A network is there no more.
@@ -127,20 +127,20 @@ class TopologyState:
         old = self.networks.pop(network_id, None)
         if old is None:
             return None
-        self._stored.pop(("network", network_id), None)
+        self._drop("network", network_id)
         key = segment_of(old)
         if key is not None and self.segment_owners.get(key.place) == network_id:
             del self.segment_owners[key.place]
         for subnet in old.subnets:
             self.network_of.pop(subnet.id, None)
-            self._stored.pop(("subnet", subnet.id), None)
+            self._drop("subnet", subnet.id)
         return old
 
     def put_port(self, port: Port, stored: Attributes) -> None:
         """A port is there, or is another one now."""
         self.remove_port(port.id)
         self.ports[port.id] = port
-        self._stored["port", port.id] = stored
+        self._store("port", port, stored)
         self._ports_of[port.network_id].add(port.id)
         self.reserve_mac(port.network_id, port.mac_address, port.id)
         for fixed_ip in port.fixed_ips:
@@ -163,10 +163,12 @@ class TopologyState:
         old = self.ports.pop(port_id, None)
         if old is None:
             return None
-        self._stored.pop(("port", port_id), None)
+        self._drop("port", port_id)
         if self.macs.get((old.network_id, old.mac_address)) == port_id:
             del self.macs[old.network_id, old.mac_address]
-        _discard(self._ports_of, old.network_id, port_id)
+        self._ports_of[old.network_id].discard(port_id)
+        if not self._ports_of[old.network_id]:
+            del self._ports_of[old.network_id]
         for fixed_ip in old.fixed_ips:
             addresses = self._addresses[fixed_ip.subnet_id]
             if addresses.get(fixed_ip.ip_address) == port_id:
@@ -176,6 +178,12 @@ class TopologyState:
                 del self._addresses[fixed_ip.subnet_id]
                 self._numbers.pop(fixed_ip.subnet_id, None)
         return old
+
+    def _store(self, kind: ObjectKind, thing: Network | Subnet | Port, stored: Attributes) -> None:
+        self._stored[kind, thing.id] = stored
+
+    def _drop(self, kind: ObjectKind, object_id: str) -> None:
+        self._stored.pop((kind, object_id), None)
 
 
 class ResourceState(TopologyState):
@@ -216,36 +224,10 @@ class ResourceState(TopologyState):
             return len(self.found(kind, name, value))
         return len(self._index[kind])
 
-    def put_network(self, network: Network, stored: Attributes, subnets: Mapping[str, Attributes]) -> None:
-        """See :meth:`TopologyState.put_network`."""
-        super().put_network(network, stored, subnets)
-        self._index["network"].put(network.id, network_view(network, stored))
-        for subnet in network.subnets:
-            self._index["subnet"].put(subnet.id, subnet_view(subnet, network.id, self.stored("subnet", subnet.id)))
+    def _store(self, kind: ObjectKind, thing: Network | Subnet | Port, stored: Attributes) -> None:
+        super()._store(kind, thing, stored)
+        self._index[kind].put(thing.id, view_of(thing, stored, self.network_of.get(thing.id, "")))
 
-    def remove_network(self, network_id: str) -> Network | None:
-        """See :meth:`TopologyState.remove_network`."""
-        old = super().remove_network(network_id)
-        if old is not None:
-            self._index["network"].remove(network_id)
-            for subnet in old.subnets:
-                self._index["subnet"].remove(subnet.id)
-        return old
-
-    def put_port(self, port: Port, stored: Attributes) -> None:
-        """See :meth:`TopologyState.put_port`."""
-        super().put_port(port, stored)
-        self._index["port"].put(port.id, port_view(port, stored))
-
-    def remove_port(self, port_id: str) -> Port | None:
-        """See :meth:`TopologyState.remove_port`."""
-        old = super().remove_port(port_id)
-        if old is not None:
-            self._index["port"].remove(port_id)
-        return old
-
-
-def _discard(sets: Any, key: object, member: str) -> None:
-    sets[key].discard(member)
-    if not sets[key]:
-        del sets[key]
+    def _drop(self, kind: ObjectKind, object_id: str) -> None:
+        super()._drop(kind, object_id)
+        self._index[kind].remove(object_id)

@@ -133,3 +133,13 @@ def port_view(port: Port, stored: Mapping[str, Any]) -> View:
         "binding:vif_type": "ovs" if host else "unbound",
         "binding:vif_details": details if host else {},
     }
+
+
+def view_of(thing: Network | Subnet | Port, stored: Mapping[str, Any], network_id: str) -> View:
+    """An object of any kind.
+
+    :param network_id: of a subnet
+    """
+    if isinstance(thing, Network):
+        return network_view(thing, stored)
+    return port_view(thing, stored) if isinstance(thing, Port) else subnet_view(thing, network_id, stored)

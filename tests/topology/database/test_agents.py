@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.topology.racer import Racer
-from topology.liveness import HostInfo
-from topology.model import Host
+from topology.model import Host, HostInfo
 from topology.rules.access.policy import ADMIN, caller
 from topology.rules.agent_views import AgentInfo
 from topology.rules.request_errors import Forbidden, NotFound

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from topology.liveness import HostInfo
-from topology.model import Host
+from topology.model import Host, HostInfo
 
 INSTANCE = "00000000-0000-4000-8000-00000000000a"
 

@@ -90,19 +90,19 @@ class Segments:
             self.add(key)
 
     def __contains__(self, key: SegmentKey) -> bool:
-        return key.segmentation_id in self.ids(key.network_type, key.physical_network)
+        return key.segmentation_id in self.ids(key.physical_network)
 
     def add(self, key: SegmentKey) -> None:
         """A network has it now."""
-        self._ids[_scope(key.network_type, key.physical_network)].add(key.segmentation_id)
+        self._ids[key.physical_network].add(key.segmentation_id)
 
     def discard(self, key: SegmentKey) -> None:
         """No network has it any more."""
-        self._ids[_scope(key.network_type, key.physical_network)].discard(key.segmentation_id)
+        self._ids[key.physical_network].discard(key.segmentation_id)
 
-    def ids(self, network_type: NetworkType, physical_network: str) -> Numbers:
-        """The ids among which one of such a network must be unique."""
-        return self._ids.get(_scope(network_type, physical_network), _NONE)
+    def ids(self, physical_network: str) -> Numbers:
+        """Those of the networks there, of all tunnels where it is empty; a flat one has 0."""
+        return self._ids.get(physical_network, _NONE)
 
 
 _NONE = Numbers()
@@ -150,7 +150,7 @@ class SegmentPool:
         ranges = self._policy.network_vlan_ranges.get(place, ()) if place else self._policy.tunnel_id_ranges
         limits = network_type.segmentation_range
         assert limits is not None
-        taken = self._used.ids(network_type, place), self._given.ids(network_type, place)
+        taken = self._used.ids(place), self._given.ids(place)
         found = (lowest_free(low, min(high, limits[1]), *taken) for low, high in ranges)
         return next((number for number in found if number is not None), None)
 
@@ -170,8 +170,3 @@ def allocate_mac(policy: AllocationPolicy, random_bits: Callable[[int], int], ta
         if not taken(mac):
             return mac
     raise ConflictError(f"no MAC address is free that begins like base_mac {policy.base_mac}")
-
-
-def _scope(network_type: NetworkType, physical_network: str) -> str:
-    """What an id must be unique in."""
-    return "tunnel" if network_type.is_tunnel else f"{network_type.value} {physical_network}"

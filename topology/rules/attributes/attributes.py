@@ -27,31 +27,20 @@ _IPV6_MODES = value_types.optional(value_types.one_of("slaac", "dhcpv6-stateful"
 class Attribute:
     """One attribute.
 
-    :param check: see :mod:`topology.value_types`; None: read-only
-    :param schema: of a read-only attribute
+    :param check: of its values; of a read-only attribute only their schema matters
     :param default: when a request that creates leaves it out
     :param put: an update may change it
     :param required: a request that creates must give it
     :param stored: as it is given; otherwise it is a part of the model
+    :param given: by requests; otherwise it is read-only
     """
 
-    check: value_types.ValueType[Any] | None = None
+    check: value_types.ValueType[Any]
     default: Any = UNSET
     put: bool = True
     required: bool = False
     stored: bool = False
-    schema: value_types.Schema | None = None
-
-    def __post_init__(self) -> None:
-        if (self.check is None) == (self.schema is None):
-            raise ValueError("an attribute has a check, or is read-only and has a schema")
-
-    @property
-    def shown(self) -> value_types.Schema:
-        """JSON schema of the values that are shown."""
-        schema = self.check.shown if self.check is not None else self.schema
-        assert schema is not None
-        return schema
+    given: bool = True
 
 
 def _stored(check: value_types.ValueType[Any], default: Any, *, put: bool = True) -> Attribute:
@@ -60,7 +49,7 @@ def _stored(check: value_types.ValueType[Any], default: Any, *, put: bool = True
 
 def read_only(schema: value_types.Schema) -> Attribute:
     """An attribute that requests do not give."""
-    return Attribute(schema=schema)
+    return Attribute(value_types.ValueType(lambda value: value, schema, schema), put=False, given=False)
 
 
 _ID = value_types.uuid.shown
@@ -115,7 +104,7 @@ class Resource:
                 raise BadRequest(
                     "HTTPBadRequest", f"Failed to parse request. Required attribute '{name}' not specified"
                 )
-            if attribute.check is not None:
+            if attribute.given:
                 values.setdefault(name, attribute.default)
         return values
 
@@ -136,7 +125,7 @@ class Resource:
         values = {}
         for name, value in given.items():
             attribute = self.attributes[name]
-            if attribute.check is None or not (creating or attribute.put):
+            if not (attribute.given if creating else attribute.put):
                 verb = "POST" if creating else "PUT"
                 raise BadRequest("HTTPBadRequest", f"Attribute '{name}' not allowed in {verb}")
             try:

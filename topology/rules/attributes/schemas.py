@@ -66,10 +66,9 @@ def part(resource: Resource) -> Schema:
 
 def _shown(resource: Resource) -> dict[str, Schema]:
     """Schemas of all attributes; those that no request gives are marked."""
-    found = {
-        name: attribute.shown if attribute.check is not None else {**attribute.shown, "readOnly": True}
-        for name, attribute in resource.attributes.items()
-    }
+    found: dict[str, Schema] = {}
+    for name, attribute in resource.attributes.items():
+        found[name] = attribute.check.shown if attribute.given else {**attribute.check.shown, "readOnly": True}
     return _with_tenant(found)
 
 
@@ -77,7 +76,7 @@ def create(resource: Resource) -> Schema:
     """What a request to create may say."""
     taken: dict[str, Schema] = {}
     for name, attribute in resource.attributes.items():
-        if attribute.check is not None:
+        if attribute.given:
             default = {} if attribute.default is UNSET else {"default": attribute.default}
             taken[name] = {**attribute.check.accepted, **default}
     required = [name for name, attribute in resource.attributes.items() if attribute.required]
@@ -86,7 +85,7 @@ def create(resource: Resource) -> Schema:
 
 def update(resource: Resource) -> Schema:
     """What a request to update may say."""
-    return _object({name: one.check.accepted for name, one in resource.attributes.items() if one.check and one.put})
+    return _object({name: one.check.accepted for name, one in resource.attributes.items() if one.put})
 
 
 def _object(properties: Mapping[str, Schema], **more: object) -> Schema:
