@@ -92,16 +92,6 @@ class SetUp(_OnePerKind):
 
 
 @dataclass(frozen=True)
-class TimeToRetry(_OnePerKind):
-    """It is time to try again what failed."""
-
-
-@dataclass(frozen=True)
-class TimeToReport(_OnePerKind):
-    """It is time to say of ports that they are being built."""
-
-
-@dataclass(frozen=True)
 class Ping:
     """Somebody wants to know whether the agent still works.
 
@@ -131,8 +121,6 @@ Event = Union[
     TopologyBatch,
     Registered,
     WrittenBack,
-    TimeToRetry,
-    TimeToReport,
     Ping,
     Stop,
 ]

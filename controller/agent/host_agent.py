@@ -13,6 +13,7 @@ comes of an output is the next event.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -23,7 +24,7 @@ from apps.framework.options import OptionValue
 from controller.agent.binding import Bindings, PortBinding, uncarried
 from controller.agent.bridge_flows import BridgeFlows
 from controller.agent.change_log import ChangeLog
-from controller.agent.events import Event, TimeToRetry
+from controller.agent.events import Event
 from controller.agent.facts.host_facts import HostFacts, News
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, TunnelState
 from controller.agent.local_networks import LocalChange, LocalNetworks
@@ -42,6 +43,9 @@ from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.names import Names
 from controller.vswitch.tunnel_ports import TunnelPort
 from topology.model import Network
+
+_SHORTEST_WAIT = 0.001
+"""Seconds; clocks and timers do not agree to the last digit."""
 
 
 class HostAgent:
@@ -74,11 +78,11 @@ class HostAgent:
         self._networks = LocalNetworks(self.facts.ports, self._bindings, roles(names), options=options)
         self._flows = BridgeFlows(compiler, outputs.flows)
         self._tags = PortTags()
-        self._states = PortStates(self.facts, self._bindings, self._networks, compiler, outputs.post_after)
+        self._states = PortStates(self.facts, self._bindings, self._networks, compiler)
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
         self._moves = PortMoves()
-        self._retries = Retries(compiler, outputs.retry_ports, lambda after: outputs.post_after(after, TimeToRetry()))
+        self._retries = Retries(compiler, outputs.retry_ports)
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
         self._was_set_up = False
         self._shown_tunnels: Mapping[str, TunnelPort] | None = None
@@ -86,7 +90,13 @@ class HostAgent:
     def run(self, inbox: Inbox[Event]) -> None:
         """Handle events until :class:`controller.agent.events.Stop`."""
         while not self.facts.is_stopping:
-            self.handle(inbox.receive())
+            due = self.due
+            self.handle(inbox.receive(None if due is None else max(_SHORTEST_WAIT, due - time.monotonic())))
+
+    @property
+    def due(self) -> float | None:
+        """When :meth:`walk` has to be called though no event comes, as of :func:`time.monotonic`; None: never."""
+        return min((due for due in (self._retries.due, self._states.due) if due is not None), default=None)
 
     def handle(self, events: Iterable[Event]) -> None:
         """Take in some events, and do what follows from all of them together."""
@@ -170,10 +180,7 @@ class HostAgent:
         for batch in news.topology:
             self._moves.follow(batch)
             self._states.recheck(batch.ports)
-        if news.retry_due:
-            self._retries.due()
-        if news.report_due:
-            self._states.due()
+        self._retries.retry(time.monotonic())
 
     def _hand_out_flows(self, local: LocalChange, patches: PatchPorts) -> None:
         compiled = self._flows.update(local.view, local.ports, self.facts.bridges.ports.keys())
@@ -206,7 +213,7 @@ class HostAgent:
             outputs.register()
         if news.write_back is not None:
             outputs.write_back(news.write_back)
-        self._retries.see()
+        self._retries.see(time.monotonic())
 
     # -- what is told --------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from apps.framework.flow import Flow, FlowKey
-from controller.agent.events import Event
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
@@ -40,7 +39,6 @@ class Outputs:
     :param accepted: is told of sessions that turned out to be a bridge of this host
     :param announce: has br-tun told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
-    :param post_after: posts an event to the agent's inbox after so many seconds
     """
 
     flows: Mapping[str, FlowSink]
@@ -53,4 +51,3 @@ class Outputs:
     accepted: Callable[[Session], None]
     announce: Callable[[MacAnnouncement], None]
     retry_ports: Callable[[Mapping[str, str]], None]
-    post_after: Callable[[float, Event], None]

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -38,7 +38,6 @@ from apps.framework.app import Subject, UnitKind, describe
 from apps.framework.compiler import Compiler
 from apps.framework.flow import FlowKey
 from controller.agent.binding import Bindings, PortBinding
-from controller.agent.events import Event, TimeToReport
 from controller.agent.facts.host_facts import HostFacts
 from controller.agent.local_networks import LocalNetworks
 from controller.openflow.tables.sender import Synced
@@ -82,29 +81,19 @@ class _Life:
 
 
 class PortStates:
-    """Follows the lives of ports. Remembers what it told the topology last.
+    """Follows the lives of ports. Remembers what it told the topology last."""
 
-    :param post_after: posts an event after so many seconds: here, that it is time to call :meth:`due`
-    """
-
-    def __init__(
-        self,
-        facts: HostFacts,
-        bindings: Bindings,
-        networks: LocalNetworks,
-        compiler: Compiler,
-        post_after: Callable[[float, Event], None],
-    ) -> None:
+    def __init__(self, facts: HostFacts, bindings: Bindings, networks: LocalNetworks, compiler: Compiler) -> None:
         self.active: set[str] = set()
         """Ids of the ports that are up: ACTIVE or CHANGING."""
         self.durations = Durations(_BOUNDS)
         """Seconds from the event that completes a port's binding until it is up."""
+        self.due: float | None = None
+        """When :meth:`settle` has to be called though nothing happens, as of :func:`time.monotonic`."""
         self._facts = facts
         self._bindings = bindings
         self._networks = networks
         self._compiler = compiler
-        self._post_after = post_after
-        self._is_reminded = False
         self._lives: dict[str, _Life] = {}
         self._awaiting: dict[int, set[str]] = {}
         """Generation → ids of the ports that wait for it."""
@@ -158,11 +147,6 @@ class PortStates:
             if generation <= event.generation:
                 self._dirty.update(waiting)
 
-    def due(self) -> None:
-        """Some ports have waited for a while."""
-        self._is_reminded = False
-        self._dirty.update(*self._awaiting.values())
-
     # -- what they are -------------------------------------------------------------------------------------------------
 
     def state(self, binding: PortBinding) -> tuple[PortStatus, str | None]:
@@ -191,7 +175,10 @@ class PortStates:
         :returns: port id → what the topology must be told; and all ports that were decided
         """
         self._find_refused()
-        reports = {}
+        now, reports = time.monotonic(), {}
+        if self.due is not None and now >= self.due:
+            self.due = None
+            self._dirty.update(*self._awaiting.values())
         dirty, self._dirty = self._dirty, set()
         for port_id in dirty:
             report = self._settle_port(port_id)
@@ -204,9 +191,8 @@ class PortStates:
                 is_said = row.host != report.host
             if not is_said and self._reported.get(port_id) != report:
                 self._reported[port_id] = reports[port_id] = report
-        if not self._is_reminded and any(self._waits(port_id) and self._is_quiet(port_id) for port_id in dirty):
-            self._is_reminded = True
-            self._post_after(PATIENCE, TimeToReport())
+        if self.due is None and any(self._waits(port_id) and self._is_quiet(port_id) for port_id in dirty):
+            self.due = now + PATIENCE
         return reports, dirty
 
     def _settle_port(self, port_id: str) -> PortReport | None:

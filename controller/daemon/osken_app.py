@@ -11,7 +11,6 @@ from typing import Any
 from os_ken.base.app_manager import AppManager
 from os_ken.controller import ofp_event
 from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
-from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3
 
 from apps.framework.compiler import Compiler
@@ -107,7 +106,6 @@ class Tunbridge(EnqueuingApp):
             accepted=self._server.accepted,
             announce=announcer.announce,
             retry_ports=retried_ports.submit,
-            post_after=lambda seconds, event: hub.spawn_after(seconds, inbox.post, event),
         )
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file)

@@ -138,7 +138,6 @@ class SimulatedHost:
             accepted=lambda _: None,
             announce=lambda _: None,
             retry_ports=lambda _: None,
-            post_after=lambda _seconds, _event: None,
         )
         self._agent = HostAgent(names, tunnels, Compiler(), outputs, saved, options)
         self._react(topology)

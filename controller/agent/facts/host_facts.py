@@ -21,8 +21,6 @@ from controller.agent.events import (
     Registered,
     SetUp,
     Stop,
-    TimeToReport,
-    TimeToRetry,
     WrittenBack,
 )
 from controller.agent.facts.bridge_sessions import BridgeSessions
@@ -92,8 +90,6 @@ class News:
     set_up: bool = False
     register: bool = False
     write_back: WriteBack | None = None
-    retry_due: bool = False
-    report_due: bool = False
     pings: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -269,14 +265,6 @@ class HostFacts:
         self.guard.written(event.refused)
 
     # -- the agent itself ----------------------------------------------------------------------------------------------
-
-    @apply.register
-    def _time_to_retry(self, event: TimeToRetry) -> None:
-        self._news.retry_due = True
-
-    @apply.register
-    def _time_to_report(self, event: TimeToReport) -> None:
-        self._news.report_due = True
 
     @apply.register
     def _ping(self, event: Ping) -> None:

@@ -15,8 +15,6 @@ from controller.agent.events import (
     PortSeen,
     PortsListed,
     Registered,
-    TimeToReport,
-    TimeToRetry,
 )
 from controller.agent.host_agent import HostAgent
 from controller.agent.host_snapshot import DeviceState, HostSnapshot
@@ -96,8 +94,6 @@ class DecidingHost:
         self.reports: list[dict[str, PortReport]] = []
         self.announcements: list[MacAnnouncement] = []
         self.retried_ports: list[Mapping[str, str]] = []
-        self.wakes: list[float] = []
-        self.reminders: list[float] = []
         self.checks = 0
         self.saved: list[SavedState] = []
         self.write_backs: list[WriteBack] = []
@@ -113,9 +109,7 @@ class DecidingHost:
             accepted=lambda session: None,
             announce=self.announcements.append,
             retry_ports=self.retried_ports.append,
-            post_after=lambda seconds, event: self._timers[type(event)].append(seconds),
         )
-        self._timers: dict[type[Event], list[float]] = {TimeToRetry: self.wakes, TimeToReport: self.reminders}
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
         self.compiler = Compiler()
         self.agent = HostAgent(names, TunnelOptions(None), self.compiler, outputs, saved)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from controller.agent import port_states
-from controller.agent.events import TimeToReport
 from controller.openflow.tables.sender import Synced
 from controller.vswitch.interface_rows import VSwitchBatch
 from tests.support.host.deciding import CLAIM, DATAPATHS, PORT, TAP, DecidingHost, device, devices, tagged
+from tests.support.waiting import wait_until
 from topology.model import Network, NetworkType, Port, PortStatus
 from topology.source import PortReport, TopologyBatch
 
@@ -92,15 +92,13 @@ def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.M
     host.step(TopologyBatch(False, ports={PORT.id: row}), VSwitchBatch(False, {TAP: None}, DATAPATHS))
     host.reports.clear()
     host.step(devices(device()))
-    assert host.reminders == [port_states.PATIENCE] * len(host.reminders) != []
-    host.step(TimeToReport())
-    assert host.reports == []
+    assert host.agent.due is not None and host.reports == []
     monkeypatch.setattr(port_states, "PATIENCE", 0.0)
-    host.step(TimeToReport())
+    wait_until(lambda: (host.step(), host.reports)[1], 10, "it is said")
     building = PortReport(PORT.id, "host1", True, PortStatus.BUILD)
     assert host.reports == [{PORT.id: building}]
     host.step(TopologyBatch(False, ports={PORT.id: replace(row, host="host1", status=PortStatus.BUILD)}))
-    host.step(TimeToReport())
+    host.step()
     host.confirm()
     host.step(devices(tagged(1)))
     host.confirm()
@@ -117,7 +115,7 @@ def test_a_port_that_is_up_or_elsewhere_is_not_said_to_be_built(
     host.step(TopologyBatch(False, ports={PORT.id: replace(PORT, host=owner, status=status)}))
     host.reports.clear()
     host.step(devices(device()))
-    host.step(TimeToReport())
+    host.step()
     assert (host.building, host.reports) == (1, [])
 
 
