@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from controller.openflow.channel.session import Session
 from controller.openflow.wire.packet_out import frame_to_itself
 from controller.runtime.worker import Worker
-from controller.vswitch.tunnel_ports import TunnelPort
+from controller.vswitch.bridge_setup import TunnelPort
 from topology.errors import OpenFlowError
 from topology.model import Network, Port
 from topology.source import TopologyBatch
