@@ -53,7 +53,7 @@ class _Planner:
         self._paths: dict[tuple[str, str], str] = {}
 
     def plan(self) -> tuple[TopologyChange, ...]:
-        elements = self._document.networks
+        elements = self._document
         matched = _match_networks(elements, self._state.networks)
         ids = [self._name(element, "network", old) for element, old in zip(elements, matched, strict=True)]
         networks = list(zip(elements, ids, matched, strict=True))
@@ -187,7 +187,7 @@ class _Planner:
 
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""
-        draft, state, networks = self._draft, self._state, self._document.networks
+        draft, state, networks = self._draft, self._state, self._document
         yield from self._guard("network", {one.name for one in networks if not one.id}, state.networks, draft.networks)
         ports = (port for element in networks for port in element.ports if not port.id and not port.mac_address)
         yield from self._guard("port", {port.name for port in ports}, state.ports, draft.ports)
@@ -283,9 +283,7 @@ def _match_ports(document: Document, networks: Sequence[Network | None], state: 
     :returns: path of the element → port; elements that mean a new port are left out
     :raises ConflictError: a name is that of several ports
     """
-    elements = [
-        (network, port) for network, element in zip(networks, document.networks, strict=True) for port in element.ports
-    ]
+    elements = [(network, port) for network, element in zip(networks, document, strict=True) for port in element.ports]
     taken = {element.id for _, element in elements if element.id}
     found = {element.path: state.ports[element.id] for _, element in elements if element.id in state.ports}
     for network, element in elements:

@@ -19,27 +19,13 @@ from topology.rules.views import View, view_of
 Attributes = Mapping[str, Any]
 """Attributes of an object that are stored as they were given, beside the model."""
 
+_PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+_DEVICE = ("device_id", "device_owner", "binding:host_id")
+
 INDEXED = {
-    "network": (
-        "name",
-        "project_id",
-        "shared",
-        "router:external",
-        "provider:network_type",
-        "provider:physical_network",
-        "provider:segmentation_id",
-    ),
+    "network": ("name", "project_id", "shared", "router:external", *_PROVIDER),
     "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
-    "port": (
-        "name",
-        "project_id",
-        "network_id",
-        "device_id",
-        "device_owner",
-        "mac_address",
-        "status",
-        "binding:host_id",
-    ),
+    "port": ("name", "project_id", "network_id", "mac_address", "status", *_DEVICE),
 }
 """Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 

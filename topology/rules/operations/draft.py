@@ -86,7 +86,6 @@ class Draft:
         self._reserved_macs: set[str] = set()
         self._addresses: dict[tuple[str, str], str] = {}
         self._numbers: dict[str, Numbers] = {}
-        self._network_of: dict[str, str] = {}
         self._pooled: dict[str, tuple[Network, list[Pooled]]] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -108,7 +107,7 @@ class Draft:
 
     def subnet_owner(self, subnet_id: str) -> str | None:
         """Id of the network that a subnet is of, also where its row is broken; None: there is no such subnet."""
-        network_id = self._network_of.get(subnet_id) or self.state.network_of.get(subnet_id)
+        network_id = self.subnets.get(subnet_id) or self.state.network_of.get(subnet_id)
         network = None if network_id is None else self.find_network(network_id)
         if network is None:
             return network_id if ("network", network_id) in self.state.broken else None
@@ -224,7 +223,6 @@ class Draft:
         others = (one for one in network.subnets if one.id != subnet.id)
         subnets = tuple(sorted((*others, subnet), key=lambda one: one.id))
         self._replace_network(replace(network, subnets=subnets))
-        self._network_of[subnet.id] = network.id
         self.subnets[subnet.id] = network.id
         self.stored["subnet", subnet.id] = stored
         if resized:
@@ -270,7 +268,6 @@ class Draft:
         self.stored.pop(("network", network_id), None)
         for subnet_id in [one for one, owner in self.subnets.items() if owner == network_id]:
             del self.subnets[subnet_id]
-            del self._network_of[subnet_id]
             self.stored.pop(("subnet", subnet_id), None)
 
     def discard_port(self, port_id: str) -> None:
