@@ -15,7 +15,7 @@ from topology.documents.changes import TopologyChange, changes
 from topology.documents.reader import Document, Element, check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
-from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.attributes.attributes import PROVIDER, RESOURCES
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.operations.operate import TopologyOperation, operate, reserve
@@ -27,8 +27,6 @@ from topology.rules.views import network_values, port_values, subnet_values
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _O = TypeVar("_O", Network, Port)
-
-_PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
 
 
 def plan(document: Document, draft: Draft, *, prune: bool = False) -> tuple[TopologyChange, ...]:
@@ -127,8 +125,8 @@ class _Planner:
         if old is None:
             return TopologyOperation("create", "network", network_id, given)
         values = self._differing("network", network_id, given, network_values(old))
-        if values.keys() & set(_PROVIDER):  # an id goes with its type, also where only that differs
-            values |= {name: given[name] for name in _PROVIDER if name in given}
+        if values.keys() & set(PROVIDER):  # an id goes with its type, also where only that differs
+            values |= {name: given[name] for name in PROVIDER if name in given}
         return TopologyOperation("update", "network", network_id, values) if values else None
 
     def _subnets(self, element: Element, network_id: str, old: Network | None) -> None:

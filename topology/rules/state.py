@@ -12,6 +12,7 @@ from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import Segments, segment_of
+from topology.rules.attributes.attributes import PROVIDER
 from topology.rules.index import Index, Selection
 from topology.rules.request_errors import ObjectKind, not_found
 from topology.rules.views import View, view_of
@@ -19,11 +20,10 @@ from topology.rules.views import View, view_of
 Attributes = Mapping[str, Any]
 """Attributes of an object that are stored as they were given, beside the model."""
 
-_PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
 _DEVICE = ("device_id", "device_owner", "binding:host_id")
 
 INDEXED = {
-    "network": ("name", "project_id", "shared", "router:external", *_PROVIDER),
+    "network": ("name", "project_id", "shared", "router:external", *PROVIDER),
     "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
     "port": ("name", "project_id", "network_id", "mac_address", "status", *_DEVICE),
 }
