@@ -81,7 +81,7 @@ def apply_document(
         return changes
 
     with opened(replica, timeout):
-        patience = timeout + _PER_PORT * sum(len(network.ports) for network in document.networks)
+        patience = timeout + _PER_PORT * sum(len(network.ports) for network in document)
         deadline = time.monotonic() + patience
         for _ in range(_ATTEMPTS):
             try:

@@ -15,7 +15,7 @@ from topology.documents.changes import TopologyChange, changes
 from topology.documents.reader import Document, Element, check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
-from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.attributes.attributes import PROVIDER, RESOURCES
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.operations.operate import TopologyOperation, operate, reserve
@@ -27,8 +27,6 @@ from topology.rules.views import network_values, port_values, subnet_values
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _O = TypeVar("_O", Network, Port)
-
-_PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
 
 
 def plan(document: Document, draft: Draft, *, prune: bool = False) -> tuple[TopologyChange, ...]:
@@ -53,7 +51,7 @@ class _Planner:
         self._paths: dict[tuple[str, str], str] = {}
 
     def plan(self) -> tuple[TopologyChange, ...]:
-        elements = self._document.networks
+        elements = self._document
         matched = _match_networks(elements, self._state.networks)
         ids = [self._name(element, "network", old) for element, old in zip(elements, matched, strict=True)]
         networks = list(zip(elements, ids, matched, strict=True))
@@ -127,8 +125,8 @@ class _Planner:
         if old is None:
             return TopologyOperation("create", "network", network_id, given)
         values = self._differing("network", network_id, given, network_values(old))
-        if values.keys() & set(_PROVIDER):  # an id goes with its type, also where only that differs
-            values |= {name: given[name] for name in _PROVIDER if name in given}
+        if values.keys() & set(PROVIDER):  # an id goes with its type, also where only that differs
+            values |= {name: given[name] for name in PROVIDER if name in given}
         return TopologyOperation("update", "network", network_id, values) if values else None
 
     def _subnets(self, element: Element, network_id: str, old: Network | None) -> None:
@@ -187,7 +185,7 @@ class _Planner:
 
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""
-        draft, state, networks = self._draft, self._state, self._document.networks
+        draft, state, networks = self._draft, self._state, self._document
         yield from self._guard("network", {one.name for one in networks if not one.id}, state.networks, draft.networks)
         ports = (port for element in networks for port in element.ports if not port.id and not port.mac_address)
         yield from self._guard("port", {port.name for port in ports}, state.ports, draft.ports)
@@ -283,9 +281,7 @@ def _match_ports(document: Document, networks: Sequence[Network | None], state: 
     :returns: path of the element → port; elements that mean a new port are left out
     :raises ConflictError: a name is that of several ports
     """
-    elements = [
-        (network, port) for network, element in zip(networks, document.networks, strict=True) for port in element.ports
-    ]
+    elements = [(network, port) for network, element in zip(networks, document, strict=True) for port in element.ports]
     taken = {element.id for _, element in elements if element.id}
     found = {element.path: state.ports[element.id] for _, element in elements if element.id in state.ports}
     for network, element in elements:

@@ -63,11 +63,8 @@ class Element:
         return {name: value for name, value in self.values.items() if name != "id"}
 
 
-@dataclass(frozen=True)
-class Document:
-    """A whole topology document."""
-
-    networks: Sequence[Element] = ()
+Document = Sequence[Element]
+"""A whole topology document: its networks."""
 
 
 def load_document(path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
@@ -106,9 +103,9 @@ def parse_document(values: Any) -> Document:
     if not isinstance(values, dict):
         raise DocumentError("", "is not a mapping; a topology document has a list 'networks'")
     given = _keys("", values, ["networks"], ["networks"])
-    document = Document(_elements("networks", given["networks"], _NETWORK))
+    document = _elements("networks", given["networks"], _NETWORK)
     _check_unique(document)
-    for network in document.networks:
+    for network in document:
         for subnet in network.subnets:
             check_gateway_within(subnet, subnet.values.get("gateway_ip"))
         _check_recognisable(network)
@@ -136,7 +133,7 @@ def _check_unique(document: Document) -> None:
 
 
 def _identities(document: Document) -> Iterator[tuple[str, tuple[object, ...], object]]:
-    for i, network in enumerate(document.networks):
+    for i, network in enumerate(document):
         if network.id:
             yield f"{network.path}.id", ("network", network.id), network.id
         elif network.name:

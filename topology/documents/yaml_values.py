@@ -66,7 +66,7 @@ def parse_yaml(text: str, progress: Callable[[float], None] | None = None) -> An
         raise _wrong(mark, error.problem or error.context or "it cannot be parsed") from None
     except yaml.YAMLError as error:
         raise DocumentError("", f"not YAML: {error}".splitlines()[0]) from None
-    return builder.value
+    return builder.documents[0] if builder.documents else None
 
 
 def _wrong(mark: Any, reason: str) -> DocumentError:
@@ -122,10 +122,9 @@ class _Builder:
     """Puts events together, keeping what is still open on a stack of its own."""
 
     def __init__(self) -> None:
-        self.value: Any = None
-        self._open: list[Any] = []
-        self._keys: list[Any] = []
-        self._documents = 0
+        self.documents: list[Any] = []
+        self._open: list[tuple[Any, list[str]]] = [(self.documents, [])]
+        """Collections, each with the key that waits for its value."""
 
     def handle(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
@@ -136,41 +135,28 @@ class _Builder:
             self._push(event, [])
         elif isinstance(event, yaml.CollectionEndEvent):
             self._open.pop()
-            self._keys.pop()
         elif isinstance(event, yaml.AliasEvent):
             raise _wrong(event.start_mark, f"an alias (*{event.anchor}) is not accepted: write the value out")
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents > 1:
-                raise _wrong(event.start_mark, "a second document begins here: one file holds one")
+        elif isinstance(event, yaml.DocumentStartEvent) and self.documents:
+            raise _wrong(event.start_mark, "a second document begins here: one file holds one")
 
     def _push(self, event: yaml.CollectionStartEvent, collection: Any) -> None:
-        if len(self._open) >= MAX_DEPTH:
+        if len(self._open) > MAX_DEPTH:
             raise _wrong(event.start_mark, f"nested deeper than {MAX_DEPTH} levels")
         if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _wrong(event.start_mark, f"the tag {_tag(event.tag)} is not accepted")
         self._add(event, collection)
-        self._open.append(collection)
-        self._keys.append(_NO_KEY)
+        self._open.append((collection, []))
 
     def _add(self, event: yaml.NodeEvent, value: Any) -> None:
-        if not self._open:
-            self.value = value
-        elif isinstance(self._open[-1], list):
-            self._open[-1].append(value)
-        elif self._keys[-1] is _NO_KEY:
-            self._keys[-1] = self._key(event, value)
-        else:
-            self._open[-1][self._keys[-1]] = value
-            self._keys[-1] = _NO_KEY
-
-    def _key(self, event: yaml.NodeEvent, value: Any) -> str:
-        if not isinstance(value, str):
+        collection, key = self._open[-1]
+        if isinstance(collection, list):
+            collection.append(value)
+        elif key:
+            collection[key.pop()] = value
+        elif not isinstance(value, str):
             raise _wrong(event.start_mark, f"{_short(value)} is not a key: keys are text")
-        if value in self._open[-1]:
+        elif value in collection:
             raise _wrong(event.start_mark, f"the key {_short(value)} occurs twice")
-        return value
-
-
-_NO_KEY = object()
-"""A mapping that waits for its next key."""
+        else:
+            key.append(value)

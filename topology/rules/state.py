@@ -6,12 +6,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import Segments, segment_of
+from topology.rules.attributes.attributes import PROVIDER
 from topology.rules.index import Index, Selection
 from topology.rules.request_errors import ObjectKind, not_found
 from topology.rules.views import View, view_of
@@ -19,31 +20,17 @@ from topology.rules.views import View, view_of
 Attributes = Mapping[str, Any]
 """Attributes of an object that are stored as they were given, beside the model."""
 
+_DEVICE = ("device_id", "device_owner", "binding:host_id")
+
 INDEXED = {
-    "network": (
-        "name",
-        "project_id",
-        "shared",
-        "router:external",
-        "provider:network_type",
-        "provider:physical_network",
-        "provider:segmentation_id",
-    ),
+    "network": ("name", "project_id", "shared", "router:external", *PROVIDER),
     "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
-    "port": (
-        "name",
-        "project_id",
-        "network_id",
-        "device_id",
-        "device_owner",
-        "mac_address",
-        "status",
-        "binding:host_id",
-    ),
+    "port": ("name", "project_id", "network_id", "mac_address", "status", *_DEVICE),
 }
 """Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 
 _Key = tuple[str, str]
+_K = TypeVar("_K")
 _NO_NUMBERS = Numbers()
 _NOTHING: Attributes = {}
 
@@ -114,7 +101,7 @@ class TopologyState:
         self._store("network", network, stored)
         key = segment_of(network)
         if key is not None:
-            self.segment_owners[key.place] = network.id
+            self._own(self.segment_owners, key.place, network.id)
         for subnet in network.subnets:
             self.network_of[subnet.id] = network.id
             self._store("subnet", subnet, subnets.get(subnet.id, _NOTHING))
@@ -148,11 +135,11 @@ class TopologyState:
 
     def reserve_mac(self, network_id: str, mac_address: str, port_id: str) -> None:
         """A port has a MAC address."""
-        self.macs[network_id, mac_address] = port_id
+        self._own(self.macs, (network_id, mac_address), port_id)
 
     def reserve_address(self, subnet_id: str, ip_address: str, port_id: str) -> None:
         """A port has an address."""
-        self._addresses[subnet_id][ip_address] = port_id
+        self._own(self._addresses[subnet_id], ip_address, port_id)
         self._numbers[subnet_id].add(number_of(ip_address))
 
     def remove_port(self, port_id: str) -> Port | None:
@@ -178,6 +165,10 @@ class TopologyState:
                 del self._addresses[fixed_ip.subnet_id]
                 self._numbers.pop(fixed_ip.subnet_id, None)
         return old
+
+    def _own(self, owners: dict[_K, str], key: _K, owner: str) -> None:
+        """What must be unique is the newest one's, as a change is followed row by row."""
+        owners[key] = owner
 
     def _store(self, kind: ObjectKind, thing: Network | Subnet | Port, stored: Attributes) -> None:
         self._stored[kind, thing.id] = stored

@@ -155,7 +155,7 @@ def test_values_are_made_canonical_and_what_was_given_is_known() -> None:
             ]
         }
     )
-    [element] = document.networks
+    [element] = document
     assert element.values == {"id": U1, "provider:network_type": "vlan"}
     [subnet_element] = element.subnets
     assert subnet_element.values == {"cidr": "2001:db8::/64", "gateway_ip": None}
@@ -263,7 +263,7 @@ def test_what_looks_like_a_long_number_is_text_at_once(text: str) -> None:
 
 def test_addresses_need_no_quotes() -> None:
     text = "networks: [{name: n, ports: [{mac_address: 10:20:30:40:50:59}, {mac_address: 12:12:12:12:12:12}]}]"
-    [network] = parse_document(parse_yaml(text)).networks
+    [network] = parse_document(parse_yaml(text))
     assert [port.mac_address for port in network.ports] == ["10:20:30:40:50:59", "12:12:12:12:12:12"]
 
 
@@ -279,7 +279,7 @@ def test_many_keys_and_long_lists_are_read_in_their_order() -> None:
     names = [f"n{at}" for at in range(500)]
     text = "networks:\n" + "".join(f"- name: {name}\n  ports: [{{name: p}}]\n" for name in names)
     document = parse_document(parse_yaml(text))
-    assert [element.name for element in document.networks] == names
+    assert [element.name for element in document] == names
 
 
 def write(path: Path, raw: bytes) -> Path:
@@ -306,12 +306,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    assert load_document(write(tmp_path / "bom.yaml", b"\xef\xbb\xbfnetworks: []")).networks == []
+    assert load_document(write(tmp_path / "bom.yaml", b"\xef\xbb\xbfnetworks: []")) == []
 
 
 def test_the_example_is_the_reference_case() -> None:
     document = load_document(Path(__file__).parents[3] / "examples" / "demo.yaml")
-    demo, external = document.networks
+    demo, external = document
     assert (demo.id, demo.values["provider:segmentation_id"]) == ("c4d8b48b-6ff7-43b6-a203-8f1192a16f07", 2)
     assert [only.mac_address[-8:] for only in demo.ports] == ["2a:6e:1c", "b6:fc:21", "02:dd:79"]
     assert (external.name, external.ports) == ("external_net1", ())

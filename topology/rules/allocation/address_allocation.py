@@ -160,8 +160,8 @@ class AddressRequest:
         :raises InUse: no address is left
         """
         router = self.owner.startswith(_ROUTER_OWNERS)
-        for version in (4, 6):
-            candidates = [pooled for pooled in subnets if _version(pooled) == version and not pooled.automatic]
+        for is_v6 in (False, True):
+            candidates = [one for one in subnets if (":" in one.subnet.cidr) is is_v6 and not one.automatic]
             if candidates and not any(self._first_free(pooled) for pooled in candidates):
                 raise InUse(
                     "IpAddressGenerationFailure",
@@ -228,7 +228,7 @@ class AddressRequest:
 
     def _give(self, pooled: Pooled, address: str) -> None:
         """Whether another port has it is seen when all ports have theirs."""
-        if self._has(address):
+        if any(one.ip_address == address for one in self.chosen):
             raise InUse(
                 "IpAddressAlreadyAllocated", f"IP address {address} already allocated in subnet {pooled.subnet.id}"
             )
@@ -241,18 +241,11 @@ class AddressRequest:
             while number is not None:
                 address = _text(number, pooled.subnet.cidr)
                 # a document may have put the gateway into a pool
-                if address != pooled.subnet.gateway_ip and not self._has(address):
+                if address not in (pooled.subnet.gateway_ip, *(one.ip_address for one in self.chosen)):
                     self.chosen.append(FixedIp(address, pooled.subnet.id))
                     return True
                 number = lowest_free(number + 1, high, *taken)
         return False
 
-    def _has(self, address: str) -> bool:
-        return any(fixed_ip.ip_address == address for fixed_ip in self.chosen)
-
     def _all(self) -> tuple[FixedIp, ...]:
         return tuple(sorted(self.chosen, key=lambda fixed_ip: (fixed_ip.subnet_id, fixed_ip.ip_address)))
-
-
-def _version(pooled: Pooled) -> int:
-    return 6 if ":" in pooled.subnet.cidr else 4

@@ -18,6 +18,9 @@ from topology.rules.request_errors import BadRequest, invalid
 UNSET = object()
 """Default of an attribute that is made, or follows from others, when a request leaves it out."""
 
+PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+"""Where a network is on the wires (extension ``provider``)."""
+
 _NAME = value_types.NAME
 _KINDS = tuple(kind.value for kind in NetworkType)
 _IPV6_MODES = value_types.optional(value_types.one_of("slaac", "dhcpv6-stateful", "dhcpv6-stateless"))

@@ -11,16 +11,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from topology.model import Network, Port, Subnet
-from topology.rules.allocation.address_allocation import Pooled, number_of
+from topology.rules.allocation.address_allocation import Pooled
 from topology.rules.allocation.free_numbers import Numbers
-from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool, segment_of
+from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool
 from topology.rules.request_errors import ObjectKey, ObjectKind, not_found
 from topology.rules.state import Attributes, TopologyState
 
-_NO_NUMBERS = Numbers()
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class NameGuard:
     ids: frozenset[str]
 
 
+class _Made(TopologyState):
+    """What is made or changed: of two that want what must be unique the first has it."""
+
+    def _own(self, owners: dict[_K, str], key: _K, owner: str) -> None:
+        owners.setdefault(key, owner)
+
+
 @dataclass
 class Draft:
     """Operations on their way: what they have made so far.
@@ -61,12 +68,8 @@ class Draft:
     maker: Maker
     now: float | None
     may_move: bool = False
-    networks: dict[str, Network] = field(default_factory=dict)
-    """Made or changed, or with another set of subnets."""
     subnets: dict[str, str] = field(default_factory=dict)
     """Ids of those made or changed → their networks."""
-    ports: dict[str, Port] = field(default_factory=dict)
-    """Made or changed."""
     stored: dict[ObjectKey, Attributes] = field(default_factory=dict)
     """What is stored of each object that is made or changed."""
     gone: dict[ObjectKey, None] = field(default_factory=dict)
@@ -81,12 +84,12 @@ class Draft:
 
     def __post_init__(self) -> None:
         self.segments = SegmentPool(self.policy, self.state.segments)
-        self._segment_owners: dict[tuple[str, int], str] = {}
-        self._macs: dict[tuple[str, str], str] = {}
+        self._made = _Made()
+        self.networks = self._made.networks
+        """Made or changed, or with another set of subnets."""
+        self.ports = self._made.ports
+        """Made or changed."""
         self._reserved_macs: set[str] = set()
-        self._addresses: dict[tuple[str, str], str] = {}
-        self._numbers: dict[str, Numbers] = {}
-        self._network_of: dict[str, str] = {}
         self._pooled: dict[str, tuple[Network, list[Pooled]]] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -108,7 +111,7 @@ class Draft:
 
     def subnet_owner(self, subnet_id: str) -> str | None:
         """Id of the network that a subnet is of, also where its row is broken; None: there is no such subnet."""
-        network_id = self._network_of.get(subnet_id) or self.state.network_of.get(subnet_id)
+        network_id = self._made.network_of.get(subnet_id) or self.state.network_of.get(subnet_id)
         network = None if network_id is None else self.find_network(network_id)
         if network is None:
             return network_id if ("network", network_id) in self.state.broken else None
@@ -173,7 +176,7 @@ class Draft:
 
         :param network_id: of the one that asks, which does not count
         """
-        owner = self._segment_owners.get(key.place, network_id)
+        owner = self._made.segment_owners.get(key.place, network_id)
         if owner != network_id:
             return owner
         before = self.state.segment_owners.get(key.place)
@@ -184,12 +187,12 @@ class Draft:
     def mac_owner(self, port: Port) -> str | None:
         """Id of another port of the network that has the MAC address of this one in the end."""
         key = port.network_id, port.mac_address
-        owner = self._macs.get(key, port.id)
+        owner = self._made.macs.get(key, port.id)
         return owner if owner != port.id else self._still(self.state.macs.get(key))
 
     def address_owner(self, subnet_id: str, ip_address: str, port_id: str) -> str | None:
         """Id of another port than this one that has an address of a subnet in the end."""
-        owner = self._addresses.get((subnet_id, ip_address), port_id)
+        owner = self._made.taken(subnet_id).get(ip_address, port_id)
         return owner if owner != port_id else self._still(self.state.taken(subnet_id).get(ip_address))
 
     def _still(self, port_id: str | None) -> str | None:
@@ -199,11 +202,11 @@ class Draft:
     def has_mac(self, network_id: str, mac_address: str) -> bool:
         """A port of a network has a MAC address, or some operation asks for it."""
         key = network_id, mac_address
-        return mac_address in self._reserved_macs or key in self._macs or key in self.state.macs
+        return mac_address in self._reserved_macs or key in self._made.macs or key in self.state.macs
 
     def taken_addresses(self, subnet_id: str) -> tuple[Numbers, Numbers]:
         """Addresses of a subnet that ports have, and that are given now."""
-        return self.state.numbers(subnet_id), self._numbers.get(subnet_id, _NO_NUMBERS)
+        return self.state.numbers(subnet_id), self._made.numbers(subnet_id)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -213,7 +216,7 @@ class Draft:
 
     def put_network(self, network: Network, stored: Attributes) -> None:
         """A network is made or changed."""
-        self._replace_network(network)
+        self._made.put_network(network, {}, {})
         self.stored["network", network.id] = stored
 
     def put_subnet(self, network: Network, subnet: Subnet, stored: Attributes, *, resized: bool) -> None:
@@ -223,29 +226,16 @@ class Draft:
         """
         others = (one for one in network.subnets if one.id != subnet.id)
         subnets = tuple(sorted((*others, subnet), key=lambda one: one.id))
-        self._replace_network(replace(network, subnets=subnets))
-        self._network_of[subnet.id] = network.id
+        self._made.put_network(replace(network, subnets=subnets), {}, {})
         self.subnets[subnet.id] = network.id
         self.stored["subnet", subnet.id] = stored
         if resized:
             self.resubnetted.add(network.id)
 
-    def _replace_network(self, network: Network) -> None:
-        self._forget_segment(network.id)
-        self.networks[network.id] = network
-        key = segment_of(network)
-        if key is not None:
-            self._segment_owners.setdefault(key.place, network.id)
-
     def put_port(self, port: Port, stored: Attributes) -> None:
         """A port is made or changed."""
-        self.discard_port(port.id)
-        self.ports[port.id] = port
+        self._made.put_port(port, {})
         self.stored["port", port.id] = stored
-        self._macs.setdefault((port.network_id, port.mac_address), port.id)
-        for fixed_ip in port.fixed_ips:
-            self._addresses.setdefault((fixed_ip.subnet_id, fixed_ip.ip_address), port.id)
-            self._numbers.setdefault(fixed_ip.subnet_id, Numbers()).add(number_of(fixed_ip.ip_address))
 
     def delete(self, kind: ObjectKind, object_id: str) -> None:
         """An object is deleted; a network with its subnets. One whose row is broken may be too.
@@ -255,7 +245,7 @@ class Draft:
         if kind == "subnet":
             network = self.network_of(object_id)
             left = tuple(one for one in network.subnets if one.id != object_id)
-            self._replace_network(replace(network, subnets=left))
+            self._made.put_network(replace(network, subnets=left), {}, {})
             self.resubnetted.add(network.id)
         elif (kind, object_id) not in self.state.broken:
             (self.network if kind == "network" else self.port)(object_id)
@@ -263,34 +253,17 @@ class Draft:
 
     def discard_network(self, network_id: str) -> None:
         """A network stays as it was, and so do its subnets."""
-        self._forget_segment(network_id)
-        if self.networks.pop(network_id, None) is None:
-            return
+        self._made.remove_network(network_id)
         self.resubnetted.discard(network_id)
         self.stored.pop(("network", network_id), None)
         for subnet_id in [one for one, owner in self.subnets.items() if owner == network_id]:
             del self.subnets[subnet_id]
-            del self._network_of[subnet_id]
             self.stored.pop(("subnet", subnet_id), None)
 
     def discard_port(self, port_id: str) -> None:
         """A port stays as it was."""
-        old = self.ports.pop(port_id, None)
-        if old is None:
-            return
-        del self.stored["port", port_id]
-        if self._macs.get((old.network_id, old.mac_address)) == port_id:
-            del self._macs[old.network_id, old.mac_address]
-        for fixed_ip in old.fixed_ips:
-            if self._addresses.get((fixed_ip.subnet_id, fixed_ip.ip_address)) == port_id:
-                del self._addresses[fixed_ip.subnet_id, fixed_ip.ip_address]
-                self._numbers[fixed_ip.subnet_id].discard(number_of(fixed_ip.ip_address))
-
-    def _forget_segment(self, network_id: str) -> None:
-        old = self.networks.get(network_id)
-        key = segment_of(old) if old is not None else None
-        if key is not None and self._segment_owners.get(key.place) == network_id:
-            del self._segment_owners[key.place]
+        self._made.remove_port(port_id)
+        self.stored.pop(("port", port_id), None)
 
     def stamped(self, key: ObjectKey, values: Mapping[str, Any], *, new: bool) -> Attributes:
         """What is stored of an object that is made or changed now: these values, and when and how often it was.

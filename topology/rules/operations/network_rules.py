@@ -8,11 +8,12 @@ from typing import Any
 from topology.errors import ConflictError
 from topology.model import Network, NetworkType
 from topology.rules.allocation.segment_allocation import SegmentKey
-from topology.rules.attributes.attributes import NETWORK, UNSET
+from topology.rules.attributes.attributes import NETWORK, PROVIDER, UNSET
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import BadRequest, Exhausted, InUse, invalid
+from topology.rules.views import network_values
 
-_TYPE, _PHYSICAL, _NUMBER = "provider:network_type", "provider:physical_network", "provider:segmentation_id"
+_TYPE, _PHYSICAL, _NUMBER = PROVIDER
 
 
 def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network | None) -> None:
@@ -21,15 +22,24 @@ def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network |
     :param old: as it is; None: it is made
     :raises ResourceError: it cannot be, or no segmentation id is left
     """
+    has = network_values(old) if old is not None else {}
     if old is not None and not values.get("shared", True):
         _check_unshared(draft, network_id)
-    if old is not None and not draft.may_move and (differing := _segment_differs(old, values)):
+    differing = [name for name in PROVIDER if values.get(name, has.get(name)) != has.get(name)]
+    if old is not None and differing and not draft.may_move:
         raise BadRequest(
             "InvalidInput",
             f"Invalid input for operation: Plugin does not support updating the following provider network "
             f"attributes: {', '.join(differing)}.",
         )
-    new = _network(draft, network_id, old, values)
+    kind, physical, number = _segment(draft, old, values)
+    wanted = {"name": "", "admin_state_up": True, **has, **values}
+    subnets = old.subnets if old is not None else ()
+    try:
+        new = Network(network_id, kind, number, physical, wanted["name"], wanted["admin_state_up"], subnets)
+    except ValueError as error:
+        attribute, _, reason = str(error).partition(": ")
+        raise invalid(attribute, reason) from None
     draft.put_network(new, draft.stamped(("network", network_id), NETWORK.to_store(values), new=old is None))
 
 
@@ -40,23 +50,6 @@ def asked_segment(draft: Draft, network_id: str, values: Mapping[str, Any]) -> S
         return None
     kind, physical = _place(draft, draft.state.networks.get(network_id), values)
     return SegmentKey(kind, physical or "", number)
-
-
-def _network(draft: Draft, network_id: str, old: Network | None, values: Mapping[str, Any]) -> Network:
-    kind, physical, number = _segment(draft, old, values)
-    try:
-        return Network(
-            network_id,
-            kind,
-            number,
-            physical,
-            name=values.get("name", old.name if old else ""),
-            admin_state_up=values.get("admin_state_up", old.admin_state_up if old else True),
-            subnets=old.subnets if old else (),
-        )
-    except ValueError as error:
-        attribute, _, reason = str(error).partition(": ")
-        raise invalid(attribute, reason) from None
 
 
 def _segment(
@@ -89,11 +82,6 @@ def _place(draft: Draft, old: Network | None, values: Mapping[str, Any]) -> tupl
 def _given(values: Mapping[str, Any], name: str) -> Any:
     found = values.get(name)
     return None if found is UNSET else found
-
-
-def _segment_differs(old: Network, values: Mapping[str, Any]) -> list[str]:
-    has = {_TYPE: old.network_type.value, _PHYSICAL: old.physical_network, _NUMBER: old.segmentation_id}
-    return sorted(name for name, value in has.items() if values.get(name, value) != value)
 
 
 def _check_unshared(draft: Draft, network_id: str) -> None:
