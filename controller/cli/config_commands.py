@@ -18,7 +18,7 @@ def sample() -> int:
 
     Everything in it is commented out: as it is, it changes nothing.
     """
-    from controller.config import sample
+    from controller.config.manual import sample
 
-    click.echo(sample.sample(), nl=False)
+    click.echo(sample(), nl=False)
     return 0

@@ -1,13 +1,15 @@
-"""Group ``[api]`` of the configuration: where the Network API answers, and how it tells who asks."""
+"""Groups ``[api]``, ``[metrics]``, ``[notifications]`` and ``[quotas]``: the Network API's processes."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from controller.config import option_types as kinds
-from controller.config.declaration import OptionGroup, Problem, option
-from controller.config.tls_options import CERTIFICATE, FILE, FILES
+from controller.config.declaration import OptionGroup, Problem, option, options_of
+from controller.config.tls_options import CERTIFICATE, FILE, incomplete
 from topology.ovsdb.tls import ANY, TlsFiles
 
 AUTH_STRATEGIES = ("noauth", "token", "keystone")
@@ -15,7 +17,9 @@ AUTH_STRATEGIES = ("noauth", "token", "keystone")
 
 @dataclass(frozen=True)
 class ApiConfig(OptionGroup):
-    """What the group has."""
+    """Group ``[api]``: where the Network API answers, and how it tells who asks."""
+
+    about: ClassVar[str] = "The [Network API](api.md), of `tunbridge run` and `tunbridge api`."
 
     enabled: bool = option("true", kinds.boolean, "boolean", "`tunbridge run` serves the API too")
     listen_address: str = option(
@@ -77,10 +81,8 @@ class ApiConfig(OptionGroup):
 
     def problem(self) -> Problem | None:
         """Whoever reaches the API unasked may change everything, and whoever reads a token may pose as its owner."""
-        given = [(name, path) for name in FILES if (path := getattr(self, name)) is not None]
-        if given and self.tls is None:
-            missing = ", ".join(name for name in FILES[:2] if getattr(self, name) is None)
-            return Problem(*given[0], f"expected {missing} too")
+        if problem := incomplete(self, ("ssl_key_file", "ssl_cert_file")):
+            return problem
         if self.auth_strategy == "token" and self.token_file is None:
             return Problem("auth_strategy", self.auth_strategy, "expected token_file too")
         if self.only_local or self.insecure_remote:
@@ -94,3 +96,85 @@ class ApiConfig(OptionGroup):
             return None
         otherwise = "insecure_remote = true allows others as it is"
         return Problem("listen_address", self.listen_address, f"{here} {why}; {otherwise}")
+
+
+@dataclass(frozen=True)
+class MetricsConfig(OptionGroup):
+    """Group ``[metrics]``."""
+
+    about: ClassVar[str] = (
+        "Where [metrics](metrics.md) are read beside the Network API: of `tunbridge run`, `tunbridge controller` and "
+        "`tunbridge api`."
+    )
+
+    listen_address: str = option(
+        "127.0.0.1",
+        kinds.ip_address,
+        "IP address",
+        "IP address; who can connect may read, so name another in a trusted network only",
+    )
+    listen_port: int | None = option(
+        None, kinds.optional(kinds.port_number), "port number", "TCP port. Unset: metrics are at the Network API only"
+    )
+
+
+@dataclass(frozen=True)
+class NotificationsConfig(OptionGroup):
+    """Group ``[notifications]``; times are in seconds."""
+
+    about: ClassVar[str] = (
+        "Who is told that ports of servers were plugged, unplugged and deleted: [events](api.md#events). Set it alike "
+        "for all API processes of one topology."
+    )
+
+    url: str | None = option(
+        None,
+        kinds.optional(kinds.url),
+        "URL",
+        "`http://` or `https://` and what follows, where events are posted, such as "
+        "`https://nova.example.org/v2.1/os-server-external-events`; unset: nowhere",
+    )
+    token_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "File of the token that is shown there (`X-Auth-Token`), which nobody but its owner and group may "
+        "have access to",
+    )
+    ca_cert_file: str | None = option(
+        None,
+        FILE,
+        "path",
+        "Certificates of the authorities that certify it (PEM); unset: those that the system trusts",
+    )
+    timeout: float = option(
+        "10", kinds.seconds(0.1, 300), "seconds", "Seconds that a request may take, from 0.1 to 300"
+    )
+
+
+_LIMIT = kinds.optional(kinds.whole_number)
+
+
+@dataclass(frozen=True)
+class QuotasConfig(OptionGroup):
+    """Group ``[quotas]``, named as in Neutron; below 0: any number."""
+
+    about: ClassVar[str] = (
+        "How much a project may have that has no [limits of its own](api.md#quotas). Any number below 0 stands for no "
+        "limit. Set it alike for all API processes of one topology."
+    )
+
+    default_quota: int = option(
+        "-1", kinds.whole_number, "number", "Number of objects of each kind below that is unset"
+    )
+    quota_network: int | None = option(None, _LIMIT, "number", "Number of networks")
+    quota_subnet: int | None = option(None, _LIMIT, "number", "Number of subnets")
+    quota_port: int | None = option(None, _LIMIT, "number", "Number of ports")
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """Kind of object → how many of them."""
+        given = {name: getattr(self, name) for name in options_of(QuotasConfig) if name.startswith("quota_")}
+        return {
+            name.removeprefix("quota_"): self.default_quota if limit is None else limit for name, limit in given.items()
+        }

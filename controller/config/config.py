@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +16,13 @@ from immutables import Map
 
 from apps import APPLICATIONS
 from apps.framework.app import App
-from apps.framework.options import OptionValue
+from apps.framework.options import AppOption, OptionValue
 from controller.config import option_types as kinds
-from controller.config.api_options import ApiConfig
-from controller.config.application_options import application_options, chosen
-from controller.config.declaration import Declaration, group, groups_of, option, options_of
+from controller.config.api_options import ApiConfig, MetricsConfig, NotificationsConfig, QuotasConfig
+from controller.config.declaration import Declaration, groups_of, option, options_of
 from controller.config.host_options import AgentConfig, OvsConfig
-from controller.config.notify_options import NotificationsConfig
 from controller.config.option_reader import DEFAULT, OptionReader
-from controller.config.quota_options import QuotasConfig
 from controller.config.topology_options import NetworkConfig, TopologyConfig
-from controller.config.watch_options import MetricsConfig
 from topology.errors import ConfigError
 from topology.model import NetworkType
 from topology.rules.allocation.segment_allocation import AllocationPolicy
@@ -36,7 +32,7 @@ DEFAULT_FILE = "/etc/tunbridge/tunbridge.conf"
 
 
 def _default_choices() -> Map[str, OptionValue]:
-    return Map({option.key: option.default for application in APPLICATIONS for option in application.options})
+    return Map({option.key: option.default for option in _options_of(APPLICATIONS)})
 
 
 @dataclass(frozen=True)
@@ -77,30 +73,14 @@ class Config:
         "Directory of `control.sock`, `topology.sock` and pid files (absolute path of at most 93 bytes). One for each "
         "controller on a machine",
     )
-    ovs: OvsConfig = group(OvsConfig, "Names of bridges and patch ports have 1 to 15 characters, and all differ.")
-    agent: AgentConfig = group(AgentConfig)
-    topology: TopologyConfig = group(TopologyConfig)
-    api: ApiConfig = group(ApiConfig, "The [Network API](api.md), of `tunbridge run` and `tunbridge api`.")
-    metrics: MetricsConfig = group(
-        MetricsConfig,
-        "Where [metrics](metrics.md) are read beside the Network API: of `tunbridge run`, `tunbridge controller` and "
-        "`tunbridge api`.",
-    )
-    network: NetworkConfig = group(
-        NetworkConfig,
-        "What `tunbridge apply` and the API allocate to networks and ports that leave it open. Set it alike wherever "
-        "they run.",
-    )
-    notifications: NotificationsConfig = group(
-        NotificationsConfig,
-        "Who is told that ports of servers were plugged, unplugged and deleted: [events](api.md#events). Set it alike "
-        "for all API processes of one topology.",
-    )
-    quotas: QuotasConfig = group(
-        QuotasConfig,
-        "How much a project may have that has no [limits of its own](api.md#quotas). Any number below 0 stands for no "
-        "limit. Set it alike for all API processes of one topology.",
-    )
+    ovs: OvsConfig = field(default_factory=OvsConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    topology: TopologyConfig = field(default_factory=TopologyConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
+    quotas: QuotasConfig = field(default_factory=QuotasConfig)
     files: tuple[str, ...] = ()
     applications: Map[str, OptionValue] = field(default_factory=_default_choices)
 
@@ -125,24 +105,41 @@ class Config:
 
 
 def declared_options(applications: Sequence[App] = APPLICATIONS) -> Mapping[str, Mapping[str, Declaration]]:
-    """All options there are: group → name → option.
+    """All options there are, those of applications too: group → name → option.
 
     :raises ValueError: an application declares one that is there already
     """
-    declared = {DEFAULT: options_of(Config), **{name: options_of(one.of) for name, one in groups_of(Config).items()}}
-    for name, options in application_options(applications).items():
-        own = declared.get(name, {})
-        if both := own.keys() & options.keys():
-            raise ValueError(f"an application declares [{name}] {', '.join(both)}, which is there already")
-        declared[name] = {**own, **options}
+    declared = {DEFAULT: options_of(Config), **{name: options_of(of) for name, of in groups_of(Config).items()}}
+    for one in _options_of(applications):
+        group = declared.get(one.group, {})
+        if one.name in group:
+            raise ValueError(f"an application declares [{one.group}] {one.name}, which is there already")
+        declared[one.group] = {**group, one.name: _declaration(one)}
     return declared
+
+
+def _options_of(applications: Iterable[App]) -> Iterator[AppOption]:
+    """What applications declare: plain data, since they know nothing of a configuration."""
+    return (option for application in applications for option in application.options)
+
+
+def _declaration(option: AppOption) -> Declaration:
+    value = option.default
+    default = str(value).lower() if isinstance(value, bool) else str(value)
+    return Declaration(default, _PARSERS[option.kind], option.kind, option.help.rstrip("."))
+
+
+_PARSERS: Mapping[str, Callable[[str], OptionValue]] = {
+    "boolean": kinds.boolean,
+    "integer": kinds.whole(-(10**18) + 1, 10**18 - 1, "a whole number"),
+    "string": str,
+}
 
 
 def about(group: str) -> str:
     """What there is to say of a group, as Markdown; may be empty."""
-    groups = groups_of(Config)
-    if group in groups:
-        return groups[group].about
+    if known := groups_of(Config).get(group):
+        return known.about
     return "" if group == DEFAULT else "Of [applications](pipeline.md)."
 
 
@@ -163,21 +160,18 @@ def load(
     """
     declared = declared_options(applications)
     reader = OptionReader(files, declared)
-    override = None if topology_override is None else {"connection": _connection(topology_override)}
-    values = {name: reader.values(name) for name in declared}
-    values["topology"] |= override or {}
-    chosen_values = chosen(applications, values)
-    groups: dict[str, Any] = {name: one.of(**_own(one.of, values[name])) for name, one in groups_of(Config).items()}
-    for name, one in groups.items():
-        if problem := one.problem():
+    own = reader.values(DEFAULT, options_of(Config))
+    values = {name: reader.values(name, options_of(of)) for name, of in groups_of(Config).items()}
+    if topology_override is not None:
+        values["topology"]["connection"] = _connection(topology_override)
+    groups: dict[str, Any] = {name: of(**values[name]) for name, of in groups_of(Config).items()}
+    for name, group in groups.items():
+        if problem := group.problem():
             reader.refuse(name, problem)
-    own = _own(Config, values[DEFAULT])
-    return Config(**own, **groups, files=tuple(files), applications=chosen_values)
-
-
-def _own(declaring: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the values of a group, those that its class declares: an application may have put options beside them."""
-    return {name: values[name] for name in options_of(declaring)}
+    chosen = Map(
+        {one.key: reader.value(one.group, one.name, declared[one.group][one.name]) for one in _options_of(applications)}
+    )
+    return Config(**own, **groups, files=tuple(files), applications=chosen)
 
 
 def _connection(override: str) -> str:

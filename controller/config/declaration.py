@@ -5,8 +5,8 @@ One declaration, such as ::
     of_listen_port: int = option("6653", port_number, "port number", "TCP port of these connections")
 
 in the class of a group is the attribute and its type, its default, the option of the configuration file
-(:mod:`controller.config.option_reader`), the entry of the sample file (:mod:`controller.config.sample`) and the row of
-the manual (:mod:`controller.config.manual`).
+(:mod:`controller.config.option_reader`), the entry of the sample file and the row of the manual
+(:mod:`controller.config.manual`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -62,21 +62,12 @@ class Problem(NamedTuple):
 class OptionGroup:
     """A group of the configuration file: its subclasses declare the options."""
 
+    about: ClassVar[str] = ""
+    """For who sets them, as Markdown in one line."""
+
     def problem(self) -> Problem | None:
         """What does not go together; None: all does."""
         return None
-
-
-@dataclass(frozen=True)
-class GroupDeclaration:
-    """What a group is.
-
-    :param of: the class that declares its options
-    :param about: for who sets them, as paragraphs of Markdown before the table; may be empty
-    """
-
-    of: type[OptionGroup]
-    about: str
 
 
 def option(
@@ -92,31 +83,14 @@ def option(
     return cast(Value, dataclasses.field(default_factory=declared.initial, metadata={_KEY: declared}))
 
 
-Group = TypeVar("Group", bound=OptionGroup)
-
-
-def group(of: type[Group], about: str = "") -> Group:
-    """A field that is a group of options; see :class:`GroupDeclaration`."""
-    return dataclasses.field(default_factory=of, metadata={_KEY: GroupDeclaration(of, about)})
+def groups_of(declaring: type[Any]) -> Mapping[str, type[OptionGroup]]:
+    """The groups that a class has as fields, by name."""
+    made: dict[str, Any] = {field.name: field.default_factory for field in dataclasses.fields(declaring)}
+    return {name: of for name, of in made.items() if isinstance(of, type) and issubclass(of, OptionGroup)}
 
 
 def options_of(declaring: type[Any]) -> Mapping[str, Declaration]:
     """The options that a class declares, by name: its own in their order, then those of its base classes."""
-    found = _declared(declaring, Declaration)
-    own = [name for name in inspect.get_annotations(declaring) if name in found]
     inherited = {name for base in declaring.__mro__[1:] for name in inspect.get_annotations(base)}
-    first = [name for name in own if name not in inherited]
-    return {name: found[name] for name in [*first, *(name for name in found if name not in first)]}
-
-
-def groups_of(declaring: type[Any]) -> Mapping[str, GroupDeclaration]:
-    """The groups that a class declares, by name."""
-    return _declared(declaring, GroupDeclaration)
-
-
-Kind = TypeVar("Kind", Declaration, GroupDeclaration)
-
-
-def _declared(declaring: type[Any], kind: type[Kind]) -> Mapping[str, Kind]:
-    found = ((field.name, field.metadata.get(_KEY)) for field in dataclasses.fields(declaring))
-    return {name: declared for name, declared in found if isinstance(declared, kind)}
+    own_first = sorted(dataclasses.fields(declaring), key=lambda field: field.name in inherited)
+    return {field.name: field.metadata[_KEY] for field in own_first if _KEY in field.metadata}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from controller.config import option_types as kinds
 from controller.config.declaration import OptionGroup, Problem, option
-from controller.config.tls_options import NAME, PEER_NAME, TlsConfig
+from controller.config.tls_options import FILES, NAME, PEER_NAME, TlsConfig, incomplete
 from topology.ovsdb.tls import ANY, TlsFiles
 
 NO_EFFECT_YET = "Read, as Neutron's file has it, and without effect yet"
@@ -16,6 +17,8 @@ NO_EFFECT_YET = "Read, as Neutron's file has it, and without effect yet"
 @dataclass(frozen=True)
 class OvsConfig(TlsConfig):
     """Group ``[ovs]``. Times are in seconds."""
+
+    about: ClassVar[str] = "Names of bridges and patch ports have 1 to 15 characters, and all differ."
 
     ovsdb_connection: str = option(
         "unix:/var/run/openvswitch/db.sock",
@@ -100,9 +103,8 @@ class OvsConfig(TlsConfig):
         for network, bridge in self.bridge_mappings.items():
             if bridge in owners:
                 return Problem("bridge_mappings", f"{network}:{bridge}", f"expected a bridge, not {owners[bridge]}")
-        return self.incomplete(
-            [("of_listen_method", self.of_listen_method), ("ovsdb_connection", self.ovsdb_connection)]
-        )
+        asking = [("of_listen_method", self.of_listen_method), ("ovsdb_connection", self.ovsdb_connection)]
+        return incomplete(self, FILES, asking)
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class AgentConfig(OptionGroup):
     )
     audit_interval: float = option(
         "60",
-        kinds.seconds_or_never(1, 86400),
+        kinds.seconds(1, 86400, or_never=True),
         "seconds",
         "Seconds between two comparisons of all flows of a bridge with what they should be (1 to 86400), beside those "
         "that the switch's [notifications](reliability.md#drift) cause; 0: never",

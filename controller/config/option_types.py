@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import netaddr
 from oslo_config import types
@@ -40,80 +41,74 @@ def boolean(value: str) -> bool:
         raise ValueError("expected true or false") from None
 
 
-def port_number(value: str) -> int:
-    """A TCP or UDP port."""
-    if not value.isascii() or not value.isdigit() or len(value) > 5 or not 1 <= int(value) <= 65535:
-        raise ValueError("expected a port number from 1 to 65535")
-    return int(value)
+def _text(pattern: str, expected: str) -> Callable[[str], str]:
+    """Printable text of a form."""
+
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value) or not value.isprintable():
+            raise ValueError(f"expected {expected}")
+        return value
+
+    return parse
 
 
-def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
-    """A duration between two limits, both included."""
+def whole(minimum: int, maximum: int, expected: str) -> Callable[[str], int]:
+    """A whole number between two limits, both included, with as many digits as the greater one at most."""
+    form = rf"-?[0-9]{{1,{len(str(maximum))}}}"
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(form, value) or not minimum <= int(value) <= maximum:
+            raise ValueError(f"expected {expected}")
+        return int(value)
+
+    return parse
+
+
+port_number = whole(1, 65535, "a port number from 1 to 65535")
+"""A TCP or UDP port."""
+
+whole_number = whole(-(10**10), 2**31 - 1, "a whole number, -1 for any number")
+"""A number of things; below 0 stands for any number of them."""
+
+
+def seconds(minimum: float, maximum: float, *, or_never: bool = False) -> Callable[[str], float]:
+    """A duration between two limits, both included.
+
+    :param or_never: 0 is a value too, for never
+    """
+    expected = f"expected a number of seconds from {minimum:g} to {maximum:g}{', or 0 for never' if or_never else ''}"
 
     def parse(value: str) -> float:
         try:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not minimum <= number <= maximum:
-            raise ValueError(f"expected a number of seconds from {minimum:g} to {maximum:g}")
+        if not (minimum <= number <= maximum or (or_never and value.strip() == "0")):
+            raise ValueError(expected)
         return number
 
     return parse
 
 
-def seconds_or_never(minimum: float, maximum: float) -> Callable[[str], float]:
-    """A duration between two limits, both included, or 0 for never."""
-    check = seconds(minimum, maximum)
-
-    def parse(value: str) -> float:
-        try:
-            return 0.0 if value.strip() == "0" else check(value)
-        except ValueError as error:
-            raise ValueError(f"{error}, or 0 for never") from None
-
-    return parse
-
-
-def whole_number(value: str) -> int:
-    """A number of things; below 0 stands for any number of them."""
-    if not re.fullmatch(r"-?[0-9]{1,10}", value) or int(value) >= 2**31:
-        raise ValueError("expected a whole number, -1 for any number")
-    return int(value)
-
-
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of a few words."""
-
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
-        return value
-
-    return parse
+    return _text("|".join(map(re.escape, choices)), f"one of {', '.join(choices)}")
 
 
-def host_name(value: str) -> str:
-    """The name under which a host is known: any text without white space, as in Neutron."""
-    if not re.fullmatch(r"\S{1,255}", value) or not value.isprintable():
-        raise ValueError("expected a host name of 1 to 255 characters without white space")
-    return value
+host_name = _text(r"\S{1,255}", "a host name of 1 to 255 characters without white space")
+"""The name under which a host is known: any text without white space, as in Neutron."""
 
+interface_name = _text(
+    rf"[^\s/:,]{{1,{INTERFACE_NAME_MAX}}}",
+    f"a name of 1 to {INTERFACE_NAME_MAX} characters without white space, '/', ':' and ','",
+)
+"""A bridge or port, as Open vSwitch can name it."""
 
-def interface_name(value: str) -> str:
-    """A bridge or port, as Open vSwitch can name it."""
-    if not re.fullmatch(rf"[^\s/:,]{{1,{INTERFACE_NAME_MAX}}}", value) or not value.isprintable():
-        raise ValueError(
-            f"expected a name of 1 to {INTERFACE_NAME_MAX} characters without white space, '/', ':' and ','"
-        )
-    return value
+absolute_path = _text("/.*", "an absolute path, such as /var/lib/tunbridge")
+"""A path that does not depend on the working directory."""
 
-
-def absolute_path(value: str) -> str:
-    """A path that does not depend on the working directory."""
-    if not value.startswith("/") or not value.isprintable():
-        raise ValueError("expected an absolute path, such as /var/lib/tunbridge")
-    return value
+peer_name = _text(r"\*|[^\s*,]{1,253}", "one name as in a certificate, or * for any")
+"""A DNS name, an IP address or a common name, as a certificate has it; ``*``: any."""
 
 
 def socket_directory(value: str) -> str:
@@ -128,13 +123,6 @@ def socket_directory(value: str) -> str:
 def optional(parse: Callable[[str], Value]) -> Callable[[str], Value | None]:
     """An option that is unset when it is left empty."""
     return lambda value: parse(value) if value else None
-
-
-def peer_name(value: str) -> str:
-    """A DNS name, an IP address or a common name, as a certificate has it; ``*``: any."""
-    if not re.fullmatch(r"\*|[^\s*,]{1,253}", value) or not value.isprintable():
-        raise ValueError("expected one name as in a certificate, or * for any")
-    return value
 
 
 def ip_address(value: str) -> str:
@@ -154,6 +142,18 @@ def tunnel_endpoint(value: str) -> str:
     if int(netaddr.IPAddress(address)) == 0:
         raise ValueError("expected an IP address that other hosts can send to")
     return address
+
+
+def url(value: str) -> str:
+    """Where something is posted."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc or "#" in value or not all("!" <= letter <= "~" for letter in value):
+        raise ValueError("expected http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH without a user's name")
+    return value
 
 
 def connection_method(value: str) -> str:
@@ -196,9 +196,7 @@ def listen(value: str) -> tuple[str, ...]:
     methods = tuple(connection_method(item) for item in _items(value))
     if any(method.startswith("unix:") for method in methods):
         raise ValueError("expected tcp:ADDRESS:PORT or ssl:ADDRESS:PORT; the unix socket is always there")
-    if len(set(methods)) < len(methods):
-        raise ValueError("expected each address once")
-    return methods
+    return _each_once(methods, "address")
 
 
 def tunnel_types(value: str) -> tuple[str, ...]:
@@ -207,9 +205,7 @@ def tunnel_types(value: str) -> tuple[str, ...]:
     for kind in kinds:
         if kind not in _TUNNEL_TYPES:
             raise ValueError(f"expected a list of {', '.join(_TUNNEL_TYPES)}, not {kind!r}")
-    if len(set(kinds)) < len(kinds):
-        raise ValueError("expected each tunnel type once")
-    return kinds
+    return _each_once(kinds, "tunnel type")
 
 
 def bridge_mappings(value: str) -> Mapping[str, str]:
@@ -261,6 +257,12 @@ def base_mac(value: str) -> str:
 def _items(value: str) -> list[str]:
     """Comma-separated items; a list may go over several lines, and end in a comma."""
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _each_once(items: tuple[str, ...], what: str) -> tuple[str, ...]:
+    if len(set(items)) < len(items):
+        raise ValueError(f"expected each {what} once")
+    return items
 
 
 def _range(text: str, limits: Range) -> Range:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.config import option_types as kinds
@@ -41,16 +41,19 @@ class TlsConfig(OptionGroup):
             return None
         return TlsFiles(group, self.ssl_key_file, self.ssl_cert_file, self.ssl_ca_cert_file, self.ssl_peer_name)
 
-    def incomplete(self, uses: Iterable[tuple[str, str | None]]) -> Problem | None:
-        """What is missing: whoever asks for TLS must have all files, and half a set is a mistake whatever it was for.
 
-        :param uses: options that may ask for TLS, and their values
-        """
-        files = [(name, getattr(self, name)) for name in FILES]
-        missing = ", ".join(name for name, path in files if path is None)
-        asked = [(name, value) for name, value in uses if value is not None and (value == "ssl" or "ssl:" in value)]
-        given = [(name, path) for name, path in files if path is not None]
-        if not missing or not (asked or given):
-            return None
-        name, value = (asked or given)[0]
-        return Problem(name, value, f"expected {missing} too")
+def incomplete(
+    group: OptionGroup, needed: Sequence[str], uses: Iterable[tuple[str, str | None]] = ()
+) -> Problem | None:
+    """What is missing: whoever asks for TLS must have all files, and half a set is a mistake whatever it was for.
+
+    :param needed: options of the files that TLS cannot do without
+    :param uses: options that may ask for TLS, and their values
+    """
+    missing = ", ".join(name for name in needed if getattr(group, name) is None)
+    asked = [(name, value) for name, value in uses if value is not None and (value == "ssl" or "ssl:" in value)]
+    given = [(name, path) for name in FILES if (path := getattr(group, name)) is not None]
+    if not missing or not (asked or given):
+        return None
+    name, value = (asked or given)[0]
+    return Problem(name, value, f"expected {missing} too")

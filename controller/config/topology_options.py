@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from controller.config import option_types as kinds
 from controller.config.declaration import OptionGroup, Problem, option
-from controller.config.tls_options import NAME, PEER_NAME, TlsConfig
+from controller.config.tls_options import FILES, NAME, PEER_NAME, TlsConfig, incomplete
 from topology.model import NetworkType
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.allocation.segment_allocation import Range
@@ -47,12 +48,17 @@ class TopologyConfig(TlsConfig):
 
     def problem(self) -> Problem | None:
         """Who asks for TLS needs its files."""
-        return self.incomplete([("connection", self.connection), *(("listen", method) for method in self.listen)])
+        return incomplete(self, FILES, [("connection", self.connection), *(("listen", one) for one in self.listen)])
 
 
 @dataclass(frozen=True)
 class NetworkConfig(OptionGroup):
     """Group ``[network]``."""
+
+    about: ClassVar[str] = (
+        "What `tunbridge apply` and the API allocate to networks and ports that leave it open. Set it alike wherever "
+        "they run."
+    )
 
     tenant_network_type: str = option(
         "gre",

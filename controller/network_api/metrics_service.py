@@ -8,7 +8,7 @@ from typing import Any
 
 import falcon
 
-from controller.config.watch_options import MetricsConfig
+from controller.config.api_options import MetricsConfig
 from controller.network_api import error_responses
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.identity.identity import caller_of

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from controller.config.notify_options import NotificationsConfig
+from controller.config.api_options import NotificationsConfig
 from controller.network_api.events.webhook import DeliveryOutcome, DeliveryResult, Webhook
 from controller.runtime.backoff import Backoff
 from controller.runtime.inbox import KeyedQueue

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
-from controller.config.notify_options import NotificationsConfig
+from controller.config.api_options import NotificationsConfig
 from controller.runtime.private_file import read_private
 from controller.runtime.version import installed_version
 from topology.errors import ConfigError

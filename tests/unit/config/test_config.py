@@ -11,7 +11,7 @@ import pytest
 
 from controller.config import config, manual
 from controller.config.declaration import Declaration, groups_of, option, options_of
-from controller.config.sample import sample
+from controller.config.manual import sample
 from controller.config.topology_options import NetworkConfig
 from topology.model import NetworkType
 from topology.ovsdb.tls import TlsFiles
@@ -190,7 +190,7 @@ def test_every_field_is_an_option() -> None:
     fields = {field.name for field in dataclasses.fields(config.Config)}
     assert fields == options_of(config.Config).keys() | groups.keys() | {"files", "applications"}
     for group in groups.values():
-        assert {field.name for field in dataclasses.fields(group.of)} == options_of(group.of).keys()
+        assert {field.name for field in dataclasses.fields(group)} == options_of(group).keys()
 
 
 def test_what_is_made_without_a_file_is_what_a_file_that_sets_nothing_makes(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from controller.config.api_options import NotificationsConfig
 from controller.config.config import load
-from controller.config.notify_options import NotificationsConfig
 from controller.network_api.events.notifier import BACKOFF
 from controller.network_api.events.webhook import DeliveryResult, Webhook, WebhookAnswer, outcome
 from tests.support.certificates import OLDER, Authority
