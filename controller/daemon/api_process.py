@@ -102,8 +102,6 @@ def main() -> int:
     config: Config = pickle.loads(base64.b64decode(told["config"]))
     logs.configure(config.debug, config.log_file)
     metrics = ParentMetrics(channel)
-    if channel.receive() is None:  # "listen"
-        return 1
     try:
         services = HttpServices(config, metrics, with_api=told["with_api"])
         services.listen()
@@ -111,7 +109,7 @@ def main() -> int:
         channel.send({"refused": str(error)})
         return 1
     channel.send({})
-    if channel.receive() is None:  # "serve"
+    if channel.receive() is None:
         return 1
     services.start()
     channel.send({})

@@ -8,9 +8,7 @@ import json
 import logging
 import os
 import re
-import signal
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ from topology.server.database_file import prepare
 from topology.server.orphan import OwnerLock, end_orphan
 from topology.server.ovsdb_tools import find_program, passes
 from topology.server.own_folder import make_own, open_own
+from topology.server.supervised_child import SupervisedChild
 
 LOG = logging.getLogger(__name__)
 
@@ -31,15 +30,6 @@ _START_TIMEOUT = 30.0
 
 _STOP_TIMEOUT = 5.0
 """Seconds that it has to end after SIGTERM."""
-
-_BACKOFF = (0.1, 10.0)
-"""Shortest and longest pause in seconds before it is started again; doubled each time it fails."""
-
-_STEADY = 30.0
-"""Seconds of life after which a failure counts as the first one."""
-
-_CHECK_INTERVAL = 0.2
-"""Seconds until the end of the server is noticed."""
 
 _MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path (unix(7))."""
@@ -77,9 +67,8 @@ class EmbeddedServer:
         self._socket = self._run_path / "topology.sock"
         self._log = self._run_path / "topology.log"
         self._owner = OwnerLock(self._state_path / "topology.lock")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child = SupervisedChild("ovsdb-server", _STOP_TIMEOUT, self._begin, self._log_tail)
         self._supervisor: threading.Thread | None = None
-        self._stopping = threading.Event()
 
     @property
     def connection(self) -> str:
@@ -89,8 +78,7 @@ class EmbeddedServer:
     @property
     def pid(self) -> int | None:
         """Process id of the server; None while there is none."""
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        return self._child.pid
 
     def start(self) -> None:
         """Prepare the file and start the server; returns when it answers. It is started again whenever it ends.
@@ -102,12 +90,12 @@ class EmbeddedServer:
         find_program("ovsdb-server")
         if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
             raise TopologyError(f"run_path is too long: {self._socket} has more than {_MAX_SOCKET_PATH} bytes")
-        self._stopping.clear()
+        self._child.stopping.clear()
         try:
             self._begin()
             self._refuse_errors()
         except BaseException as error:
-            self._end_process()
+            self._child.end()
             if not isinstance(error, (TopologyError, OSError)) or not passes(str(error)):
                 self._owner.release()
                 if isinstance(error, OSError):
@@ -116,13 +104,13 @@ class EmbeddedServer:
             LOG.error("the topology database cannot be started, trying again until it can: %s", error)
         else:
             LOG.info("topology database %s at %s", self._file, ", ".join([self.connection, *self._remotes]))
-        self._supervisor = threading.Thread(target=self._supervise, name="topology-server", daemon=True)
+        self._supervisor = threading.Thread(target=self._child.supervise, name="topology-server", daemon=True)
         self._supervisor.start()
 
     def stop(self) -> None:
         """End the server and wait for it; does nothing when it was not started."""
-        self._stopping.set()
-        self._end_process()
+        self._child.stopping.set()
+        self._child.end()
         if self._supervisor is not None:
             self._supervisor.join()
             self._supervisor = None
@@ -153,19 +141,16 @@ class EmbeddedServer:
             "-vfile:off",
         ]
         with open(self._log, "wb", opener=open_own) as log:
-            # A session of its own: Ctrl-C on a terminal must not end the database before its users.
-            self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=_PRIVATE, start_new_session=True
-            )
+            self._child.launch(argv, stdout=log, stderr=log, umask=_PRIVATE)
         deadline = time.monotonic() + _START_TIMEOUT
         while not _answers(self._socket):
-            if self._process.poll() is not None:
-                raise TopologyError(f"ovsdb-server ended with status {self._process.returncode}: {self._log_tail()}")
+            if (status := self._child.status) is not None:
+                raise TopologyError(f"ovsdb-server ended with status {status}: {self._log_tail()}")
             if time.monotonic() > deadline:
-                self._end_process()
+                self._child.end()
                 raise TopologyError(f"ovsdb-server does not answer within {_START_TIMEOUT:g} s: {self._log_tail()}")
-            if self._stopping.wait(0.01):
-                self._end_process()
+            if self._child.stopping.wait(0.01):
+                self._child.end()
                 return
 
     def _refuse_errors(self) -> None:
@@ -173,44 +158,6 @@ class EmbeddedServer:
         for line in self._log_lines():
             if "|ERR|" in line:
                 raise TopologyError(f"ovsdb-server: {_message(line)}")
-
-    def _supervise(self) -> None:
-        delay = _BACKOFF[0]
-        complaint = ""
-        born = time.monotonic()
-        # Asked, not waited for: eventlet's Popen.wait() would ask a hundred times a second.
-        while not self._stopping.wait(_CHECK_INTERVAL):
-            if self._process is not None and self._process.poll() is None:
-                continue
-            if time.monotonic() - born >= _STEADY:
-                delay = _BACKOFF[0]
-            if self._process is not None:
-                LOG.error("ovsdb-server has ended, starting it again in %g s: %s", delay, self._log_tail())
-                self._process, complaint = None, ""
-            if self._stopping.wait(delay):
-                return
-            delay = min(2 * delay, _BACKOFF[1])
-            born = time.monotonic()
-            try:
-                self._begin()
-                LOG.warning("ovsdb-server runs again (pid %s)", self.pid)
-            except (TopologyError, OSError) as error:
-                self._process = None
-                if str(error) != complaint:
-                    LOG.error("ovsdb-server cannot be started, trying again until it can: %s", error)
-                complaint = str(error)
-
-    def _end_process(self) -> None:
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            LOG.warning("ovsdb-server (pid %d) does not end, killing it", process.pid)
-            process.kill()
-            process.wait()
 
     def _log_lines(self) -> list[str]:
         with contextlib.suppress(OSError), open(self._log, errors="replace", opener=open_own) as log:
