@@ -13,19 +13,11 @@ import warnings
 
 import click
 
-from controller.cli.common_options import (
-    EXIT_ERROR,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    ExamplesGroup,
-    Options,
-    config_file,
-    topology_option,
-)
-from controller.cli.config_commands import config
+from controller.cli import common_options
+from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, ExamplesGroup, Options
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
-from controller.cli.status_commands import flows, status
+from controller.cli.status_commands import config, flows, status
 from controller.cli.topology_commands import apply, export, host
 from topology.errors import TunbridgeError
 
@@ -50,8 +42,8 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
     tunbridge flows br-tun --diff        what is not installed as it should be
     """,
 )
-@config_file
-@topology_option
+@common_options.config_file
+@common_options.topology_option
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show it.")
 @click.pass_context
 def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> None:

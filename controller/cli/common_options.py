@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from controller.config.config import Config
 
 EXIT_ERROR, EXIT_USAGE, EXIT_OUT_OF_SYNC, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -52,13 +51,26 @@ topology_option = click.option(
 )
 
 
-def load(ctx: click.Context, config_files: tuple[str, ...], topology: str | None = None) -> Config:
-    """The configuration, from what was given before the command and after it.
+def configured(*, topology: bool = True, silent: bool = False) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Have a command called with the configuration, from what was given before the command and after it.
 
-    :raises ConfigError: it cannot be used
+    :param topology: it talks to the topology database, which ``--topology`` may name
+    :param silent: what it says is no log
     """
-    from controller.config import config
 
-    given: Options = ctx.find_object(Options) or Options()
-    files = given.config_files + config_files
-    return config.load(files or config.default_files(), given.topology if topology is None else topology)
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def run(config_files: tuple[str, ...], topology: str | None = None, **options: Any) -> int:
+            from controller.config import config
+            from controller.runtime import logs
+
+            given = click.get_current_context().find_object(Options) or Options()
+            files = given.config_files + config_files
+            loaded = config.load(files or config.default_files(), given.topology if topology is None else topology)
+            if silent:
+                logs.silence()
+            return command(loaded, **options)
+
+        return config_file(topology_option(run) if topology else run)
+
+    return decorate

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from controller.cli.topology_commands import TIMEOUT
 from controller.config.config import Config
 from controller.runtime.logs import printable
-from topology.database.host_registry import HostRegistry, read_hosts
+from topology.database.host_registry import read_hosts
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyError
 from topology.model import HostInfo
 from topology.ovsdb.one_shot import opened
-
-_TIMEOUT = 10.0
-"""Seconds to wait for the topology database."""
 
 _HEADINGS = ("Host", "Alive", "Last seen", "Tunnel addresses", "Tunnel types", "Bridge mappings", "Version")
 
@@ -27,9 +25,15 @@ def list_hosts(config: Config, *, as_json: bool) -> str:
 
     :raises TopologyUnavailable: the topology database does not answer
     """
-    registry = read_hosts(config.topology_connection, _TIMEOUT, config.topology.tls)
-    render = _json if as_json else _text
-    return render(registry, time.time(), config.agent.agent_down_time)
+    registry = read_hosts(config.topology_connection, TIMEOUT, config.topology.tls)
+    now = time.time()
+    hosts = [_fields(info, now, config.agent.agent_down_time) for info in registry.hosts]
+    if not as_json:
+        lines = [printable(f"Problem: {problem.where}: {problem.reason}") for problem in registry.problems]
+        lines += _columns([_HEADINGS, *map(_row, hosts, registry.hosts)]) if hosts else ["Hosts: none"]
+        return "".join(f"{line}\n" for line in lines)
+    problems = [{"where": problem.where, "reason": problem.reason} for problem in registry.problems]
+    return json.dumps({"hosts": hosts, "problems": problems}, indent=2, sort_keys=True) + "\n"
 
 
 def delete_host(config: Config, name: str) -> str:
@@ -38,19 +42,13 @@ def delete_host(config: Config, name: str) -> str:
     :raises TopologyError: there is no such host, or the topology database does not answer
     """
     database = TopologyDatabase(config.topology_connection, config.topology.tls)
-    with opened(database, _TIMEOUT):
+    with opened(database, TIMEOUT):
         if not database.delete_host(name):
             raise TopologyError(
                 f"there is no host {name!r} in the topology database at {database.connection}: "
                 "`tunbridge host list` shows those that are there"
             )
     return printable(f"delete host {name}") + "\n"
-
-
-def _json(registry: HostRegistry, now: float, agent_down_time: float) -> str:
-    problems = [{"where": problem.where, "reason": problem.reason} for problem in registry.problems]
-    hosts = [_fields(info, now, agent_down_time) for info in registry.hosts]
-    return json.dumps({"hosts": hosts, "problems": problems}, indent=2, sort_keys=True) + "\n"
 
 
 def _fields(info: HostInfo, now: float, agent_down_time: float) -> dict[str, Any]:
@@ -67,22 +65,14 @@ def _fields(info: HostInfo, now: float, agent_down_time: float) -> dict[str, Any
     }
 
 
-def _text(registry: HostRegistry, now: float, agent_down_time: float) -> str:
-    lines = [printable(f"Problem: {problem.where}: {problem.reason}") for problem in registry.problems]
-    rows = [_row(info, now, agent_down_time) for info in registry.hosts]
-    lines += _columns([_HEADINGS, *rows]) if rows else ["Hosts: none"]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _row(info: HostInfo, now: float, agent_down_time: float) -> Sequence[str]:
-    host = info.host
-    mappings = (f"{network}:{bridge}" for network, bridge in host.bridge_mappings)
+def _row(shown: Mapping[str, Any], info: HostInfo) -> Sequence[str]:
+    mappings = [f"{network}:{bridge}" for network, bridge in shown["bridge_mappings"].items()]
     return (
-        host.name,
-        "yes" if info.alive(now, agent_down_time) else "NO",
-        info.seen(now),
-        *(",".join(values) or "-" for values in (host.tunnel_ips, host.tunnel_types, mappings)),
-        host.version or "-",
+        shown["name"],
+        "yes" if shown["alive"] else "NO",
+        info.seen(time.time()),
+        *(",".join(values) or "-" for values in (shown["tunnel_ips"], shown["tunnel_types"], mappings)),
+        shown["version"] or "-",
     )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from controller.cli.common_options import Examples, config_file, load, topology_option
+from controller.cli.common_options import Examples, configured
+
+if TYPE_CHECKING:
+    from controller.config.config import Config
 
 _MAX_NAME = 255  # bytes: a name of a namespace is one of a file
 
@@ -50,45 +55,28 @@ _port_argument = click.argument("port_id", metavar="PORT_ID", callback=_port_id)
     show_default=True,
     help="How long to wait for that.",
 )
-@config_file
-@topology_option
-@click.pass_context
-def plug(
-    ctx: click.Context,
-    port_id: str,
-    netns: str | None,
-    no_wait: bool,
-    timeout: float,
-    config_files: tuple[str, ...],
-    topology: str | None,
-) -> int:
+@configured(silent=True)
+def plug(config: Config, port_id: str, netns: str | None, no_wait: bool, timeout: float) -> int:
     """Make the device of port PORT_ID on this host.
 
     An internal port of the integration bridge, with the port's MAC address and IP addresses and its network's MTU. A
     second call finishes what the first one could not, and otherwise changes nothing.
     """
-    config = load(ctx, config_files, topology)
     from controller.plugging import plug
-    from controller.runtime import logs
 
-    logs.silence()
     click.echo(plug.plug(config, port_id, netns, None if no_wait else timeout))
     return 0
 
 
 @click.command(cls=Examples, epilog="tunbridge unplug 99f91280-a060-442e-90b0-d8324e50efc8")
 @_port_argument
-@config_file
-@click.pass_context
-def unplug(ctx: click.Context, port_id: str, config_files: tuple[str, ...]) -> int:
+@configured(topology=False, silent=True)
+def unplug(config: Config, port_id: str) -> int:
     """Remove what `tunbridge plug` has made for port PORT_ID.
 
     Its device, and the network namespace where plugging has made it and nothing else is in it.
     """
-    config = load(ctx, config_files)
     from controller.plugging import plug
-    from controller.runtime import logs
 
-    logs.silence()
     click.echo(plug.unplug(config, port_id))
     return 0

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from controller.cli.common_options import (
-    EXIT_OUT_OF_SYNC,
-    Examples,
-    ExamplesGroup,
-    config_file,
-    load,
-    topology_option,
-)
+from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, ExamplesGroup, configured
 from topology.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,32 +28,26 @@ _dry_run = click.option(
     tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
     """,
 )
-@config_file
-@topology_option
+@configured()
 @_dry_run
-@click.pass_context
-def run(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
+def run(config: Config, dry_run: bool) -> int:
     """Serve this host, in the foreground.
 
     The host controller, the Network API, and the embedded topology database unless [topology] connection or --topology
     names another.
     SIGTERM or Ctrl-C ends it; flows stay.
     """
-    config = load(ctx, config_files, topology)
     return _run_controller(config, embedded=config.topology.connection is None, with_api=True, dry_run=dry_run)
 
 
 @click.command(cls=Examples, epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
-@config_file
-@topology_option
+@configured()
 @_dry_run
-@click.pass_context
-def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str | None, dry_run: bool) -> int:
+def controller(config: Config, dry_run: bool) -> int:
     """Serve this host from another topology database.
 
     In the foreground; SIGTERM or Ctrl-C ends it; flows stay.
     """
-    config = load(ctx, config_files, topology)
     if config.topology.connection is None:
         raise ConfigError(
             "[topology] connection is not set: set it or give --topology, or start `tunbridge run`, "
@@ -72,15 +57,12 @@ def controller(ctx: click.Context, config_files: tuple[str, ...], topology: str 
 
 
 @click.command(cls=Examples, epilog="tunbridge api --topology tcp:192.0.2.10:6642")
-@config_file
-@topology_option
-@click.pass_context
-def api(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+@configured()
+def api(config: Config) -> int:
     """Serve the Network API v2.0 alone, in the foreground.
 
     It keeps nothing of its own: run as many as wanted. SIGTERM or Ctrl-C ends it.
     """
-    config = load(ctx, config_files, topology)
     from controller.daemon import process
 
     return process.api(config)
@@ -102,25 +84,19 @@ def topology_group() -> None:
 
 
 @topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
-@config_file
-@click.pass_context
-def serve(ctx: click.Context, config_files: tuple[str, ...]) -> int:
+@configured(topology=False)
+def serve(config: Config) -> int:
     """Run the embedded topology database alone, in the foreground.
 
     It listens at topology.sock in run_path and where [topology] listen says. SIGTERM or Ctrl-C ends it.
     """
-    config = load(ctx, config_files)
+    from controller.daemon.process import end_on_signals
     from controller.runtime import logs
     from topology.server.embedded_server import EmbeddedServer
 
     logs.configure(config.debug, config.log_file)
     ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    end_on_signals(ended.set)
     server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
     server.start()
     try:

@@ -1,22 +1,25 @@
-"""The commands that ask the controller of this host: status and flows."""
+"""The commands that only tell: status and flows, of the controller of this host; what can be configured."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, config_file, load
+from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, ExamplesGroup, configured
+
+if TYPE_CHECKING:
+    from controller.config.config import Config
 
 
 @click.command(cls=Examples, epilog="tunbridge status --json | jq .ports")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_file
-@click.pass_context
-def status(ctx: click.Context, as_json: bool, config_files: tuple[str, ...]) -> int:
+@configured(topology=False)
+def status(config: Config, as_json: bool) -> int:
     """Show this host: bridges, ports, tunnels, drift.
 
     Exit status 0: all is in sync; 3: it is not.
     """
-    config = load(ctx, config_files)
     from controller.cli import rendering
     from controller.status.control_client import call
 
@@ -36,14 +39,29 @@ def status(ctx: click.Context, as_json: bool, config_files: tuple[str, ...]) -> 
 @click.option("--installed", "which", flag_value="installed", help="What the switch has (the default).")
 @click.option("--desired", "which", flag_value="desired", help="What it should have.")
 @click.option("--diff", "which", flag_value="diff", help="+ is missing, - should go; exit status 3 when there are any.")
-@config_file
-@click.pass_context
-def flows(ctx: click.Context, bridge: str, which: str | None, config_files: tuple[str, ...]) -> int:
+@configured(topology=False)
+def flows(config: Config, bridge: str, which: str | None) -> int:
     """Print the flows of BRIDGE in the syntax of ovs-ofctl."""
     which = which or "installed"
-    config = load(ctx, config_files)
     from controller.status.control_client import call
 
     lines = call(config.control_socket, "flows", bridge=bridge, which=which)["lines"]
     click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return EXIT_OUT_OF_SYNC if which == "diff" and lines else 0
+
+
+@click.group(cls=ExamplesGroup)
+def config() -> None:
+    """The configuration file."""
+
+
+@config.command(epilog="tunbridge config sample > /etc/tunbridge/tunbridge.conf")
+def sample() -> int:
+    """Print a configuration file with all options, their defaults and what they mean.
+
+    Everything in it is commented out: as it is, it changes nothing.
+    """
+    from controller.config import manual
+
+    click.echo(manual.sample(), nl=False)
+    return 0

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from controller.cli.common_options import Examples, ExamplesGroup, config_file, load, topology_option
+from controller.cli.common_options import Examples, ExamplesGroup, configured
+from topology.errors import TopologyError
+
+if TYPE_CHECKING:
+    from controller.config.config import Config
+
+TIMEOUT = 10.0
+"""Seconds to wait for the topology database."""
 
 
 @click.command(
@@ -22,30 +31,17 @@ from controller.cli.common_options import Examples, ExamplesGroup, config_file, 
     default=None,
     help="Say on stderr how far it is, where that takes longer than a second. Default: on a terminal.",
 )
-@config_file
-@topology_option
-@click.pass_context
-def apply(
-    ctx: click.Context,
-    file: str,
-    prune: bool,
-    dry_run: bool,
-    progress: bool | None,
-    config_files: tuple[str, ...],
-    topology: str | None,
-) -> int:
+@configured(silent=True)
+def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool | None) -> int:
     """Make the topology hold what FILE says.
 
     All of it in one transaction, or nothing. Prints one line for each change; a second run changes nothing.
     """
-    config = load(ctx, config_files, topology)
     from controller.cli import rendering
     from controller.cli.progress import Progress
-    from controller.runtime import logs
     from topology.documents import load_document
     from topology.documents.apply import apply_document
 
-    logs.silence()
     told = Progress(progress)
     try:
         document = load_document(file, lambda done: told.part(f"reading {file}", done))
@@ -65,20 +61,21 @@ def apply(
 
 
 @click.command(cls=Examples, epilog="tunbridge export > topology.yaml")
-@config_file
-@topology_option
-@click.pass_context
-def export(ctx: click.Context, config_files: tuple[str, ...], topology: str | None) -> int:
+@configured(silent=True)
+def export(config: Config) -> int:
     """Print the topology as a document.
 
     What `tunbridge apply` would make it from: networks, subnets and ports, whoever has made them.
     """
-    config = load(ctx, config_files, topology)
-    from controller.cli import export
-    from controller.runtime import logs
+    from topology.database.snapshot import read_topology
+    from topology.documents.writer import write_document
 
-    logs.silence()
-    click.echo(export.export(config), nl=False)
+    found = read_topology(config.topology_connection, TIMEOUT, config.topology.tls)
+    for problem in found.batch.problems:
+        raise TopologyError(f"{problem.where} is broken, and what it stands for would be missing: {problem.reason}")
+    networks = [network for network in found.batch.networks.values() if network is not None]
+    ports = [port for port in found.batch.ports.values() if port is not None]
+    click.echo(write_document(networks, ports, found.stored), nl=False)
     return 0
 
 
@@ -89,38 +86,28 @@ def host() -> None:
 
 @host.command("list", epilog="tunbridge host list --json | jq '.hosts[] | select(.alive | not) | .name'")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_file
-@topology_option
-@click.pass_context
-def host_list(ctx: click.Context, as_json: bool, config_files: tuple[str, ...], topology: str | None) -> int:
+@configured(silent=True)
+def host_list(config: Config, as_json: bool) -> int:
     """Show all hosts, and which of them live.
 
     A host is alive when its controller was heard of within [agent] agent_down_time.
     """
-    config = load(ctx, config_files, topology)
     from controller.cli import host_table
-    from controller.runtime import logs
 
-    logs.silence()
     click.echo(host_table.list_hosts(config, as_json=as_json), nl=False)
     return 0
 
 
 @host.command("delete", epilog="tunbridge host delete h3 --topology tcp:192.0.2.10:6642")
 @click.argument("name", metavar="NAME")
-@config_file
-@topology_option
-@click.pass_context
-def host_delete(ctx: click.Context, name: str, config_files: tuple[str, ...], topology: str | None) -> int:
+@configured(silent=True)
+def host_delete(config: Config, name: str) -> int:
     """Remove host NAME, which is gone for good.
 
     All other hosts remove their tunnels to it; ports that it had bound are DOWN, and any host may bind them. Stop its
     controller first: one that still runs enters the host again when it is restarted or connects anew.
     """
-    config = load(ctx, config_files, topology)
     from controller.cli import host_table
-    from controller.runtime import logs
 
-    logs.silence()
     click.echo(host_table.delete_host(config, name), nl=False)
     return 0

@@ -1,17 +1,15 @@
 """The program of the child that serves HTTP for ``tunbridge run``: the Network API, and metrics of both processes.
 
-It is told the configuration by its parent, over the channel whose file descriptor is its first argument; the others,
+It is told the configuration by its parent, over the socket whose file descriptor is its first argument; the others,
 the files of the configuration, are there for whoever looks at a list of processes. It ends with its parent.
 """
 
 from __future__ import annotations
 
-import base64
 import faulthandler
 import logging
 import os
 import pickle
-import queue
 import socket
 import sys
 import threading
@@ -23,11 +21,13 @@ from prometheus_client.registry import Collector
 
 os.environ["OSKEN_HUB_TYPE"] = "native"  # before anything imports os_ken
 
-from controller.config.config import Config
-from controller.daemon.child_channel import ChildChannel
-from controller.daemon.http_services import HttpServices
+from controller.daemon.api_child import CHANNEL, DONE, MESSAGE_MAX
+from controller.daemon.process import serve_http
+from controller.network_api.http_services import HttpServices
 from controller.runtime import logs
 from controller.runtime.exposition import Exposition
+from controller.runtime.workers import Workers
+from controller.status.control_client import ControlError, call
 from controller.status.host_metrics import RESPONDING
 from topology.errors import ConfigError
 
@@ -40,36 +40,26 @@ _END = 15.0
 """Seconds after its parent within which this process ends."""
 
 
-class ParentMetrics(Exposition):
+class HostMetricsToo(Exposition):
     """The metrics of this process and its parent, which tells what is of a process as such: its memory and its age.
 
-    :param channel: to the parent
+    :param control_socket: at which the parent is asked
     """
 
-    def __init__(self, channel: ChildChannel) -> None:
+    def __init__(self, control_socket: str) -> None:
         super().__init__(of_process=False)
-        self._channel = channel
-        self._asking = threading.Lock()
-        self._answers: queue.Queue[str] = queue.Queue()
+        self._control_socket = control_socket
+        self._asking = threading.Lock()  # however many scrape, others of this host are served at the socket too
 
     def text(self) -> bytes:
-        return super().text() + self._parent()
-
-    def answer(self, text: str) -> None:
-        """The parent has told its metrics."""
-        self._answers.put(text)
-
-    def _parent(self) -> bytes:
+        own = super().text()
         with self._asking:
-            while not self._answers.empty():
-                self._answers.get()  # of one that was not waited for
             try:
-                self._channel.send({"ask": "metrics"})
-                return self._answers.get(timeout=_ANSWER).encode()
-            except (OSError, queue.Empty):
+                return own + str(call(self._control_socket, "metrics", _ANSWER)).encode()
+            except ControlError:
                 registry = CollectorRegistry()
                 registry.register(_Silent())
-                return generate_latest(registry)
+                return own + generate_latest(registry)
 
 
 class _Silent(Collector):
@@ -77,13 +67,11 @@ class _Silent(Collector):
         return [RESPONDING.family(0)]
 
 
-def _follow(channel: ChildChannel, services: HttpServices, metrics: ParentMetrics) -> None:
-    """Take the parent's answers until it ends."""
-    while (message := channel.receive()) is not None:
-        metrics.answer(message["metrics"])
-    if not services.workers.stopping:
+def _end_with(parent: socket.socket, workers: Workers) -> None:
+    parent.recv(MESSAGE_MAX)  # it says no more
+    if not workers.stopping:
         LOG.error("the controller has ended, and so does its Network API")
-    services.workers.stop()
+    workers.stop()
     end = threading.Timer(_END, os._exit, [1])
     end.daemon = True
     end.start()
@@ -95,26 +83,26 @@ def main() -> int:
     :returns: exit status
     """
     faulthandler.enable()
-    channel = ChildChannel(socket.socket(fileno=int(sys.argv[1])))
-    told = channel.receive()
-    if told is None:
+    parent = socket.socket(socket.AF_UNIX, CHANNEL, fileno=int(sys.argv[1]))
+    parent.setblocking(True)  # which a socket of green threads is not
+    told = parent.recv(MESSAGE_MAX)
+    if not told:
         return 1
-    config: Config = pickle.loads(base64.b64decode(told["config"]))
+    config, with_api = pickle.loads(told)
     logs.configure(config.debug, config.log_file)
-    metrics = ParentMetrics(channel)
     try:
-        services = HttpServices(config, metrics, with_api=told["with_api"])
+        services = HttpServices(config, HostMetricsToo(config.control_socket), with_api=with_api)
         services.listen()
     except ConfigError as error:
-        channel.send({"refused": str(error)})
+        parent.send(str(error).encode())
         return 1
-    channel.send({})
-    if channel.receive() is None:
+    parent.send(DONE)
+    if not parent.recv(MESSAGE_MAX):
         return 1
     services.start()
-    channel.send({})
-    threading.Thread(target=_follow, args=(channel, services, metrics), name="parent", daemon=True).start()
-    return 0 if services.wait() else 70
+    parent.send(DONE)
+    threading.Thread(target=_end_with, args=(parent, services.workers), name="parent", daemon=True).start()
+    return serve_http(services)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,15 @@ class Tunbridge(EnqueuingApp):
 
     OFP_VERSIONS = (ofproto_v1_3.OFP_VERSION,)
 
-    def __init__(self, *args: Any, config: Config, topology: TopologySource, workers: Workers, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        config: Config,
+        topology: TopologySource,
+        workers: Workers,
+        metrics: Callable[[], bytes],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._workers = workers
         self._topology = topology
@@ -110,7 +118,8 @@ class Tunbridge(EnqueuingApp):
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file)
         """What can be told of this host."""
-        self._control = ControlServer(config.control_socket, self.host.handlers())
+        handlers = {**self.host.handlers(), "metrics": lambda _: metrics().decode()}
+        self._control = ControlServer(config.control_socket, handlers)
 
     # -- os-ken's events; called in the sessions' threads --------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,8 @@ from topology.errors import TunbridgeError
 if TYPE_CHECKING:
     from controller.daemon.api_child import ApiChild
     from controller.daemon.supervision import SystemdNotifier
+    from controller.network_api.http_services import HttpServices
     from controller.runtime.exposition import Exposition
-    from controller.runtime.workers import Workers
-    from topology.server.embedded_server import EmbeddedServer
 
 LOG = logging.getLogger(__name__)
 
@@ -35,12 +35,6 @@ def _choose_hub() -> None:
         import eventlet
 
         eventlet.monkey_patch()
-
-
-def _embedded_server(config: Config) -> EmbeddedServer:
-    from topology.server.embedded_server import EmbeddedServer
-
-    return EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
 
 
 def run(config: Config, *, embedded: bool, with_api: bool) -> int:
@@ -74,7 +68,7 @@ def api(config: Config) -> int:
     :raises TunbridgeError: it could not be started
     """
     os.environ["OSKEN_HUB_TYPE"] = "native"  # its HTTP server is one of asyncio, which does not go with green threads
-    from controller.daemon.http_services import HttpServices
+    from controller.network_api.http_services import HttpServices
     from controller.runtime import logs
     from controller.runtime.exposition import Exposition
 
@@ -82,15 +76,32 @@ def api(config: Config) -> int:
     services = HttpServices(config, Exposition(), with_api=True)
     services.listen()
     services.start()
-    return EXIT_OK if services.wait() else EXIT_DIED
+    return serve_http(services)
 
 
-def _stop_on_signals(workers: Workers) -> None:
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        workers.stop()
+def serve_http(services: HttpServices) -> int:
+    """Have what was started serve until SIGTERM or SIGINT, then answer what has begun.
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    :returns: exit status, as of :func:`run`
+    """
+    end_on_signals(services.workers.stop)
+    try:
+        return EXIT_OK if services.workers.wait() else EXIT_DIED
+    finally:
+        services.stop()
+
+
+def end_on_signals(end: Callable[[], None]) -> None:
+    """Have SIGTERM and Ctrl-C end the process.
+
+    :param end: is called where the program happens to be: it only sets a flag
+    """
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        end()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
 
 
 def dry_run(config: Config, *, embedded: bool) -> list[str]:
@@ -115,7 +126,7 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
     exposition = Exposition()
     with_api = with_api and config.api.enabled
     has_http = with_api or config.metrics.listen_port is not None
-    child = ApiChild(config, exposition.text, with_api=with_api) if has_http else None
+    child = ApiChild(config, with_api=with_api) if has_http else None
     if child is not None:
         child.launch()  # first: it loads its modules while this process loads its own
     try:
@@ -136,18 +147,20 @@ def _serve_host(
     from controller.status.host_metrics import HostMetrics
     from controller.vswitch.controller_targets import targets
     from topology.database.topology_database import TopologyDatabase
+    from topology.server.embedded_server import EmbeddedServer
 
     workers = Workers()
-
-    _stop_on_signals(workers)
+    end_on_signals(workers.stop)
     manager = AppManager.get_instance()
     app = manager.instantiate(
         Tunbridge,
         config=config,
         topology=TopologyDatabase(config.topology_connection, config.topology.tls),
         workers=workers,
+        metrics=exposition.text,
     )
-    server = _embedded_server(config) if embedded else None
+    listen, tls = config.topology.listen, config.topology.tls
+    server = EmbeddedServer(config.state_path, config.run_path, listen, tls) if embedded else None
     exposition.add(HostMetrics(app.host).collect)
     try:
         app.claim()

@@ -6,19 +6,17 @@ As in the API reference, https://docs.openstack.org/api-ref/network/v2/.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import falcon
 
-from controller.network_api import agent_routes, discovery, error_responses, openapi, operations, quota_routes
-from controller.network_api.identity.guards import LocalNames, RequestIds, Routes
-from controller.network_api.identity.identity import Identify, Identity, caller_of
-from controller.network_api.metrics_service import MetricsPage
-from controller.network_api.pages import ListPage, walked
-from controller.network_api.query import Query
-from controller.network_api.request_bodies import MAX_BULK, answer_list, body_of, fields_of, if_match, only, url_of
-from controller.network_api.routes import ApiRoute, Operation, register
+from controller.network_api import agent_routes, discovery, error_responses, openapi, quota_routes
+from controller.network_api.identity.identity import Identify, Identity, LocalNames, RequestMarks, caller_of
+from controller.network_api.lists import ListPage, Query, walked
+from controller.network_api.metrics_page import MetricsPage
+from controller.network_api.openapi import ApiRoute, Operation, register
+from controller.network_api.request_bodies import MAX_BULK, answer_list, body_of, fields_of, if_match, only
 from controller.runtime.exposition import Exposition
 from topology import value_types
 from topology.database.resource_database import ResourceDatabase
@@ -29,6 +27,7 @@ from topology.rules.agent_views import AGENT
 from topology.rules.attributes import schemas
 from topology.rules.attributes.attributes import RESOURCES, Resource
 from topology.rules.request_errors import BadRequest, NotFound, not_found
+from topology.rules.views import View
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ def make_application(
     """
     routes = make_routes(database, agent_down_time, metrics)
     identity = Identity(identify, {route.path for route in routes if route.open})
-    guards: list[Any] = [RequestIds(), Routes(), *([LocalNames()] if local else []), identity]
+    guards: list[Any] = [RequestMarks(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _defect)
@@ -61,14 +60,12 @@ def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exp
     resources = tuple(RESOURCES.values())
     collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
     routes = [
-        ApiRoute("/", _Document(lambda request: discovery.versions(url_of(request))), discovery.VERSIONS, open=True),
+        ApiRoute("/", _Document(lambda request: discovery.versions(request.prefix)), discovery.VERSIONS, open=True),
         ApiRoute(
-            "/v2.0",
-            _Document(lambda request: discovery.resources(url_of(request), collections)),
-            discovery.COLLECTIONS,
+            "/v2.0", _Document(lambda request: discovery.resources(request.prefix, collections)), discovery.COLLECTIONS
         ),
-        ApiRoute("/v2.0/extensions", _Extensions(), discovery.LIST),
-        ApiRoute("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": operations.TEXT}),
+        ApiRoute("/v2.0/extensions", _Document(lambda _: discovery.extensions()), discovery.LIST),
+        ApiRoute("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": openapi.TEXT}),
         *agent_routes.routes(database, agent_down_time),
         *quota_routes.routes(database.quotas),
         ApiRoute("/healthz", _Health(database), _HEALTH, open=True),
@@ -76,21 +73,21 @@ def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exp
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"
-        one = f"{path}/{{object_id}}"
+        one, handlers = f"{path}/{{object_id}}", _ResourceHandlers(resource, database)
         routes += [
-            ApiRoute(path, _Collection(resource, database), operations.collection(resource)),
-            ApiRoute(one, _Object(resource, database), operations.one(resource), operations.OBJECT_ID),
-            ApiRoute(f"{one}/tags", _Tags(resource, database), operations.tags(resource), operations.OBJECT_ID),
-            ApiRoute(f"{one}/tags/{{tag}}", _Tag(resource, database), operations.tag(resource), operations.TAG),
+            ApiRoute(path, handlers, openapi.collection(resource)),
+            ApiRoute(one, handlers, openapi.one(resource), openapi.OBJECT_ID, suffix="one"),
+            ApiRoute(f"{one}/tags", handlers, openapi.tags(resource), openapi.OBJECT_ID, suffix="tags"),
+            ApiRoute(f"{one}/tags/{{tag}}", handlers, openapi.tag(resource), openapi.TAG, suffix="tag"),
         ]
     routes.append(ApiRoute("/openapi.json", _Document(lambda _: document), _OPENAPI, open=True))
-    document = openapi.document(routes, operations.components((*resources, AGENT, QUOTA)))
+    document = openapi.document(routes, openapi.components((*resources, AGENT, QUOTA)))
     return routes
 
 
-_OPENAPI = operations.document("openapi", "This document", {"type": "object"})
-_METRICS = {"GET": Operation("metrics", "Metrics for Prometheus", {200: operations.TEXT}, media=falcon.MEDIA_TEXT)}
-_STATUS = operations.record({"status": operations.TEXT})
+_OPENAPI = openapi.reading("openapi", "This document", {"type": "object"})
+_METRICS = {"GET": Operation("metrics", "Metrics for Prometheus", {200: openapi.TEXT}, media=falcon.MEDIA_TEXT)}
+_STATUS = openapi.record({"status": openapi.TEXT})
 _HEALTH = {"GET": Operation("health", "Whether requests can be served", {200: _STATUS, 503: _STATUS})}
 
 
@@ -114,11 +111,6 @@ class _Document:
         response.media = self._make(request)
 
 
-class _Extensions:
-    def on_get(self, _request: falcon.Request, response: falcon.Response) -> None:
-        response.media = {"extensions": [discovery.extension(alias) for alias in discovery.EXTENSIONS]}
-
-
 class _Extension:
     def on_get(self, _request: falcon.Request, response: falcon.Response, alias: str) -> None:
         if alias not in discovery.EXTENSIONS:
@@ -138,34 +130,25 @@ class _Health:
         response.media = {"status": "ok" if connected else "no topology database"}
 
 
-class _OfResource:
+class _ResourceHandlers:
+    """One kind of object: all of them, one, and its tags (standard-attr-tag)."""
+
     def __init__(self, resource: Resource, database: ResourceDatabase) -> None:
         self._resource = resource
+        self._name = resource.name
         self._database = database
-
-    def _id(self, object_id: str) -> str:
-        """An id as it is stored; one that is no UUID is nobody's."""
-        try:
-            return value_types.uuid(object_id)
-        except ValueError:
-            raise not_found(self._resource.name, object_id) from None
-
-
-class _Collection(_OfResource):
-    def __init__(self, resource: Resource, database: ResourceDatabase) -> None:
-        super().__init__(resource, database)
         self._kinds = schemas.kinds(resource)
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         def page(query: Query) -> ListPage:
-            name = self._resource.name
-            return self._database.select(caller_of(request), name, query.wanted, lambda views: walked(views, query))
+            caller = caller_of(request)
+            return self._database.select(caller, self._name, query.wanted, lambda views: walked(views, query))
 
-        kinds = shown(caller_of(request), self._resource.name, self._kinds)
+        kinds = shown(caller_of(request), self._name, self._kinds)
         answer_list(request, response, self._resource.collection, kinds, page)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
-        name, collection = self._resource.name, self._resource.collection
+        name, collection = self._name, self._resource.collection
         body = body_of(request)
         if set(body) == {collection}:
             wanted = body[collection]
@@ -180,81 +163,74 @@ class _Collection(_OfResource):
             response.media = {name: view}
         response.status = falcon.HTTP_201
 
+    def on_get_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        response.media = {self._name: fields_of(request, self._show(request, object_id))}
 
-class _Object(_OfResource):
-    def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        view = self._database.show(caller_of(request), self._resource.name, self._id(object_id))
-        response.media = {self._resource.name: fields_of(request, view)}
+    def on_put_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        values = self._resource.read_update(only(body_of(request), self._name))
+        view = self._database.update(caller_of(request), self._name, self._id(object_id), values, if_match(request))
+        response.media = {self._name: view}
 
-    def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        name = self._resource.name
-        values = self._resource.read_update(only(body_of(request), name))
-        view = self._database.update(caller_of(request), name, self._id(object_id), values, if_match(request))
-        response.media = {name: view}
-
-    def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.delete(caller_of(request), self._resource.name, self._id(object_id), if_match(request))
+    def on_delete_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        self._database.delete(caller_of(request), self._name, self._id(object_id), if_match(request))
         response.status = falcon.HTTP_204
 
+    def on_get_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        response.media = {"tags": self._show(request, object_id)["tags"]}
 
-class _Tags(_OfResource):
-    """All tags of an object (standard-attr-tag)."""
-
-    def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        response.media = {
-            "tags": self._database.show(caller_of(request), self._resource.name, self._id(object_id))["tags"]
-        }
-
-    def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+    def on_put_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         wanted = _tag_list(only(body_of(request), "tags"))
-        self._change(request, response, object_id, lambda _: set(wanted))
+        response.media = {"tags": self._change_tags(request, object_id, lambda _: set(wanted))}
 
-    def on_post(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+    def on_post_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         wanted = _tag_list(only(body_of(request), "tags"))
-        self._change(request, response, object_id, lambda tags: _limited({*tags, *wanted}))
+        response.media = {"tags": self._change_tags(request, object_id, lambda tags: _limited({*tags, *wanted}))}
 
-    def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.change_tags(
-            caller_of(request), self._resource.name, self._id(object_id), lambda _: set(), "delete"
-        )
+    def on_delete_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        self._change_tags(request, object_id, lambda _: set(), "delete")
         response.status = falcon.HTTP_204
 
-    def _change(
-        self,
-        request: falcon.Request,
-        response: falcon.Response,
-        object_id: str,
-        change: Callable[[frozenset[str]], set[str]],
-    ) -> None:
-        view = self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), change)
-        response.media = {"tags": view["tags"]}
-
-
-class _Tag(_OfResource):
-    """One tag of an object (standard-attr-tag)."""
-
-    def on_get(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
-        self._require(self._database.show(caller_of(request), self._resource.name, self._id(object_id))["tags"], tag)
+    def on_get_tag(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
+        _require(tag, self._show(request, object_id)["tags"])
         response.status = falcon.HTTP_204
 
-    def on_put(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
+    def on_put_tag(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
         [wanted] = _tag_list([tag])
-        self._database.change_tags(
-            caller_of(request), self._resource.name, self._id(object_id), lambda tags: _limited({*tags, wanted})
-        )
+        self._change_tags(request, object_id, lambda tags: _limited({*tags, wanted}))
         response.status = falcon.HTTP_201
 
-    def on_delete(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
+    def on_delete_tag(self, request: falcon.Request, response: falcon.Response, object_id: str, tag: str) -> None:
         def change(tags: frozenset[str]) -> set[str]:
-            self._require(tags, tag)
+            _require(tag, tags)
             return set(tags - {tag})
 
-        self._database.change_tags(caller_of(request), self._resource.name, self._id(object_id), change, "delete")
+        self._change_tags(request, object_id, change, "delete")
         response.status = falcon.HTTP_204
 
-    def _require(self, tags: Any, tag: str) -> None:
-        if tag not in tags:
-            raise NotFound("TagNotFound", f"Tag {tag} could not be found.")
+    def _id(self, object_id: str) -> str:
+        """An id as it is stored; one that is no UUID is nobody's."""
+        try:
+            return value_types.uuid(object_id)
+        except ValueError:
+            raise not_found(self._name, object_id) from None
+
+    def _show(self, request: falcon.Request, object_id: str) -> View:
+        return self._database.show(caller_of(request), self._name, self._id(object_id))
+
+    def _change_tags(
+        self,
+        request: falcon.Request,
+        object_id: str,
+        change: Callable[[frozenset[str]], set[str]],
+        action: str = "update",
+    ) -> Any:
+        """The tags as they are then."""
+        return self._database.change_tags(caller_of(request), self._name, self._id(object_id), change, action)["tags"]
+
+
+def _require(tag: str, tags: Container[str]) -> None:
+    if tag not in tags:
+        raise NotFound("TagNotFound", f"Tag {tag} could not be found.")
 
 
 def _tag_list(value: Any) -> list[str]:

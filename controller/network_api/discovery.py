@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.network_api.operations import TEXT, document, listed, record
-from controller.network_api.routes import Operation
+from controller.network_api.openapi import TEXT, Operation, listed, reading, record
 from topology.value_types import Schema
 
 EXTENSIONS: dict[str, tuple[str, str]] = {
@@ -63,6 +62,11 @@ def resources(url: str, collections: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def extensions() -> dict[str, Any]:
+    """All of them."""
+    return {"extensions": [extension(alias) for alias in EXTENSIONS]}
+
+
 def extension(alias: str) -> dict[str, Any]:
     """One extension.
 
@@ -73,12 +77,12 @@ def extension(alias: str) -> dict[str, Any]:
 
 
 _LINKS = listed(record({"rel": TEXT, "href": {"type": "string", "format": "uri"}}))
-VERSIONS = document(
+VERSIONS = reading(
     "versions",
     "Which versions there are",
     record({"versions": listed(record({"id": TEXT, "status": TEXT, "links": _LINKS}))}),
 )
-COLLECTIONS = document(
+COLLECTIONS = reading(
     "resources",
     "Which collections there are",
     record({"resources": listed(record({"name": TEXT, "collection": TEXT, "links": _LINKS}))}),
@@ -92,5 +96,5 @@ _EXTENSION: Schema = record(
         "links": _LINKS,
     }
 )
-LIST = document("list_extensions", "Which extensions there are", record({"extensions": listed(_EXTENSION)}))
+LIST = reading("list_extensions", "Which extensions there are", record({"extensions": listed(_EXTENSION)}))
 SHOW = {"GET": Operation("show_extension", "Show an extension", {200: record({"extension": _EXTENSION})}, (404,))}

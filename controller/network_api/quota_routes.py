@@ -7,11 +7,11 @@ from functools import partial
 
 import falcon
 
-from controller.network_api import operations
+from controller.network_api import openapi
 from controller.network_api.identity.identity import caller_of
-from controller.network_api.pages import select
+from controller.network_api.lists import select
+from controller.network_api.openapi import ApiRoute, Operation
 from controller.network_api.request_bodies import answer_list, body_of, only
-from controller.network_api.routes import ApiRoute, Operation
 from topology.database.quota_rows import Quotas
 from topology.rules.access.quotas import PROJECT_ID, QUOTA, QUOTA_UPDATE, read_limits
 from topology.rules.attributes.attributes import RESOURCES
@@ -22,85 +22,63 @@ from topology.value_types import Schema
 _KINDS = kinds(QUOTA)
 
 
-class _OfQuotas:
+class _QuotaHandlers:
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
 
-
-class _OfProject(_OfQuotas):
-    def _project(self, given: str) -> str:
-        try:
-            return PROJECT_ID(given)
-        except ValueError as error:
-            raise invalid("project_id", str(error)) from None
-
-
-class Projects(_OfQuotas):
-    """Projects that have limits of their own."""
-
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """List them."""
         answer_list(request, response, "quotas", _KINDS, partial(select, self._quotas.all(caller_of(request))))
 
+    def on_get_project(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        response.media = {"quota": self._quotas.show(caller_of(request), _project(project_id))}
 
-class Project(_OfProject):
-    """What one project may have."""
-
-    def on_get(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
-        """Show it."""
-        response.media = {"quota": self._quotas.show(caller_of(request), self._project(project_id))}
-
-    def on_put(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
-        """Set limits."""
+    def on_put_project(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
         limits, force = read_limits(only(body_of(request), "quota"))
-        response.media = {"quota": self._quotas.put(caller_of(request), self._project(project_id), limits, force=force)}
+        response.media = {"quota": self._quotas.put(caller_of(request), _project(project_id), limits, force=force)}
 
-    def on_delete(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
-        """Have the defaults hold again."""
-        self._quotas.delete(caller_of(request), self._project(project_id))
+    def on_delete_project(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        self._quotas.delete(caller_of(request), _project(project_id))
         response.status = falcon.HTTP_204
 
+    def on_get_default(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        response.media = {"quota": self._quotas.defaults(caller_of(request), _project(project_id))}
 
-class Default(_OfProject):
-    """What a project may have without limits of its own."""
-
-    def on_get(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
-        """Show it."""
-        response.media = {"quota": self._quotas.defaults(caller_of(request), self._project(project_id))}
+    def on_get_details(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
+        response.media = {"quota": self._quotas.details(caller_of(request), _project(project_id))}
 
 
-class Details(_OfProject):
-    """What one project may have, and has."""
-
-    def on_get(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
-        """Show it."""
-        response.media = {"quota": self._quotas.details(caller_of(request), self._project(project_id))}
+def _project(given: str) -> str:
+    try:
+        return PROJECT_ID(given)
+    except ValueError as error:
+        raise invalid("project_id", str(error)) from None
 
 
 def routes(quotas: Quotas) -> list[ApiRoute]:
     """Their paths."""
+    handlers = _QuotaHandlers(quotas)
     path = "/v2.0/quotas/{project_id}"
     parameters = {"project_id": PROJECT_ID.accepted}
     number = {"type": "integer", "minimum": 0}
     limit = QUOTA.attributes["port"].check.shown
     limits = _record(lambda _kind: limit)
-    details = _record(lambda _kind: operations.record({"limit": limit, "used": number, "reserved": number}))
-    taken = operations.record({"quota": update(QUOTA_UPDATE)})
+    details = _record(lambda _kind: openapi.record({"limit": limit, "used": number, "reserved": number}))
+    taken = openapi.record({"quota": update(QUOTA_UPDATE)})
     one = {
         "GET": Operation("show_quota", "Show what a project may have", {200: limits}),
-        "PUT": Operation("update_quota", "Set what a project may have", {200: limits}, operations.WRITES, body=taken),
+        "PUT": Operation("update_quota", "Set what a project may have", {200: limits}, openapi.WRITES, body=taken),
         "DELETE": Operation("delete_quota", "Have the defaults hold for a project", {204: None}, (404, 409)),
     }
     default = {"GET": Operation("show_quota_default", "Show the defaults", {200: limits})}
     detailed = {"GET": Operation("show_quota_details", "Show what a project may have, and has", {200: details})}
     return [
-        ApiRoute("/v2.0/quotas", Projects(quotas), {"GET": operations.listing(QUOTA)}),
-        ApiRoute(path, Project(quotas), one, parameters),
-        ApiRoute(f"{path}/default", Default(quotas), default, parameters),
-        ApiRoute(f"{path}/details", Details(quotas), detailed, parameters),
+        ApiRoute("/v2.0/quotas", handlers, {"GET": openapi.listing(QUOTA)}),
+        ApiRoute(path, handlers, one, parameters, suffix="project"),
+        ApiRoute(f"{path}/default", handlers, default, parameters, suffix="default"),
+        ApiRoute(f"{path}/details", handlers, detailed, parameters, suffix="details"),
     ]
 
 
 def _record(schema: Callable[[str], Schema]) -> Schema:
     """What is answered of one project."""
-    return operations.record({"quota": operations.record({kind: schema(kind) for kind in RESOURCES})})
+    return openapi.record({"quota": openapi.record({kind: schema(kind) for kind in RESOURCES})})

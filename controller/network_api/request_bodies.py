@@ -10,8 +10,7 @@ from urllib.parse import parse_qsl
 
 import falcon
 
-from controller.network_api.pages import ListPage, chosen, links
-from controller.network_api.query import Query, parse
+from controller.network_api.lists import ListPage, Query, chosen, links, parse
 from topology.rules.attributes.schemas import ValueKind
 from topology.rules.request_errors import BadRequest
 from topology.rules.views import View
@@ -22,11 +21,6 @@ MAX_BULK = 1000
 IF_MATCH = '^"?revision_number=[0-9]{1,18}"?$'
 
 _MAX_QUERY = 200  # names and values
-
-
-def url_of(request: falcon.Request) -> str:
-    """Where the client has found the server."""
-    return f"{request.scheme}://{request.netloc}"
 
 
 def answer_list(
@@ -46,7 +40,7 @@ def answer_list(
     query = parse(pairs, kinds)
     found = page(query)
     answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in found.views]}
-    if others := list(links(pairs, f"{url_of(request)}{request.path}", query, found)):
+    if others := list(links(pairs, f"{request.prefix}{request.path}", query, found)):
         answer[f"{collection}_links"] = others
     response.media = answer
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from controller.network_api import topology_metrics
-from controller.network_api.events import notification_metrics
-from controller.network_api.http import request_metrics
+from controller.network_api import api_metrics
 from controller.runtime import exposition
 from controller.runtime.metric_families import Metric
 from controller.status import host_metrics
@@ -20,6 +18,6 @@ def catalogue() -> dict[str, list[Metric]]:
     """Part → its metrics; ``process`` is told by all processes, the others by those that have that part."""
     return {
         "process": [*_of(exposition), *exposition.PROCESS],
-        "api": [*_of(request_metrics), *_of(topology_metrics), *_of(notification_metrics)],
+        "api": _of(api_metrics),
         "controller": _of(host_metrics),
     }

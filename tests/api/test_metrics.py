@@ -10,7 +10,7 @@ import falcon.testing
 import pytest
 
 from controller.network_api.identity.identity import Identity
-from controller.network_api.metrics_service import MetricsPage
+from controller.network_api.metrics_page import MetricsPage
 from controller.runtime.exposition import Exposition
 from controller.status.metrics_catalogue import catalogue
 from tests.support.host.metrics import Scrape

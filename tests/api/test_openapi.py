@@ -11,7 +11,7 @@ import openapi_spec_validator
 import pytest
 
 from controller.network_api.application import make_application
-from controller.network_api.routes import ApiRoute, Operation, register
+from controller.network_api.openapi import ApiRoute, Operation, register
 from controller.runtime.exposition import Exposition
 from tests.support.http.api_process import ApiProcess
 from topology.database.resource_database import ResourceDatabase

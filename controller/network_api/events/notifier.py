@@ -108,7 +108,9 @@ class EventNotifier:
             self._fail(webhook, failed, outcome.reason)
             return False
         self._limit = _BATCH
-        self._recover(webhook)
+        if self._failures:
+            LOG.info("%s is told events again, after %d failures", webhook.url, self._failures)
+        self._failures = 0
         return True
 
     def _count(self, webhook: Webhook, events: Sequence[Event], outcome: DeliveryOutcome) -> None:
@@ -124,11 +126,6 @@ class EventNotifier:
             )
         self._failures += 1
         self._not_before = time.monotonic() + BACKOFF.pause(self._failures)
-
-    def _recover(self, webhook: Webhook) -> None:
-        if self._failures:
-            LOG.info("%s is told events again, after %d failures", webhook.url, self._failures)
-        self._failures = 0
 
 
 def _names(events: Sequence[Event]) -> str:

@@ -77,8 +77,48 @@ class Webhook:
         except ConfigError as error:
             return _all(events, DeliveryResult.FAILED, str(error))
         body = json.dumps({"events": [event.body() for event in events]}).encode()
-        exchange = _Exchange(self.url, self._config.timeout, self._context)
-        return outcome(events, exchange.run(body, headers, stopping))
+        return outcome(events, self._exchange(body, headers, stopping))
+
+    def _exchange(self, body: bytes, headers: dict[str, str], stopping: Callable[[], bool]) -> WebhookAnswer:
+        """One request and its answer, in a thread of its own: it can be given up at any moment, by time or by the end.
+
+        The timeouts of urllib3 are for each read, so an answer that drips has no end; and nothing interrupts a thread
+        that looks up a name.
+        """
+        parts, timeout = parse_url(self.url), self._config.timeout
+        host = (parts.host or "").strip("[]")
+        connection = (
+            HTTPConnection(host, parts.port, timeout=timeout)
+            if self._context is None
+            else HTTPSConnection(host, parts.port, timeout=timeout, ssl_context=self._context)
+        )
+        answers: queue.Queue[WebhookAnswer] = queue.Queue()
+        given_up = threading.Event()
+
+        def work() -> None:
+            try:
+                connection.connect()
+                if not given_up.is_set():
+                    connection.request("POST", parts.request_uri, body, headers, preload_content=False)
+                    response = connection.getresponse()
+                    answers.put(WebhookAnswer(response.status, response.read(_ANSWER_MAX)))
+            except (OSError, HTTPError, http.client.HTTPException, ValueError) as error:
+                answers.put(WebhookAnswer(0, _reason(error).encode()))
+            finally:
+                connection.close()
+
+        threading.Thread(target=work, name="notification", daemon=True).start()
+        left = timeout
+        while left > 0 and not stopping():
+            step = min(left, _STEP)
+            with contextlib.suppress(queue.Empty):
+                return answers.get(timeout=step)
+            left -= step
+        given_up.set()
+        if (sock := connection.sock) is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        return WebhookAnswer(0, f"no answer within {timeout:g} s".encode())
 
     def _headers(self) -> dict[str, str]:
         """Made anew for each request: tokens expire, and the file has a new one then."""
@@ -180,54 +220,6 @@ def _context(ca_cert_file: str | None) -> ssl.SSLContext:
     # without all extensions of RFC 5280, as ovs-pki makes them. Signatures, names and dates are checked all the same.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
-
-
-class _Exchange:
-    """One request and its answer, in a thread of its own: so it can be given up at any moment, by time or by the end.
-
-    The timeouts of urllib3 are for each read, so an answer that drips has no end; and nothing interrupts a thread that
-    looks up a name.
-    """
-
-    def __init__(self, url: str, timeout: float, context: ssl.SSLContext | None) -> None:
-        parts = parse_url(url)
-        self._path = parts.request_uri
-        self._timeout = timeout
-        host = (parts.host or "").strip("[]")
-        self._connection: HTTPConnection
-        if context is None:
-            self._connection = HTTPConnection(host, parts.port, timeout=timeout)
-        else:
-            self._connection = HTTPSConnection(host, parts.port, timeout=timeout, ssl_context=context)
-        self._answers: queue.Queue[WebhookAnswer] = queue.Queue()
-        self._given_up = False
-
-    def run(self, body: bytes, headers: dict[str, str], stopping: Callable[[], bool]) -> WebhookAnswer:
-        thread = threading.Thread(target=self._work, args=(body, headers), name="notification", daemon=True)
-        thread.start()
-        left = self._timeout
-        while left > 0 and not stopping():
-            step = min(left, _STEP)
-            with contextlib.suppress(queue.Empty):
-                return self._answers.get(timeout=step)
-            left -= step
-        self._given_up = True
-        if (sock := self._connection.sock) is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        return WebhookAnswer(0, f"no answer within {self._timeout:g} s".encode())
-
-    def _work(self, body: bytes, headers: dict[str, str]) -> None:
-        try:
-            self._connection.connect()
-            if not self._given_up:
-                self._connection.request("POST", self._path, body, headers, preload_content=False)
-                response = self._connection.getresponse()
-                self._answers.put(WebhookAnswer(response.status, response.read(_ANSWER_MAX)))
-        except (OSError, HTTPError, http.client.HTTPException, ValueError) as error:
-            self._answers.put(WebhookAnswer(0, _reason(error).encode()))
-        finally:
-            self._connection.close()
 
 
 def _reason(error: Exception) -> str:

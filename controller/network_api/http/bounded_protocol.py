@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Protocol
 
 import h11
 from uvicorn.config import Config
@@ -26,10 +25,8 @@ _FOLDED = re.compile(rb"(?:[^\r\n]+\r?\n)+[ \t]")
 """A head that has a line which begins with white space."""
 
 
-class ErrorObserver(Protocol):
-    """Is told of each request that could not be read."""
-
-    def __call__(self, peer: str, line: str, status: int, size: int) -> None: ...
+ErrorObserver = Callable[[str, str, int, int], None]
+"""Is told of each request that could not be read: its peer, its first line, and the answer's status and size."""
 
 
 class BoundedProtocol(H11Protocol):
@@ -56,8 +53,6 @@ class BoundedProtocol(H11Protocol):
         self._discarding = self._peer_is_done = False
         self._head = b""
         """What there is of the request that is being read, as far as its head may go, for what is said of it."""
-        self.request_until = 0.0
-        """Time of the loop by which the request that is being read must be complete."""
         self.served = False
         """A request of this peer was answered with what it asked for."""
 
@@ -103,8 +98,8 @@ class BoundedProtocol(H11Protocol):
         super().handle_events()
         if self._discarding or self.transport.is_closing():
             return
-        if self.has_request:
-            self._set_timer(None)  # who reads its body sees to the time
+        if self.has_request and self.conn.their_state is not h11.SEND_BODY:
+            self._set_timer(None)  # it is complete
         elif self._reading_head and self._timer is None:  # it came with the request before
             self._begin_request()
 
@@ -123,9 +118,9 @@ class BoundedProtocol(H11Protocol):
         if len(self._head) > self._limits.head:
             has_line = b"\n" in self._head
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if has_line else HTTPStatus.REQUEST_URI_TOO_LONG
-            self._refuse(status, f"The head of a request has at most {self._limits.head} bytes")
+            self.refuse(status, f"The head of a request has at most {self._limits.head} bytes")
         else:
-            self._refuse(HTTPStatus.BAD_REQUEST, "The request cannot be read")
+            self.refuse(HTTPStatus.BAD_REQUEST, "The request cannot be read")
 
     @contextmanager
     def one_piece(self) -> Iterator[None]:
@@ -155,7 +150,6 @@ class BoundedProtocol(H11Protocol):
 
     def _begin_request(self) -> None:
         self._head = self.conn.trailing_data[0][: self._limits.head + 1]
-        self.request_until = self.loop.time() + self._limits.request
         self._set_timer(self._limits.request, self._late)
 
     def _end(self) -> None:
@@ -164,23 +158,26 @@ class BoundedProtocol(H11Protocol):
         self._set_timer(self._limits.rest, self.transport.abort)
 
     def _late(self) -> None:
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long")
+        self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long")
 
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
+    def refuse(self, status: HTTPStatus, why: str) -> None:
         """Answer, and end a connection whose peer may be sending still: closed at once, it loses the answer."""
-        if self.has_request:  # what is wrong came after its head
+        has_body = True
+        if self.has_request:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             if self.cycle.response_started:
                 self.transport.close()
                 return
+            has_body = self.scope["method"] != "HEAD"
         line = self._head.partition(b"\r\n")[0].decode("latin-1")
         text = error_body("HTTPBadRequest", why).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(text))), ("Connection", "close")]
         self._discarding = True
+        self.flow.resume_reading()
         for event in (
             h11.Response(status_code=status, headers=headers, reason=status.phrase),
-            h11.Data(data=text),
+            *([h11.Data(data=text)] if has_body else []),
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")

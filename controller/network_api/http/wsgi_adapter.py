@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from controller.network_api.error_responses import body as error_body
 from controller.network_api.http.bounded_protocol import CONNECTION, BoundedProtocol
 from controller.network_api.http.http_limits import HttpLimits
 from controller.runtime.logs import printable
@@ -85,17 +84,12 @@ class WsgiAdapter:
         connection: BoundedProtocol = scope["state"][CONNECTION]
         try:
             length = self._body_length(scope)
-            until = connection.request_until - asyncio.get_running_loop().time()
-            body = await asyncio.wait_for(_read(receive, length), max(until, 0.0)) if length else b""
         except _Unreadable as error:
-            await self._refuse(scope, receive, send, error)
+            connection.refuse(error.status, str(error))
             return
-        except asyncio.TimeoutError:
-            late = _Unreadable(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long")
-            await self._refuse(scope, receive, send, late)
-            return
+        body = await _read(receive) if length else b""
         if len(body) < length:
-            return  # the peer has gone
+            return  # the peer has gone, or was too slow
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, self._call, _environ(scope, body))
         connection.served |= found.status < HTTPStatus.BAD_REQUEST
@@ -106,13 +100,14 @@ class WsgiAdapter:
         if self.stopping:
             headers.append(("Connection", "close"))
         with connection.one_piece():
-            await _start(send, found.status, headers)
+            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            await send({"type": "http.response.start", "status": found.status, "headers": raw})
             await send({"type": "http.response.body", "body": found.body, "more_body": True})
         await send({"type": "http.response.body"})  # waits until the peer has the rest
-        self._done(scope, found.status, len(found.body), time.monotonic() - started, found)
+        self._done(scope, found, time.monotonic() - started)
 
     def unreadable(self, peer: str, line: str, status: int, size: int) -> None:
-        """A request was answered of which not even the head could be read.
+        """A request was answered that could not be read.
 
         :param line: the first of it, as far as it goes
         """
@@ -162,24 +157,12 @@ class WsgiAdapter:
         status, headers = head
         return _Response(int(status.partition(" ")[0]), headers, body, environ)
 
-    async def _refuse(self, scope: Any, receive: _Receive, send: _Send, error: _Unreadable) -> None:
-        """Answer without reading; what is sent meanwhile is thrown away, else the peer would lose the answer."""
-        text = error_body("HTTPBadRequest", str(error)).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(text))), ("Connection", "close")]
-        await _start(send, error.status, headers)
-        await send({"type": "http.response.body", "body": text, "more_body": True})
-        self._done(scope, error.status, len(text), 0.0, None)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_discard(receive), self._limits.rest)
-        await send({"type": "http.response.body"})
-
-    def _done(self, scope: Any, status: int, size: int, seconds: float, response: _Response | None) -> None:
+    def _done(self, scope: Any, response: _Response, seconds: float) -> None:
         if self._observe is None:
             return
-        environ = response.environ if response is not None else {}
-        self._observe(scope["method"], environ.get(ROUTE, ""), status, seconds)
-        known = {name.lower(): value for name, value in (response.headers if response is not None else ())}
-        user = environ.get("REMOTE_USER", "")
+        self._observe(scope["method"], response.environ.get(ROUTE, ""), response.status, seconds)
+        known = {name.lower(): value for name, value in response.headers}
+        user = response.environ.get("REMOTE_USER", "")
         query = scope["query_string"].decode("latin-1")
         target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
         ACCESS_LOG.info(
@@ -187,19 +170,14 @@ class WsgiAdapter:
             scope["client"][0],
             f" {printable(user)}" if user else "",
             printable(f"{scope['method']} {target} HTTP/{scope['http_version']}"),
-            status,
-            size,
+            response.status,
+            len(response.body),
             seconds * 1000,
             known.get("x-openstack-request-id", "-"),
         )
 
 
-async def _start(send: _Send, status: int, headers: _HeaderList) -> None:
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-
-
-async def _read(receive: _Receive, length: int) -> bytes:
+async def _read(receive: _Receive) -> bytes:
     """The body; less of it where the peer has gone."""
     parts: list[bytes] = []
     while (message := await receive())["type"] == "http.request":
@@ -207,12 +185,6 @@ async def _read(receive: _Receive, length: int) -> bytes:
         if not message.get("more_body", False):
             break
     return b"".join(parts)
-
-
-async def _discard(receive: _Receive) -> None:
-    """Read on until the request or the connection ends."""
-    while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
-        pass
 
 
 def _environ(scope: Any, body: bytes) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import yaml
 
@@ -34,12 +34,8 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _NAME_MAX = 255
 
 _Stamp = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    digest: bytes
-    caller: Caller
+_Entries = Mapping[bytes, Caller]
+"""SHA-256 of a token → whose it is."""
 
 
 class TokenFile:
@@ -61,12 +57,12 @@ class TokenFile:
         """Whose token it is; None: nobody's. How long it takes does not tell how much of a token is right."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         found = None
-        for entry in self._current():
-            if hmac.compare_digest(entry.digest, digest):
-                found = entry.caller
+        for known, whose in self._current().items():
+            if hmac.compare_digest(known, digest):
+                found = whose
         return found
 
-    def _current(self) -> tuple[_Entry, ...]:
+    def _current(self) -> _Entries:
         with self._lock:
             with contextlib.suppress(OSError):
                 if _stamp(os.stat(self._path)) == self._stamp:
@@ -82,7 +78,7 @@ class TokenFile:
                 LOG.info("[api] token_file: the new %s is used from now on", self._path)
             return self._entries
 
-    def _load(self) -> tuple[_Stamp, tuple[_Entry, ...]]:
+    def _load(self) -> tuple[_Stamp, _Entries]:
         try:
             state, raw = read_private(self._path)
             return _stamp(state), _entries(raw)
@@ -97,7 +93,7 @@ def _stamp(state: os.stat_result) -> _Stamp:
     return state.st_mtime_ns, state.st_ino, state.st_size, state.st_mode
 
 
-def _entries(raw: bytes) -> tuple[_Entry, ...]:
+def _entries(raw: bytes) -> _Entries:
     """What a file says.
 
     :raises ConfigError: it cannot be read; the text tells the line, and never a token
@@ -111,22 +107,20 @@ def _entries(raw: bytes) -> tuple[_Entry, ...]:
         where = "" if mark is None else f"line {mark.line + 1}: "
         raise ConfigError(f"{where}this is not YAML") from None
     if root is None:
-        return ()
+        return {}
     if not isinstance(root, yaml.SequenceNode):
         raise _wrong(root, "expected a list of tokens, each beginning with '- '")
-    entries: list[_Entry] = []
+    entries: dict[bytes, Caller] = {}
     lines: dict[bytes, int] = {}
     for node in root.value:
-        entry = _entry(node)
-        line = node.start_mark.line + 1
-        if entry.digest in lines:
-            raise _wrong(node, f"the token of line {lines[entry.digest]} again")
-        lines[entry.digest] = line
-        entries.append(entry)
-    return tuple(entries)
+        digest, whose = _entry(node)
+        if digest in entries:
+            raise _wrong(node, f"the token of line {lines[digest]} again")
+        entries[digest], lines[digest] = whose, node.start_mark.line + 1
+    return entries
 
 
-def _entry(node: yaml.Node) -> _Entry:
+def _entry(node: yaml.Node) -> tuple[bytes, Caller]:
     if not isinstance(node, yaml.MappingNode):
         raise _wrong(node, f"expected an entry with {', '.join(_KEYS)}")
     given: dict[str, yaml.Node] = {}
@@ -147,7 +141,7 @@ def _entry(node: yaml.Node) -> _Entry:
     user = _name(given["user"])
     if not user:
         raise _wrong(given["user"], "expected a name")
-    return _Entry(_digest(given), caller(user, project, roles))
+    return _digest(given), caller(user, project, roles)
 
 
 def _digest(given: dict[str, yaml.Node]) -> bytes:

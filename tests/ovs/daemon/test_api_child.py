@@ -110,7 +110,7 @@ def test_it_has_the_same_log_and_the_same_answers_to_bad_files(ovs: OvsHost, hub
         tokens.chmod(0o640)
         controller.start()
         wait_until(
-            lambda: "controller.network_api.api_service the Network API answers at" in (tmp_path / "log").read_text(),
+            lambda: "controller.network_api.http_services the Network API answers at" in (tmp_path / "log").read_text(),
             20,
             "its lines are in the log of its parent",
         )

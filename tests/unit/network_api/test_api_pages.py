@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.network_api.pages import select, walked
-from controller.network_api.query import Query, parse
+from controller.network_api.lists import Query, parse, select, walked
 from topology.model import FixedIp, Port
 from topology.rules.attributes.attributes import PORT
 from topology.rules.attributes.schemas import kinds

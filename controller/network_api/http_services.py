@@ -1,0 +1,98 @@
+"""All that one process answers over HTTP: the Network API, and metrics at an address of their own."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from controller.config.config import Config
+from controller.network_api import api_metrics
+from controller.network_api.application import make_application
+from controller.network_api.events.notifier import EventNotifier
+from controller.network_api.http.http_server import HttpServer
+from controller.network_api.identity.identity import identify_by
+from controller.network_api.metrics_page import metrics_server
+from controller.runtime.exposition import Exposition
+from controller.runtime.workers import Workers
+from topology.database.resource_database import ResourceDatabase
+from topology.ovsdb.tls import Contexts
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Served:
+    """One address.
+
+    :param worker: name of its thread
+    :param words: for the log, with a place for its URL
+    :param finish: seconds that requests have which have begun when the process is to end
+    """
+
+    server: HttpServer
+    worker: str
+    words: str
+    finish: float
+
+
+class HttpServices:
+    """What group ``[metrics]`` says, and group ``[api]`` too.
+
+    :param with_api: whether there is a Network API
+    :param metrics: of this process; those of the API are added
+    :raises ConfigError: certificates, tokens or what tells callers apart cannot be used
+    """
+
+    def __init__(self, config: Config, metrics: Exposition, *, with_api: bool) -> None:
+        self.workers = Workers()
+        self._served: list[_Served] = []
+        self._behind: list[ResourceDatabase | EventNotifier] = []
+        if with_api:
+            self._add_api(config, metrics)
+        if config.metrics.listen_port is not None:
+            server = metrics_server(config.metrics.listen_address, config.metrics.listen_port, metrics)
+            self._served.append(_Served(server, "metrics", "metrics are at %s/metrics", 1.0))
+
+    def _add_api(self, config: Config, metrics: Exposition) -> None:
+        api, connection, tls = config.api, config.topology_connection, config.topology.tls
+        database = ResourceDatabase(connection, config.allocation_policy(), tls, limits=config.quotas.limits)
+        notifier = EventNotifier(config.notifications, connection, tls, self.workers)
+        self._behind += [database, notifier]
+        down_time = config.agent.agent_down_time
+        # A browser cannot be made to send a token; where it needs none, see LocalNames.
+        local = api.auth_strategy == "noauth" and api.only_local and not api.insecure_remote
+        identify = identify_by(api.auth_strategy, api.token_file, config.files)
+        application = make_application(database, down_time, metrics, identify, local=local)
+        contexts = None if api.tls is None else Contexts(api.tls, server_side=True)
+        observe = api_metrics.RequestMetrics(metrics.registry).answered
+        server = HttpServer(application, api.listen_address, api.listen_port, contexts, observe=observe)
+        self._served.append(_Served(server, "api", "the Network API answers at %s", 5.0))
+        metrics.add(lambda: [api_metrics.CONNECTIONS.family(server.connections)])
+        metrics.add(partial(api_metrics.topology_served, database, down_time))
+        metrics.add(partial(api_metrics.events_told, notifier))
+
+    def listen(self) -> None:
+        """Have the addresses; nobody is answered yet.
+
+        :raises ConfigError: one of them cannot be had
+        """
+        for served in self._served:
+            served.server.listen()
+
+    def start(self) -> None:
+        """Answer, after :meth:`listen`; returns at once."""
+        for one in self._behind:
+            one.start()
+        for served in self._served:
+            self.workers.spawn(served.worker, served.server.serve)
+            LOG.info(served.words, served.server.url)
+
+    def stop(self) -> None:
+        """Answer what has begun, and no more; of what was started alone."""
+        self.workers.stop()
+        for served in reversed(self._served):
+            served.server.stop()
+            served.server.finish(served.finish)
+        for one in reversed(self._behind):
+            one.stop()
