@@ -10,7 +10,7 @@ from apps.framework.app import Unit, UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.host_view import ViewChange
 from controller.agent.outputs import FlowSink
-from controller.agent.patches.patch_gate import Drops
+from controller.agent.patches import Drops
 
 LOG = logging.getLogger(__name__)
 

@@ -29,8 +29,7 @@ from controller.agent.facts.host_facts import HostFacts, News
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, TunnelState
 from controller.agent.local_networks import LocalChange, LocalNetworks
 from controller.agent.outputs import Outputs
-from controller.agent.patches.patch_gate import PatchGate
-from controller.agent.patches.patch_ports import PatchPorts, patch_ports, roles
+from controller.agent.patches import PatchGate, PatchPorts, patch_ports, roles
 from controller.agent.port_states import PortStates
 from controller.agent.port_tags import PortTags
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState

@@ -16,7 +16,7 @@ from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
-from controller.agent.patches.patch_ports import PatchPorts
+from controller.agent.patches import PatchPorts
 from controller.vswitch.tagging import DEAD, Tagging, wired
 from topology.model import VLAN_MAX, VLAN_MIN
 

@@ -29,13 +29,13 @@ from controller.agent.events import (
     WrittenBack,
 )
 from controller.agent.host_agent import HostAgent
-from controller.agent.mac_announcements import MacAnnouncer
 from controller.agent.outputs import Outputs
-from controller.agent.patches.patch_ports import roles
+from controller.agent.patches import roles
 from controller.agent.registration import Registration
 from controller.agent.restore.host_identity import installation_id
 from controller.agent.restore.state_file import FILE, StateFile, load_or_set_aside
 from controller.agent.restore.write_backs import WriteBacks
+from controller.agent.tunnels.port_moves import MacAnnouncer
 from controller.config.config import Config
 from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.openflow_server import OpenFlowServer

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from apps.framework.pipeline import BridgeRole
 from controller.agent import settings
-from controller.agent.patches.patch_ports import roles
+from controller.agent.patches import roles
 from controller.agent.restore.host_identity import known_installation_id
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.restore.state_file import FILE, StateFileError, load

@@ -20,7 +20,7 @@ from apps.framework.options import OptionValue
 from controller.agent.events import Event, Identified, PortSeen, PortsListed, Registered
 from controller.agent.host_agent import HostAgent
 from controller.agent.outputs import Outputs
-from controller.agent.patches.patch_ports import roles
+from controller.agent.patches import roles
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.openflow.channel.listener import Timeouts

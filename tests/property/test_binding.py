@@ -15,7 +15,7 @@ from apps.framework.local_vlans import DEAD_VLAN
 from controller.agent.binding import Bindings, PortBinding, uncarried
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
 from controller.agent.local_networks import LocalNetworks
-from controller.agent.patches.patch_ports import PatchPorts
+from controller.agent.patches import PatchPorts
 from controller.vswitch.device import Device
 from controller.vswitch.tagging import DEAD
 from tests.support.openflow.views import BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks

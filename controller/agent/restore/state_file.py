@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from os_ken.lib import hub
 
 from controller.agent.restore.restore_guard import SavedState
-from controller.agent.restore.typed_values import typed
 from controller.runtime.backoff import Backoff
 from controller.runtime.worker import Worker
 from topology.errors import TunbridgeError
-from topology.model import FixedIp, Host, Network, NetworkType, Port, PortStatus, Subnet
+from topology.model import Host, Network, Port
 from topology.server.own_folder import open_own
 from topology.source import TopologyVersion
 
@@ -108,7 +112,8 @@ class StateFile(Worker[None, SavedState]):
         super().__init__("state file")
         self._path = path
         self.lost = lost
-        self._encoded: dict[str, tuple[Any, str]] = {}
+        self._encoded: dict[int, tuple[Network | Port | Host | None, str]] = {}
+        """Identity → an object, which it keeps alive, and its text."""
         self.problem: str | None = None
         """Why it is not written at the moment."""
 
@@ -137,35 +142,30 @@ class StateFile(Worker[None, SavedState]):
         known, self._encoded = self._encoded, {}
         fresh = 0
 
-        def text(key: str, thing: Union[Network, Port, Host, None]) -> str:
+        def text(thing: Network | Port | Host | None) -> str:
             nonlocal fresh
-            found = known.get(key)
-            if found is None or found[0] is not thing:
+            found = known.get(id(thing))
+            if found is None:
                 fresh += 1
                 if fresh % _BREATH == 0:
                     hub.sleep(0)
-                found = thing, json.dumps(_plain(thing))
-            self._encoded[key] = found
+                found = thing, json.dumps(thing, default=_plain)
+            self._encoded[id(thing)] = found
             return found[1]
 
-        networks = [text(id_, network) for id_, network in state.networks.items()]
-        ports = [text(id_, port) for id_, port in state.ports.items()]
-        overridden = [f"{json.dumps(id_)}: {text(f'older {id_}', older)}" for id_, older in state.overridden.items()]
-        hosts = [text(f"host {name}", host) for name, host in state.hosts.items()]
-        overridden_hosts = [
-            f"{json.dumps(name)}: {text(f'older host {name}', host)}" for name, host in state.overridden_hosts.items()
-        ]
-        version = state.version
-        seen = json.dumps({"database": version.database, "revision": version.revision} if version else None)
+        def members(things: Mapping[str, Network | Port | Host | None]) -> str:
+            return _lines("{}", [f"{json.dumps(name)}: {text(thing)}" for name, thing in things.items()])
+
         parts = {
-            "version": seen,
-            "networks": _lines("[]", networks),
-            "ports": _lines("[]", ports),
-            "held": _lines("{}", overridden),
-            "hosts": _lines("[]", hosts),
-            "held_hosts": _lines("{}", overridden_hosts),
+            "format": json.dumps(_FORMAT),
+            "version": json.dumps(state.version, default=_plain),
+            "networks": _lines("[]", list(map(text, state.networks.values()))),
+            "ports": _lines("[]", list(map(text, state.ports.values()))),
+            "held": members(state.overridden),
+            "hosts": _lines("[]", list(map(text, state.hosts.values()))),
+            "held_hosts": members(state.overridden_hosts),
         }
-        return "".join([f'{{"format": {_FORMAT}', *(f',\n"{name}": {part}' for name, part in parts.items()), "}\n"])
+        return _lines("{}", [f'"{name}": {part}' for name, part in parts.items()]) + "\n"
 
 
 def _lines(brackets: str, texts: list[str]) -> str:
@@ -186,55 +186,58 @@ def save(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def _plain(thing: Union[Network, Port, Host, None]) -> dict[str, Any] | None:
-    if thing is None:
-        return None
-    values = dict(vars(thing))
-    if isinstance(thing, Network):
-        return {**values, "subnets": [vars(subnet) for subnet in thing.subnets]}
-    if isinstance(thing, Host):
-        return values
-    if not thing.allowed_macs:  # most have none, and an older version does not know of it
-        del values["allowed_macs"]
-    return {**values, "fixed_ips": [vars(fixed_ip) for fixed_ip in thing.fixed_ips]}
+def _plain(thing: object) -> dict[str, object]:
+    """A dataclass for JSON. What most ports do not have is left out: an older version does not know of it."""
+    return {name: value for name, value in vars(thing).items() if name != "allowed_macs" or value}
 
 
-def _decode(document: dict[str, Any]) -> SavedState:
+def _decode(document: dict[str, object]) -> SavedState:
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']!r} is not known")
-    version = document["version"]
+
+    def part(name: str, kind: Any) -> Any:
+        return _typed(kind, document[name], name)
+
     return SavedState(
-        typed(TopologyVersion, version) if version is not None else None,
-        _by_id(_network(values) for values in document["networks"]),
-        _by_id(_port(values) for values in document["ports"]),
-        {id_: _object(values) for id_, values in document["held"].items()},
-        {host.name: host for host in map(_host, document["hosts"])},
-        {name: _host(values) if values is not None else None for name, values in document["held_hosts"].items()},
+        part("version", TopologyVersion | None),
+        {network.id: network for network in part("networks", tuple[Network, ...])},
+        {port.id: port for port in part("ports", tuple[Port, ...])},
+        part("held", Mapping[str, Network | Port | None]),
+        {host.name: host for host in part("hosts", tuple[Host, ...])},
+        part("held_hosts", Mapping[str, Host | None]),
     )
 
 
-def _by_id(things: Any) -> dict[str, Any]:
-    return {thing.id: thing for thing in things}
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    """Make a value of a type from what JSON has of it: what is declared as text is text, to the last field.
+
+    Anybody may have written the file, and a value of another type would end the process when it is first used.
+
+    :param kind: a plain type, enumeration or dataclass, or a tuple, mapping or union of such
+    :raises TypeError: a field has a value of another type than it declares, is missing, or is unknown
+    :raises ValueError: a dataclass or an enumeration refuses a value
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        for one in arguments[:-1]:
+            with suppress(TypeError, ValueError):
+                return _typed(one, value, where)
+        return _typed(arguments[-1], value, where)
+    if origin is tuple and isinstance(value, list):
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_typed(one, part, where) for one, part in zip(kinds, value, strict=True))
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _typed(arguments[1], one, where) for key, one in value.items()}
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
+        hints = _hints(kind)
+        return kind(**{name: _typed(hints.get(name, object), one, f"{where}.{name}") for name, one in value.items()})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    if origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{where} is of type {type(value).__name__}")
 
 
-def _object(values: dict[str, Any] | None) -> Network | Port | None:
-    make: Callable[[dict[str, Any]], Network | Port] = _network if values and "network_type" in values else _port
-    return make(values) if values is not None else None
-
-
-def _host(values: dict[str, Any]) -> Host:
-    lists = {name: tuple(values[name]) for name in ("tunnel_ips", "tunnel_types")}
-    mappings = tuple((network, bridge) for network, bridge in values["bridge_mappings"])
-    return typed(Host, {**values, **lists, "bridge_mappings": mappings})
-
-
-def _network(values: dict[str, Any]) -> Network:
-    subnets = tuple(typed(Subnet, subnet) for subnet in values["subnets"])
-    return typed(Network, {**values, "network_type": NetworkType(values["network_type"]), "subnets": subnets})
-
-
-def _port(values: dict[str, Any]) -> Port:
-    fixed_ips = tuple(typed(FixedIp, fixed_ip) for fixed_ip in values["fixed_ips"])
-    allowed = tuple(values.get("allowed_macs", ()))
-    status = PortStatus(values["status"])
-    return typed(Port, {**values, "status": status, "fixed_ips": fixed_ips, "allowed_macs": allowed})
+@lru_cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)

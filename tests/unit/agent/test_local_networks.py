@@ -11,7 +11,7 @@ from apps.framework.local_vlans import DEAD_VLAN, Conflict
 from controller.agent.binding import Bindings, uncarried
 from controller.agent.facts.port_facts import PortFacts
 from controller.agent.local_networks import NO_VLAN_LEFT, LocalNetworks
-from controller.agent.patches.patch_ports import PatchPorts
+from controller.agent.patches import PatchPorts
 from controller.vswitch.device import Device
 from controller.vswitch.tagging import DEAD, wired
 from tests.support.openflow.views import BRIDGES

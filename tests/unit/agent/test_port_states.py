@@ -94,7 +94,12 @@ def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.M
     host.step(devices(device()))
     assert host.agent.due is not None and host.reports == []
     monkeypatch.setattr(port_states, "PATIENCE", 0.0)
-    wait_until(lambda: (host.step(), host.reports)[1], 10, "it is said")
+
+    def said() -> bool:
+        host.step()
+        return bool(host.reports)
+
+    wait_until(said, 10, "it is said")
     building = PortReport(PORT.id, "host1", True, PortStatus.BUILD)
     assert host.reports == [{PORT.id: building}]
     host.step(TopologyBatch(False, ports={PORT.id: replace(row, host="host1", status=PortStatus.BUILD)}))

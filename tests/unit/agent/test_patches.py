@@ -7,7 +7,7 @@ from immutables import Map
 from apps.framework.app import UnitKind
 from apps.framework.flow import FlowKey
 from apps.framework.host_view import HostView, PhysicalNetwork
-from controller.agent.patches.patch_gate import PatchGate
+from controller.agent.patches import PatchGate
 from controller.openflow.tables.sender import Synced
 from tests.support.openflow.views import BRIDGES, compiled
 

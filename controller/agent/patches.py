@@ -1,20 +1,59 @@
-"""When the patch between br-int and a physical bridge may carry frames.
+"""The patches between the bridges of this host: their port numbers, and when they may carry frames.
 
-Until the flows stand that drop what comes in by it and is of no network here, whatever floods on one side would flood
-on the other: local VLANs on the wire, and the wire's VLANs in the networks of this host. So its two ends are made
-without a peer at first, and patched together when both bridges have confirmed those flows.
+Until the flows stand that drop what comes in by a physical bridge and is of no network here, whatever floods on one
+side would flood on the other: local VLANs on the wire, and the wire's VLANs in the networks of this host. So the two
+ends of its patch are made without a peer at first, and patched together when both bridges have confirmed those flows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from apps.framework.flow import FlowKey
 from apps.framework.host_view import PhysicalNetwork
+from apps.framework.pipeline import BridgeRole
+from controller.agent.facts.bridge_sessions import BridgeSessions
 from controller.openflow.tables.sender import Synced
+from controller.vswitch.names import Names
 
 Drops = Mapping[str, frozenset[FlowKey]]
 """Bridge → keys of the flows that stand for one physical network alone."""
+
+
+@dataclass(frozen=True)
+class PatchPorts:
+    """The patches as the switch numbers them.
+
+    :param patch_int: ofport on br-tun of the patch to br-int; None while there is none
+    :param physical: by name of the physical network
+    """
+
+    patch_int: int | None
+    physical: Mapping[str, PhysicalNetwork]
+
+
+def patch_ports(names: Names, bridges: BridgeSessions) -> PatchPorts:
+    """The patches that the bridges have told of."""
+    physical = {
+        network: PhysicalNetwork(
+            network,
+            patch.bridge,
+            bridges.ofport(names.integration_bridge, patch.int_port),
+            bridges.ofport(patch.bridge, patch.phy_port),
+        )
+        for network, patch in names.physical.items()
+    }
+    return PatchPorts(bridges.ofport(names.tunnel_bridge, names.patch_int), physical)
+
+
+def roles(names: Names) -> dict[str, BridgeRole]:
+    """Bridge → what it is for."""
+    return {
+        **{patch.bridge: BridgeRole.PHYSICAL for patch in names.physical.values()},
+        names.integration_bridge: BridgeRole.INTEGRATION,
+        names.tunnel_bridge: BridgeRole.TUNNEL,
+    }
 
 
 class PatchGate:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from os_ken.lib import hub
 
-from controller.agent import mac_announcements
-from controller.agent.mac_announcements import MacAnnouncer
-from controller.agent.tunnels.port_moves import MacAnnouncement
+from controller.agent.tunnels import port_moves
+from controller.agent.tunnels.port_moves import MacAnnouncement, MacAnnouncer
 from controller.openflow.wire.packet_out import frame_to_itself
 from tests.support.waiting import wait_until
 from topology.errors import OpenFlowError
@@ -38,7 +37,7 @@ def session() -> Session:
 @pytest.fixture
 def announcer(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[MacAnnouncer]:
     """A running one that announces three times; the last time of each is far away."""
-    monkeypatch.setattr(mac_announcements, "REPEATED", (0.0, 0.05, 3600.0))
+    monkeypatch.setattr(port_moves, "REPEATED", (0.0, 0.05, 3600.0))
     made = MacAnnouncer(lambda: session)  # type: ignore[arg-type,return-value]
     thread = hub.spawn(made.run)
     yield made
