@@ -6,7 +6,7 @@ networks that have none get the lowest free one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from topology.model import VLAN_MAX, VLAN_MIN
@@ -56,27 +56,3 @@ def recover(claims: Iterable[VlanClaim]) -> tuple[dict[str, int], tuple[Conflict
         elif owner is not None and owner != claim.network_id:
             conflicts.append(Conflict(claim, f"local VLAN {claim.vlan} is of network {owner}"))
     return vlans, tuple(conflicts)
-
-
-def assign(known: Mapping[str, int], wanted: Iterable[str], taken: Collection[int]) -> dict[str, int]:
-    """Deal local VLANs.
-
-    :param known: network id → VLAN, as it was
-    :param wanted: networks that need a VLAN now; those that have one keep it, all others lose theirs
-    :param taken: VLANs that may not be dealt, because something else on the bridge still carries them
-    :returns: network id → VLAN; a network is absent when there is no free one left
-    """
-    networks = list(dict.fromkeys(wanted))
-    dealt = {network_id: known[network_id] for network_id in networks if network_id in known}
-    used = set(dealt.values()) | set(taken)
-    candidate = VLAN_MIN
-    for network_id in networks:
-        if network_id in dealt:
-            continue
-        while candidate in used:
-            candidate += 1
-        if candidate > VLAN_MAX:
-            break
-        dealt[network_id] = candidate
-        used.add(candidate)
-    return dealt

@@ -83,25 +83,16 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
     ofport = _ofport(facts, device)
     if device is chosen:
         port = facts.ports[port_id]
-        return PortBinding(
-            device,
-            port_id,
-            ofport,
-            bound=True,
-            network_id=port.network_id,
-            mac_address=port.mac_address,
-            allowed_macs=port.allowed_macs,
-        )
+        network_id, mac_address, macs = port.network_id, port.mac_address, port.allowed_macs
+        return PortBinding(device, port_id, ofport, True, None, network_id, mac_address, macs)
     waiting = False
-    if reason is None and ofport is None:
-        reason = "Open vSwitch has not given the device an OpenFlow port"
-        waiting = chosen is None
-        if device.fault is not None:
-            reason = f"Open vSwitch could not make the device: {device.fault}"
-            waiting = False
-    if reason is None and chosen is not None:
+    if reason is None and device.fault is not None and ofport is None:
+        reason = f"Open vSwitch could not make the device: {device.fault}"
+    elif reason is None and ofport is None:
+        reason, waiting = "Open vSwitch has not given the device an OpenFlow port", chosen is None
+    elif reason is None and chosen is not None:
         reason = f"device {chosen.name} has the same iface-id and is bound already"
-    return PortBinding(device, port_id, ofport, bound=False, reason=reason, waiting=waiting)
+    return PortBinding(device, port_id, ofport, False, reason, waiting=waiting)
 
 
 def _ofport(facts: PortFacts, device: Device) -> int | None:

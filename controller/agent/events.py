@@ -23,6 +23,7 @@ class _OnePerKind:
         return type(self).__name__
 
 
+@dataclass(frozen=True)
 class _OfASession:
     session: Session
 
@@ -31,33 +32,25 @@ class _OfASession:
         return type(self).__name__, self.session
 
 
-@dataclass(frozen=True)
 class Identified(_OfASession):
     """A switch connected and told its datapath id."""
 
-    session: Session
 
-
-@dataclass(frozen=True)
 class Closed(_OfASession):
     """A connection is over."""
-
-    session: Session
 
 
 @dataclass(frozen=True)
 class PortsListed(_OfASession):
     """All ports of a bridge."""
 
-    session: Session
     ports: tuple[PortDesc, ...]
 
 
 @dataclass(frozen=True)
-class PortSeen:
+class PortSeen(_OfASession):
     """A port of a bridge is there, or (not present) has gone."""
 
-    session: Session
     port: PortDesc
     present: bool
 
@@ -66,27 +59,20 @@ class PortSeen:
         return type(self).__name__, self.session, self.port.name
 
 
-@dataclass(frozen=True)
 class Registered(_OnePerKind):
     """The topology has this host under its name."""
 
 
 @dataclass(frozen=True)
 class WrittenBack(_OnePerKind):
-    """What an older copy of the topology lacked is written, but for what is refused.
-
-    :param refused: id → why
-    """
+    """What an older copy of the topology lacked is written, but for some: id → why it is refused."""
 
     refused: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class SetUp(_OnePerKind):
-    """Bridges, patches and tunnel ports are as they should be, but for some.
-
-    :param misplaced: name of a port → why it could not be made
-    """
+    """Bridges, patches and tunnel ports are as they should be, but for some: name of a port → why not."""
 
     misplaced: Mapping[str, str]
 
@@ -105,7 +91,6 @@ class Ping:
     key: Hashable = field(default_factory=object)
 
 
-@dataclass(frozen=True)
 class Stop(_OnePerKind):
     """The agent is to end."""
 

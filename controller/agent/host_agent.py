@@ -185,10 +185,11 @@ class HostAgent:
         compiled = self._flows.update(local.view, local.ports, self.facts.bridges.ports.keys())
         if compiled is None:
             return
-        for unit in compiled.changed:
+        ports, changed = compiled
+        for unit in changed:
             self._states.reconsider(unit.subject)
-        self._states.touch(compiled.ports, compiled.generation)
-        self._patches.compiled(patches.physical, self._flows.drops(patches.physical), compiled.generation)
+        self._states.touch(ports, self._flows.generation)
+        self._patches.compiled(patches.physical, self._flows.drops(patches.physical), self._flows.generation)
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))

@@ -29,13 +29,11 @@ class LocalChange:
 
     :param ports: ids of all ports whose wiring may have changed: those that were bound anew, and those of networks
         that changed
-    :param vlans: whether networks got local VLANs, or lost them
     :param conflicts: tags of running ports that could not stay as they were
     """
 
     view: ViewChange
     ports: set[str]
-    vlans: bool
     conflicts: tuple[Conflict, ...]
 
 
@@ -93,16 +91,13 @@ class LocalNetworks:
         # Only when all are unwired: a device may have passed from one port to another.
         bound = {port_id: self._wire(port_id, networks) for port_id in ports}
         devices |= {binding.device.name for port_id in ports for binding in self._bindings.of(port_id)}
+        dead = {name: self._dead.get(name) or self._detached(name) for name in devices}
         view = self.view.evolve(
-            bridges=self._bridges,
-            patch_int=patches.patch_int,
-            physical=patches.physical,
-            networks=networks,
-            ports=bound,
-            dead={name: self._dead.get(name) or self._detached(name) for name in devices},
-        )
+            bridges=self._bridges, patch_int=patches.patch_int, physical=patches.physical,
+            networks=networks, ports=bound, dead=dead,
+        )  # fmt: skip
         self.view = view.new
-        return LocalChange(view, ports, bool(gone or dealt), conflicts)
+        return LocalChange(view, ports, conflicts)
 
     def members(self, network_id: str) -> Iterable[str]:
         """Ids of the ports of a network that are bound here."""

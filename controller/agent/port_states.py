@@ -42,7 +42,7 @@ from controller.agent.facts.host_facts import HostFacts
 from controller.agent.local_networks import LocalNetworks
 from controller.openflow.tables.sender import Synced
 from controller.runtime.durations import Durations
-from topology.model import Network, PortStatus
+from topology.model import PortStatus
 from topology.source import PortReport
 
 LOG = logging.getLogger(__name__)
@@ -162,11 +162,6 @@ class PortStates:
             return PortStatus.ACTIVE, None
         return PortStatus.BUILD, "waiting for Open vSwitch to confirm its tag and flows"
 
-    @property
-    def building(self) -> int:
-        """Number of bound ports that wait for a confirmation."""
-        return sum(map(len, self._awaiting.values()))
-
     # -- what follows --------------------------------------------------------------------------------------------------
 
     def settle(self) -> tuple[dict[str, PortReport], set[str]]:
@@ -175,52 +170,45 @@ class PortStates:
         :returns: port id → what the topology must be told; and all ports that were decided
         """
         self._find_refused()
-        now, reports = time.monotonic(), {}
+        now, host, reports = time.monotonic(), self._facts.names.host, {}
         if self.due is not None and now >= self.due:
             self.due = None
             self._dirty.update(*self._awaiting.values())
         dirty, self._dirty = self._dirty, set()
         for port_id in dirty:
-            report = self._settle_port(port_id)
+            binding = self._bound(port_id)
+            status = self._settle_port(port_id, binding, now)
             row = self._facts.ports.ports.get(port_id)
-            if report is None or row is None:
+            if status is None or row is None:
                 continue
-            if report.claim:
-                is_said = (row.host, row.status) == (report.host, report.status)
-            else:
-                is_said = row.host != report.host
-            if not is_said and self._reported.get(port_id) != report:
+            report = PortReport(port_id, host, binding is not None, status)
+            is_news = (row.host, row.status) != (host, status) if report.claim else row.host == host
+            if is_news and self._reported.get(port_id) != report:
                 self._reported[port_id] = reports[port_id] = report
         if self.due is None and any(self._waits(port_id) and self._is_quiet(port_id) for port_id in dirty):
             self.due = now + PATIENCE
         return reports, dirty
 
-    def _settle_port(self, port_id: str) -> PortReport | None:
-        host = self._facts.names.host
-        binding = self._bound(port_id)
+    def _settle_port(self, port_id: str, binding: PortBinding | None, now: float) -> PortStatus | None:
+        """Let a port pass to the state that it is in; the status that is to be reported, None for none."""
         if binding is None:
             self._end(port_id)
-            return PortReport(port_id, host, claim=False, status=PortStatus.DOWN)
+            return PortStatus.DOWN
         life = self._lives.setdefault(port_id, _Life())
         if life.generation is not None:
             if not self._networks.is_tagged(port_id) or not self._is_confirmed(port_id, life.generation):
-                is_late = life.since is not None and time.monotonic() >= life.since + PATIENCE
-                if not is_late or not self._is_quiet(port_id):
-                    return None
-                return PortReport(port_id, host, claim=True, status=PortStatus.BUILD)
+                is_late = life.since is not None and now >= life.since + PATIENCE
+                return PortStatus.BUILD if is_late and self._is_quiet(port_id) else None
             self._await(port_id, life, None)
         failure = self._failure(port_id)
-        if failure is not None:
-            self._fail(port_id, life, binding, failure)
-            return PortReport(port_id, host, claim=True, status=PortStatus.DOWN)
-        self._activate(port_id, life, binding)
-        return PortReport(port_id, host, claim=True, status=PortStatus.ACTIVE)
-
-    def _fail(self, port_id: str, life: _Life, binding: PortBinding, failure: str) -> None:
+        if failure is None:
+            self._activate(port_id, life, binding)
+            return PortStatus.ACTIVE
         self._enter(port_id, life, PortPhase.FAILED)
         if life.said != failure:
             life.said = failure
             LOG.error("port %s (device %s) is not up: %s", port_id, binding.device.name, failure)
+        return PortStatus.DOWN
 
     def _activate(self, port_id: str, life: _Life, binding: PortBinding) -> None:
         was_up = port_id in self.active
@@ -285,20 +273,16 @@ class PortStates:
         return row is not None and row.host in (None, self._facts.names.host) and row.status is PortStatus.DOWN
 
     def _is_confirmed(self, port_id: str, generation: int) -> bool:
-        ports = self._facts.ports
+        """Whether all bridges have confirmed that carry a port's network."""
+        ports, names = self._facts.ports, self._facts.names
         network = ports.networks[ports.ports[port_id].network_id]
-        return all(self._confirmed.get(bridge, 0) >= generation for bridge in self._carriers(network))
-
-    def _carriers(self, network: Network) -> list[str]:
-        """The bridges that have to confirm before a port of a network is up."""
-        names = self._facts.names
         bridges = [names.integration_bridge]
         if network.network_type.is_tunnel:
             bridges.append(names.tunnel_bridge)
         physical = names.physical.get(network.physical_network or "")
         if physical is not None and physical.bridge in self._facts.bridges.ids:
             bridges.append(physical.bridge)
-        return bridges
+        return all(self._confirmed.get(bridge, 0) >= generation for bridge in bridges)
 
     def _failure(self, port_id: str) -> str | None:
         """Why the flows of a bound port are not in place for good, None when nothing stands against them."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, Union
+from typing import TypeVar
 
 from immutables import Map
 
@@ -109,12 +109,10 @@ class RestoreGuard:
         for name in {**self._hosts, **hosts} if batch.complete else list(hosts):
             if name != self._host:
                 self._follow_host(name, hosts)
-        for id_ in self._networks if batch.complete else batch.networks:
-            if id_ in self._networks:
-                self._follow_network(self._networks[id_], networks)
-        for id_ in self._ports if batch.complete else batch.ports:
-            if id_ in self._ports:
-                self._follow_port(self._ports[id_], ports)
+        for network in _told(self._networks, networks, batch):
+            self._follow_network(network, networks)
+        for port in _told(self._ports, ports, batch):
+            self._follow_port(port, ports)
         if len(self._overridden) < before:
             LOG.info(
                 "%d networks and ports are no more kept against the topology, %d are",
@@ -158,23 +156,19 @@ class RestoreGuard:
         seen, now = self._version, batch.version
         if batch.complete:
             self._overridden, self._overridden_hosts = Map(), Map()
-        for id_, network in self._networks.items():
-            if not batch.complete and id_ not in batch.networks:
-                continue
-            older = batch.networks.get(id_)
+        for network in _told(self._networks, batch.networks, batch):
+            older = batch.networks.get(network.id)
             running = restored(network, older)
-            self._networks = _with(self._networks, id_, running)
+            self._networks = _with(self._networks, network.id, running)
             if running != older:
-                self._overridden = _with(self._overridden, id_, older)
-        for id_, port in self._ports.items():
-            if not batch.complete and id_ not in batch.ports:
-                continue
-            older_port = batch.ports.get(id_)
+                self._overridden = _with(self._overridden, network.id, older)
+        for port in _told(self._ports, batch.ports, batch):
+            older_port = batch.ports.get(port.id)
             if older_port is None or _wanted(port) != _wanted(older_port) or older_port.host not in (None, self._host):
-                self._overridden = _with(self._overridden, id_, older_port)
-        for name, host in self._hosts.items():
-            if (batch.complete or name in batch.hosts) and batch.hosts.get(name) != host:
-                self._overridden_hosts = _with(self._overridden_hosts, name, batch.hosts.get(name))
+                self._overridden = _with(self._overridden, port.id, older_port)
+        for host in _told(self._hosts, batch.hosts, batch):
+            if batch.hosts.get(host.name) != host:
+                self._overridden_hosts = _with(self._overridden_hosts, host.name, batch.hosts.get(host.name))
         self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
         LOG.warning(
             "the topology database holds an older copy, as one restored from a backup (%s; seen was %s): "
@@ -195,7 +189,7 @@ class RestoreGuard:
     def _describe(self, id_: str) -> str:
         if id_ in self._hosts:
             return f"host {id_}"
-        thing: Union[Network, Port, None] = self._networks.get(id_) or self._ports.get(id_)
+        thing: Network | Port | None = self._networks.get(id_) or self._ports.get(id_)
         kind = "network" if isinstance(thing, Network) else "port"
         return f"{kind} {id_}" + (f" ({thing.name})" if thing is not None and thing.name else "")
 
@@ -256,6 +250,11 @@ class RestoreGuard:
 
 
 _Value = TypeVar("_Value")
+
+
+def _told(running: Mapping[str, _Value], told: Mapping[str, object], batch: TopologyBatch) -> list[_Value]:
+    """Of what runs here that which a batch says something of: a complete one does of all."""
+    return [running[id_] for id_ in (running if batch.complete else told) if id_ in running]
 
 
 def _with(values: Map[str, _Value], key: str, value: _Value) -> Map[str, _Value]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 
 from controller.runtime.worker import Worker, bisect
 from topology.errors import TunbridgeError
-from topology.model import Host, Network, Port
 from topology.source import TopologySource, WriteBack
 
 _Part = tuple[str, str]
@@ -38,39 +38,30 @@ class WriteBacks(Worker[None, WriteBack]):
         """Who follows the database says that it does not answer."""
 
     def _write(self, wanted: WriteBack) -> dict[str, str]:
-        """Write it in one transaction, or, where that is refused, part by part: one must not keep others back."""
+        """Write it in one transaction, or, where that is refused, part by part: one must not keep others back.
+
+        The smallest parts that can be written by themselves are each host, and each network with its ports.
+        """
         refusals: dict[str, str] = {}
-        parts = _parts(wanted)
 
-        def write(some: Mapping[_Part, WriteBack]) -> None:
-            refusals.update(self._topology.write_back(_whole(some.values(), wanted.renew)))
+        def write(parts: Mapping[_Part, None]) -> None:
+            refusals.update(self._topology.write_back(_only(wanted, parts)))
 
-        def refused(key: _Part, error: TunbridgeError) -> None:
-            part = parts[key]
-            refusals.update(dict.fromkeys([*part.networks, *part.ports, *part.hosts], str(error)))
+        def refused(part: _Part, error: TunbridgeError) -> None:
+            one = _only(wanted, (part,))
+            refusals.update(dict.fromkeys([*one.networks, *one.ports, *one.hosts], str(error)))
 
-        bisect(parts, write, refused)
+        ids = [*wanted.networks, *(port.network_id for port in wanted.ports.values())]
+        parts = [*(("host", name) for name in wanted.hosts), *(("network", id_) for id_ in ids)]
+        bisect(dict.fromkeys(parts), write, refused)
         return refusals
 
 
-def _parts(wanted: WriteBack) -> dict[_Part, WriteBack]:
-    """The smallest that can be written by themselves: each host, and each network with its ports."""
-    ids = dict.fromkeys([*wanted.networks, *(port.network_id for port in wanted.ports.values())])
-    parts = {("host", name): WriteBack({}, {}, hosts={name: host}) for name, host in wanted.hosts.items()}
-    for network_id in ids:
-        parts["network", network_id] = WriteBack(
-            {id_: network for id_, network in wanted.networks.items() if id_ == network_id},
-            {id_: port for id_, port in wanted.ports.items() if port.network_id == network_id},
-        )
-    return parts
-
-
-def _whole(parts: Iterable[WriteBack], renew: str | None) -> WriteBack:
-    networks: dict[str, Network] = {}
-    ports: dict[str, Port] = {}
-    hosts: dict[str, Host] = {}
-    for part in parts:
-        networks |= part.networks
-        ports |= part.ports
-        hosts |= part.hosts
-    return WriteBack(networks, ports, renew, hosts)
+def _only(wanted: WriteBack, parts: Container[_Part]) -> WriteBack:
+    """Some parts of it."""
+    return replace(
+        wanted,
+        networks={id_: network for id_, network in wanted.networks.items() if ("network", id_) in parts},
+        ports={id_: port for id_, port in wanted.ports.items() if ("network", port.network_id) in parts},
+        hosts={name: host for name, host in wanted.hosts.items() if ("host", name) in parts},
+    )

@@ -111,27 +111,26 @@ class MacAnnouncer(Worker[_Address, MacAnnouncement]):
     def __init__(self, session: Callable[[], Session | None]) -> None:
         super().__init__("announcements of MAC addresses")
         self._session = session
-        self._times: dict[_Address, list[float]] = {}
-        self._announced: dict[_Address, MacAnnouncement] = {}
+        self._waiting: dict[_Address, tuple[MacAnnouncement, list[float]]] = {}
+        """What is announced, and when."""
 
     def announce(self, announcement: MacAnnouncement) -> None:
         """Have this announced, in place of any before it for the same address; returns at once."""
         self.submit({(announcement.vlan, announcement.mac_address): announcement})
 
     def _due(self) -> float | None:
-        return min((times[0] for times in self._times.values()), default=None)
+        return min((times[0] for _, times in self._waiting.values()), default=None)
 
     def _do(self, batch: Mapping[_Address, MacAnnouncement]) -> None:
         now = time.monotonic()
         for address, announcement in batch.items():
-            self._announced[address] = announcement
-            self._times[address] = [now + after for after in REPEATED]
-        for address, times in list(self._times.items()):
+            self._waiting[address] = announcement, [now + after for after in REPEATED]
+        for address, (announcement, times) in list(self._waiting.items()):
             while times and times[0] <= time.monotonic():
                 times.pop(0)
-                self._send(self._announced[address])
+                self._send(announcement)
             if not times:
-                del self._times[address], self._announced[address]
+                del self._waiting[address]
 
     def _send(self, announcement: MacAnnouncement) -> None:
         session = self._session()
