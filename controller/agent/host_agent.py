@@ -40,7 +40,6 @@ from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import TunnelPort, WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.names import Names
-from topology.model import Network
 
 _SHORTEST_WAIT = 0.001
 """Seconds; clocks and timers do not agree to the last digit."""
@@ -50,7 +49,6 @@ class HostAgent:
     """Facts and stages of one host.
 
     :param saved: of the agent that ran before
-    :param options: of applications
     """
 
     def __init__(
@@ -66,10 +64,7 @@ class HostAgent:
         self.snapshot = HostSnapshot(names)
         """What is told of this host; another one after each walk."""
         types = tunnels.types if tunnels.local_ip is not None else None
-
-        def refusal(network: Network) -> str | None:
-            return uncarried(network, names.physical, types)
-
+        refusal = partial(uncarried, physical=names.physical, tunnel_types=types)
         self._names = names
         self._outputs = outputs
         self._bindings = Bindings(self.facts.ports, refusal)
@@ -217,10 +212,7 @@ class HostAgent:
     # -- what is told --------------------------------------------------------------------------------------------------
 
     def _publish(self, news: News, shown: Iterable[str]) -> None:
-        """Publish what is so now.
-
-        :param shown: ids of the ports of which something else may have to be told
-        """
+        """Publish what is so now; ``shown`` are the ports of which something else may have to be told."""
         facts, before = self.facts, self.snapshot
         self.snapshot = HostSnapshot(
             names=self._names,

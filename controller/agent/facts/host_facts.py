@@ -60,20 +60,16 @@ class Known:
 class News:
     """What has happened since the last walk, beside the facts that it changed.
 
-    :param confirmed: what bridges have confirmed
     :param lost: bridges whose connection is over
     :param listed: bridges that have told all their ports; their tables can be compared once flows are made of these
     :param renumbered: bridges with ports that came, went or have another number
-    :param vswitch: the local OVSDB has told something
-    :param reconnected: it has told everything, anew
+    :param reconnected: the local OVSDB has told everything, anew
     :param devices: names of devices whose rows changed
     :param unplugged: names of the Ports of devices that went
     :param detached: name of a Port → what it has to say because its device was taken off its network
-    :param topology: what the topology has told, as far as it is believed
-    :param hosts: hosts of the topology came, went or changed
-    :param set_up: bridges have to be looked after: their rows changed
+    :param topology: what was told, as far as it is believed
+    :param set_up: rows of bridges changed
     :param register: the topology has lost this host
-    :param write_back: what the topology has to be told back
     """
 
     confirmed: list[Synced] = field(default_factory=list)
@@ -153,10 +149,8 @@ class HostFacts:
         self._news.listed.append((bridge, event.session))
         self._news.renumbered.add(bridge)
         if bridge == self.names.integration_bridge:
-            ports = self.bridges.ports[bridge]
-            for gone in self.ports.ofports.keys() - ports.keys():
-                self.ports.set_ofport(gone, None)
-            for name, ofport in ports.items():
+            ofports = {**dict.fromkeys(self.ports.ofports), **self.bridges.ports[bridge]}
+            for name, ofport in ofports.items():
                 self.ports.set_ofport(name, ofport)
 
     @apply.register
@@ -176,13 +170,11 @@ class HostFacts:
 
     @apply.register
     def _vswitch(self, batch: VSwitchBatch) -> None:
-        self._news.vswitch = True
+        self._news.vswitch, devices = True, batch.devices
         if batch.complete:
-            self.known.vswitch = True
-            self._news.reconnected = True
-            for name in self.ports.devices.keys() - batch.devices.keys():
-                self._set_device(name, None, fresh=False)
-        for name, device in batch.devices.items():
+            self.known.vswitch = self._news.reconnected = True
+            devices = {**dict.fromkeys(self.ports.devices), **devices}
+        for name, device in devices.items():
             self._set_device(name, device, fresh=not batch.complete)
         self.bridges.set_ids(batch.datapaths, batch.serials)
         self.port_faults = batch.faults
@@ -213,17 +205,15 @@ class HostFacts:
     @apply.register
     def _topology(self, batch: TopologyBatch) -> None:
         batch = self.guard.correct(batch)
+        networks, ports = batch.networks, batch.ports
         if batch.complete:
-            self.known.topology = True
+            self.known.topology = self._news.hosts = True
             self.hosts.clear()
-            self._news.hosts = True
-            for network_id in self.ports.networks.keys() - batch.networks.keys():
-                self.ports.set_network(network_id, None)
-            for port_id in self.ports.ports.keys() - batch.ports.keys():
-                self.ports.set_port(port_id, None)
-        for network_id, network in batch.networks.items():
+            networks = {**dict.fromkeys(self.ports.networks), **networks}
+            ports = {**dict.fromkeys(self.ports.ports), **ports}
+        for network_id, network in networks.items():
             self.ports.set_network(network_id, network)
-        for port_id, port in batch.ports.items():
+        for port_id, port in ports.items():
             self.ports.set_port(port_id, port)
         for name, host in batch.hosts.items():
             self._set_host(name, host)
