@@ -38,10 +38,9 @@ from controller.agent.retries import Retries
 from controller.agent.tunnels.port_moves import PortMoves
 from controller.agent.tunnels.tunnel_plan import TunnelOptions, TunnelPlan
 from controller.runtime.inbox import Inbox
-from controller.vswitch.bridge_setup import WantedBridges
+from controller.vswitch.bridge_setup import TunnelPort, WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.names import Names
-from controller.vswitch.tunnel_ports import TunnelPort
 from topology.model import Network
 
 _SHORTEST_WAIT = 0.001

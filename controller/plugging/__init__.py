@@ -2,11 +2,4 @@
 
 It does what a hypervisor does for a VM, for namespaces and containers that have none, and what it leaves behind is what
 a hypervisor leaves: an Interface whose ``external_ids`` say whose it is. The controller has no part in it.
-
-=============== ===================================================================================================
-``device_plan`` how the device is to be, from the port; pure
-``device_rows`` its Port and Interface in the local OVSDB
-``links``       the network device and its namespace, by netlink
-``plug``        the commands: one after the other, and back again where one fails
-=============== ===================================================================================================
 """

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import netaddr
+
 from topology.database.port_lookup import HostRoutes, PortDetails
 from topology.errors import TopologyError
-from topology.model import FixedIp, Subnet
-
-_PREFIX = "tap"
-_ID_CHARACTERS = 11
-"""Of a port's id in its device's name: with the prefix, one less than Linux allows, as Nova and Neutron name theirs."""
-
-_DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
+from topology.model import Subnet
 
 
 @dataclass(frozen=True)
@@ -49,8 +44,8 @@ class DevicePlan:
 
 
 def device_name(port_id: str) -> str:
-    """The name of a port's device, e.g. ``tap99f91280-a0``."""
-    return _PREFIX + port_id[:_ID_CHARACTERS]
+    """The name of a port's device, e.g. ``tap99f91280-a0``: one character less than Linux allows, as Nova names it."""
+    return f"tap{port_id[:11]}"
 
 
 def plan_device(details: PortDetails, *, with_routes: bool) -> DevicePlan:
@@ -60,44 +55,32 @@ def plan_device(details: PortDetails, *, with_routes: bool) -> DevicePlan:
     :raises TopologyError: an address is of a subnet that is not there
     """
     port = details.port
+    known = {subnet.id: subnet for subnet in details.network.subnets}
     # The topology keeps no order among them, and which gateway is taken must not change from one call to the next.
-    fixed_ips = sorted(port.fixed_ips, key=_order)
-    subnets = _subnets(details, fixed_ips)
-    interfaces = [
-        ipaddress.ip_interface(f"{ip.ip_address}/{ipaddress.ip_network(subnet.cidr).prefixlen}")
+    fixed_ips = sorted(port.fixed_ips, key=lambda ip: netaddr.IPAddress(ip.ip_address))
+    for ip in fixed_ips:
+        if ip.subnet_id not in known:
+            raise TopologyError(f"port {port.id}: subnet {ip.subnet_id} of {ip.ip_address} is not there")
+    subnets = [known[ip.subnet_id] for ip in fixed_ips]
+    addresses = [
+        netaddr.IPNetwork(f"{ip.ip_address}/{netaddr.IPNetwork(subnet.cidr).prefixlen}")
         for ip, subnet in zip(fixed_ips, subnets, strict=True)
     ]
     external_ids = {"iface-id": port.id, "attached-mac": port.mac_address, "iface-status": "active"}
     if port.device_id:
         external_ids["vm-uuid"] = port.device_id
-    reached = [interface.network for interface in interfaces]
     routes = _routes(subnets, details.host_routes) if with_routes else {}
     return DevicePlan(
         name=device_name(port.id),
         mac_address=port.mac_address,
         mtu=details.mtu,
-        addresses=tuple(str(interface) for interface in interfaces),
+        addresses=tuple(map(str, addresses)),
         routes=tuple(
-            Route(destination, gateway, not any(ipaddress.ip_address(gateway) in one for one in reached))
+            Route(destination, gateway, onlink=not any(gateway in one for one in addresses))
             for destination, gateway in routes.items()
         ),
         external_ids=external_ids,
     )
-
-
-def _order(ip: FixedIp) -> tuple[int, int]:
-    """IPv4 before IPv6, and low addresses before high ones."""
-    address = ipaddress.ip_address(ip.ip_address)
-    return address.version, int(address)
-
-
-def _subnets(details: PortDetails, fixed_ips: Iterable[FixedIp]) -> list[Subnet]:
-    """The subnet of each address."""
-    known = {subnet.id: subnet for subnet in details.network.subnets}
-    for ip in fixed_ips:
-        if ip.subnet_id not in known:
-            raise TopologyError(f"port {details.port.id}: subnet {ip.subnet_id} of {ip.ip_address} is not there")
-    return [known[ip.subnet_id] for ip in fixed_ips]
 
 
 def _routes(subnets: Iterable[Subnet], host_routes: Mapping[str, HostRoutes]) -> dict[str, str]:
@@ -110,7 +93,7 @@ def _routes(subnets: Iterable[Subnet], host_routes: Mapping[str, HostRoutes]) ->
     chosen: dict[str, str] = {}
     for subnet in subnets:
         if subnet.gateway_ip is not None:
-            chosen.setdefault(_DEFAULT[ipaddress.ip_address(subnet.gateway_ip).version], subnet.gateway_ip)
+            chosen.setdefault("::/0" if ":" in subnet.gateway_ip else "0.0.0.0/0", subnet.gateway_ip)
         for destination, nexthop in host_routes.get(subnet.id, ()):
             chosen.setdefault(destination, nexthop)
     return chosen

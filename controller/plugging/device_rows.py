@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from apps.framework.local_vlans import DEAD_VLAN
 from controller.plugging.device_plan import DevicePlan
 from controller.vswitch.device import fault_of
-from controller.vswitch.interface_rows import optional
+from controller.vswitch.interface_rows import named, optional
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import Followed, followed
@@ -57,21 +59,16 @@ class DeviceRows:
     """The devices of the integration bridge; made by :func:`device_rows`.
 
     :param bridge: name of the integration bridge
+    :param replica: gives the devices by name
+    :param followed: what it tells
     """
 
-    def __init__(self, bridge: str, replica: Replica[Mapping[str, DeviceRow]]) -> None:
+    def __init__(
+        self, bridge: str, replica: Replica[Mapping[str, DeviceRow]], followed: Followed[Mapping[str, DeviceRow]]
+    ) -> None:
         self._bridge = bridge
         self._replica = replica
-        self._followed: Followed[Mapping[str, DeviceRow]]
-
-    @contextmanager
-    def opened(self) -> Iterator[DeviceRows]:
-        """Follow the rows within a ``with`` statement.
-
-        :raises VSwitchUnavailable: the local OVSDB does not answer
-        """
-        with followed(self._replica, _TIMEOUT, "Open vSwitch's database", VSwitchUnavailable) as self._followed:
-            yield self
+        self._followed = followed
 
     def plug(self, plan: DevicePlan, netns: str | None, *, makes_netns: bool) -> bool:
         """Make the rows as they should be, in one transaction.
@@ -84,19 +81,47 @@ class DeviceRows:
         :raises VSwitchError: there is no integration bridge; the name, or the port, is another device's; the device is
             plugged into another namespace; the local OVSDB refuses the change or does not answer
         """
-        return self._replica.transact(lambda edit: self._plug(edit, plan, netns, makes_netns))
+        port_id = plan.external_ids["iface-id"]
+        ids = {**plan.external_ids, NETNS: netns, NETNS_MADE: "true" if makes_netns else None}
+        external_ids = {key: value for key, value in ids.items() if value is not None}
+        # Open vSwitch has an opinion of its own of the MTU of internal ports, but cannot reach into namespaces.
+        mtu_request = [plan.mtu] if netns is None else []
+
+        def change(edit: Edit) -> bool:
+            bridge = named(edit, "Bridge", self._bridge)
+            if bridge is None:
+                raise VSwitchError(
+                    f"Open vSwitch has no bridge {self._bridge}: the controller makes it, "
+                    "start one with `tunbridge run`"
+                )
+            for row in edit.rows("Interface").values():
+                if row.name != plan.name and row.external_ids.get("iface-id") == port_id:
+                    raise VSwitchError(f"port {port_id} is plugged already, by somebody else, as {row.name}")
+            present = _own(edit, plan.name, port_id)
+            if present is not None:
+                _, interface = present
+                plugged = interface.external_ids.get(NETNS)
+                if plugged not in (None, netns):
+                    raise VSwitchError(f"{plan.name} is plugged into namespace {plugged}: unplug it first")
+                return edit.set(
+                    interface, external_ids={**interface.external_ids, **external_ids}, mtu_request=mtu_request
+                )
+            interface = edit.insert(
+                "Interface", name=plan.name, type=_INTERNAL, external_ids=external_ids, mtu_request=mtu_request
+            )
+            bridge.addvalue("ports", edit.insert("Port", name=plan.name, interfaces=[interface], tag=[DEAD_VLAN]))
+            return True
+
+        return self._replica.transact(change)
 
     def find(self, name: str, port_id: str) -> DeviceRow | None:
         """A plugged device, None where there is none.
 
         :raises VSwitchError: the name is another device's
         """
-
-        def find(edit: Edit) -> DeviceRow | None:
-            port = _find(edit, "Port", name)
-            return _device(port, self._own(port, name, port_id)) if port is not None else None
-
-        return self._replica.transact(find)
+        return self._replica.transact(
+            lambda edit: _device(*present) if (present := _own(edit, name, port_id)) is not None else None
+        )
 
     def sharing(self, netns: str, name: str) -> list[str]:
         """Names of other devices that are plugged into a namespace."""
@@ -107,7 +132,20 @@ class DeviceRows:
 
         :raises VSwitchError: as of :meth:`find`; the local OVSDB refuses the change or does not answer
         """
-        self._replica.transact(lambda edit: self._unplug(edit, name, port_id))
+
+        def change(edit: Edit) -> None:
+            present = _own(edit, name, port_id)
+            if present is None:
+                return
+            device = _device(*present)
+            heirs = _inside(edit, device.netns, name) if device.netns is not None and device.netns_made else []
+            for heir in heirs[:1]:
+                edit.set(heir, external_ids={**heir.external_ids, NETNS_MADE: "true"})
+            for bridge in edit.rows("Bridge").values():
+                if present[0] in bridge.ports:
+                    bridge.delvalue("ports", present[0])
+
+        self._replica.transact(change)
 
     def wait_made(self, name: str) -> None:
         """Wait until ovs-vswitchd has made the device.
@@ -131,65 +169,6 @@ class DeviceRows:
         """
         return self._followed.until(lambda rows: name in rows and rows[name].tag not in (None, DEAD_VLAN), timeout)
 
-    def _plug(self, edit: Edit, plan: DevicePlan, netns: str | None, makes_netns: bool) -> bool:
-        bridge = _find(edit, "Bridge", self._bridge)
-        if bridge is None:
-            raise VSwitchError(
-                f"Open vSwitch has no bridge {self._bridge}: the controller makes it, start one with `tunbridge run`"
-            )
-        port_id = plan.external_ids["iface-id"]
-        for row in edit.rows("Interface").values():
-            if row.name != plan.name and row.external_ids.get("iface-id") == port_id:
-                raise VSwitchError(f"port {port_id} is plugged already, by somebody else, as {row.name}")
-        marks = {NETNS: netns} if netns is not None else {}
-        marks |= {NETNS_MADE: "true"} if makes_netns else {}
-        # Open vSwitch has an opinion of its own of the MTU of internal ports, but cannot reach into namespaces.
-        mtu_request = [plan.mtu] if netns is None else []
-        port = _find(edit, "Port", plan.name)
-        if port is not None:
-            interface = self._own(port, plan.name, port_id)
-            plugged = interface.external_ids.get(NETNS)
-            if plugged not in (None, netns):
-                raise VSwitchError(f"{plan.name} is plugged into namespace {plugged}: unplug it first")
-            external_ids = {**interface.external_ids, **plan.external_ids, **marks}
-            return edit.set(interface, external_ids=external_ids, mtu_request=mtu_request)
-        interface = edit.insert(
-            "Interface",
-            name=plan.name,
-            type=_INTERNAL,
-            external_ids={**plan.external_ids, **marks},
-            mtu_request=mtu_request,
-        )
-        port = edit.insert("Port", name=plan.name, interfaces=[interface], tag=[DEAD_VLAN])
-        bridge.addvalue("ports", port)
-        return True
-
-    def _unplug(self, edit: Edit, name: str, port_id: str) -> None:
-        port = _find(edit, "Port", name)
-        if port is None:
-            return
-        device = _device(port, self._own(port, name, port_id))
-        heirs = _inside(edit, device.netns, name) if device.netns is not None and device.netns_made else []
-        for heir in heirs[:1]:
-            edit.set(heir, external_ids={**heir.external_ids, NETNS_MADE: "true"})
-        for bridge in edit.rows("Bridge").values():
-            if port in bridge.ports:
-                bridge.delvalue("ports", port)
-
-    def _own(self, port: Any, name: str, port_id: str) -> Any:
-        """The Interface of a Port that plugging has made, or would have.
-
-        :raises VSwitchError: it is another device
-        """
-        interface = next((row for row in port.interfaces if row.name == name), None)
-        if interface is None or interface.external_ids.get("iface-id") != port_id:
-            raise VSwitchError(f"the name {name} is taken by another port of Open vSwitch, which is not port {port_id}")
-        if interface.type != _INTERNAL:
-            raise VSwitchError(
-                f"{name} is a device that somebody else has plugged, a hypervisor perhaps: it is not of type internal"
-            )
-        return interface
-
 
 @contextmanager
 def device_rows(connection: str, bridge: str, tls: TlsFiles | None = None) -> Iterator[DeviceRows]:
@@ -204,30 +183,24 @@ def device_rows(connection: str, bridge: str, tls: TlsFiles | None = None) -> It
         connection,
         "Open_vSwitch",
         tables=_TABLES,
-        convert=_Converter(),
+        convert=partial(_all_devices, {}),
         tls=tls,
         errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
     )
-    with DeviceRows(bridge, replica).opened() as rows:
-        yield rows
+    with followed(replica, _TIMEOUT, "Open vSwitch's database", VSwitchUnavailable) as devices:
+        yield DeviceRows(bridge, replica, devices)
 
 
-class _Converter:
-    """All devices, whatever changed; called in the replica's thread."""
+def _all_devices(ports: dict[UUID, Any], changes: RowChanges) -> Mapping[str, DeviceRow]:
+    """All devices by name, whatever changed; called in the replica's thread.
 
-    def __init__(self) -> None:
-        self._ports: dict[Any, Any] = {}
-
-    def __call__(self, changes: RowChanges) -> Mapping[str, DeviceRow]:
-        if changes.complete:
-            self._ports = {}
-        for identity, port in changes.rows.get("Port", {}).items():
-            self._ports.pop(identity, None)
-            if port is not None:
-                self._ports[identity] = port
-        return {
-            interface.name: _device(port, interface) for port in self._ports.values() for interface in port.interfaces
-        }
+    :param ports: rows that are known, to be brought up to date
+    """
+    if changes.complete:
+        ports.clear()
+    ports.update(changes.rows.get("Port", {}))
+    present = (port for port in ports.values() if port is not None)
+    return {interface.name: _device(port, interface) for port in present for interface in port.interfaces}
 
 
 def _device(port: Any, interface: Any) -> DeviceRow:
@@ -241,8 +214,22 @@ def _device(port: Any, interface: Any) -> DeviceRow:
     )
 
 
-def _find(edit: Edit, table: str, name: str) -> Any | None:
-    return next((row for row in edit.rows(table).values() if row.name == name), None)
+def _own(edit: Edit, name: str, port_id: str) -> tuple[Any, Any] | None:
+    """The Port and the Interface that plugging has made, or would have; None where there is no Port of that name.
+
+    :raises VSwitchError: it is another device
+    """
+    port = named(edit, "Port", name)
+    if port is None:
+        return None
+    interface = next((row for row in port.interfaces if row.name == name), None)
+    if interface is None or interface.external_ids.get("iface-id") != port_id:
+        raise VSwitchError(f"the name {name} is taken by another port of Open vSwitch, which is not port {port_id}")
+    if interface.type != _INTERNAL:
+        raise VSwitchError(
+            f"{name} is a device that somebody else has plugged, a hypervisor perhaps: it is not of type internal"
+        )
+    return port, interface
 
 
 def _inside(edit: Edit, netns: str, name: str) -> list[Any]:

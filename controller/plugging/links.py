@@ -7,11 +7,13 @@ no other code of the process ever runs there. pyroute2 is loaded here and nowher
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +35,6 @@ _LOOPBACK = "lo"
 _NODAD = 0x02  # IFA_F_NODAD, <linux/if_addr.h>
 _ONLINK = 0x04  # RTNH_F_ONLINK, <linux/rtnetlink.h>
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,12 +65,12 @@ def make_namespace(name: str) -> bool:
 
     def make() -> None:
         # netns.create() would fork, which is no good for a process that has threads.
-        with _explained(f"namespace {name}"):
-            if _libc.unshare(_CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "unshare")
-            netns.attach(name, threading.get_native_id())
+        if _libc.unshare(_CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        netns.attach(name, threading.get_native_id())
 
-    _in_thread(make)
+    with _explained(f"namespace {name}"):
+        _in_thread(make)
     return True
 
 
@@ -94,13 +95,19 @@ def set_up(plan: DevicePlan, namespace: str | None) -> list[str]:
     :returns: what had to be changed, in words
     :raises DeviceError: the device does not come, or cannot be made so
     """
+    _wait(
+        lambda: device_exists(plan.name) or (namespace and plan.name in _in_namespace(namespace, device_names)),
+        f"Open vSwitch has made {plan.name}, but there is no such network device here after {_TIMEOUT:g} s"
+        + (f", nor in namespace {namespace}" if namespace is not None else "")
+        + ": does ovs-vswitchd run in this network namespace, and with a datapath that moves frames?",
+    )
     if namespace is None:
-        _wait(lambda: device_exists(plan.name), f"{_absent(plan.name)}: {_PLACE}")
         return _configure(plan, own=False)
     done = []
-    if _wait_where(plan.name, namespace):
-        _in_namespace(namespace, lambda: _delete(plan.name))  # left there by an ovs-vswitchd that has ended since
-        _move(plan.name, namespace)
+    if device_exists(plan.name):
+        # What is there already was left by an ovs-vswitchd that has ended since.
+        _in_namespace(namespace, lambda: _change_link(plan.name, "del"))
+        _change_link(plan.name, "set", net_ns_fd=namespace)
         done.append(f"moved into namespace {namespace}")
     return done + _in_namespace(namespace, lambda: _configure(plan, own=True))
 
@@ -110,16 +117,9 @@ def bring_back(name: str, namespace: str) -> None:
 
     :raises DeviceError: it cannot be moved
     """
-    if device_exists(name):
-        return
-    with _explained(f"network device {name}"), open("/proc/thread-self/ns/net", "rb") as here:
-
-        def move() -> None:
-            with _links(name) as links:
-                for index in links.link_lookup(ifname=name):
-                    links.link("set", index=index, state="down", net_ns_fd=here.fileno())
-
-        _in_namespace(namespace, move)
+    if not device_exists(name):
+        here = threading.get_native_id()
+        _in_namespace(namespace, lambda: _change_link(name, "set", state="down", net_ns_pid=here))
 
 
 def wait_gone(name: str) -> None:
@@ -132,13 +132,6 @@ def wait_gone(name: str) -> None:
     )
 
 
-_PLACE = "does ovs-vswitchd run in this network namespace, and with a datapath that moves frames?"
-
-
-def _absent(name: str) -> str:
-    return f"Open vSwitch has made {name}, but there is no such network device here after {_TIMEOUT:g} s"
-
-
 def _wait(condition: Callable[[], object], failure: str) -> None:
     deadline = Deadline(_TIMEOUT)
     while not condition():
@@ -147,31 +140,14 @@ def _wait(condition: Callable[[], object], failure: str) -> None:
         time.sleep(_PAUSE)
 
 
-def _wait_where(name: str, namespace: str) -> bool:
-    """Wait for a device: whether it is here, and not in the namespace yet."""
-    places: list[bool] = []
-
-    def found() -> bool:
-        places[:] = [True] * device_exists(name) or [False] * (name in _in_namespace(namespace, device_names))
-        return bool(places)
-
-    _wait(found, f"{_absent(name)}, nor in namespace {namespace}: {_PLACE}")
-    return places[0]
-
-
 # -- in the namespace of this thread -----------------------------------------------------------------------------------
 
 
-def _delete(name: str) -> None:
+def _change_link(name: str, command: str, **arguments: Any) -> None:
+    """Change a device, where there is one; see :meth:`pyroute2.IPRoute.link`."""
     with _links(name) as links:
         for index in links.link_lookup(ifname=name):
-            links.link("del", index=index)
-
-
-def _move(name: str, namespace: str) -> None:
-    with _links(name) as links, (NAMES / namespace).open("rb") as there:
-        for index in links.link_lookup(ifname=name):
-            links.link("set", index=index, net_ns_fd=there.fileno())
+            links.link(command, index=index, **arguments)
 
 
 def _configure(plan: DevicePlan, *, own: bool) -> list[str]:
@@ -192,13 +168,15 @@ def _configure(plan: DevicePlan, *, own: bool) -> list[str]:
                 if loopback.get("state") != "up":
                     links.link("set", index=loopback["index"], state="up")
         present = {f"{one.get('address')}/{one['prefixlen']}" for one in links.get_addr(index=index)}
-        for address in (address for address in plan.addresses if address not in present):
-            _add_address(links, index, plan.name, address)
-            done.append(address)
+        for address in plan.addresses:
+            if address not in present:
+                _add_address(links, index, plan.name, address)
+                done.append(address)
         known = [_route_of(route) for route in links.get_routes(oif=index)]
-        for route in (route for route in plan.routes if (route.destination, route.gateway) not in known):
-            _add_route(links, index, route)
-            done.append(f"{route.destination} via {route.gateway}")
+        for route in plan.routes:
+            if (route.destination, route.gateway) not in known:
+                _add_route(links, index, route)
+                done.append(f"{route.destination} via {route.gateway}")
     return done
 
 
@@ -217,7 +195,7 @@ def _add_address(links: Any, index: int, name: str, address: str) -> None:
 
 
 def _add_route(links: Any, index: int, route: Route) -> None:
-    family = _FAMILIES[6 if ":" in route.gateway else 4]
+    family = socket.AF_INET6 if ":" in route.gateway else socket.AF_INET
     flags = {"flags": _ONLINK} if route.onlink else {}
     links.route("replace", family=family, dst=route.destination, gateway=route.gateway, oif=index, **flags)
 
@@ -238,8 +216,8 @@ def _in_namespace(name: str, do: Callable[[], T]) -> T:
     """
 
     def enter() -> T:
-        with _explained(f"namespace {name}"), (NAMES / name).open("rb") as there:
-            netns.setns(there.fileno())
+        with _explained(f"namespace {name}"):
+            netns.setns(name, 0)
         return do()
 
     return _in_thread(enter)
@@ -247,21 +225,8 @@ def _in_namespace(name: str, do: Callable[[], T]) -> T:
 
 def _in_thread(do: Callable[[], T]) -> T:
     """Do something in a thread of its own, which may leave our namespace for good."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(do())
-        except BaseException as error:  # the other thread's to raise
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="netns")
-    thread.start()
-    thread.join()
-    for error in errors:
-        raise error
-    return results[0]
+    with ThreadPoolExecutor(1, "netns") as thread:
+        return thread.submit(do).result()
 
 
 @contextmanager
@@ -282,12 +247,7 @@ def _explained(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except NetlinkError as error:
-        raise DeviceError(f"{what}: {_reason(error.code)}") from None
-    except OSError as error:
-        raise DeviceError(f"{what}: {_reason(error.errno or 0)}") from None
-
-
-def _reason(code: int) -> str:
-    text = os.strerror(code)
-    return f"{text}: plugging needs root" if isinstance(OSError(code, text), PermissionError) else text
+    except (NetlinkError, OSError) as error:
+        code = error.code if isinstance(error, NetlinkError) else error.errno or 0
+        hint = ": plugging needs root" if code in (errno.EPERM, errno.EACCES) else ""
+        raise DeviceError(f"{what}: {os.strerror(code)}{hint}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from controller.config.config import Config
 from controller.plugging import links
@@ -60,9 +60,8 @@ def unplug(config: Config, port_id: str) -> str:
     """
     name = device_name(port_id)
     with _rows(config) as rows:
-        if rows.find(name, port_id) is None:
-            return f"port {port_id} is not plugged in here: nothing to do"
-        return f"port {port_id} unplugged: {'; '.join(_take_away(rows, name, port_id))}"
+        done = _take_away(rows, name, port_id)
+    return f"port {port_id} " + (f"unplugged: {'; '.join(done)}" if done else "is not plugged in here: nothing to do")
 
 
 @contextmanager
@@ -105,24 +104,20 @@ def _make(rows: DeviceRows, plan: DevicePlan, port_id: str, netns: str | None) -
             done.append(f"made namespace {netns}")
         return done + links.set_up(plan, netns)
     except BaseException:
-        if is_new:
-            _undo(rows, plan.name, port_id)
+        # The reason why it failed is what is to be told; rows that stay tell the next call what there is to remove.
+        with suppress(TunbridgeError):
+            if is_new:
+                _take_away(rows, plan.name, port_id)
         raise
 
 
-def _undo(rows: DeviceRows, name: str, port_id: str) -> None:
-    """Take away what a call has made that failed; the reason why it did is what is to be told."""
-    try:
-        if rows.find(name, port_id) is not None:
-            _take_away(rows, name, port_id)
-    except TunbridgeError:
-        return  # the rows tell the next call what there is to remove
-
-
 def _take_away(rows: DeviceRows, name: str, port_id: str) -> list[str]:
+    """Take a device away, if it is there; what was done, in words."""
     device = rows.find(name, port_id)
+    if device is None:
+        return []
     done = [f"{name} removed"]
-    if device is not None and device.netns is not None and links.namespace_exists(device.netns):
+    if device.netns is not None and links.namespace_exists(device.netns):
         links.bring_back(name, device.netns)
         if device.netns_made and not rows.sharing(device.netns, name):
             others = links.remove_namespace(device.netns, name)

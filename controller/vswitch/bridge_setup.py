@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.vswitch.bridge_proof import KEY, new_serial, serial_of
-from controller.vswitch.names import NO_PEER, Names, patch_peer
-from controller.vswitch.tunnel_ports import TunnelPort, is_tunnel_of_ours
+from controller.vswitch.interface_rows import named
+from controller.vswitch.names import NO_PEER, Names, is_tunnel_of_ours, patch_peer
 from topology.errors import VSwitchError
 from topology.ovsdb.edit import Edit
 
@@ -51,6 +51,25 @@ class BridgeLayout:
 
 
 @dataclass(frozen=True)
+class TunnelPort:
+    """A port on br-tun that leads to another host.
+
+    :param name: also of the Interface
+    :param host: name of the other host
+    :param type: type of the Interface
+    :param options: of the Interface
+    :param trunks: local VLANs that go through it; none means all
+    """
+
+    name: str
+    host: str
+    type: str
+    remote_ip: str
+    options: tuple[tuple[str, str], ...]
+    trunks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class WantedBridges:
     """What the set-up of bridges depends on, besides the layout.
 
@@ -75,35 +94,26 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]
     if root is None:
         raise VSwitchError("the local OVSDB has no Open_vSwitch row: initialise it with `ovs-vsctl --no-wait init`")
     # Looked at before anything is inserted: a row that is new in this transaction has only the columns given to it.
-    tunnel_bridge = _find(edit, "Bridge", names.tunnel_bridge)
-    present = {port.name: port for port in tunnel_bridge.ports} if tunnel_bridge is not None else {}
-    done = _without_old_patches(edit, names)
-    for name in (names.integration_bridge, names.tunnel_bridge):
-        bridge = _find(edit, "Bridge", name)
-        if bridge is None:
-            _add_bridge(edit, root, name, layout)
+    bridges = {row.name: row for row in edit.rows("Bridge").values()}
+    present = {name: {port.name: port for port in row.ports} for name, row in bridges.items()}
+    done = _without_old_patches(edit, bridges, names)
+    ours = (names.integration_bridge, names.tunnel_bridge)
+    for name in names.bridges:
+        if name in bridges:
+            done += _own(edit, bridges[name], layout.controllers[name], alone=name in ours)
+        elif name in ours:
+            bridges[name] = _add_bridge(edit, root, name, layout)
             done.append(f"bridge {name} made")
-        else:
-            done += _own(edit, bridge, layout.controllers[name], alone=True)
-    ends = [
-        (names.integration_bridge, names.patch_tun, names.patch_int, True),
-        (names.tunnel_bridge, names.patch_int, names.patch_tun, True),
-    ]
-    for network, physical in names.physical.items():
-        bridge = _find(edit, "Bridge", physical.bridge)
-        if bridge is not None:
-            joined = network in wanted.joined
-            done += _own(edit, bridge, layout.controllers[physical.bridge], alone=False)
-            ends.append((names.integration_bridge, physical.int_port, physical.phy_port, joined))
-            ends.append((physical.bridge, physical.phy_port, physical.int_port, joined))
-    for name, port, peer, joined in ends:
-        if port not in elsewhere:
-            done += _patch(edit, name, port, peer, joined=joined)
+    for name, port, peer, network in names.patch_ends:
+        if port not in elsewhere and (network is None or names.physical[network].bridge in bridges):
+            joined = network is None or network in wanted.joined
+            row = present.get(name, {}).get(port)
+            done += _patch(edit, bridges[name], row, port, peer, joined=joined)
     if wanted.tunnels is not None:
         tunnels = {name: tunnel for name, tunnel in wanted.tunnels.items() if name not in elsewhere}
-        done += _tunnels(edit, names.tunnel_bridge, tunnels, present)
+        done += _tunnels(edit, bridges[names.tunnel_bridge], tunnels, present.get(names.tunnel_bridge, {}))
     if done:
-        _tell_vswitchd(edit)
+        tell_vswitchd(edit)
     return done
 
 
@@ -113,9 +123,7 @@ def misplaced(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> dict[s
     :returns: name of the port → what is wrong and what to do
     """
     names = layout.names
-    belongs = {names.patch_tun: names.integration_bridge, names.patch_int: names.tunnel_bridge}
-    for physical in names.physical.values():
-        belongs |= {physical.int_port: names.integration_bridge, physical.phy_port: physical.bridge}
+    belongs = {port: bridge for bridge, port, _, _ in names.patch_ends}
     belongs |= dict.fromkeys(wanted.tunnels or (), names.tunnel_bridge)
     return {
         port.name: f"it is on bridge {bridge.name}, where {belongs[port.name]} needs the name: remove it there, or "
@@ -126,11 +134,7 @@ def misplaced(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> dict[s
     }
 
 
-def _find(edit: Edit, table: str, name: str) -> Any | None:
-    return next((row for row in edit.rows(table).values() if row.name == name), None)
-
-
-def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
+def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> Any:
     interface = edit.insert("Interface", name=name, type="internal")
     bridge = edit.insert(
         "Bridge",
@@ -143,6 +147,7 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> None:
         controller=[edit.insert("Controller", target=layout.controllers[name][0], **_SERVICE)],
     )
     root.addvalue("bridges", bridge)
+    return bridge
 
 
 def _own(edit: Edit, bridge: Any, targets: tuple[str, ...], *, alone: bool) -> list[str]:
@@ -176,7 +181,7 @@ def _own(edit: Edit, bridge: Any, targets: tuple[str, ...], *, alone: bool) -> l
 def once_connected(edit: Edit, layout: BridgeLayout) -> None:
     """Write what :func:`set_up` has still to write when it comes again, with our controller connected."""
     for name in layout.names.bridges:
-        bridge = _find(edit, "Bridge", name)
+        bridge = named(edit, "Bridge", name)
         for row in bridge.controller if bridge is not None else []:
             if row.target == layout.controllers[name][0]:
                 edit.set(row, **_SERVICE)
@@ -207,69 +212,64 @@ def bridges_to_be_flushed(edit: Edit, layout: BridgeLayout) -> list[str]:
     ofproto/connmgr.c). A bridge that speaks a version of ours keeps its protocols for now: when they change, Open
     vSwitch ends all connections.
     """
-    bridges = [bridge for name in layout.names.bridges if (bridge := _find(edit, "Bridge", name)) is not None]
-    flushed = [
-        bridge
-        for bridge in bridges
-        if list(bridge.fail_mode) != ["secure"] and not any(map(_is_primary, bridge.controller))
-    ]
+    bridges = [bridge for bridge in edit.rows("Bridge").values() if bridge.name in layout.names.bridges]
+    insecure = [bridge for bridge in bridges if list(bridge.fail_mode) != ["secure"]]
+    flushed = [bridge for bridge in insecure if not any(map(_is_primary, bridge.controller))]
     silent = [bridge for bridge in flushed if bridge.protocols and not _READABLE.intersection(bridge.protocols)]
     if [change for bridge in silent for change in _speak(edit, bridge)]:
-        _tell_vswitchd(edit)
+        tell_vswitchd(edit)
     return [bridge.name for bridge in flushed]
 
 
 def secure(edit: Edit, name: str) -> list[str]:
     """Make one bridge secure and change nothing else; what was changed, in words for the log."""
-    bridge = _find(edit, "Bridge", name)
+    bridge = named(edit, "Bridge", name)
     done = _secure(edit, bridge) if bridge is not None else []
     if done:
-        _tell_vswitchd(edit)
+        tell_vswitchd(edit)
     return done
 
 
-def _tell_vswitchd(edit: Edit) -> None:
+def tell_vswitchd(edit: Edit) -> None:
     """As ovs-vsctl does. Open vSwitch 3.1 does not act on new trunks alone until something else happens."""
     edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]])
 
 
-def _patch(edit: Edit, bridge_name: str, name: str, peer: str, *, joined: bool = True) -> list[str]:
+def _patch(edit: Edit, bridge: Any, port: Any | None, name: str, peer: str, *, joined: bool) -> list[str]:
     """Make one end of a patch as it should be.
 
+    :param port: None: it is not there
     :param joined: otherwise an end that is not there yet is made without its peer, and one without its peer stays so
     """
-    port = _find(edit, "Port", name)
     if port is None:
-        _add_port(edit, bridge_name, name, "patch", {"peer": peer if joined else NO_PEER}, ())
-        return [f"bridge {bridge_name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
+        _add_port(edit, bridge, name, "patch", {"peer": peer if joined else NO_PEER}, ())
+        return [f"bridge {bridge.name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
     done = []
     interface = port.interfaces[0]
-    if not joined and interface.options.get("peer") == NO_PEER:
-        peer = NO_PEER
+    peer = NO_PEER if not joined and interface.options.get("peer") == NO_PEER else peer
     if edit.set(interface, type="patch", options={**interface.options, "peer": peer}):
-        done.append(f"bridge {bridge_name}: port {name} made a patch to {peer}")
+        done.append(f"bridge {bridge.name}: port {name} made a patch to {peer}")
     if edit.set(port, tag=[]):
-        done.append(f"bridge {bridge_name}: tag taken off patch port {name}")
+        done.append(f"bridge {bridge.name}: tag taken off patch port {name}")
     return done
 
 
-def _without_old_patches(edit: Edit, names: Names) -> list[str]:
+def _without_old_patches(edit: Edit, bridges: Mapping[str, Any], names: Names) -> list[str]:
     """Remove patches to physical bridges that are not in ``[ovs] bridge_mappings`` any more, ours or Neutron's agent's.
 
     No flow is made for them, so br-int would switch whatever came in by them by the tag that it happens to have.
     """
     done = []
-    bridges = {bridge.name: bridge for bridge in edit.rows("Bridge").values()}
     integration = bridges.get(names.integration_bridge)
     for port in list(integration.ports) if integration is not None else []:
         peer = patch_peer(port.name)
         if port.name in names.patch_ports or peer is None or not _is_patch(port, peer):
             continue
         for bridge in bridges.values():
-            ends = [end for end in bridge.ports if end == port or (end.name == peer and _is_patch(end, port.name))]
-            for end in ends:
-                bridge.delvalue("ports", end)
-                done.append(f"bridge {bridge.name}: patch port {end.name} removed: not of [ovs] bridge_mappings")
+            for end in bridge.ports:
+                if end == port or (end.name == peer and _is_patch(end, port.name)):
+                    bridge.delvalue("ports", end)
+                    done.append(f"bridge {bridge.name}: patch port {end.name} removed: not of [ovs] bridge_mappings")
     return done
 
 
@@ -277,34 +277,26 @@ def _is_patch(port: Any, peer: str) -> bool:
     return all(interface.type == "patch" and interface.options.get("peer") == peer for interface in port.interfaces)
 
 
-def _tunnels(edit: Edit, bridge_name: str, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any]) -> list[str]:
+def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any]) -> list[str]:
     done = []
-    bridge = _find(edit, "Bridge", bridge_name)
-    assert bridge is not None
     for name, tunnel in wanted.items():
-        port = present.get(name) or _find(edit, "Port", name)
+        port, what = present.get(name), f"bridge {bridge.name}: tunnel {name}"
         if port is None:
-            _add_port(edit, bridge_name, name, tunnel.type, dict(tunnel.options), tunnel.trunks)
-            done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} made")
+            _add_port(edit, bridge, name, tunnel.type, dict(tunnel.options), tunnel.trunks)
+            done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} made")
             continue
         if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
-            done.append(f"bridge {bridge_name}: tunnel {name} to host {tunnel.host} at {tunnel.remote_ip} changed")
+            done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} changed")
         if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
-            carried = ",".join(str(vlan) for vlan in tunnel.trunks) or "all"
-            done.append(f"bridge {bridge_name}: tunnel {name} carries local VLANs {carried}")
+            done.append(f"{what} carries local VLANs {','.join(map(str, tunnel.trunks)) or 'all'}")
     for name, port in present.items():
-        if name not in wanted and any(
-            is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces
-        ):
+        named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)
+        if name not in wanted and any(named_so):
             bridge.delvalue("ports", port)
-            done.append(f"bridge {bridge_name}: tunnel {name} removed")
+            done.append(f"bridge {bridge.name}: tunnel {name} removed")
     return done
 
 
-def _add_port(
-    edit: Edit, bridge_name: str, name: str, kind: str, options: Mapping[str, str], trunks: tuple[int, ...]
-) -> None:
-    bridge = _find(edit, "Bridge", bridge_name)
-    assert bridge is not None
-    interface = edit.insert("Interface", name=name, type=kind, options=dict(options))
+def _add_port(edit: Edit, bridge: Any, name: str, kind: str, options: dict[str, str], trunks: tuple[int, ...]) -> None:
+    interface = edit.insert("Interface", name=name, type=kind, options=options)
     bridge.addvalue("ports", edit.insert("Port", name=name, interfaces=[interface], trunks=list(trunks)))

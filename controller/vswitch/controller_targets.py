@@ -19,7 +19,8 @@ def endpoints(ovs: OvsConfig, bridges: Iterable[str]) -> list[Endpoint]:
     :raises ConfigError: certificates cannot be used
     """
     if ovs.of_listen_method == "unix":
-        return [UnixEndpoint(run_directory(ovs), bridge) for bridge in bridges]
+        directory = str(rundir(ovs.ovsdb_connection) or _RUN_DIRECTORY)
+        return [UnixEndpoint(directory, bridge) for bridge in bridges]
     tls = None
     if ovs.of_listen_method == "ssl":
         assert ovs.tls is not None, "config.load() has asked for the files"
@@ -33,8 +34,3 @@ def targets(ovs: OvsConfig, bridge: str) -> tuple[str, ...]:
     known["unix"] = unix_target(bridge)
     current = known.pop(ovs.of_listen_method)
     return (current, *known.values())
-
-
-def run_directory(ovs: OvsConfig) -> str:
-    """The run directory of ovs-vswitchd."""
-    return str(rundir(ovs.ovsdb_connection) or _RUN_DIRECTORY)

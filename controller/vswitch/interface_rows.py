@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from controller.vswitch.bridge_proof import serial_of
 from controller.vswitch.device import Device, fault_of
 from controller.vswitch.names import NO_PEER
 from topology.model import NetworkType
+from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
@@ -57,15 +58,8 @@ class VSwitchBatch:
         """Both batches as one."""
         if newer.complete:
             return newer
-        return VSwitchBatch(
-            self.complete,
-            {**self.devices, **newer.devices},
-            newer.datapaths,
-            self.layout or newer.layout,
-            newer.faults,
-            newer.serials,
-            newer.restoring,
-        )
+        devices = {**self.devices, **newer.devices}
+        return replace(newer, complete=self.complete, devices=devices, layout=self.layout or newer.layout)
 
 
 TUNNEL_TYPES = frozenset(kind.value for kind in NetworkType if kind.is_tunnel)
@@ -75,6 +69,11 @@ TUNNEL_TYPES = frozenset(kind.value for kind in NetworkType if kind.is_tunnel)
 def optional(values: list[Any]) -> Any | None:
     """The value of a column that holds at most one."""
     return values[0] if values else None
+
+
+def named(edit: Edit, table: str, name: str) -> Any | None:
+    """The row of a name, None where there is none."""
+    return next((row for row in edit.rows(table).values() if row.name == name), None)
 
 
 class PortSet:
@@ -91,10 +90,6 @@ class PortSet:
     def __contains__(self, port: uuid.UUID) -> bool:
         return port in self._ports
 
-    def among(self, ports: Iterable[uuid.UUID]) -> frozenset[uuid.UUID]:
-        """Those of some ports that are on the bridge."""
-        return frozenset(port for port in ports if port in self._ports)
-
     def follow(self, row: Any | None, deleted: Iterable[uuid.UUID] | None = None) -> set[uuid.UUID]:
         """Take in the bridge's row as it is now, None where it is gone; the ports that came or went.
 
@@ -109,6 +104,14 @@ class PortSet:
         self._ports -= gone
         self._ports |= came
         return gone | came
+
+
+class _Port(NamedTuple):
+    """A Port row, and what has to be known of it once it is gone."""
+
+    row: Any
+    name: str
+    interfaces: tuple[uuid.UUID, ...]
 
 
 class RowTracker:
@@ -127,13 +130,10 @@ class RowTracker:
         self._bridge_ports = PortSet()
         self.port_ids: dict[str, uuid.UUID] = {}
         """Name of a Port → its row; only for the replica's thread."""
-        self._port_names: dict[uuid.UUID, str] = {}
-        self._port_rows: dict[uuid.UUID, Any] = {}
-        self._interface_rows: dict[uuid.UUID, Any] = {}
+        self._ports: dict[uuid.UUID, _Port] = {}
+        self._interfaces: dict[uuid.UUID, Any] = {}
         self._port_of: dict[uuid.UUID, uuid.UUID] = {}
-        self._interfaces_of: dict[uuid.UUID, tuple[uuid.UUID, ...]] = {}
         self._bridges: dict[uuid.UUID, tuple[str, int | None, str | None]] = {}
-        self._patch_rows: set[uuid.UUID] = set()
         self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
         self._faults: dict[uuid.UUID, tuple[str, str]] = {}
@@ -143,66 +143,61 @@ class RowTracker:
         """Turn changed rows into a batch; None when they change nothing that matters here."""
         if changes.complete:
             self._reset()
+        bridges, layouts, faults = dict(self._bridges), dict(self._layouts), dict(self._faults)
         for row in changes.rows.get("Open_vSwitch", {}).values():
             self._restoring = row is not None and row.other_config.get("flow-restore-wait", "").lower() == "true"
-        touched = self._take_interfaces(changes.rows.get("Interface", {}))
-        touched |= self._take_ports(changes.rows.get("Port", {}))
-        bridges, layouts, faults = dict(self._bridges), dict(self._layouts), dict(self._faults)
-        self._take_faults(changes.rows.get("Interface", {}))
-        touched |= self._take_bridges(changes.rows.get("Bridge", {}), changes.rows.get("Port", {}))
+        touched = set(changes.rows.get("Interface", {}))
+        self._follow_interfaces(changes.rows.get("Interface", {}))
+        touched |= self._follow_ports(changes.rows.get("Port", {}))
+        touched |= self._follow_bridges(changes.rows.get("Bridge", {}), changes.rows.get("Port", {}))
         devices = self._devices(touched)
         layout = self._layouts != layouts or self._is_layout(changes)
         if not (changes.complete or devices or layout or (self._bridges, self._faults) != (bridges, faults)):
             return None
-        datapaths = {name: datapath for name, datapath, _ in self._bridges.values() if datapath is not None}
-        serials = {name: serial for name, _, serial in self._bridges.values() if serial is not None}
-        faults_now = dict(self._faults.values())
-        return VSwitchBatch(changes.complete, devices, datapaths, layout, faults_now, serials, self._restoring)
+        return VSwitchBatch(
+            complete=changes.complete,
+            devices=devices,
+            datapaths={name: datapath for name, datapath, _ in self._bridges.values() if datapath is not None},
+            layout=layout,
+            faults=dict(self._faults.values()),
+            serials={name: serial for name, _, serial in self._bridges.values() if serial is not None},
+            restoring=self._restoring,
+        )
 
-    def _take_faults(self, rows: Mapping[uuid.UUID, Any | None]) -> None:
+    def _follow_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> None:
         for identity, row in rows.items():
             self._faults.pop(identity, None)
-            if row is not None and (row.type in TUNNEL_TYPES or row.name in self._patch_ports):
+            if row is None:
+                self._interfaces.pop(identity, None)
+                self._port_of.pop(identity, None)
+                continue
+            self._interfaces[identity] = row
+            if row.type in TUNNEL_TYPES or row.name in self._patch_ports:
                 fault = fault_of(optional(row.ofport), optional(row.error))
                 if fault is not None and NO_PEER not in fault:  # else it is about to be joined
                     self._faults[identity] = row.name, fault
 
-    def _take_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
-        for identity, row in rows.items():
-            if row is None:
-                self._interface_rows.pop(identity, None)
-            else:
-                self._interface_rows[identity] = row
-        return set(rows)
-
-    def _take_ports(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
+    def _follow_ports(self, rows: Mapping[uuid.UUID, Any | None]) -> set[uuid.UUID]:
+        """Take in Port rows; the Interfaces that they had or have."""
         touched: set[uuid.UUID] = set()
         for identity, row in rows.items():
-            touched.update(self._interfaces_of.pop(identity, ()))
-            if row is None:
-                self._port_rows.pop(identity, None)
-                self._forget_port(identity)
-                self._patch_rows.discard(identity)
-                continue
-            self._port_rows[identity] = row
-            self._port_names[identity] = row.name
-            self.port_ids[row.name] = identity
-            if row.name in self._patch_ports:
-                self._patch_rows.add(identity)
-            interfaces = tuple(interface.uuid for interface in row.interfaces)
-            self._interfaces_of[identity] = interfaces
-            self._port_of.update(dict.fromkeys(interfaces, identity))
-            touched.update(interfaces)
+            old = self._ports.pop(identity, None)
+            if old is not None:
+                touched.update(old.interfaces)
+                if self.port_ids.get(old.name) == identity:  # else another row has the name by now
+                    del self.port_ids[old.name]
+            if row is not None:
+                interfaces = tuple(interface.uuid for interface in row.interfaces)
+                self._ports[identity] = _Port(row, row.name, interfaces)
+                self.port_ids[row.name] = identity
+                self._port_of.update(dict.fromkeys(interfaces, identity))
+                touched.update(interfaces)
         return touched
 
-    def _forget_port(self, identity: uuid.UUID) -> None:
-        name = self._port_names.pop(identity, "")
-        if self.port_ids.get(name) == identity:  # else another row has the name by now
-            del self.port_ids[name]
-
-    def _take_bridges(
+    def _follow_bridges(
         self, rows: Mapping[uuid.UUID, Any | None], ports: Mapping[uuid.UUID, Any | None]
     ) -> set[uuid.UUID]:
+        """Take in Bridge rows; the Interfaces that came to the integration bridge or left it."""
         touched: set[uuid.UUID] = set()
         # a port that leaves its bridge is deleted, unless another bridge gets it
         deleted = [identity for identity, row in ports.items() if row is None] if len(rows) == 1 else None
@@ -212,38 +207,47 @@ class RowTracker:
             is_ours = row is not None and row.name == self._bridge_name
             if is_ours or (was is not None and was[0] == self._bridge_name):
                 for port in self._bridge_ports.follow(row if is_ours else None, deleted):
-                    touched.update(self._interfaces_of.get(port, ()))
+                    if port in self._ports:
+                        touched.update(self._ports[port].interfaces)
             if row is not None:
-                members = self._bridge_ports.among(self._patch_rows) if is_ours else _ports(row)
                 self._bridges[identity] = (row.name, _datapath_id(row), serial_of(row.other_config))
-                self._layouts[identity] = _layout(row, members)
+                self._layouts[identity] = self._layout(row)
         return touched
+
+    def _layout(self, row: Any) -> tuple[Any, ...]:
+        """What the set-up of bridges depends on in a Bridge row; devices come and go, and are no part of it."""
+        ports: Iterable[uuid.UUID] = (port.uuid for port in row.ports)
+        if row.name == self._bridge_name:
+            patches = (self.port_ids[name] for name in self._patch_ports & self.port_ids.keys())
+            ports = (port for port in patches if port in self._bridge_ports)
+        return (
+            row.name,
+            optional(row.fail_mode),
+            frozenset(row.protocols),
+            frozenset(controller.uuid for controller in row.controller),
+            frozenset(ports),
+            serial_of(row.other_config),
+        )
 
     def _devices(self, touched: set[uuid.UUID]) -> dict[str, Device | None]:
         gone: dict[str, Device | None] = {}
         here: dict[str, Device | None] = {}
         for identity in touched:
-            old, device = self._told.get(identity), self._device(identity)
-            if device == old:
-                continue
-            if old is not None:
-                gone[old.name] = None
-            if device is None:
-                self._told.pop(identity, None)
-                self._port_of.pop(identity, None)
-            else:
+            old, device = self._told.pop(identity, None), self._device(identity)
+            if device is not None:
                 self._told[identity] = device
-                here[device.name] = device
+            if device != old:
+                gone |= {old.name: None} if old is not None else {}
+                here |= {device.name: device} if device is not None else {}
         return {**gone, **here}
 
     def _device(self, identity: uuid.UUID) -> Device | None:
-        row = self._interface_rows.get(identity)
-        port = self._port_rows.get(self._port_of.get(identity, identity))
-        if row is None or port is None or port.uuid not in self._bridge_ports:
+        row, port_id = self._interfaces.get(identity), self._port_of.get(identity)
+        if row is None or port_id is None or port_id not in self._ports or port_id not in self._bridge_ports:
             return None
         if row.name in self._patch_ports or row.name == self._bridge_name:
             return None
-        external_ids = row.external_ids
+        port, external_ids = self._ports[port_id].row, row.external_ids
         return Device(
             name=row.name,
             port_name=port.name,
@@ -253,7 +257,7 @@ class RowTracker:
             other_config=dict(port.other_config),
             error=optional(row.error),
             ofport=optional(row.ofport),
-            rows=(identity, port.uuid),
+            rows=(identity, port_id),
         )
 
     def _is_layout(self, changes: RowChanges) -> bool:
@@ -265,26 +269,6 @@ class RowTracker:
         return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
             row is not None and row.type in TUNNEL_TYPES for row in (*interfaces, *members)
         )
-
-
-def _ports(row: Any) -> frozenset[uuid.UUID]:
-    return frozenset(port.uuid for port in row.ports)
-
-
-def _layout(row: Any, ports: frozenset[uuid.UUID]) -> tuple[Any, ...]:
-    """What the set-up of bridges depends on in a Bridge row.
-
-    :param ports: those that count: a device that is plugged or unplugged is no part of the layout
-    """
-    controllers = frozenset(controller.uuid for controller in row.controller)
-    return (
-        row.name,
-        optional(row.fail_mode),
-        frozenset(row.protocols),
-        controllers,
-        ports,
-        serial_of(row.other_config),
-    )
 
 
 def _datapath_id(row: Any) -> int | None:

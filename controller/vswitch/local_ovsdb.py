@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from controller.vswitch.adoption import keep_flows, rundir
 from controller.vswitch.bridge_setup import (
@@ -17,8 +16,9 @@ from controller.vswitch.bridge_setup import (
     once_connected,
     secure,
     set_up,
+    tell_vswitchd,
 )
-from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch
+from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch, optional
 from controller.vswitch.row_drift import LayoutDrift
 from controller.vswitch.tagging import Tagging
 from topology.errors import VSwitchError, VSwitchUnavailable
@@ -79,14 +79,11 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         done = []
         for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
             done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
-        bridges: set[str] = set()
 
-        def make(edit: Edit) -> tuple[list[str], dict[str, str]]:
-            bridges.clear()
-            bridges.update(row.name for row in edit.rows("Bridge").values())
-            return set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
+        def make(edit: Edit) -> tuple[frozenset[str], list[str], dict[str, str]]:
+            return _bridges(edit), set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
 
-        changed, elsewhere = self._replica.transact(make)
+        bridges, changed, elsewhere = self._replica.transact(make)
         done += changed
         self.layout_drift.compare(wanted, bridges, done)
         return done, elsewhere
@@ -97,7 +94,7 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         :param ports: name of what it could not make → why
         :raises VSwitchError: the database refused, or does not answer
         """
-        self._replica.transact(lambda edit: edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]]))
+        self._replica.transact(tell_vswitchd)
 
     def tag(self, wanted: Mapping[str, Tagging]) -> None:
         """Write tags in one transaction that does not wait for ovs-vswitchd; Ports that are gone are passed over.
@@ -114,14 +111,12 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         """
 
         def change(edit: Edit) -> Attempt:
-            present = frozenset(row.name for row in edit.rows("Bridge").values())
+            present = _bridges(edit)
             set_up(edit, self._layout, wanted)
+            bridges = {row.name: value_of(row, "ports") for row in edit.rows("Bridge").values()}
             return Attempt(
                 present,
-                {
-                    row.name: tuple(one.name for port in value_of(row, "ports") for one in port.interfaces)
-                    for row in edit.rows("Bridge").values()
-                },
+                {name: tuple(one.name for port in ports for one in port.interfaces) for name, ports in bridges.items()},
             )
 
         return attempt(self._replica, change)
@@ -141,13 +136,12 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         return preview(self._replica, TABLES, change)
 
     def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
-        rows = edit.rows("Port")
+        rows, ids = edit.rows("Port"), self._tracker.port_ids
         for name, tagging in wanted.items():
-            identity = self._tracker.port_ids.get(name)
-            if identity is not None and identity in rows:
-                _write_tag(edit, rows[identity], tagging)
+            row = rows.get(ids[name]) if name in ids else None
+            if row is not None and not tagging.agrees(optional(row.tag), row.other_config):
+                edit.set(row, tag=[tagging.tag], other_config=tagging.written(row.other_config))
 
 
-def _write_tag(edit: Edit, row: Any, tagging: Tagging) -> None:
-    if not tagging.agrees(row.tag[0] if row.tag else None, row.other_config):
-        edit.set(row, tag=[tagging.tag], other_config=tagging.written(row.other_config))
+def _bridges(edit: Edit) -> frozenset[str]:
+    return frozenset(row.name for row in edit.rows("Bridge").values())

@@ -1,10 +1,16 @@
-"""Names that this host's parts have on the switch."""
+"""Names that this host's parts have on the switch.
+
+They are those of Neutron's agent, so that a port that one of the two made is the other's too.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import netaddr
 
 _LENGTH = 15
 """Characters of a port's name that every tool and OpenFlow take."""
@@ -17,6 +23,12 @@ NO_PEER = "nonexistent-peer"
 _INT, _PHY = "int-", "phy-"
 """How the two ends of a patch to a physical bridge begin."""
 
+_TUNNEL = re.compile(r"(gre|vxlan|geneve)-([0-9a-f]{8}|[0-9a-f]{10})")
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:length]
+
 
 def patch_name(prefix: str, bridge: str) -> str:
     """Name of a patch port, e.g. ``int-br-ex``; unique and at most 15 characters whatever the bridge is called.
@@ -25,8 +37,7 @@ def patch_name(prefix: str, bridge: str) -> str:
     """
     if len(prefix) + len(bridge) <= _LENGTH:
         return prefix + bridge
-    digest = hashlib.sha1(bridge.encode(), usedforsecurity=False).hexdigest()[:_DIGEST]
-    return prefix + bridge[: _LENGTH - len(prefix) - _DIGEST] + digest
+    return prefix + bridge[: _LENGTH - len(prefix) - _DIGEST] + _digest(bridge, _DIGEST)
 
 
 def patch_peer(int_port: str) -> str | None:
@@ -80,7 +91,41 @@ class Names:
         return tuple(dict.fromkeys([self.integration_bridge, self.tunnel_bridge, *physical]))
 
     @property
+    def patch_ends(self) -> list[tuple[str, str, str, str | None]]:
+        """Bridge, port, port at the other end, and physical network (None: br-tun) of both ends of all patches."""
+        ends: list[tuple[str, str, str, str | None]] = [
+            (self.integration_bridge, self.patch_tun, self.patch_int, None),
+            (self.tunnel_bridge, self.patch_int, self.patch_tun, None),
+        ]
+        for network, names in self.physical.items():
+            ends.append((self.integration_bridge, names.int_port, names.phy_port, network))
+            ends.append((names.bridge, names.phy_port, names.int_port, network))
+        return ends
+
+    @property
     def patch_ports(self) -> frozenset[str]:
         """All patch ports."""
-        pairs = [port for names in self.physical.values() for port in (names.int_port, names.phy_port)]
-        return frozenset({self.patch_tun, self.patch_int, *pairs})
+        return frozenset(port for _, port, _, _ in self.patch_ends)
+
+
+def tunnel_name(tunnel_type: str, remote_ip: str) -> str:
+    """``<type>-<8 hex digits of the IPv4 address>``, or a 10-digit digest of an IPv6 one.
+
+    At most 15 characters for gre and vxlan; geneve with an IPv6 address has 17, which Open vSwitch takes (a tunnel
+    port is no device of the kernel) and OpenFlow tells cut off.
+    """
+    address = netaddr.IPAddress(remote_ip)
+    if address.version == 4:
+        return f"{tunnel_type}-{int(address):08x}"
+    return f"{tunnel_type}-{_digest(str(address), 10)}"
+
+
+def is_tunnel_of_ours(name: str, interface_type: str, options: Mapping[str, str]) -> bool:
+    """True for a port whose name says that we (or Neutron's agent) made it for the peer that it leads to."""
+    named = _TUNNEL.fullmatch(name)
+    if named is None or named[1] != interface_type:
+        return False
+    try:
+        return tunnel_name(interface_type, options.get("remote_ip", "")) == name
+    except (netaddr.AddrFormatError, ValueError):
+        return True  # the name is ours, and what it leads to is nothing

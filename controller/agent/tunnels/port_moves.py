@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from controller.vswitch.tunnel_ports import TunnelPort
+from controller.vswitch.bridge_setup import TunnelPort
 from topology.model import Network, Port
 from topology.source import TopologyBatch
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import netaddr
 
 from apps.framework.host_view import LocalNetwork
-from controller.vswitch.tunnel_ports import TunnelPort, tunnel_name
+from controller.vswitch.bridge_setup import TunnelPort
+from controller.vswitch.names import tunnel_name
 from topology.model import Host, NetworkType
 
 NO_VLAN = 4095

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.agent.tunnels.port_moves import MacAnnouncement, PortMoves
-from controller.vswitch.tunnel_ports import TunnelPort
+from controller.vswitch.bridge_setup import TunnelPort
 from tests.support.host.deciding import NET, PORT
 from topology.source import TopologyBatch
 

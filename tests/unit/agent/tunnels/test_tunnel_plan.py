@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.agent.tunnels.tunnel_plan import NO_VLAN, TunnelOptions, plan
-from controller.vswitch.tunnel_ports import is_tunnel_of_ours, tunnel_name
+from controller.vswitch.names import is_tunnel_of_ours, tunnel_name
 from topology.model import Host
 
 ME = Host("h1", ("192.0.2.1",), ("gre", "vxlan"))
