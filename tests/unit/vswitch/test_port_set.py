@@ -62,7 +62,7 @@ def test_after_each_run_of_the_idl_it_knows_what_the_bridge_has(runs: list[list[
             bridge.toggle(*message)
         changed = ports.follow(bridge.row, before - bridge.ports())
         assert changed == before ^ bridge.ports()
-        assert ports.among(PORTS) == bridge.ports()
+        assert {port for port in PORTS if port in ports} == bridge.ports()
 
 
 @given(st.lists(st.lists(st.sampled_from(PORTS), unique=True)))
@@ -71,7 +71,7 @@ def test_ports_may_go_to_another_bridge(messages: list[list[uuid.UUID]]) -> None
     for message in messages:
         bridge.toggle(*message)
         ports.follow(bridge.row)
-        assert ports.among(PORTS) == bridge.ports()
+        assert {port for port in PORTS if port in ports} == bridge.ports()
 
 
 def test_the_bridge_goes() -> None:
@@ -79,7 +79,7 @@ def test_the_bridge_goes() -> None:
     bridge.toggle(*PORTS)
     ports.follow(bridge.row, ())
     assert ports.follow(None, PORTS) == set(PORTS)
-    assert not ports.among(PORTS)
+    assert not any(port in ports for port in PORTS)
 
 
 @pytest.mark.parametrize("others", [10, 1000])
