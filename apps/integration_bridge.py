@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.flow import Field, Flow, ModVlanVid, Normal, match
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, PhysicalNetwork, ViewChange
+from apps.framework.host_view import HostView, LocalNetwork, PhysicalNetwork
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
@@ -53,48 +53,29 @@ class IntegrationBridge(App):
     name = "integration bridge"
     number = 1
     bands = (NORMAL, DROP, PROVIDER_INBOUND)
-
-    def units(self, view: HostView) -> Iterator[Unit]:
-        """Bridges, physical networks, dead ports and networks."""
-        yield from (self.unit(UnitKind.BASE, name) for name in view.bridges)
-        yield from (self.unit(UnitKind.PHYSICAL_NETWORK, name) for name in view.physical)
-        yield from (self.unit(UnitKind.DEAD_PORT, device) for device in view.dead)
-        yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in view.networks)
-
-    def touched(self, change: ViewChange) -> Iterator[Unit]:
-        """What differs; a network with its physical network."""
-        yield from (self.unit(UnitKind.PHYSICAL_NETWORK, name) for name in change.physical)
-        yield from (self.unit(UnitKind.DEAD_PORT, device) for device in change.dead)
-        yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in change.networks_concerned())
+    kinds = (UnitKind.BASE, UnitKind.PHYSICAL_NETWORK, UnitKind.DEAD_PORT, UnitKind.NETWORK)
 
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
-        """All on br-int."""
+        """All on br-int; ``priority=1 actions=NORMAL`` of the bridge itself."""
         if unit.kind is UnitKind.BASE:
-            is_ours = view.bridges[unit.id] is BridgeRole.INTEGRATION
-            return ((unit.id, flow) for flow in self._base() if is_ours)
-        if unit.kind is UnitKind.PHYSICAL_NETWORK:
-            flows = self._physical_network(view.physical[unit.id])
-        elif unit.kind is UnitKind.DEAD_PORT:
-            flows = self._dead_port(view.dead[unit.id])
-        else:
+            return self.base(unit, view, NORMAL, Normal())
+        if unit.kind is UnitKind.NETWORK:
             local = view.networks[unit.id]
             flows = self._network(local, view.physical.get(local.network.physical_network or ""))
+        else:
+            dead = unit.kind is UnitKind.DEAD_PORT
+            flows = self._drop(view.dead[unit.id].ofport if dead else view.physical[unit.id].int_port, unit.id)
         return place(view, BridgeRole.INTEGRATION, flows)
 
-    def _base(self) -> Iterator[Flow]:
-        """The bridge on its own.
+    def _drop(self, ofport: int | None, of: str) -> Iterator[Flow]:
+        """Keep a device from sending, or let nothing in from a physical bridge that is of no network here.
 
-        ``priority=1 actions=NORMAL``
+        ``priority=2,in_port=7 actions=drop``
+
+        :param ofport: None while there is no patch
         """
-        yield Flow(NORMAL.priority, match(), (Normal(),), self.cookie(""))
-
-    def _physical_network(self, physical: PhysicalNetwork) -> Iterator[Flow]:
-        """Let nothing in from a physical bridge that is of no network here; nothing while there is no patch.
-
-        ``priority=2,in_port=9 actions=drop``
-        """
-        if physical.int_port is not None:
-            yield Flow(DROP.priority, match(in_port=physical.int_port), (), self.cookie(physical.name))
+        if ofport is not None:
+            yield self.flow(DROP, match(in_port=ofport), of=of)
 
     def _network(self, local: LocalNetwork, physical: PhysicalNetwork | None) -> Iterator[Flow]:
         """Let a VLAN or flat network in from its physical bridge; nothing while there is no patch.
@@ -109,18 +90,5 @@ class IntegrationBridge(App):
         if physical is None or physical.int_port is None:
             return
         segment = local.network.segmentation_id
-        tagged = match(in_port=physical.int_port, dl_vlan=segment)
-        untagged = match(in_port=physical.int_port, untagged=True)
-        yield Flow(
-            PROVIDER_INBOUND.priority,
-            untagged if segment is None else tagged,
-            (ModVlanVid(local.vlan), Normal()),
-            self.cookie(local.network.id),
-        )
-
-    def _dead_port(self, dead: DeadPort) -> Iterator[Flow]:
-        """Keep a device from sending.
-
-        ``priority=2,in_port=7 actions=drop``
-        """
-        yield Flow(DROP.priority, match(in_port=dead.ofport), (), self.cookie(dead.device))
+        inbound = match(in_port=physical.int_port, dl_vlan=segment, untagged=segment is None)
+        yield self.flow(PROVIDER_INBOUND, inbound, ModVlanVid(local.vlan), Normal(), of=local.network.id)

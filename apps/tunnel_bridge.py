@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.flow import Field, Flow, ModVlanVid, Normal, Output, SetTunnel, match
-from apps.framework.host_view import HostView, LocalNetwork, LocalPort, ViewChange
+from apps.framework.host_view import HostView, LocalNetwork, ViewChange
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
 DROP = Band(
@@ -52,6 +52,7 @@ class TunnelBridge(App):
     name = "tunnel bridge"
     number = 2
     bands = (DROP, INBOUND, OUTBOUND)
+    kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
         """\
 **`set_field:0x2->tun_id`** is the `set_tunnel:2` of OpenFlow 1.0: the key or network identifier of the tunnel, which
@@ -67,56 +68,43 @@ floods such a frame while br-tun has not yet seen its destination send (or has f
 the hosts at the other tunnels drop that copy, since the address is not theirs.""",
     )
 
-    def units(self, view: HostView) -> Iterator[Unit]:
-        """Bridges, networks and ports."""
-        yield from (self.unit(UnitKind.BASE, name) for name in view.bridges)
-        yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in view.networks)
-        yield from (self.unit(UnitKind.PORT, port_id) for port_id in view.ports)
-
     def touched(self, change: ViewChange) -> Iterator[Unit]:
-        """What differs; a port with its network; all with the patch."""
-        networks, ports = set(change.networks), change.ports_concerned()
-        networks.update(self._with_allowed_macs(change))
-        if change.patch_int:
-            networks.update(change.old.networks, change.new.networks)
-            ports.update(change.old.ports, change.new.ports)
-        yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in networks)
-        yield from (self.unit(UnitKind.PORT, port_id) for port_id in ports)
+        """What differs, and all with the patch.
 
-    def _with_allowed_macs(self, change: ViewChange) -> Iterator[str]:
-        """Networks that have such addresses, and of which a port is otherwise: one may be a port's own now, or not."""
+        Also networks with allowed addresses of which a port is otherwise: one of these may be a port's own now, or not.
+        """
+        yield from super().touched(change)
         views = change.old, change.new
+        if change.patch_int:
+            yield from (unit for view in views for unit in self.units(view))
         ports = (view.ports.get(port_id) for view in views for port_id in change.ports)
-        networks = {port.network_id for port in ports if port is not None}
-        return (network for network in networks if any(view.has_allowed_macs(network) for view in views))
+        for network in {port.network_id for port in ports if port is not None}:
+            if any(view.has_allowed_macs(network) for view in views):
+                yield self.unit(UnitKind.NETWORK, network)
 
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
-        """All on br-tun; of networks and ports none while there is no patch to br-int.
+        """All on br-tun: ``priority=1 actions=drop`` of the bridge itself; no others while there is no patch to br-int.
 
         What br-tun cannot hand on to br-int, NORMAL would flood into the other tunnels.
         """
         if unit.kind is UnitKind.BASE:
-            is_ours = view.bridges[unit.id] is BridgeRole.TUNNEL
-            return ((unit.id, flow) for flow in self._base() if is_ours)
-        if view.patch_int is None:
+            return self.base(unit, view, DROP)
+        port = view.ports[unit.id] if unit.kind is UnitKind.PORT else None
+        local = view.networks[unit.id if port is None else port.network_id]
+        tunnel_id, is_tunnel = local.network.segmentation_id, local.network.network_type.is_tunnel
+        if view.patch_int is None or tunnel_id is None or not is_tunnel:
             return ()
-        if unit.kind is UnitKind.NETWORK:
-            local = view.networks[unit.id]
-            flows = self._network(local, view.patch_int, view.allowed_macs_of(unit.id))
+        flows: Iterable[Flow]
+        if port is None:
+            flows = self._network(local, tunnel_id, view.patch_int, view.allowed_macs_of(unit.id))
         else:
-            port = view.ports[unit.id]
-            flows = self._port(port, view.networks[port.network_id])
+            flows = [self._unicast(tunnel_id, port.mac_address, local.vlan, of=unit.id)]
         return place(view, BridgeRole.TUNNEL, flows)
 
-    def _base(self) -> Iterator[Flow]:
-        """The bridge on its own.
-
-        ``priority=1 actions=drop``
-        """
-        yield Flow(DROP.priority, match(), (), self.cookie(""))
-
-    def _network(self, local: LocalNetwork, patch_int: int, allowed_macs: Iterable[str]) -> Iterator[Flow]:
-        """Carry a tunnelled network to and from the other hosts; nothing for a network of another type.
+    def _network(
+        self, local: LocalNetwork, tunnel_id: int, patch_int: int, allowed_macs: Iterable[str]
+    ) -> Iterator[Flow]:
+        """Carry a network to and from the other hosts.
 
         ::
 
@@ -126,28 +114,16 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
 
         :param patch_int: ofport of the patch to br-int
         :param allowed_macs: of allowed_address_pairs: they are not any one port's, since two routers of one VRRP group
-            may be on this host. Their flows are as those of a port's own
+            may be on this host
         """
-        tunnel_id = local.network.segmentation_id
-        if not local.network.network_type.is_tunnel or tunnel_id is None:
-            return
-        cookie = self.cookie(local.network.id)
-        outbound = match(in_port=patch_int, dl_vlan=local.vlan)
-        yield Flow(OUTBOUND.priority, outbound, (SetTunnel(tunnel_id), Normal()), cookie)
+        network, vlan = local.network.id, local.vlan
+        yield self.flow(OUTBOUND, match(in_port=patch_int, dl_vlan=vlan), SetTunnel(tunnel_id), Normal(), of=network)
         inbound = match(tun_id=tunnel_id, multicast=True)
-        yield Flow(INBOUND.priority, inbound, (ModVlanVid(local.vlan), Output(patch_int)), cookie)
+        yield self.flow(INBOUND, inbound, ModVlanVid(vlan), Output(patch_int), of=network)
         for mac_address in sorted(allowed_macs):
-            yield self._unicast(tunnel_id, mac_address, local.vlan, cookie)
+            yield self._unicast(tunnel_id, mac_address, vlan, of=network)
 
-    def _port(self, port: LocalPort, local: LocalNetwork) -> Iterator[Flow]:
-        """Let unicast for a port's own address in; nothing where its network is not tunnelled."""
-        tunnel_id = local.network.segmentation_id
-        if not local.network.network_type.is_tunnel or tunnel_id is None:
-            return
-        yield self._unicast(tunnel_id, port.mac_address, local.vlan, self.cookie(port.port_id))
-
-    @staticmethod
-    def _unicast(tunnel_id: int, mac_address: str, vlan: int, cookie: int) -> Flow:
+    def _unicast(self, tunnel_id: int, mac_address: str, vlan: int, of: str) -> Flow:
         """Let unicast for an address in.
 
         ::
@@ -155,5 +131,4 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
             priority=3,tun_id=0x2,dl_dst=fa:16:3e:02:dd:79
                 actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
         """
-        inbound = match(tun_id=tunnel_id, dl_dst=mac_address)
-        return Flow(INBOUND.priority, inbound, (ModVlanVid(vlan), Normal()), cookie)
+        return self.flow(INBOUND, match(tun_id=tunnel_id, dl_dst=mac_address), ModVlanVid(vlan), Normal(), of=of)

@@ -6,13 +6,13 @@ page, configuration) takes what it needs from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
 
 from apps.framework.cookie import cookie
-from apps.framework.flow import Flow
+from apps.framework.flow import Action, Flow, Match, match
 from apps.framework.host_view import HostView, ViewChange
 from apps.framework.options import AppOption
 from apps.framework.pipeline import Band, BridgeRole
@@ -63,10 +63,10 @@ Placed = tuple[str, Flow]
 """A flow and the name of its bridge."""
 
 
-class App(Protocol):
+class App(ABC):
     """What an application is.
 
-    It computes and does nothing else: no I/O, no clock, no state. Inherit from this class for what is optional.
+    It computes and does nothing else: no I/O, no clock, no state.
     """
 
     name: str
@@ -75,6 +75,8 @@ class App(Protocol):
     """In the cookies of its flows, 1–255. Numbers are for ever: they are in installed flows."""
     bands: tuple[Band, ...]
     """Its places in the pipeline, lowest first on each bridge; it has flows in these and no others."""
+    kinds: tuple[UnitKind, ...] = ()
+    """What it makes flows for."""
     options: tuple[AppOption, ...] = ()
     """What the operator may choose; the values are in :meth:`HostView.option`."""
     follows: frozenset[str] = frozenset()
@@ -82,23 +84,23 @@ class App(Protocol):
     notes: tuple[str, ...] = ()
     """Paragraphs in Markdown for the pipeline page: why the flows look as they do."""
 
-    def units(self, view: HostView) -> Iterable[Unit]:
-        """Everything in a view that it may make flows for."""
-        ...
-
-    def touched(self, change: ViewChange) -> Iterable[Unit]:
-        """The units whose flows may differ between two views.
-
-        It need not think of bridges and of its own options: when these change, all of its units are compiled again.
-        """
-        ...
-
+    @abstractmethod
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
         """The flows of one unit, whose object is in the view.
 
         :raises ValueError: a value does not fit its field
         """
-        ...
+
+    def units(self, view: HostView) -> Iterable[Unit]:
+        """Everything in a view that it may make flows for."""
+        return (self.unit(kind, name) for kind in self.kinds for name in objects(view, kind))
+
+    def touched(self, change: ViewChange) -> Iterable[Unit]:
+        """The units whose flows may differ between two views: of what differs, and of what that carries.
+
+        It need not think of bridges and of its own options: when these change, all of its units are compiled again.
+        """
+        return (self.unit(kind, name) for kind in self.kinds for name in _concerned(change, kind))
 
     def unit(self, kind: UnitKind, name: str) -> Unit:
         """Its unit for an object."""
@@ -108,8 +110,41 @@ class App(Protocol):
         """The cookie of its flows for an object; see :func:`apps.framework.cookie.cookie`."""
         return cookie(self.number, object_id)
 
+    def flow(self, band: Band, condition: Match, *actions: Action, of: str) -> Flow:
+        """A flow of one of its bands.
+
+        :param of: id of the object that it is for
+        """
+        return Flow(band.priority, condition, actions, self.cookie(of), band.table)
+
+    def base(self, unit: Unit, view: HostView, band: Band, *actions: Action) -> Iterable[Placed]:
+        """The flow of a band for all frames, where the bridge that the unit is for has that band."""
+        flow = self.flow(band, match(), *actions, of="")
+        return ((unit.id, flow),) if view.bridges[unit.id] is band.role else ()
+
+
+def objects(view: HostView, kind: UnitKind) -> Mapping[str, object]:
+    """What there is of a kind, by id."""
+    if kind is UnitKind.BASE:
+        return view.bridges
+    if kind is UnitKind.PHYSICAL_NETWORK:
+        return view.physical
+    if kind is UnitKind.DEAD_PORT:
+        return view.dead
+    return view.networks if kind is UnitKind.NETWORK else view.ports
+
+
+def _concerned(change: ViewChange, kind: UnitKind) -> Iterable[str]:
+    if kind is UnitKind.BASE:
+        return ()
+    if kind is UnitKind.PHYSICAL_NETWORK:
+        return change.physical
+    if kind is UnitKind.DEAD_PORT:
+        return change.dead
+    return change.networks_concerned() if kind is UnitKind.NETWORK else change.ports_concerned()
+
 
 def place(view: HostView, role: BridgeRole, flows: Iterable[Flow]) -> Iterator[Placed]:
     """Put flows on each bridge of a role."""
     made = tuple(flows)
-    return ((name, flow) for name in view.bridges_of(role) for flow in made)
+    return ((name, flow) for name, has in view.bridges.items() if has is role for flow in made)

@@ -9,11 +9,12 @@ the order of changes: as soon as objects contradict each other, everything is pu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apps import APPLICATIONS
-from apps.framework.app import App, Placed, Subject, Unit, UnitKind, describe
+from apps.framework.app import App, Placed, Subject, Unit, UnitKind, describe, objects
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.host_view import HostView, ViewChange
 from apps.framework.overlap import OverlapIndex
@@ -21,19 +22,8 @@ from apps.framework.pipeline import Pipeline
 from apps.framework.render import render
 from topology.errors import CompileError
 
-
-@dataclass(frozen=True)
-class FlowChange:
-    """What a new view means for one bridge.
-
-    :param flows: key → the flow that should stand there, None where none should
-    """
-
-    flows: Mapping[FlowKey, Flow | None]
-
-
-_Before = dict[str, dict[FlowKey, Flow | None]]
-"""Bridge → key → the flow that stood there before an update, None where none did."""
+FlowChanges = dict[FlowKey, Flow | None]
+"""Of one bridge: key → the flow that should stand there, None where none should."""
 
 _Units = dict[Unit, tuple[Placed, ...]]
 
@@ -50,9 +40,9 @@ class _Contradiction(CompileError):
 class _Tables:
     """The accepted flows of each bridge, and who owns them."""
 
-    flows: dict[str, dict[FlowKey, Flow]] = field(default_factory=dict)
-    owners: dict[str, dict[FlowKey, Unit]] = field(default_factory=dict)
-    indexes: dict[str, OverlapIndex] = field(default_factory=dict)
+    flows: defaultdict[str, dict[FlowKey, Flow]] = field(default_factory=lambda: defaultdict(dict))
+    owners: defaultdict[str, dict[FlowKey, Unit]] = field(default_factory=lambda: defaultdict(dict))
+    indexes: defaultdict[str, OverlapIndex] = field(default_factory=lambda: defaultdict(OverlapIndex))
     standing: dict[Subject, list[Placed]] = field(default_factory=dict)
     """Object → all of its flows, where these are accepted."""
 
@@ -64,15 +54,15 @@ class _Tables:
         self.standing[subject] = done = []
         for unit in sorted(units):
             for name, flow in units[unit]:
-                index = self.indexes.setdefault(name, OverlapIndex())
+                index = self.indexes[name]
                 other = index.find(flow)
                 if other is not None:
                     owner = self.owners[name].get(other.key, unit)
                     self.remove(subject)
                     raise _Contradiction(unit, f"{name}: {render(flow)} contradicts {render(other)} of {owner}")
                 index.add(flow)
-                self.flows.setdefault(name, {})[flow.key] = flow
-                self.owners.setdefault(name, {})[flow.key] = unit
+                self.flows[name][flow.key] = flow
+                self.owners[name][flow.key] = unit
                 done.append((name, flow))
 
     def remove(self, subject: Subject) -> list[Placed]:
@@ -144,7 +134,7 @@ class Compiler:
             keys.setdefault(bridge, set()).add(flow.key)
         return {bridge: frozenset(of) for bridge, of in keys.items()}
 
-    def update(self, change: ViewChange) -> dict[str, FlowChange]:
+    def update(self, change: ViewChange) -> dict[str, FlowChanges]:
         """Follow a change of the view.
 
         Where it does not begin at the view that the last one led to, the two are compared as a whole.
@@ -156,19 +146,19 @@ class Compiler:
         touched = self._touched(change) | self._again
         self._again = set()
         self._view = change.new
-        before: _Before = {}
+        before: defaultdict[str, FlowChanges] = defaultdict(dict)
         for unit in touched:
             for name, flow in self._tables.remove(unit.subject):
-                before.setdefault(name, {})[flow.key] = flow
+                before[name][flow.key] = flow
             self._compile(unit)
         self.visited += len(touched)
         if not self._problems and not self._broken and self._put({unit.subject for unit in touched}, before):
             return self._changes(before)
         for name, flows in self._tables.flows.items():
-            before[name] = {**flows, **before.get(name, {})}
+            before[name] = {**flows, **before[name]}
         self._rebuild()
         for name, flows in self._tables.flows.items():
-            before[name] = {**dict.fromkeys(flows), **before.get(name, {})}
+            before[name] = {**dict.fromkeys(flows), **before[name]}
         return self._changes(before)
 
     def compile(self, unit: Unit, view: HostView) -> tuple[Placed, ...]:
@@ -197,7 +187,7 @@ class Compiler:
         units = self._compiled.setdefault(unit.subject, {})
         units.pop(unit, None)
         self._broken.pop(unit, None)
-        if _is_present(unit, self._view):
+        if unit.id in objects(self._view, unit.kind):
             try:
                 units[unit] = self.compile(unit, self._view)
             except Exception as error:  # whatever an application raises concerns its object alone
@@ -207,14 +197,14 @@ class Compiler:
         if not units:
             del self._compiled[unit.subject]
 
-    def _put(self, subjects: set[Subject], before: _Before) -> bool:
+    def _put(self, subjects: set[Subject], before: defaultdict[str, FlowChanges]) -> bool:
         for subject in sorted(subjects & self._compiled.keys()):
             try:
                 self._tables.put(subject, self._compiled[subject])
             except _Contradiction:
                 return False
             for name, flow in self._tables.standing[subject]:
-                before.setdefault(name, {}).setdefault(flow.key, None)
+                before[name].setdefault(flow.key, None)
         return True
 
     def _rebuild(self) -> None:
@@ -224,39 +214,20 @@ class Compiler:
         for subject in sorted(self._compiled):
             if subject in self._reasons:
                 continue
+            kind, name = subject
+            network = UnitKind.NETWORK, self._view.ports[name].network_id if kind is UnitKind.PORT else ""
             try:
-                self._check_network(subject)
+                if network in self._reasons:  # whose tunnel id may be another network's: the port would get its frames
+                    raise _Contradiction(min(self._compiled[subject]), f"{describe(network)} gets no flows")
                 self._tables.put(subject, self._compiled[subject])
             except _Contradiction as error:
                 self._problems[error.unit] = self._reasons[subject] = str(error)
 
-    def _check_network(self, subject: Subject) -> None:
-        """Refuse a port whose network is left out: its tunnel id may be another network's, whose frames it would get.
-
-        :raises _Contradiction: it is
-        """
-        kind, name = subject
-        if kind is UnitKind.PORT:
-            network = UnitKind.NETWORK, self._view.ports[name].network_id
-            if network in self._reasons:
-                raise _Contradiction(min(self._compiled[subject]), f"{describe(network)} gets no flows")
-
-    def _changes(self, was: _Before) -> dict[str, FlowChange]:
+    def _changes(self, was: Mapping[str, FlowChanges]) -> dict[str, FlowChanges]:
         changes = {}
         for name, old in was.items():
             now = self._tables.flows.get(name, {})
             differing = {key: now.get(key) for key, flow in old.items() if now.get(key) != flow}
             if differing:
-                changes[name] = FlowChange(differing)
+                changes[name] = differing
         return changes
-
-
-def _is_present(unit: Unit, view: HostView) -> bool:
-    of_kind: dict[UnitKind, Mapping[str, object]] = {
-        UnitKind.BASE: view.bridges,
-        UnitKind.PHYSICAL_NETWORK: view.physical,
-        UnitKind.DEAD_PORT: view.dead,
-        UnitKind.NETWORK: view.networks,
-        UnitKind.PORT: view.ports,
-    }
-    return unit.id in of_kind[unit.kind]

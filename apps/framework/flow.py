@@ -33,21 +33,11 @@ class Field(Enum):
         self.label = label
         self.oxm = oxm
         self.bits = bits
-
-    @cached_property
-    def octets(self) -> int:
+        self.octets = (bits + 7) // 8
         """Width on the wire."""
-        return (self.bits + 7) // 8
-
-    @cached_property
-    def full_mask(self) -> int:
-        """All bits of the field."""
-        return int((1 << self.bits) - 1)
-
-    @cached_property
-    def order(self) -> int:
+        self.full_mask = (1 << bits) - 1
+        self.order = len(type(self).__members__)
         """Place among the fields of a match."""
-        return list(Field).index(self)
 
 
 VLAN_PRESENT = 0x1000
@@ -149,42 +139,77 @@ def match(
     return Match(tuple(terms))
 
 
+CONTROLLER = 0xFFFFFFFD
+RESERVED_PORTS = {
+    0xFFFFFFF8: "IN_PORT",
+    0xFFFFFFFA: "NORMAL",
+    0xFFFFFFFB: "FLOOD",
+    0xFFFFFFFC: "ALL",
+    CONTROLLER: "CONTROLLER",
+    0xFFFFFFFE: "LOCAL",
+}
+"""Ports that are none, as ``ovs-ofctl`` calls them (OpenFlow 1.3 §7.2.1)."""
+
+
+def hexadecimal(value: int) -> str:
+    """As printf's ``%#x`` has it."""
+    return f"{value:#x}" if value else "0"
+
+
 @dataclass(frozen=True)
 class Output:
-    """``output:PORT``: send out of one OpenFlow port."""
+    """Send out of one OpenFlow port."""
 
     port: int
+
+    def __str__(self) -> str:
+        if self.port == CONTROLLER:
+            return "CONTROLLER:0"  # that many bytes of the frame
+        return RESERVED_PORTS.get(self.port, f"output:{self.port}")
 
 
 @dataclass(frozen=True)
 class Normal:
-    """``NORMAL``: forward as a learning switch does."""
+    """Forward as a learning switch does."""
+
+    def __str__(self) -> str:
+        return "NORMAL"
 
 
 @dataclass(frozen=True)
 class SetTunnel:
-    """``set_field:ID->tun_id`` (``set_tunnel`` of OpenFlow 1.0): the key that tunnels put on the frame."""
+    """``set_tunnel`` of OpenFlow 1.0: the key that tunnels put on the frame."""
 
     tun_id: int
+
+    def __str__(self) -> str:
+        return f"set_field:{hexadecimal(self.tun_id)}->tun_id"
 
 
 @dataclass(frozen=True)
 class ModVlanVid:
     """What ``mod_vlan_vid`` of OpenFlow 1.0 did: exactly one tag with this VLAN id, whether or not there was one.
 
-    Written as two loads into NXM_OF_VLAN_TCI, VID then CFI, which keep the priority bits of a tag that was there.
-    OpenFlow 1.3's push_vlan with set_field would put a second tag on a frame that has one.
+    Two loads, VID then CFI, which keep the priority bits of a tag that was there. OpenFlow 1.3's push_vlan with
+    set_field would put a second tag on a frame that has one.
     """
 
     vlan: int
 
+    def __str__(self) -> str:
+        return f"load:{hexadecimal(self.vlan)}->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]"
+
 
 @dataclass(frozen=True)
 class PopVlan:
-    """``pop_vlan`` (``strip_vlan`` of OpenFlow 1.0): take the outermost tag off."""
+    """``strip_vlan`` of OpenFlow 1.0: take the outermost tag off."""
+
+    def __str__(self) -> str:
+        return "pop_vlan"
 
 
 Action = Union[Output, Normal, SetTunnel, ModVlanVid, PopVlan]
+"""``str()`` of each is what ``ovs-ofctl`` prints."""
 
 
 @dataclass(frozen=True)

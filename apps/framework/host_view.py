@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import EllipsisType
 from typing import TypeVar
 
@@ -77,16 +78,12 @@ class PhysicalNetwork:
     phy_port: int | None = None
 
 
-def _network_of(port: LocalPort) -> str | None:
-    return port.network_id
+_network_of = attrgetter("network_id")
+_physical_of = attrgetter("network.physical_network")
 
 
 def _network_with_macs(port: LocalPort) -> str | None:
     return port.network_id if port.allowed_macs else None
-
-
-def _physical_of(local: LocalNetwork) -> str | None:
-    return local.network.physical_network
 
 
 @dataclass(frozen=True)
@@ -114,10 +111,11 @@ class HostView:
     _networks_of: _Index = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_ports_of", _indexed(Map(), self.ports, Map(), self.ports, _network_of))
-        with_macs = _indexed(Map(), self.ports, Map(), self.ports, _network_with_macs)
-        object.__setattr__(self, "_ports_with_macs_of", with_macs)
-        object.__setattr__(self, "_networks_of", _indexed(Map(), self.networks, Map(), self.networks, _physical_of))
+        self.__dict__.update(
+            _ports_of=_indexed(Map(), self.ports, Map(), self.ports, _network_of),
+            _ports_with_macs_of=_indexed(Map(), self.ports, Map(), self.ports, _network_with_macs),
+            _networks_of=_indexed(Map(), self.networks, Map(), self.networks, _physical_of),
+        )
 
     def ports_of(self, network_id: str) -> Iterable[str]:
         """Ids of the bound ports of a network."""
@@ -138,10 +136,6 @@ class HostView:
     def networks_of(self, physical_network: str) -> Iterable[str]:
         """Ids of the networks with bound ports that use a physical network."""
         return self._networks_of.get(physical_network, Map())
-
-    def bridges_of(self, role: BridgeRole) -> list[str]:
-        """Names of the bridges that are for one thing."""
-        return [name for name, has in self.bridges.items() if has is role]
 
     def option(self, option: AppOption) -> OptionValue:
         """The value of an application's option."""
@@ -169,8 +163,8 @@ class HostView:
         new_ports, port_ids = _updated(self.ports, ports or {})
         new_dead, devices = _updated(self.dead, dead or {})
         new_physical, names = _updated(self.physical, physical or {})
-        given = {"patch_int": patch_int, "bridges": bridges, "options": options}
-        given = {name: value for name, value in given.items() if value is not (... if name == "patch_int" else None)}
+        given: dict[str, object] = {"patch_int": self.patch_int if patch_int is ... else patch_int}
+        given |= {name: value for name, value in (("bridges", bridges), ("options", options)) if value is not None}
         values = {name: value for name, value in given.items() if value != getattr(self, name)}
         if not (network_ids or port_ids or devices or names or values):
             return ViewChange(self, self)
@@ -195,7 +189,7 @@ class HostView:
             dead=devices,
             patch_int="patch_int" in values,
             bridges="bridges" in values,
-            options=_differing(self.options, new.options) if "options" in values else frozenset(),
+            options=_differing(self.options, new.options),
         )
 
 
@@ -251,10 +245,7 @@ class ViewChange:
     def networks_concerned(self) -> set[str]:
         """Ids of the networks that differ, or whose physical network does, in either view."""
         views = (self.old, self.new)
-        return {
-            *self.networks,
-            *(network for of in self.physical for view in views for network in view.networks_of(of)),
-        }
+        return {*self.networks, *(key for of in self.physical for view in views for key in view.networks_of(of))}
 
 
 def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:

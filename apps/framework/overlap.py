@@ -8,12 +8,17 @@ dictionary.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+
 from apps.framework.flow import Field, Flow, Match
 
 Shape = tuple[tuple[Field, int], ...]
 """Fields and masks of a match, in order."""
 
 _Place = tuple[int, int]
+_Buckets = dict[tuple[int, ...], dict[Flow, None]]
+"""What some bits are → the flows that have them so."""
 
 
 def shape_of(match: Match) -> Shape:
@@ -35,8 +40,8 @@ class OverlapIndex:
     """The flows of one bridge, indexed so that a contradiction is found when a flow is added."""
 
     def __init__(self) -> None:
-        self._shapes: dict[_Place, dict[Shape, dict[Flow, None]]] = {}
-        self._projections: dict[tuple[_Place, Shape, Shape], dict[tuple[int, ...], dict[Flow, None]]] = {}
+        self._shapes: defaultdict[_Place, dict[Shape, dict[Flow, None]]] = defaultdict(dict)
+        self._projections: dict[tuple[_Place, Shape, Shape], _Buckets] = {}
 
     def find(self, flow: Flow) -> Flow | None:
         """A flow in the index that contradicts this one, or None.
@@ -44,7 +49,7 @@ class OverlapIndex:
         A flow with the same key contradicts whatever its actions are: only one of the two could be installed.
         """
         place, shape = (flow.table, flow.priority), shape_of(flow.match)
-        for other_shape in self._shapes.get(place, {}):
+        for other_shape in self._shapes[place]:
             common = _common(shape, other_shape)
             index = self._projection(place, other_shape, common)
             for other in index.get(_project(flow.match, common), ()):
@@ -54,29 +59,24 @@ class OverlapIndex:
 
     def add(self, flow: Flow) -> None:
         """Put a flow in; call :meth:`find` first."""
-        place, shape = (flow.table, flow.priority), shape_of(flow.match)
-        self._shapes.setdefault(place, {}).setdefault(shape, {})[flow] = None
-        for (at, of, common), index in self._projections.items():
-            if at == place and of == shape:
-                index.setdefault(_project(flow.match, common), {})[flow] = None
+        self._shapes[flow.table, flow.priority].setdefault(shape_of(flow.match), {})[flow] = None
+        for bits, index in self._projections_of(flow):
+            index.setdefault(_project(flow.match, bits), {})[flow] = None
 
     def remove(self, flow: Flow) -> None:
         """Take a flow out that is in."""
-        place, shape = (flow.table, flow.priority), shape_of(flow.match)
-        flows = self._shapes[place][shape]
-        del flows[flow]
-        for (at, of, common), index in list(self._projections.items()):
-            if at == place and of == shape:
-                bucket = index[_project(flow.match, common)]
-                del bucket[flow]
-                if not bucket:
-                    del index[_project(flow.match, common)]
-        if not flows:
-            del self._shapes[place][shape]
-            for key in [key for key in self._projections if key[0] == place and key[1] == shape]:
-                del self._projections[key]
+        del self._shapes[flow.table, flow.priority][shape_of(flow.match)][flow]
+        for bits, index in self._projections_of(flow):
+            values = _project(flow.match, bits)
+            del index[values][flow]
+            if not index[values]:
+                del index[values]
 
-    def _projection(self, place: _Place, shape: Shape, common: Shape) -> dict[tuple[int, ...], dict[Flow, None]]:
+    def _projections_of(self, flow: Flow) -> Iterator[tuple[Shape, _Buckets]]:
+        place, shape = (flow.table, flow.priority), shape_of(flow.match)
+        return ((bits, index) for (at, of, bits), index in self._projections.items() if at == place and of == shape)
+
+    def _projection(self, place: _Place, shape: Shape, common: Shape) -> _Buckets:
         key = (place, shape, common)
         index = self._projections.get(key)
         if index is None:

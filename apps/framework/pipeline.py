@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from apps.framework.flow import Action, Field, Flow
-from apps.framework.options import AppOption
+
+if TYPE_CHECKING:
+    from apps.framework.app import App
 
 
 class BridgeRole(Enum):
@@ -68,35 +70,20 @@ Place = tuple[BridgeRole, int, int]
 """Role of a bridge, table and priority."""
 
 
-class Declaring(Protocol):
-    """What the pipeline asks of an application."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def bands(self) -> tuple[Band, ...]: ...
-
-    @property
-    def options(self) -> tuple[AppOption, ...]: ...
-
-
 class Pipeline:
     """The bands of some applications.
 
     :raises ValueError: two of them clash: in name, number, an option, or the name or place of a band
     """
 
-    def __init__(self, apps: Iterable[Declaring]) -> None:
+    def __init__(self, apps: Iterable[App]) -> None:
         self._places: dict[Place, tuple[Band, str]] = {}
         owners: dict[str, str] = {}
         for app in apps:
             if not 1 <= app.number <= 0xFF:
                 raise ValueError(f"application {app.name}: number {app.number} is not between 1 and 255")
-            taken = [f"the name {app.name}", f"number {app.number}", *(f"a band {band.name}" for band in app.bands)]
+            taken = [f"the name {app.name}", f"number {app.number}"]
+            taken += [f"a band {band.name}" for band in app.bands]
             taken += [
                 f"a band at priority {band.priority} of table {band.table}, {band.role.value}" for band in app.bands
             ]

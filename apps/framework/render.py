@@ -5,39 +5,14 @@ It is what ``dump-flows --no-stats --no-names`` prints and what ``add-flow`` tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import netaddr
 
-from apps.framework.flow import (
-    VLAN_PRESENT,
-    Action,
-    Field,
-    Flow,
-    Match,
-    ModVlanVid,
-    Normal,
-    Output,
-    PopVlan,
-    SetTunnel,
-    Term,
-)
+from apps.framework.flow import RESERVED_PORTS, VLAN_PRESENT, Field, Flow, Match, Term, hexadecimal
 
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x86DD: "ipv6", 0x8847: "mpls", 0x8848: "mplsm"}
-_CONTROLLER = 0xFFFFFFFD
-_RESERVED_PORTS = {
-    0xFFFFFFF8: "IN_PORT",
-    0xFFFFFFFA: "NORMAL",
-    0xFFFFFFFB: "FLOOD",
-    0xFFFFFFFC: "ALL",
-    _CONTROLLER: "CONTROLLER",
-    0xFFFFFFFE: "LOCAL",
-}
 _DEFAULT_PRIORITY = 0x8000
-
-
-def _hex(value: int) -> str:
-    return f"{value:#x}" if value else "0"  # as printf's %#x has it
 
 
 def _mac(value: int) -> str:
@@ -45,7 +20,15 @@ def _mac(value: int) -> str:
 
 
 def _port(number: int) -> str:
-    return _RESERVED_PORTS.get(number, str(number))
+    return RESERVED_PORTS.get(number, str(number))
+
+
+_SHOWN: dict[Field, Callable[[int], str]] = {
+    Field.ETH_TYPE: "0x{:04x}".format,
+    Field.IN_PORT: _port,
+    Field.ETH_SRC: _mac,
+    Field.ETH_DST: _mac,
+}
 
 
 def render_term(term: Term) -> str:
@@ -55,15 +38,10 @@ def render_term(term: Term) -> str:
         if mask is None and value & VLAN_PRESENT:
             return f"dl_vlan={value & 0xFFF}"
         return f"vlan_tci=0x{value:04x}/0x{term.effective_mask:04x}"
-    if field in (Field.ETH_SRC, Field.ETH_DST):
-        return f"{field.label}={_mac(value)}" + (f"/{_mac(mask)}" if mask is not None else "")
-    if field is Field.ETH_TYPE and mask is None:
-        return _ETHERTYPES.get(value, f"dl_type=0x{value:04x}")
-    if field is Field.IN_PORT:
-        return f"in_port={_port(value)}"
-    if field is Field.ETH_TYPE:
-        return f"dl_type=0x{value:04x}" + (f"/0x{mask:04x}" if mask is not None else "")
-    return f"{field.label}={_hex(value)}" + (f"/{_hex(mask)}" if mask is not None else "")
+    if field is Field.ETH_TYPE and mask is None and value in _ETHERTYPES:
+        return _ETHERTYPES[value]
+    shown = _SHOWN.get(field, hexadecimal)
+    return f"{field.label}={shown(value)}" + (f"/{shown(mask)}" if mask is not None else "")
 
 
 def render_match(match: Match) -> str:
@@ -73,22 +51,6 @@ def render_match(match: Match) -> str:
     return ",".join(sorted(texts, key=lambda text: text.startswith(f"{Field.ETH_TYPE.label}=")))
 
 
-def render_action(action: Action) -> str:
-    """One action, e.g. ``set_field:0x2->tun_id``."""
-    if isinstance(action, Output):
-        if action.port == _CONTROLLER:
-            return "CONTROLLER:0"  # that many bytes of the frame
-        return _port(action.port) if action.port in _RESERVED_PORTS else f"output:{action.port}"
-    if isinstance(action, Normal):
-        return "NORMAL"
-    if isinstance(action, SetTunnel):
-        return f"set_field:{_hex(action.tun_id)}->tun_id"
-    if isinstance(action, ModVlanVid):
-        return f"load:{_hex(action.vlan)}->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]"
-    assert isinstance(action, PopVlan)
-    return "pop_vlan"
-
-
 def render(flow: Flow, *, cookie: bool = True) -> str:
     """A flow, e.g. ``priority=4,in_port=1,dl_vlan=1 actions=set_field:0x2->tun_id,NORMAL``.
 
@@ -96,7 +58,7 @@ def render(flow: Flow, *, cookie: bool = True) -> str:
 
     :param cookie: begin with the cookie
     """
-    head = f"cookie={_hex(flow.cookie)}, " if cookie and flow.cookie else ""
+    head = f"cookie={hexadecimal(flow.cookie)}, " if cookie and flow.cookie else ""
     if flow.table:
         head += f"table={flow.table}, "
     condition = [f"priority={flow.priority}"] if flow.priority != _DEFAULT_PRIORITY else []
@@ -104,7 +66,7 @@ def render(flow: Flow, *, cookie: bool = True) -> str:
         condition.append(render_match(flow.match))
     if condition:
         head += ",".join(condition) + " "
-    return f"{head}actions={','.join(map(render_action, flow.actions)) or 'drop'}"
+    return f"{head}actions={','.join(map(str, flow.actions)) or 'drop'}"
 
 
 def render_table(flows: Iterable[Flow], *, cookie: bool = False) -> str:

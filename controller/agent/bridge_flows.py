@@ -44,7 +44,7 @@ class BridgeFlows:
         changes = self._compiler.update(change)
         self.generation += 1
         for name in self._started:
-            self._senders[name].want(changes[name].flows if name in changes else {}, self.generation)
+            self._senders[name].want(changes.get(name, {}), self.generation)
         for name in new:
             self._started.add(name)
             self._senders[name].want(self._compiler.flows(name), self.generation)

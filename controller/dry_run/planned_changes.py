@@ -24,7 +24,7 @@ from controller.agent.restore.state_file import FILE, StateFileError, load
 from controller.config.config import Config
 from controller.dry_run.simulated_host import SimulatedHost
 from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
-from controller.status.flow_diff import flow_diff
+from controller.status.host_status import flow_diff
 from controller.vswitch.adoption import rundir
 from controller.vswitch.bridge_proof import KEY
 from controller.vswitch.bridge_setup import WantedBridges
@@ -97,8 +97,7 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         shared = {name for name, role in roles(names).items() if role is BridgeRole.PHYSICAL}
         for name, desired in simulated.flows.items():
             dumped = installed[name].flows if name in installed else ()
-            removes, adds = flow_diff(desired, dumped, keeps_foreign=name in shared)
-            lines = [f"- {line}" for line in removes] + [f"+ {line}" for line in adds]
+            lines = flow_diff(desired, dumped, keeps_foreign=name in shared)
             sections[f"bridge {name}"] = [_with_names(line, simulated.new_ports) for line in lines]
     return [line for heading, lines in sections.items() if lines for line in (f"{heading}:", *lines)]
 

@@ -123,8 +123,7 @@ class SimulatedHost:
         self._devices: dict[str, Device] = {name: one for name, one in vswitch.devices.items() if one is not None}
         self._sessions: dict[str, _Connection] = {}
         self._ports: dict[str, dict[str, int]] = {}
-        self._serials = dict.fromkeys(names.bridges, _SERIAL)
-        self._faults = vswitch.faults
+        self._vswitch = replace(vswitch, serials=dict.fromkeys(names.bridges, _SERIAL))
         self._waiting: list[Event] = []
         self._sinks = {name: _Flows(name, self._react) for name in roles(names)}
         outputs = Outputs(
@@ -142,7 +141,7 @@ class SimulatedHost:
         self._agent = HostAgent(names, tunnels, Compiler(), outputs, saved, options)
         self._react(topology)
         self._react(Registered())
-        self._react(replace(vswitch, complete=True, layout=True, serials=self._serials))
+        self._react(replace(self._vswitch, complete=True, layout=True))
 
     @property
     def flows(self) -> dict[str, dict[FlowKey, Flow]]:
@@ -199,35 +198,28 @@ class SimulatedHost:
                 continue  # Open vSwitch has not made it, and does not because of us
             number = _FIRST_NEW_OFPORT + len(self.new_ports)
             self.new_ports[number] = short[name]
-            self._show(bridge, name, number, present=True)
+            there[name] = number
+            self._react(PortSeen(self._sessions[bridge], _port(name, number), True))
         for name in there.keys() - short.keys() - {bridge}:
-            self._show(bridge, name, there[name], present=False)
-
-    def _show(self, bridge: str, name: str, number: int, *, present: bool) -> None:
-        if present:
-            self._ports[bridge][name] = number
-        else:
-            del self._ports[bridge][name]
-        self._react(PortSeen(self._sessions[bridge], _port(name, number), present))
+            self._react(PortSeen(self._sessions[bridge], _port(name, there.pop(name)), False))
 
     def _write_back(self, wanted: WriteBack) -> None:
         self.write_back = wanted
 
     def _tag(self, wanted: Mapping[str, Tagging]) -> None:
         self.tags.update(wanted)
-        changed = {}
-        for name, device in self._devices.items():
-            tagging = wanted.get(device.port_name)
-            if tagging is not None:
-                written = tagging.written(device.other_config)
-                changed[name] = replace(device, tag=tagging.tag, other_config=written)
+        changed = {
+            name: replace(device, tag=tagging.tag, other_config=tagging.written(device.other_config))
+            for name, device in self._devices.items()
+            if (tagging := wanted.get(device.port_name)) is not None
+        }
         self._devices.update(changed)
         self._tell(changed)
 
     def _tell(self, changed: Mapping[str, Device]) -> None:
         """Something has changed in the local OVSDB."""
-        batch = VSwitchBatch(False, dict(changed), dict(self._datapaths), faults=self._faults, serials=self._serials)
-        self._react(batch)
+        told = replace(self._vswitch, devices=dict(changed), datapaths=dict(self._datapaths))
+        self._react(replace(told, complete=False, layout=False, restoring=False))
 
 
 def _port(name: str, number: int) -> PortDesc:

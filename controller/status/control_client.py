@@ -16,7 +16,8 @@ from typing import Any
 from controller.runtime.deadline import Deadline
 from topology.errors import TunbridgeError
 
-_CHUNK = 65536
+CHUNK = 65536
+"""Bytes that are sent or received at once."""
 
 
 class ControlError(TunbridgeError):
@@ -51,13 +52,22 @@ def _exchange(client: socket.socket, request: bytes, deadline: Deadline) -> byte
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         # a server that refuses a request early has said why before it closed
         deadline.limit(client).sendall(request)
-    chunks: list[bytes] = []
-    while not chunks or not chunks[-1].endswith(b"\n"):
-        chunk = deadline.limit(client).recv(_CHUNK)
-        if not chunk:
-            break
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return receive_line(client, deadline) or b""
+
+
+def receive_line(client: socket.socket, deadline: Deadline, most: int | None = None) -> bytes | None:
+    """One line; None when the peer ends before it does, or when it is longer.
+
+    :param most: bytes, the newline included
+    """
+    received = bytearray()
+    while chunk := deadline.limit(client).recv(CHUNK):
+        received += chunk
+        if most is not None and len(received) > most:
+            return None
+        if b"\n" in chunk:
+            return bytes(received.partition(b"\n")[0])
+    return None
 
 
 def _result(path: str, answer: bytes) -> Any:

@@ -21,11 +21,9 @@ from typing import Any, TextIO
 from os_ken.lib import hub
 
 from controller.runtime.deadline import Deadline
-from controller.status.control_client import ControlError, call
+from controller.status.control_client import CHUNK, receive_line
 from topology.errors import ConfigError, TunbridgeError
 from topology.server.own_folder import make_own, open_own
-
-__all__ = ["ControlError", "ControlServer", "Handler", "call"]
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +33,6 @@ Handler = Callable[[Mapping[str, Any]], Any]
 REQUEST_MAX = 64 * 1024
 """Bytes of a request, its newline included."""
 
-_CHUNK = 65536
 _BACKLOG = 64
 _ACCEPT_PAUSE = 0.1
 """Seconds before the next try when the process has no file descriptor left."""
@@ -63,9 +60,6 @@ class ControlServer:
         self._guard = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._running = False
-        self._lock_file: TextIO | None = None
-        self._listener: socket.socket | None = None
-        self._acceptor: Any = None
 
     def start(self) -> None:
         """Listen, and answer from now on.
@@ -73,20 +67,19 @@ class ControlServer:
         :raises ConfigError: another controller is running here, or the socket cannot be made
         """
         try:
-            make_own("[DEFAULT] run_path", os.path.dirname(self._path))
-            self._lock_file = _acquire(self._path + ".lock")
-            self._listener = _listen(self._path)
+            with contextlib.ExitStack() as stack:
+                make_own("[DEFAULT] run_path", os.path.dirname(self._path))
+                stack.enter_context(_acquire(self._path + ".lock"))
+                listener = stack.enter_context(_listen(self._path))
+                self._files = stack.pop_all()
         except OSError as error:
-            self._release()
             where = f" ({error.filename})" if error.filename else ""
             raise ConfigError(
                 f"cannot make the control socket {self._path}: {error.strerror or error}{where}"
             ) from None
-        except ConfigError:
-            self._release()
-            raise
+        self._listener = listener
         self._running = True
-        self._acceptor = hub.spawn(self._accept, self._listener)
+        self._acceptor = hub.spawn(self._accept, listener)
 
     def stop(self) -> None:
         """Stop listening, end all connections and remove the socket. Does nothing when it is not running."""
@@ -95,9 +88,7 @@ class ControlServer:
                 return
             self._running = False
             clients = list(self._clients)
-        listener = self._listener
-        assert listener is not None
-        for connection in (listener, *clients):
+        for connection in (self._listener, *clients):
             # wakes whoever waits in accept() or recv(); closing would not do so on the native hub
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -105,15 +96,7 @@ class ControlServer:
         hub.joinall([self._acceptor])
         with contextlib.suppress(OSError):
             os.unlink(self._path)
-        self._release()
-
-    def _release(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+        self._files.close()
 
     def _accept(self, listener: socket.socket) -> None:
         while self._running:
@@ -152,7 +135,7 @@ class ControlServer:
 
     def _answer(self, client: socket.socket) -> bytes:
         try:
-            line = _receive_line(client, Deadline(self._client_timeout))
+            line = receive_line(client, Deadline(self._client_timeout), REQUEST_MAX)
         except TimeoutError:
             return _error(f"no whole request within {self._client_timeout:g} s")
         if line is None:
@@ -180,8 +163,8 @@ def _acquire(path: str) -> TextIO:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        owner = file.read(20).strip()
-        file.close()
+        with file:
+            owner = file.read(20).strip()
         raise ConfigError(
             f"another controller is running on this host (process {owner or 'unknown'} holds {path}): stop it first, "
             "or give this one a run_path of its own"
@@ -209,21 +192,10 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _receive_line(client: socket.socket, deadline: Deadline) -> bytes | None:
-    """One line; None when the client ends before it does, or when it is too long."""
-    received = bytearray()
-    while b"\n" not in received:
-        chunk = deadline.limit(client).recv(_CHUNK)
-        received += chunk
-        if not chunk or len(received) > REQUEST_MAX:
-            return None
-    return bytes(received.partition(b"\n")[0])
-
-
 def _send(client: socket.socket, data: bytes, deadline: Deadline) -> None:
     view = memoryview(data)
     while view:
-        view = view[deadline.limit(client).send(view[:_CHUNK]) :]
+        view = view[deadline.limit(client).send(view[:CHUNK]) :]
 
 
 def _parse(line: bytes) -> tuple[str, Mapping[str, Any]]:

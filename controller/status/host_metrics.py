@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric as Family
 from controller.agent.host_snapshot import HostSnapshot
 from controller.openflow.tables.sender import Sender
 from controller.runtime.metric_families import Kind, Metric, Values
-from controller.status.host_status import RunningHost, device_states, problems
+from controller.status.host_status import RunningHost, device_states, is_settled, problems
 from topology.errors import TunbridgeError
 from topology.model import PortStatus
 
@@ -105,9 +105,7 @@ class HostMetrics:
         found = problems(host, snapshot)
         statuses = Counter(device.status for device in device_states(snapshot))
         bridges_agree = all(sender.is_in_sync for sender in host.senders.values())
-        connected = host.vswitch.connected and host.topology.connected
-        settled = not found and not statuses[PortStatus.BUILD]
-        yield IN_SYNC.family(snapshot.is_complete and connected and bridges_agree and settled)
+        yield IN_SYNC.family(bridges_agree and is_settled(host, snapshot, found))
         yield PROBLEMS.family(len(found))
         quarantined = {
             "topology_rows": len(snapshot.row_problems),

@@ -6,25 +6,30 @@ in the thread of the client that wants to know, so that what is shown is what is
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import time
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 from os_ken.lib import hub
 
-from apps.framework.render import render_table
+from apps.framework.cookie import is_ours
+from apps.framework.flow import Flow, FlowKey, by_key
+from apps.framework.render import render, render_table
 from controller.agent.events import Event, Ping
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
+from controller.openflow.tables.comparisons import QUARREL
 from controller.openflow.tables.reconcile import diff, split
 from controller.openflow.tables.sender import Sender
+from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.foreign_flows import describe_foreign
 from controller.runtime.inbox import Inbox
 from controller.status.control_server import Handler
-from controller.status.drift_report import drift_state, flow_problems, row_state
-from controller.status.flow_diff import flow_diff
 from controller.vswitch.local_ovsdb import VSwitch
+from controller.vswitch.row_drift import RowDrift
 from topology.errors import OpenFlowError, TunbridgeError
 from topology.model import PortStatus
 from topology.source import TopologySource
@@ -72,23 +77,15 @@ def status(host: RunningHost) -> Json:
     snapshot = host.agent.snapshot
     stands_against = problems(host, snapshot)
     bridges = {name: _bridge(host, name, snapshot.datapaths.get(name)) for name in host.senders}
-    devices = device_states(snapshot)
-    in_sync = (
-        snapshot.is_complete
-        and host.vswitch.connected
-        and host.topology.connected
-        and not stands_against
-        and all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
-        and all(device.status is not PortStatus.BUILD for device in devices)
-    )
+    bridges_agree = all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
     return {
         "host": snapshot.names.host,
-        "in_sync": in_sync,
+        "in_sync": bridges_agree and is_settled(host, snapshot, stands_against),
         "topology": {"connection": host.topology.connection, "connected": host.topology.connected},
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
-        "drift": {"tags": row_state(snapshot.tag_drift), "rows": row_state(host.vswitch.layout_drift.record)},
-        "ports": [_port(device) for device in devices],
+        "drift": {"tags": _row_drift(snapshot.tag_drift), "rows": _row_drift(host.vswitch.layout_drift.record)},
+        "ports": [_port(device) for device in device_states(snapshot)],
         "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
         "problems": stands_against,
         "counters": {
@@ -106,6 +103,13 @@ def device_states(snapshot: HostSnapshot) -> list[DeviceState]:
     """All devices with an ``iface-id``, by port and name."""
     found = [device for devices in snapshot.devices.values() for device in devices]
     return sorted(found, key=lambda device: (device.port_id, device.device))
+
+
+def is_settled(host: RunningHost, snapshot: HostSnapshot, stands_against: Sequence[str]) -> bool:
+    """Whether all is in sync, as far as that does not depend on flows."""
+    connected = host.vswitch.connected and host.topology.connected
+    builds = any(device.status is PortStatus.BUILD for device in device_states(snapshot))
+    return snapshot.is_complete and connected and not stands_against and not builds
 
 
 def _port(device: DeviceState) -> Json:
@@ -138,11 +142,28 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
             "Open vSwitch waits until its flows are restored, and connects to no controller: "
             "whoever restarts it removes other_config:flow-restore-wait of Open_vSwitch then"
         )
-    found += [line for sender in host.senders.values() for line in flow_problems(sender)]
+    found += [line for sender in host.senders.values() for line in _flow_problems(sender)]
     for problem in (host.state_file.lost, host.state_file.problem):
         if problem is not None:
             found.append(f"state_path: {problem}")
     return sorted(found)
+
+
+def _flow_problems(sender: Sender) -> list[str]:
+    """What stands against the flows of a bridge, in words."""
+    now = time.monotonic()
+    found = [
+        f"bridge {sender.bridge} refused a flow: {refusal.reason}: {render(refusal.flow)} "
+        f"(attempt {refusal.attempts}, the next in {max(0.0, refusal.retry_at - now):.0f} s)"
+        for refusal in sender.refusals
+    ]
+    quarrel = sender.comparisons.in_a_row(now)
+    if quarrel >= QUARREL:
+        found.append(
+            f"bridge {sender.bridge}: others change its flows again and again, {quarrel} times in a row: "
+            f"repaired every {sender.comparisons.pause(now):g} s at most"
+        )
+    return found
 
 
 def _bridge(host: RunningHost, name: str, datapath_id: int | None) -> Json:
@@ -162,8 +183,40 @@ def _bridge(host: RunningHost, name: str, datapath_id: int | None) -> Json:
         "datapath_id": f"{datapath_id:016x}" if datapath_id is not None else None,
         "connected": connected,
         "flows": {"desired": len(desired), "installed": installed, "drift": drift},
-        "drift": drift_state(sender),
+        "drift": _drift(sender),
     }
+
+
+def _drift(sender: Sender) -> Json:
+    """The drift of a bridge since start.
+
+    ``notified``: the switch tells of changes; ``times`` of all ``comparisons`` have found drift, with ``flows`` flows
+    in all and ``last_flows`` in the last of them, ``found_at`` then; ``repaired_at``: when the switch last confirmed a
+    repair; ``pause``: seconds that the next repair has to wait at least, 0 where nobody quarrels.
+    """
+    record = sender.drift
+    return {
+        "notified": sender.is_monitored,
+        "comparisons": sender.comparisons.done,
+        "times": record.times,
+        "flows": record.flows,
+        "last_flows": record.last_flows,
+        "found_at": _time(record.found_at),
+        "repaired_at": _time(record.repaired_at),
+        "pause": sender.comparisons.pause(time.monotonic()),
+    }
+
+
+def _row_drift(record: RowDrift) -> Json:
+    """Drift of rows of the local OVSDB since start; ``last`` says what differed."""
+    return {"times": record.times, "found_at": _time(record.found_at), "last": record.last}
+
+
+def _time(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC, to the second."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def flows(host: RunningHost, parameters: Mapping[str, object]) -> Json:
@@ -187,6 +240,20 @@ def flows(host: RunningHost, parameters: Mapping[str, object]) -> Json:
         unknown = sorted(describe_foreign(installed) for installed in dumped if installed.flow is None)
         return {"lines": render_table(known).splitlines() + unknown}
     if which == "diff":
-        removes, adds = flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign)
-        return {"lines": [f"- {line}" for line in removes] + [f"+ {line}" for line in adds]}
+        return {"lines": flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign)}
     raise TunbridgeError(f"which: {which!r} is none of desired, installed and diff")
+
+
+def flow_diff(desired: Mapping[FlowKey, Flow], dumped: Iterable[InstalledFlow], *, keeps_foreign: bool) -> list[str]:
+    """What a bridge would lose (``-``) and gain (``+``), in ``ovs-ofctl`` syntax with cookies.
+
+    :param keeps_foreign: flows of others stay, but for those in the place of one of ours
+    """
+    ours, foreign = split(dumped)
+    delta = diff(desired, ours)
+    unwanted = [flow for flow in foreign if flow.key in desired or is_ours(flow.cookie) or not keeps_foreign]
+    replaced = [ours[flow.key] for flow in delta.adds if flow.key in ours]
+    removes = render_table(by_key([*delta.removes, *replaced]).values(), cookie=True).splitlines()
+    removes += sorted(describe_foreign(flow) for flow in unwanted)
+    adds = render_table(delta.adds, cookie=True).splitlines()
+    return [f"- {line}" for line in removes] + [f"+ {line}" for line in adds]

@@ -13,7 +13,7 @@ from immutables import Map
 
 from apps import APPLICATIONS
 from apps.framework.app import Unit, UnitKind
-from apps.framework.compiler import Compiler, FlowChange
+from apps.framework.compiler import Compiler, FlowChanges
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.host_view import HostView, ViewChange
 from apps.framework.pipeline import Pipeline
@@ -41,11 +41,11 @@ def _owners(compiler: Compiler) -> dict[str, dict[FlowKey, Unit | None]]:
     return {name: {key: compiler.owner(name, key) for key in compiler.flows(name)} for name in BRIDGES}
 
 
-def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, FlowChange]) -> None:
+def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, FlowChanges]) -> None:
     """What the sender of each bridge does with changes; every one of them must really be one."""
     for name, change in changes.items():
-        assert change.flows
-        for key, flow in change.flows.items():
+        assert change
+        for key, flow in change.items():
             assert tables[name].get(key) != flow
             if flow is None:
                 del tables[name][key]
@@ -117,8 +117,8 @@ def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
     there = compiler.update(ViewChange.between(view, other))
     back = compiler.update(ViewChange.between(other, view))
     assert _tables(compiler) == before
-    assert {name: change.flows.keys() for name, change in there.items()} == {
-        name: change.flows.keys() for name, change in back.items()
+    assert {name: change.keys() for name, change in there.items()} == {
+        name: change.keys() for name, change in back.items()
     }
 
 

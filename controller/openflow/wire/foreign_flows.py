@@ -14,7 +14,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import Output
-from apps.framework.render import render_action, render_match
+from apps.framework.render import render_match
 from controller.openflow.wire.element_lengths import check_oxm
 from controller.openflow.wire.flow_messages import InstalledFlow, decode_instructions, decode_oxm
 
@@ -79,7 +79,7 @@ def _match_text(raw: bytes) -> str:
 
 
 def _output(action: Any) -> str:
-    return f"CONTROLLER:{action.max_len}" if action.port == ofp.OFPP_CONTROLLER else render_action(Output(action.port))
+    return f"CONTROLLER:{action.max_len}" if action.port == ofp.OFPP_CONTROLLER else str(Output(action.port))
 
 
 def _resubmit(action: Any) -> str:
@@ -153,7 +153,7 @@ def describe_foreign(installed: InstalledFlow) -> str:
     if actions is None:
         done = _read(_instructions_text, installed.raw_instructions)
     else:
-        done = ",".join(map(render_action, actions)) or "drop"
+        done = ",".join(map(str, actions)) or "drop"
     head = []
     for name, style in (("cookie", "#x"), ("table", ""), ("idle_timeout", ""), ("hard_timeout", "")):
         number = getattr(installed, name)
