@@ -52,6 +52,11 @@ class NetworkType(str, Enum):
             return VLAN_MIN, VLAN_MAX
         return None
 
+    @property
+    def overhead(self) -> int:
+        """Bytes that a tunnel over IPv4 adds to a packet, its local VLAN tag included; docs/tunnels.md, "MTU"."""
+        return {NetworkType.GRE: 46, NetworkType.VXLAN: 54, NetworkType.GENEVE: 54}.get(self, 0)
+
 
 class PortStatus(str, Enum):
     """``status`` of a port in the Network API."""

@@ -107,6 +107,19 @@ def boolean(value: Any) -> bool:
     raise ValueError(f"{_shown(value)} is not a valid boolean value")
 
 
+@_type(
+    {"type": "boolean", "const": False},
+    {"anyOf": [{"const": False}, {"enum": [0]}, {"type": "string", "pattern": "^(0|[Ff][Aa][Ll][Ss][Ee])$"}]},
+)
+def unprotected(value: Any) -> bool:
+    """``port_security_enabled``: that nothing filters what a port sends, in the spellings of :func:`boolean`."""
+    if boolean(value):
+        raise ValueError(
+            f"{_shown(value)} is not supported: nothing here keeps a port from sending as another one does"
+        )
+    return False
+
+
 def integer(minimum: int, maximum: int) -> ValueType[int]:
     """A whole number between two limits, both included; also as text."""
 

@@ -96,6 +96,8 @@ class Config:
             self.network.tunnel_id_ranges,
             self.network.network_vlan_ranges,
             self.network.base_mac,
+            self.network.global_physnet_mtu,
+            self.network.physical_network_mtus,
         )
 
     @property

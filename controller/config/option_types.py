@@ -244,6 +244,24 @@ def network_vlan_ranges(value: str) -> Mapping[str, tuple[Range, ...]]:
     return MappingProxyType(ranges)
 
 
+def mtu(value: str) -> int:
+    """Bytes of an IP packet: from what IPv4 needs (RFC 791) to what its header can say."""
+    if not re.fullmatch(r"[0-9]{2,5}", value) or not 68 <= int(value) <= 65535:
+        raise ValueError("expected a number of bytes from 68 to 65535")
+    return int(value)
+
+
+def physical_network_mtus(value: str) -> Mapping[str, int]:
+    """``PHYSICAL_NETWORK:MTU`` entries."""
+    found: dict[str, int] = {}
+    for item in _items(value):
+        network, _, size = (part.strip() for part in item.partition(":"))
+        if not network or network in found:
+            raise ValueError(f"expected PHYSICAL_NETWORK:BYTES, each physical network once, not {item!r}")
+        found[network] = mtu(size)
+    return MappingProxyType(found)
+
+
 def base_mac(value: str) -> str:
     """The address whose first octets every made MAC address begins with."""
     try:

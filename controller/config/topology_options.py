@@ -85,6 +85,19 @@ class NetworkConfig(OptionGroup):
         "MAC address",
         "MAC addresses that are made begin with its first three octets, or four when the fourth is not 00",
     )
+    global_physnet_mtu: int = option(
+        "1500",
+        kinds.mtu,
+        "bytes",
+        "The largest IP packet that the underlay of tunnels and all physical networks carry: no network's `mtu` is "
+        "above what its type leaves of it, and those that name none have that",
+    )
+    physical_network_mtus: Mapping[str, int] = option(
+        "",
+        kinds.physical_network_mtus,
+        "bytes",
+        "`PHYSICAL_NETWORK:BYTES` of those that carry less",
+    )
 
     def problem(self) -> Problem | None:
         """Networks of the default type must have ids that can be allocated, and that their encapsulation can carry."""

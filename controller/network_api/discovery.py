@@ -22,7 +22,6 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "net-mtu": ("Network MTU", "The MTU of a network"),
     "net-mtu-writable": ("Network MTU (writable)", "It can be given"),
     "pagination": ("Pagination support", "Lists in pages, with links"),
-    "port-security": ("Port Security", "port_security_enabled is kept"),
     "project-id": ("project_id field enabled", "project_id beside tenant_id"),
     "provider": ("Provider Network", "How a network travels"),
     "quota-check-limit": ("Quota engine limit check", "A limit below what is used is refused"),

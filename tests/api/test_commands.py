@@ -28,10 +28,10 @@ def test_networks(api: ApiProcess) -> None:
         "network create n1 --share --disable --description one --mtu 1400 --disable-port-security "
         "--external --provider-network-type vlan --provider-physical-network physnet1 --provider-segment 12 "
         "--tag red --tag blue",
-        "network set n1 --no-share --enable --description two --mtu 1300 --enable-port-security --internal "
+        "network set n1 --no-share --enable --description two --mtu 1300 --disable-port-security --internal "
         "--no-tag --tag green --name n2",
         "network show n2",
-        "network create n3 --no-share --enable --enable-port-security --internal --no-tag",
+        "network create n3 --no-share --enable --internal --no-tag",
         "network set n3 --tag a --tag b --tag c",
         "network unset n3 --tag b",
         "network show n3",
@@ -52,9 +52,9 @@ def test_networks(api: ApiProcess) -> None:
     provider = [created[f"provider:{name}"] for name in ("network_type", "physical_network", "segmentation_id")]
     assert provider == ["vlan", "physnet1", 12]
     assert set(created["tags"]) == {"red", "blue"}
-    assert [changed[name] for name in names] == [False, True, "two", 1300, True, False]
+    assert [changed[name] for name in names] == [False, True, "two", 1300, False, False]
     assert (changed["id"], changed["name"], changed["tags"]) == (created["id"], "n2", ["green"])
-    assert [bare[name] for name in names] == [False, True, "", 1454, True, False]
+    assert [bare[name] for name in names] == [False, True, "", 1454, False, False]
     assert (tagged["tags"], cleared["tags"]) == (["a", "c"], [])
     assert [(one["ID"], one["Network Type"], one["Tags"]) for one in listed] == [(created["id"], "vlan", ["green"])]
     ids = [[one["ID"] for one in found] for found in lists]
@@ -123,13 +123,13 @@ def test_ports(api: ApiProcess) -> None:
         "--disable-port-security --allowed-address ip-address=10.0.0.9,mac-address=fa:16:3e:00:00:78 --tag red",
         "port set p1 --description two --device vm2 --mac-address fa:16:3e:00:00:79 --device-owner compute:b "
         "--host h2 --no-fixed-ip --fixed-ip subnet=of-ports4,ip-address=10.0.0.17 --binding-profile b=2 --enable "
-        "--enable-port-security --no-allowed-address --allowed-address ip-address=10.0.0.19 --tag blue --name p2",
+        "--no-allowed-address --allowed-address ip-address=10.0.0.19 --tag blue --name p2",
         "port show p2",
         "port set p2 --fixed-ip subnet=of-ports4,ip-address=10.0.0.18",
         "port unset p2 --fixed-ip subnet=of-ports4,ip-address=10.0.0.17 --binding-profile a "
         "--allowed-address ip-address=10.0.0.19,mac-address=fa:16:3e:00:00:79 --tag red",
         "port show p2",
-        "port create p3 --network of-ports --no-fixed-ip --enable --enable-port-security --no-tag",
+        "port create p3 --network of-ports --no-fixed-ip --enable --no-tag",
         "port unset p2 --host --device --device-owner --all-tag",
         "port set p2 --no-binding-profile --no-fixed-ip --disable-port-security --disable",
         "port show p2",
@@ -159,7 +159,7 @@ def test_ports(api: ApiProcess) -> None:
     assert [ip["ip_address"] for ip in changed["fixed_ips"]] == ["10.0.0.17"]
     assert (changed["binding_profile"], changed["admin_state_up"]) == ({"a": "1", "b": "2"}, True)
     assert [one["ip_address"] for one in changed["allowed_address_pairs"]] == ["10.0.0.19"]
-    assert (changed["name"], changed["port_security_enabled"], set(changed["tags"])) == ("p2", True, {"red", "blue"})
+    assert (changed["name"], changed["port_security_enabled"], set(changed["tags"])) == ("p2", False, {"red", "blue"})
     assert [ip["ip_address"] for ip in unset["fixed_ips"]] == ["10.0.0.18"]
     assert (unset["binding_profile"], unset["allowed_address_pairs"], unset["tags"]) == ({"b": "2"}, [], ["blue"])
     assert (bare["fixed_ips"], bare["binding_host_id"], bare["binding_vif_type"]) == ([], "", "unbound")

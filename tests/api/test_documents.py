@@ -138,8 +138,8 @@ NETWORKS = st.fixed_dictionaries(
         "admin_state_up": st.booleans(),
         "shared": st.booleans(),
         "router:external": st.booleans(),
-        "mtu": st.integers(68, 65535),
-        "port_security_enabled": st.booleans(),
+        "mtu": st.integers(1280, 1446),
+        "port_security_enabled": st.just(False),
         "provider:network_type": st.sampled_from(["gre", "vxlan", "geneve", "local"]),
     },
 )
@@ -164,7 +164,7 @@ PORTS = st.fixed_dictionaries(
         "device_owner": st.sampled_from(["", "compute:nova", "network:dhcp"]),
         "binding:host_id": st.sampled_from(["", "h1"]),
         "binding:profile": st.dictionaries(TEXT, st.none() | st.integers() | TEXT | st.booleans(), max_size=2),
-        "port_security_enabled": st.booleans(),
+        "port_security_enabled": st.just(False),
         "allowed_address_pairs": st.just([{"ip_address": "10.9.0.0/16"}]),
     },
 )

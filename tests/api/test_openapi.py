@@ -18,7 +18,7 @@ from topology.database.resource_database import ResourceDatabase
 from topology.model import NetworkType
 from topology.rules.access.policy import ADMIN
 from topology.rules.allocation.segment_allocation import AllocationPolicy
-from topology.rules.attributes.attributes import RESOURCES, Attribute
+from topology.rules.attributes.attributes import RESOURCES
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -99,11 +99,6 @@ def test_a_method_cannot_be_served_undocumented(operations: dict[str, Operation]
 def test_a_path_has_the_parameters_that_are_documented(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^/x/\{id\}: has"):
         ApiRoute("/x/{id}", Handler(), {"GET": GET, "PUT": PUT}, parameters)
-
-
-def test_an_attribute_cannot_be_without_a_schema() -> None:
-    with pytest.raises(ValueError, match="an attribute has a check, or"):
-        Attribute()
 
 
 def test_routes_are_served() -> None:

@@ -36,7 +36,7 @@ def test_a_network_has_neutrons_defaults(api: ApiProcess, network: Made) -> None
     assert number >= 1 and uuid.UUID(network_id)
     assert network == {
         "name": "n", "description": "", "project_id": "", "tenant_id": "", "admin_state_up": True, "status": "ACTIVE",
-        "subnets": [], "shared": False, "router:external": False, "mtu": 1454, "port_security_enabled": True,
+        "subnets": [], "shared": False, "router:external": False, "mtu": 1454, "port_security_enabled": False,
         "provider:network_type": "gre", "provider:physical_network": None, "tags": [], "revision_number": 1,
     }  # fmt: skip
     shown = api.get(f"/networks/{network_id}")["network"]
@@ -54,6 +54,26 @@ def test_a_network_is_changed_and_deleted_with_its_subnets(api: ApiProcess, netw
     api.delete("network", network["id"])
     api.get(path, 404)
     api.get(f"/subnets/{subnet['id']}", 404)
+
+
+def test_what_is_there_for_subnets_alone_goes_with_them(api: ApiProcess, network: Made, subnet: Made) -> None:
+    """A DHCP server's port and addresses that nobody has chosen are in nobody's way; others are."""
+    six = api.create("subnet", network_id=network["id"], cidr="2001:db8::/64", ip_version=6, ipv6_ra_mode="slaac")
+    guest = api.create("port", network_id=network["id"])
+    served = api.create("port", network_id=network["id"], device_owner="network:dhcp")
+    assert len(guest["fixed_ips"]) == len(served["fixed_ips"]) == 2
+    api.delete("subnet", six["id"])
+    shown = api.get(f"/ports/{guest['id']}")["port"]
+    assert (ips(shown), shown["revision_number"]) == (["10.0.0.2"], 2)
+    answers = [
+        api.request("DELETE", f"/v2.0/{path}") for path in (f"subnets/{subnet['id']}", f"networks/{network['id']}")
+    ]
+    assert [(one.status, one.error) for one in answers] == [(409, "SubnetInUse"), (409, "NetworkInUse")]
+    api.delete("port", guest["id"])
+    api.delete("subnet", subnet["id"])
+    assert ips(api.get(f"/ports/{served['id']}")["port"]) == []
+    api.delete("network", network["id"])
+    api.get(f"/ports/{served['id']}", 404)
 
 
 def test_a_subnet_has_neutrons_defaults(subnet: Made) -> None:
@@ -84,7 +104,7 @@ def test_a_port_has_neutrons_defaults(network: Made, subnet: Made, api: ApiProce
     wanted = {
         "name": "", "admin_state_up": True, "status": "DOWN", "device_id": "", "device_owner": "",
         "fixed_ips": [{"subnet_id": subnet["id"], "ip_address": "10.0.0.2"}], "allowed_address_pairs": [],
-        "port_security_enabled": True, "binding:host_id": "", "binding:vnic_type": "normal", "binding:profile": {},
+        "port_security_enabled": False, "binding:host_id": "", "binding:vnic_type": "normal", "binding:profile": {},
         "binding:vif_type": "unbound", "binding:vif_details": {},
     }  # fmt: skip
     assert port.items() >= wanted.items()

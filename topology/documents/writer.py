@@ -36,12 +36,11 @@ def write_document(networks: Iterable[Network], ports: Iterable[Port], stored: S
 def _network(network: Network, ports: list[Port], stored: Stored) -> dict[str, Any]:
     own = stored.get(("network", network.id), {})
     subnets = [_subnet(subnet, stored.get(("subnet", subnet.id), {})) for subnet in network.subnets]
-    security = bool(own.get("port_security_enabled", True))
     return {
         **_given(network, network_values(network)),
         **_chosen(NETWORK, own, {}),
         **({"subnets": subnets} if subnets else {}),
-        **({"ports": [_port(port, stored.get(("port", port.id), {}), security) for port in ports]} if ports else {}),
+        **({"ports": [_port(port, stored.get(("port", port.id), {})) for port in ports]} if ports else {}),
     }
 
 
@@ -50,9 +49,8 @@ def _subnet(subnet: Subnet, stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**_given(subnet, subnet_values(subnet, "")), **_chosen(SUBNET, stored, {"allocation_pools": pools})}
 
 
-def _port(port: Port, stored: Mapping[str, Any], security: bool) -> dict[str, Any]:
-    values = {**port_values(port), "network_id": None}
-    return {**_given(port, values), **_chosen(PORT, stored, {"port_security_enabled": security})}
+def _port(port: Port, stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_given(port, {**port_values(port), "network_id": None}), **_chosen(PORT, stored, {})}
 
 
 def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from topology import value_types
-from topology.model import Network, NetworkType, Port, Subnet
+from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import pools_of
 from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, UNSET, Resource
 
 View = Mapping[str, Any]
 """Attribute → value, as JSON has it."""
 
-_MTU = {NetworkType.GRE: 1454, NetworkType.VXLAN: 1446, NetworkType.GENEVE: 1446}
-"""What a tunnel over IPv4 leaves of an underlay's 1500 bytes; docs/tunnels.md, "MTU"."""
+UNDERLAY_MTU = 1500
+"""Bytes of an IP packet that Ethernet carries where nobody says otherwise."""
 
 _UNSTAMPED: Mapping[str, Any] = {"tags": [], "revision_number": 0, "created_at": None, "updated_at": None}
 
@@ -92,10 +92,18 @@ def port_values(port: Port) -> dict[str, Any]:
     }
 
 
+def mtu_of(network: Network, stored: Mapping[str, Any]) -> int:
+    """Bytes of the largest IP packet on a network.
+
+    :param stored: of the network
+    """
+    return int(stored.get("mtu", UNDERLAY_MTU - network.network_type.overhead))
+
+
 def network_view(network: Network, stored: Mapping[str, Any]) -> View:
     """A network."""
     return {
-        "mtu": _MTU.get(network.network_type, 1500),
+        "mtu": mtu_of(network, stored),
         **_common(NETWORK, network, stored),
         **network_values(network),
         "status": "ACTIVE",
@@ -122,7 +130,7 @@ def port_view(port: Port, stored: Mapping[str, Any]) -> View:
     host = port.requested_host or port.host or ""
     details = {"connectivity": "l2", "port_filter": False, "ovs_hybrid_plug": False}
     return {
-        "port_security_enabled": True,
+        "port_security_enabled": False,
         **_common(PORT, port, stored),
         **port_values(port),
         "status": port.status.value,

@@ -76,7 +76,7 @@ def test_defaults_serve_a_single_host() -> None:
     assert (loaded.agent.l2_population, loaded.agent.arp_responder) == (True, True)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
     assert (loaded.agent.report_interval, loaded.agent.agent_down_time, loaded.agent.audit_interval) == (30, 75, 60)
-    assert loaded.network == NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00")
+    assert loaded.network == NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00", 1500, {})
     assert loaded.topology_connection == "unix:/run/tunbridge/topology.sock"
     assert loaded.control_socket == "/run/tunbridge/control.sock"
 
@@ -111,6 +111,7 @@ def test_lists_and_references(tmp_path: Path) -> None:
         "[agent]\ntunnel_types =\n"
         "[network]\ntenant_network_type = vlan\ntunnel_id_ranges = 1:10,\n 20:4294967295\n"
         "network_vlan_ranges = p1:100:199, p2, p1:300:300\nbase_mac = FA:16:3E:4F:00:00\n"
+        "global_physnet_mtu = 9000\nphysical_network_mtus = p1:1500, p2 : 68\n"
     )
     loaded = config.load([write(tmp_path / "c", text)])
     assert loaded.run_path == "/srv/t/run"
@@ -121,15 +122,18 @@ def test_lists_and_references(tmp_path: Path) -> None:
     assert loaded.network.tunnel_id_ranges == ((1, 10), (20, 4294967295))
     assert dict(loaded.network.network_vlan_ranges) == {"p1": ((100, 199), (300, 300)), "p2": ()}
     assert loaded.network.base_mac == "fa:16:3e:4f:00:00"
+    assert (loaded.network.global_physnet_mtu, loaded.network.physical_network_mtus) == (9000, {"p1": 1500, "p2": 68})
 
 
 def test_allocation_policy(tmp_path: Path) -> None:
     text = (
         "[network]\ntenant_network_type = vlan\ntunnel_id_ranges = 5:9\nnetwork_vlan_ranges = p:1:2\n"
-        "base_mac = 0a:00:00:00:00:00\n"
+        "base_mac = 0a:00:00:00:00:00\nglobal_physnet_mtu = 9000\nphysical_network_mtus = p:1400\n"
     )
     policy = config.load([write(tmp_path / "c", text)]).allocation_policy()
-    assert policy == AllocationPolicy(NetworkType.VLAN, ((5, 9),), {"p": ((1, 2),)}, "0a:00:00:00:00:00")
+    assert policy == AllocationPolicy(
+        NetworkType.VLAN, ((5, 9),), {"p": ((1, 2),)}, "0a:00:00:00:00:00", 9000, {"p": 1400}
+    )
 
 
 def test_topology_override(tmp_path: Path) -> None:

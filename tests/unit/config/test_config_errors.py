@@ -16,6 +16,7 @@ FILES = "expected ssl_key_file, ssl_cert_file, ssl_ca_cert_file too"
 METHODS = "expected unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT"
 ABSOLUTE = "expected an absolute path, such as /var/lib/tunbridge"
 PAIRS = "expected PHYSICAL_NETWORK:BRIDGE pairs, such as physnet1:br-ex, not"
+MTUS = "expected PHYSICAL_NETWORK:BYTES, each physical network once"
 MAC = "expected a unicast MAC address, such as fa:16:3e:00:00:00"
 UNRESOLVED = "its value refers to an option that does not exist, or to itself; write $$ for a dollar sign"
 
@@ -104,6 +105,11 @@ BAD_VALUES = [
     ("network", "base_mac", "fa:16:3e", MAC),
     ("network", "base_mac", "01:00:5e:00:00:00", MAC),
     ("network", "base_mac", "00:00:00:00:00:00", MAC),
+    ("network", "global_physnet_mtu", "0", "expected a number of bytes from 68 to 65535"),
+    ("network", "global_physnet_mtu", "65536", "expected a number of bytes from 68 to 65535"),
+    ("network", "physical_network_mtus", "p:0", "expected a number of bytes from 68 to 65535"),
+    ("network", "physical_network_mtus", ":9000", f"{MTUS}, not ':9000'"),
+    ("network", "physical_network_mtus", "p:68,p:69", f"{MTUS}, not 'p:69'"),
 ]
 
 

@@ -16,10 +16,10 @@ Span = tuple[int, int]
 """First and last address of a pool, as numbers."""
 
 _AUTOMATIC = ("slaac", "dhcpv6-stateless")
-"""Values of ``ipv6_address_mode`` with which the guest makes its address from its MAC address (RFC 4862)."""
+"""Values of ``ipv6_ra_mode`` or ``ipv6_address_mode`` with which a guest makes its address of its MAC's (RFC 4862)."""
 
-_ROUTER_OWNERS = "network:router_"
-"""Beginning of ``device_owner`` of routers' ports, which may have any address of a subnet."""
+SERVICE_OWNERS = ("network:dhcp", "network:distributed")
+"""``device_owner`` of ports that are there for the subnets of a network alone, and go with them; as in Neutron."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,12 @@ class Pooled:
 
 def is_automatic(stored: Mapping[str, Any]) -> bool:
     """Whether ports of a subnet have the address that follows from their MAC address."""
-    return stored.get("ipv6_address_mode") in _AUTOMATIC
+    return stored.get("ipv6_address_mode") in _AUTOMATIC or stored.get("ipv6_ra_mode") in _AUTOMATIC
+
+
+def is_router(owner: str) -> bool:
+    """Whether ``device_owner`` is that of a router's port, which may have any address of a subnet."""
+    return owner.startswith("network:router_")
 
 
 def number_of(address: str) -> int:
@@ -159,7 +164,7 @@ class AddressRequest:
 
         :raises InUse: no address is left
         """
-        router = self.owner.startswith(_ROUTER_OWNERS)
+        router = is_router(self.owner)
         for is_v6 in (False, True):
             candidates = [one for one in subnets if (":" in one.subnet.cidr) is is_v6 and not one.automatic]
             if candidates and not any(self._first_free(pooled) for pooled in candidates):
@@ -218,7 +223,7 @@ class AddressRequest:
         first, last = _usable(subnet.cidr)
         if number.version != prefix_of(subnet.cidr).version or not first <= int(number) <= last:
             raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
-        bound = pooled.automatic and not self.owner.startswith(_ROUTER_OWNERS)
+        bound = pooled.automatic and not is_router(self.owner)
         if bound and address != eui64(subnet.cidr, self.mac_address):
             raise invalid(
                 "fixed_ips",

@@ -29,6 +29,8 @@ class AllocationPolicy:
         its id
     :param base_mac: the first three octets are kept, and the fourth where it is not 00, as in Neutron; the rest is
         random
+    :param mtu: bytes of the largest IP packet that the underlay of tunnels and all physical networks carry
+    :param physical_mtus: physical network → the same, where it is less
 
     :raises ValueError: ``base_mac`` is not a unicast MAC address, or a range cannot be used
     """
@@ -37,6 +39,8 @@ class AllocationPolicy:
     tunnel_id_ranges: tuple[Range, ...] = ()
     network_vlan_ranges: Mapping[str, tuple[Range, ...]] = field(default_factory=dict)
     base_mac: str = "fa:16:3e:00:00:00"
+    mtu: int = 1500
+    physical_mtus: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tenant_network_type", NetworkType(self.tenant_network_type))
@@ -44,6 +48,11 @@ class AllocationPolicy:
         for low, high in [*self.tunnel_id_ranges, *(r for ranges in self.network_vlan_ranges.values() for r in ranges)]:
             if not 0 < low <= high:
                 raise ValueError(f"{low}:{high} is not a range of ids")
+
+    def largest_mtu(self, network: Network) -> int:
+        """The largest ``mtu`` that a network can have."""
+        underlay = min(self.mtu, self.physical_mtus.get(network.physical_network or "", self.mtu))
+        return underlay - network.network_type.overhead
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ from topology.model import Network, NetworkType, Port, Subnet, prefix_of
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import BadRequest, Clash, InUse, ResourceError
+from topology.rules.views import mtu_of
+
+IPV6_MTU = 1280
+"""Bytes that each link must carry (RFC 8200, section 5)."""
 
 
 def check(draft: Draft) -> None:
@@ -30,6 +34,7 @@ def check(draft: Draft) -> None:
             )
     for network in draft.networks.values():
         check_network(draft, network)
+        _check_mtu(draft, network)
     for port in draft.ports.values():
         check_port(draft, port)
 
@@ -47,6 +52,21 @@ def check_network(draft: Draft, network: Network) -> None:
         _check_overlaps(draft, network)
         for port in draft.unchanged_ports_of(network.id):
             _check_within(port, network)
+
+
+def _check_mtu(draft: Draft, network: Network) -> None:
+    """It is enough for IPv6 where there is such a subnet; what is as it was is not asked.
+
+    :raises InUse: it is not, as in Neutron
+    """
+    mtu = mtu_of(network, draft.attributes("network", network.id))
+    before = draft.state.networks.get(network.id)
+    changed = before is None or mtu != mtu_of(before, draft.state.stored("network", network.id))
+    if mtu >= IPV6_MTU or not (changed or network.id in draft.resubnetted):
+        return
+    if any(prefix_of(subnet.cidr).version == 6 for subnet in network.subnets):
+        text = f"MTU of {network.id} is not valid, subnet requires a minimum of {IPV6_MTU}"
+        raise InUse("NetworkMTUSubnetConflict", text)
 
 
 def check_port(draft: Draft, port: Port) -> None:

@@ -249,6 +249,8 @@ class Draft:
             self.resubnetted.add(network.id)
         elif (kind, object_id) not in self.state.broken:
             (self.network if kind == "network" else self.port)(object_id)
+        if kind == "port":
+            self.discard_port(object_id)
         self.gone[kind, object_id] = None
 
     def discard_network(self, network_id: str) -> None:

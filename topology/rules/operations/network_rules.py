@@ -7,11 +7,12 @@ from typing import Any
 
 from topology.errors import ConflictError
 from topology.model import Network, NetworkType
-from topology.rules.allocation.segment_allocation import SegmentKey
+from topology.rules.allocation.address_allocation import SERVICE_OWNERS
+from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.attributes.attributes import NETWORK, PROVIDER, UNSET
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import BadRequest, Exhausted, InUse, invalid
-from topology.rules.views import network_values
+from topology.rules.views import mtu_of, network_values
 
 _TYPE, _PHYSICAL, _NUMBER = PROVIDER
 
@@ -40,7 +41,33 @@ def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network |
     except ValueError as error:
         attribute, _, reason = str(error).partition(": ")
         raise invalid(attribute, reason) from None
-    draft.put_network(new, draft.stamped(("network", network_id), NETWORK.to_store(values), new=old is None))
+    stored = NETWORK.to_store(values)
+    _check_mtu(draft, new, old, stored)
+    draft.put_network(new, draft.stamped(("network", network_id), stored, new=old is None))
+
+
+def delete(draft: Draft, network_id: str) -> None:
+    """Delete a network with its subnets, and the ports that are there for these alone.
+
+    :raises NotFound: there is none
+    """
+    for port in [port for port in draft.ports_of(network_id) if port.device_owner in SERVICE_OWNERS]:
+        draft.delete("port", port.id)
+    draft.delete("network", network_id)
+
+
+def _check_mtu(draft: Draft, new: Network, old: Network | None, stored: dict[str, Any]) -> None:
+    """An MTU that is asked for, or whose network moves, fits; that of a new network is noted where no other would know.
+
+    :param stored: what is to be stored of it
+    """
+    largest = draft.policy.largest_mtu(new)
+    if old is None and "mtu" not in stored and largest != mtu_of(new, stored):
+        stored["mtu"] = largest
+    moves = old is not None and segment_of(old) != segment_of(new)
+    if ("mtu" in stored or moves) and mtu_of(new, {**draft.attributes("network", new.id), **stored}) > largest:
+        reason = f"Requested MTU is too big, maximum is {largest}"
+        raise BadRequest("InvalidInput", f"Invalid input for operation: {reason}.", attribute="mtu", reason=reason)
 
 
 def asked_segment(draft: Draft, network_id: str, values: Mapping[str, Any]) -> SegmentKey | None:

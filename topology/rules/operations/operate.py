@@ -41,14 +41,19 @@ def operate(draft: Draft, operation: TopologyOperation) -> str:
                 "RevisionNumberConstraintFailed",
                 f"Constrained to {operation.revision}, but current revision is {current}",
             )
-    if operation.action == "delete":
-        draft.delete(kind, object_id)
+    deletes, values = operation.action == "delete", operation.values
+    if kind == "network" and deletes:
+        network_rules.delete(draft, object_id)
     elif kind == "network":
-        network_rules.put(draft, object_id, operation.values, None if creates else draft.network(object_id))
+        network_rules.put(draft, object_id, values, None if creates else draft.network(object_id))
+    elif kind == "subnet" and deletes:
+        subnet_rules.delete(draft, object_id)
     elif kind == "subnet":
-        subnet_rules.put(draft, object_id, operation.values, None if creates else draft.subnet(object_id))
+        subnet_rules.put(draft, object_id, values, None if creates else draft.subnet(object_id))
+    elif deletes:
+        draft.delete(kind, object_id)
     else:
-        port_rules.put(draft, object_id, operation.values, None if creates else draft.port(object_id))
+        port_rules.put(draft, object_id, values, None if creates else draft.port(object_id))
     return object_id
 
 

@@ -36,10 +36,6 @@ def put(draft: Draft, port_id: str, values: Mapping[str, Any], old: Port | None)
         fixed_ips = addresses.give(draft.pooled(network), _settled(asked, fixed_ips)) if asked else ()
     elif old is None:
         fixed_ips = addresses.allocate(draft.pooled(network))
-    stored = PORT.to_store(values)
-    if old is None:
-        security = draft.attributes("network", network.id).get("port_security_enabled", True)
-        stored = {"port_security_enabled": security, **stored}
     new = replace(
         old or Port(port_id, network.id, mac),
         network_id=network.id,
@@ -48,7 +44,7 @@ def put(draft: Draft, port_id: str, values: Mapping[str, Any], old: Port | None)
         requested_host=wanted.get("binding:host_id") or None,
         **{name: wanted[name] for name in _PLAIN if name in wanted},
     )
-    draft.put_port(new, draft.stamped(("port", port_id), stored, new=old is None))
+    draft.put_port(new, draft.stamped(("port", port_id), PORT.to_store(values), new=old is None))
 
 
 def _new_mac(draft: Draft, network: Network) -> str:

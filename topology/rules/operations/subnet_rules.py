@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from topology.model import Subnet, prefix_of
 from topology.rules.allocation.address_allocation import (
+    SERVICE_OWNERS,
     check_gateway,
     check_pools,
     default_gateway,
     default_pools,
     is_automatic,
+    is_router,
     pools_of,
 )
 from topology.rules.attributes.attributes import SUBNET, UNSET
@@ -64,6 +67,23 @@ def put(draft: Draft, subnet_id: str, values: Mapping[str, Any], old: Subnet | N
     new = Subnet(subnet_id, cidr, gateway, name=wanted.get("name", ""))
     stamped = draft.stamped(("subnet", subnet_id), given, new=old is None)
     draft.put_subnet(network, new, stamped, resized=resized)
+
+
+def delete(draft: Draft, subnet_id: str) -> None:
+    """Delete a subnet; ports lose the addresses in it that nobody has chosen.
+
+    These are the ones that follow from MAC addresses, and all of a port that is there for the subnets alone.
+
+    :raises NotFound: there is none
+    """
+    network = draft.network_of(subnet_id)
+    automatic = is_automatic(draft.attributes("subnet", subnet_id))
+    for port in list(draft.ports_of(network.id)):
+        left = tuple(fixed_ip for fixed_ip in port.fixed_ips if fixed_ip.subnet_id != subnet_id)
+        unchosen = port.device_owner in SERVICE_OWNERS or (automatic and not is_router(port.device_owner))
+        if unchosen and left != port.fixed_ips:
+            draft.put_port(replace(port, fixed_ips=left), draft.stamped(("port", port.id), {}, new=False))
+    draft.delete("subnet", subnet_id)
 
 
 def _check_gateway_free(draft: Draft, old: Subnet) -> None:
