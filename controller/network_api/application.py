@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container
+from dataclasses import replace
 from typing import Any
 
 import falcon
@@ -142,7 +143,8 @@ class _ResourceHandlers:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         def page(query: Query) -> ListPage:
             caller = caller_of(request)
-            return self._database.select(caller, self._name, query.wanted, lambda views: walked(views, query))
+            found = self._database.select(caller, self._name, query.wanted, lambda views: walked(views, query))
+            return replace(found, views=[self._resource.seen(view) for view in found.views])
 
         kinds = shown(caller_of(request), self._name, self._kinds)
         answer_list(request, response, self._resource.collection, kinds, page)

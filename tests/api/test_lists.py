@@ -65,6 +65,29 @@ def test_filters_by_what_identifies(api: ApiProcess, ports: list[Made]) -> None:
         assert names(api, query) == ["p4"]
 
 
+def test_subnets_are_found_by_whether_their_network_is_shared(api: ApiProcess) -> None:
+    """As in Neutron, whose subnets do not show it; what is shared later is found too."""
+    made = {}
+    for shared in (False, True):
+        network = api.create("network", name="of-shares", shared=shared)["id"]
+        subnet = api.create("subnet", network_id=network, cidr="10.0.0.0/24", ip_version=4, name="of-shares")
+        made[shared] = network, subnet["id"]
+        assert "shared" not in subnet and "shared" not in api.get(f"/subnets/{subnet['id']}")["subnet"]
+
+    def found(query: str) -> list[str]:
+        subnets = api.get(f"/subnets?name=of-shares&{query}")["subnets"]
+        assert not any("shared" in subnet for subnet in subnets)
+        return [subnet["id"] for subnet in subnets]
+
+    assert found("shared=false") == [made[False][1]]
+    assert found("shared=True&fields=id&fields=shared") == [made[True][1]]
+    assert found("sort_key=shared&sort_dir=desc") == [made[True][1], made[False][1]]
+    api.update("network", made[False][0], shared=True)
+    assert (found("shared=0"), len(found("shared=1"))) == ([], 2)
+    answer = api.request("GET", "/v2.0/subnets?shared=maybe")
+    assert (answer.status, answer.error) == (400, "HTTPBadRequest")
+
+
 def test_fields(api: ApiProcess, ports: list[Made]) -> None:
     found = api.get("/ports?name=p1&fields=id&fields=name")["ports"]
     assert found == [{"id": ports[1]["id"], "name": "p1"}]

@@ -217,7 +217,11 @@ class ResourceState(TopologyState):
 
     def _store(self, kind: ObjectKind, thing: Network | Subnet | Port, stored: Attributes) -> None:
         super()._store(kind, thing, stored)
-        self._index[kind].put(thing.id, view_of(thing, stored, self.network_of.get(thing.id, "")))
+        network_id = self.network_of.get(thing.id, "")
+        view = view_of(thing, stored, network_id)
+        if kind == "subnet":
+            view = {**view, "shared": self.stored("network", network_id).get("shared", False)}
+        self._index[kind].put(thing.id, view)
 
     def _drop(self, kind: ObjectKind, object_id: str) -> None:
         super()._drop(kind, object_id)

@@ -38,7 +38,7 @@ class Access:
 
         :raises NotFound: there is none, or the caller cannot see it
         """
-        return shown(self.caller, kind, self._seen(kind, object_id))
+        return shown(self.caller, kind, RESOURCES[kind].seen(self._seen(kind, object_id)))
 
     def walk(self, kind: str, wanted: Selection) -> Iterator[View]:
         """The objects that the caller sees and that can be wanted; see :meth:`topology.rules.index.Index.walk`."""

@@ -36,6 +36,7 @@ class Attribute:
     :param required: a request that creates must give it
     :param stored: as it is given; otherwise it is a part of the model
     :param given: by requests; otherwise it is read-only
+    :param visible: in answers; otherwise lists are filtered and sorted by it alone
     """
 
     check: value_types.ValueType[Any]
@@ -44,6 +45,7 @@ class Attribute:
     required: bool = False
     stored: bool = False
     given: bool = True
+    visible: bool = True
 
 
 def _stored(check: value_types.ValueType[Any], default: Any, *, put: bool = True) -> Attribute:
@@ -91,6 +93,11 @@ class Resource:
     def stored(self) -> Mapping[str, Attribute]:
         """What is stored as it was given, and may be left out of a document or a row: then it is the default."""
         return {**{name: one for name, one in self.attributes.items() if one.stored}, "tags": TAGS}
+
+    def seen(self, view: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of a view what answers have."""
+        unseen = [name for name, one in self.attributes.items() if not one.visible]
+        return {name: value for name, value in view.items() if name not in unseen} if unseen else view
 
     def to_store(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that are stored as they are."""
@@ -179,6 +186,7 @@ SUBNET = Resource(
         "ipv6_ra_mode": _stored(_IPV6_MODES, None, put=False),
         "ipv6_address_mode": _stored(_IPV6_MODES, None, put=False),
         "subnetpool_id": read_only({"type": "null"}),
+        "shared": Attribute(value_types.boolean, put=False, given=False, visible=False),  # the network's
     },
 )
 

@@ -28,7 +28,8 @@ def kinds(resource: Resource) -> Mapping[str, ValueKind]:
     Those with lists and dictionaries for values are none of them, as in Neutron.
     """
     found = {}
-    for name, schema in _shown(resource).items():
+    unseen = {name: one.check.shown for name, one in resource.attributes.items() if not one.visible}
+    for name, schema in {**_shown(resource), **unseen}.items():
         if name == "fixed_ips":
             found[name] = ValueKind.FIXED_IPS
         elif (kind := _kind(schema)) is not None:
@@ -68,7 +69,8 @@ def _shown(resource: Resource) -> dict[str, Schema]:
     """Schemas of all attributes; those that no request gives are marked."""
     found: dict[str, Schema] = {}
     for name, attribute in resource.attributes.items():
-        found[name] = attribute.check.shown if attribute.given else {**attribute.check.shown, "readOnly": True}
+        if attribute.visible:
+            found[name] = attribute.check.shown if attribute.given else {**attribute.check.shown, "readOnly": True}
     return _with_tenant(found)
 
 
