@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from topology.documents import parse_document
+from topology.documents.plan import plan
 from topology.errors import DocumentError
 from topology.model import Network, NetworkType, Subnet
 from topology.rules.allocation.segment_allocation import AllocationPolicy
@@ -196,6 +197,14 @@ def test_a_subnet_with_other_addresses_stays(subnet: dict[str, Any], port: dict[
         made.do("delete", "subnet", SUBNET)
     assert caught.value.kind == "SubnetInUse"
     assert len(made.addresses()) == 1
+
+
+def test_a_document_without_a_subnet_takes_addresses_along_that_nobody_has_chosen() -> None:
+    made = Topology().make(name="n").subnet(**SLAAC).port(name="p")
+    draft = Draft(made.state, POLICY, Maker(), 0.0, may_move=True)
+    document = parse_document({"networks": [{"name": "n", "ports": [{"name": "p"}]}]})
+    told = [(one.action, one.kind, one.detail) for one in plan(document, draft, prune=True)]
+    assert told == [("delete", "subnet", "2001:db8::/64"), ("update", "port", f"fixed_ips [{EUI64}] -> []")]
 
 
 # -- MTU ---------------------------------------------------------------------------------------------------------------
