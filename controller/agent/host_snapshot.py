@@ -13,7 +13,7 @@ from typing import Protocol
 from immutables import Map
 
 from apps.framework.app import Unit
-from controller.runtime.durations import Durations
+from controller.runtime.metric_families import Durations
 from controller.vswitch.names import Names
 from controller.vswitch.row_drift import RowDrift
 from topology.model import PortStatus

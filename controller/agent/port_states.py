@@ -41,7 +41,7 @@ from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.host_facts import HostFacts
 from controller.agent.local_networks import LocalNetworks
 from controller.openflow.tables.sender import Synced
-from controller.runtime.durations import Durations
+from controller.runtime.metric_families import Durations
 from topology.model import PortStatus
 from topology.source import PortReport
 

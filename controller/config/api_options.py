@@ -21,50 +21,47 @@ class ApiConfig(OptionGroup):
 
     about: ClassVar[str] = "The [Network API](api.md), of `tunbridge run` and `tunbridge api`."
 
-    enabled: bool = option("true", kinds.boolean, "boolean", "`tunbridge run` serves the API too")
+    enabled: bool = option("true", kinds.boolean, "`tunbridge run` serves the API too")
     listen_address: str = option(
         "127.0.0.1",
         kinds.ip_address,
-        "IP address",
         "IP address at which it answers. Any but this machine's own needs `auth_strategy` other than `noauth` and TLS, "
         "or TLS with `ssl_ca_cert_file`, or `insecure_remote`",
     )
     listen_port: int = option(
-        "9696",
-        kinds.port_number,
-        "port number",
-        "TCP port. One that is taken ends the start, before anything was touched",
+        "9696", kinds.port_number, "TCP port. One that is taken ends the start, before anything was touched"
     )
     insecure_remote: bool = option(
         "false",
         kinds.boolean,
-        "boolean",
         "Allow any `listen_address` as it is: with `noauth`, whoever reaches it can change everything; without TLS, "
         "whoever sees the bytes can read tokens and use them",
     )
     auth_strategy: str = option(
         "noauth",
         kinds.one_of(*AUTH_STRATEGIES),
-        "choice",
         "How callers are told apart: `noauth` (not at all: everybody is an administrator), `token` (by `token_file`) "
         "or `keystone` (by group `[keystone_authtoken]`). [Who may use it](api.md#who-may-use-it) has what they may do",
     )
     token_file: str | None = option(
-        None, FILE, "path", "Tokens and whose they are (YAML, absolute path), for `token`: [tokens](security.md#tokens)"
+        None,
+        FILE,
+        "Tokens and whose they are (YAML, absolute path), for `token`: [tokens](security.md#tokens)",
+        form="path",
     )
     ssl_key_file: str | None = option(
         None,
         FILE,
-        "path",
         "Private key (PEM, absolute path): the API speaks HTTPS, and no HTTP. Needed with the next",
+        form="path",
     )
-    ssl_cert_file: str | None = option(None, FILE, "path", CERTIFICATE)
+    ssl_cert_file: str | None = option(None, FILE, CERTIFICATE, form="path")
     ssl_ca_cert_file: str | None = option(
         None,
         FILE,
-        "path",
         "Certificates of the authorities one of which has to have certified each client. Unset: clients need no "
         "certificate",
+        form="path",
     )
 
     @property
@@ -108,13 +105,13 @@ class MetricsConfig(OptionGroup):
     )
 
     listen_address: str = option(
-        "127.0.0.1",
-        kinds.ip_address,
-        "IP address",
-        "IP address; who can connect may read, so name another in a trusted network only",
+        "127.0.0.1", kinds.ip_address, "IP address; who can connect may read, so name another in a trusted network only"
     )
     listen_port: int | None = option(
-        None, kinds.optional(kinds.port_number), "port number", "TCP port. Unset: metrics are at the Network API only"
+        None,
+        kinds.optional(kinds.port_number),
+        "TCP port. Unset: metrics are at the Network API only",
+        form="port number",
     )
 
 
@@ -130,26 +127,24 @@ class NotificationsConfig(OptionGroup):
     url: str | None = option(
         None,
         kinds.optional(kinds.url),
-        "URL",
         "`http://` or `https://` and what follows, where events are posted, such as "
         "`https://nova.example.org/v2.1/os-server-external-events`; unset: nowhere",
+        form="URL",
     )
     token_file: str | None = option(
         None,
         FILE,
-        "path",
         "File of the token that is shown there (`X-Auth-Token`), which nobody but its owner and group may "
         "have access to",
+        form="path",
     )
     ca_cert_file: str | None = option(
         None,
         FILE,
-        "path",
         "Certificates of the authorities that certify it (PEM); unset: those that the system trusts",
+        form="path",
     )
-    timeout: float = option(
-        "10", kinds.seconds(0.1, 300), "seconds", "Seconds that a request may take, from 0.1 to 300"
-    )
+    timeout: float = option("10", kinds.seconds(0.1, 300), "Seconds that a request may take, from 0.1 to 300")
 
 
 _LIMIT = kinds.optional(kinds.whole_number)
@@ -164,12 +159,10 @@ class QuotasConfig(OptionGroup):
         "limit. Set it alike for all API processes of one topology."
     )
 
-    default_quota: int = option(
-        "-1", kinds.whole_number, "number", "Number of objects of each kind below that is unset"
-    )
-    quota_network: int | None = option(None, _LIMIT, "number", "Number of networks")
-    quota_subnet: int | None = option(None, _LIMIT, "number", "Number of subnets")
-    quota_port: int | None = option(None, _LIMIT, "number", "Number of ports")
+    default_quota: int = option("-1", kinds.whole_number, "Number of objects of each kind below that is unset")
+    quota_network: int | None = option(None, _LIMIT, "Number of networks", form="number")
+    quota_subnet: int | None = option(None, _LIMIT, "Number of subnets", form="number")
+    quota_port: int | None = option(None, _LIMIT, "Number of ports", form="number")
 
     @property
     def limits(self) -> Mapping[str, int]:

@@ -46,30 +46,28 @@ class Config:
     host: str = option(
         None,
         kinds.host_name,
-        "host name",
         "Name of this host in the topology, as `binding:host_id` names it. Unset: the machine's host name. 1 to 255 "
         "characters without white space",
         unset=socket.gethostname,
+        form="host name",
     )
-    debug: bool = option("false", kinds.boolean, "boolean", "Log at level DEBUG, libraries included")
+    debug: bool = option("false", kinds.boolean, "Log at level DEBUG, libraries included")
     log_file: str | None = option(
         None,
         kinds.optional(kinds.absolute_path),
-        "path",
         "Log to this file (absolute path) instead of stderr. It may be moved away by logrotate; the next record opens "
         "it again",
+        form="path",
     )
     state_path: str = option(
         "/var/lib/tunbridge",
         kinds.absolute_path,
-        "path",
         "Directory of what outlives a restart: the embedded topology database, and what this host knows of a topology "
         "that may be restored (absolute path)",
     )
     run_path: str = option(
         "/run/tunbridge",
         kinds.socket_directory,
-        "path",
         "Directory of `control.sock`, `topology.sock` and pid files (absolute path of at most 93 bytes). One for each "
         "controller on a machine",
     )
@@ -128,7 +126,7 @@ def _options_of(applications: Iterable[App]) -> Iterator[AppOption]:
 def _declaration(option: AppOption) -> Declaration:
     value = option.default
     default = str(value).lower() if isinstance(value, bool) else str(value)
-    return Declaration(default, _PARSERS[option.kind], option.kind, option.help.rstrip("."))
+    return Declaration(default, _PARSERS[option.kind], option.help.rstrip("."))
 
 
 _PARSERS: Mapping[str, Callable[[str], OptionValue]] = {

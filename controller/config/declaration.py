@@ -2,7 +2,7 @@
 
 One declaration, such as ::
 
-    of_listen_port: int = option("6653", port_number, "port number", "TCP port of these connections")
+    of_listen_port: int = option("6653", port_number, "TCP port of these connections")
 
 in the class of a group is the attribute and its type, its default, the option of the configuration file
 (:mod:`controller.config.option_reader`), the entry of the sample file and the row of the manual
@@ -28,15 +28,15 @@ class Declaration:
 
     :param default: as one would write it into a file; None: unset
     :param parse: text of a file → value; raises :class:`ValueError` with a text that says what is expected
-    :param form: of a value, in a word or two
     :param text: for who sets it, as Markdown in one line
+    :param form: of a value, in a word or two, where no default shows it
     :param unset: makes the value of an option that is not set and has no default; None: ``parse`` does, out of nothing
     """
 
     default: str | None
     parse: Callable[[str], Any]
-    form: str
     text: str
+    form: str = ""
     unset: Callable[[], Any] | None = None
 
     def initial(self) -> Any:
@@ -73,13 +73,13 @@ class OptionGroup:
 def option(
     default: str | None,
     parse: Callable[[str], Value],
-    form: str,
     text: str,
     *,
+    form: str = "",
     unset: Callable[[], Value] | None = None,
 ) -> Value:
     """A field that is an option; see :class:`Declaration`."""
-    declared = Declaration(default, parse, form, text, unset)
+    declared = Declaration(default, parse, text, form, unset)
     return cast(Value, dataclasses.field(default_factory=declared.initial, metadata={_KEY: declared}))
 
 

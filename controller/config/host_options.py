@@ -23,42 +23,37 @@ class OvsConfig(TlsConfig):
     ovsdb_connection: str = option(
         "unix:/var/run/openvswitch/db.sock",
         kinds.connection_method,
-        "connection",
         "OVSDB of this host's Open vSwitch: `unix:/PATH`, `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`. An address is an "
         "IP address, IPv6 in brackets; names are not resolved",
     )
     integration_bridge: str = option(
-        "br-int", kinds.interface_name, "bridge", "Bridge that devices are plugged into; made when it is missing"
+        "br-int", kinds.interface_name, "Bridge that devices are plugged into; made when it is missing"
     )
     tunnel_bridge: str = option(
-        "br-tun", kinds.interface_name, "bridge", "Bridge of the tunnels to other hosts; made when it is missing"
+        "br-tun", kinds.interface_name, "Bridge of the tunnels to other hosts; made when it is missing"
     )
     int_peer_patch_port: str = option(
-        "patch-tun", kinds.interface_name, "port", "The integration bridge's end of the patch to the tunnel bridge"
+        "patch-tun", kinds.interface_name, "The integration bridge's end of the patch to the tunnel bridge"
     )
-    tun_peer_patch_port: str = option(
-        "patch-int", kinds.interface_name, "port", "The tunnel bridge's end of that patch"
-    )
+    tun_peer_patch_port: str = option("patch-int", kinds.interface_name, "The tunnel bridge's end of that patch")
     local_ip: str | None = option(
         None,
         kinds.optional(kinds.tunnel_endpoint),
-        "IP address",
         "This host's own end of tunnels, IPv4 or IPv6. Unset: no tunnels are made, and the tunnel bridge is still set "
         "up",
+        form="IP address",
     )
     bridge_mappings: Mapping[str, str] = option(
-        "", kinds.bridge_mappings, "mappings", "`PHYSICAL_NETWORK:BRIDGE` pairs, each network and each bridge once"
+        "", kinds.bridge_mappings, "`PHYSICAL_NETWORK:BRIDGE` pairs, each network and each bridge once"
     )
     datapath_type: str = option(
         "system",
         kinds.one_of("system", "netdev"),
-        "choice",
         "Datapath of bridges that are made: `system` (kernel) or `netdev` (userspace)",
     )
     of_listen_method: str = option(
         "tcp",
         kinds.one_of("tcp", "ssl", "unix"),
-        "choice",
         "How bridges connect: `tcp`, `ssl` (TLS, both sides show certificates) or `unix` (a socket for each bridge, "
         "`BRIDGE.tunbridge` beside that of `ovsdb_connection`, else in /var/run/openvswitch). "
         "[Security](security.md) has the difference",
@@ -66,25 +61,20 @@ class OvsConfig(TlsConfig):
     of_listen_address: str = option(
         "127.0.0.1",
         kinds.ip_address,
-        "IP address",
         "IP address at which OpenFlow connections of the bridges arrive, for `tcp` and `ssl`. OpenFlow over `tcp` has "
         "no authentication: keep it local",
     )
-    of_listen_port: int = option("6653", kinds.port_number, "port number", "TCP port of these connections")
+    of_listen_port: int = option("6653", kinds.port_number, "TCP port of these connections")
     of_connect_timeout: float = option(
         "5",
         kinds.seconds(0.1, 3600),
-        "seconds",
         "Seconds that a bridge has for the OpenFlow handshake before its connection is closed (0.1 to 3600)",
     )
     of_request_timeout: float = option(
-        "10",
-        kinds.seconds(0.1, 3600),
-        "seconds",
-        "Seconds to wait for the switch's reply to a request (0.1 to 3600)",
+        "10", kinds.seconds(0.1, 3600), "Seconds to wait for the switch's reply to a request (0.1 to 3600)"
     )
     ssl_peer_name: str | None = option(
-        ANY, PEER_NAME, "name", f"{NAME}. `*`: any, as for Open vSwitch itself. Empty: its IP address"
+        ANY, PEER_NAME, f"{NAME}. `*`: any, as for Open vSwitch itself. Empty: its IP address"
     )
 
     @property
@@ -114,37 +104,30 @@ class AgentConfig(OptionGroup):
     tunnel_types: tuple[str, ...] = option(
         "gre",
         kinds.tunnel_types,
-        "list",
         "Encapsulations of this host, preferred first: `gre`, `vxlan`, `geneve`. Empty: no tunnels",
     )
-    vxlan_udp_port: int = option("4789", kinds.port_number, "port number", "UDP port of VXLAN tunnels")
+    vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
     l2_population: bool = option(
         "true",
         kinds.boolean,
-        "boolean",
         f"{NO_EFFECT_YET}: which host has an address is learned from frames, and floods go to all hosts",
     )
     arp_responder: bool = option(
-        "true",
-        kinds.boolean,
-        "boolean",
-        f"{NO_EFFECT_YET}: ARP and neighbour discovery are answered by those who are asked",
+        "true", kinds.boolean, f"{NO_EFFECT_YET}: ARP and neighbour discovery are answered by those who are asked"
     )
-    dont_fragment: bool = option("true", kinds.boolean, "boolean", "Set the don't-fragment bit on tunnel packets")
-    tunnel_csum: bool = option("false", kinds.boolean, "boolean", "Set the checksum of tunnel headers")
+    dont_fragment: bool = option("true", kinds.boolean, "Set the don't-fragment bit on tunnel packets")
+    tunnel_csum: bool = option("false", kinds.boolean, "Set the checksum of tunnel headers")
     report_interval: float = option(
-        "30", kinds.seconds(0.1, 86400), "seconds", "Seconds between reports that this host lives (0.1 to 86400)"
+        "30", kinds.seconds(0.1, 86400), "Seconds between reports that this host lives (0.1 to 86400)"
     )
     agent_down_time: float = option(
         "75",
         kinds.seconds(0.2, 604800),
-        "seconds",
         "Seconds of silence after which a host is taken to be down; at least twice `report_interval`",
     )
     audit_interval: float = option(
         "60",
         kinds.seconds(1, 86400, or_never=True),
-        "seconds",
         "Seconds between two comparisons of all flows of a bridge with what they should be (1 to 86400), beside those "
         "that the switch's [notifications](reliability.md#drift) cause; 0: never",
     )

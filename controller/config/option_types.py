@@ -70,6 +70,9 @@ port_number = whole(1, 65535, "a port number from 1 to 65535")
 whole_number = whole(-(10**10), 2**31 - 1, "a whole number, -1 for any number")
 """A number of things; below 0 stands for any number of them."""
 
+mtu = whole(68, 65535, "a number of bytes from 68 to 65535")
+"""Bytes of an IP packet: from what IPv4 needs (RFC 791) to what its header can say."""
+
 
 def seconds(minimum: float, maximum: float, *, or_never: bool = False) -> Callable[[str], float]:
     """A duration between two limits, both included.
@@ -242,13 +245,6 @@ def network_vlan_ranges(value: str) -> Mapping[str, tuple[Range, ...]]:
         known = ranges.get(network, ())
         ranges[network] = (*known, _range(span, (VLAN_MIN, VLAN_MAX))) if colon else known
     return MappingProxyType(ranges)
-
-
-def mtu(value: str) -> int:
-    """Bytes of an IP packet: from what IPv4 needs (RFC 791) to what its header can say."""
-    if not re.fullmatch(r"[0-9]{2,5}", value) or not 68 <= int(value) <= 65535:
-        raise ValueError("expected a number of bytes from 68 to 65535")
-    return int(value)
 
 
 def physical_network_mtus(value: str) -> Mapping[str, int]:

@@ -28,12 +28,14 @@ class TlsConfig(OptionGroup):
     ssl_key_file: str | None = option(
         None,
         FILE,
-        "path",
         "Private key (PEM, absolute path), for connections of this group. Needed where one is `ssl`, as the next two",
+        form="path",
     )
-    ssl_cert_file: str | None = option(None, FILE, "path", CERTIFICATE)
-    ssl_ca_cert_file: str | None = option(None, FILE, "path", "Certificates of the authorities whose peers are trusted")
-    ssl_peer_name: str | None = option(None, PEER_NAME, "name", NAME)
+    ssl_cert_file: str | None = option(None, FILE, CERTIFICATE, form="path")
+    ssl_ca_cert_file: str | None = option(
+        None, FILE, "Certificates of the authorities whose peers are trusted", form="path"
+    )
+    ssl_peer_name: str | None = option(None, PEER_NAME, NAME, form="name")
 
     def tls_files(self, group: str) -> TlsFiles | None:
         """None: no TLS."""

@@ -21,24 +21,23 @@ class TopologyConfig(TlsConfig):
     connection: str | None = option(
         None,
         kinds.connection,
-        "connections",
         "The topology database: `unix:/PATH`, `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`; several, comma-separated, are "
         "the members of one cluster. Unset: `tunbridge run` serves one of its own, at `topology.sock` in `run_path`. "
         "`--topology` overrides it",
+        form="connections",
     )
     listen: tuple[str, ...] = option(
         "",
         kinds.listen,
-        "connections",
         "Where the embedded topology database serves other hosts too: `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`, "
         "comma-separated. Its unix socket is always there",
     )
     ssl_peer_name: str | None = option(
         None,
         PEER_NAME,
-        "name",
         f"{NAME}. Unset: its IP address, as `connection` has it. `*`: any. The embedded server (`listen`) trusts all "
         "certificates of the authorities",
+        form="name",
     )
 
     @property
@@ -63,40 +62,32 @@ class NetworkConfig(OptionGroup):
     tenant_network_type: str = option(
         "gre",
         kinds.one_of(*(kind.value for kind in NetworkType if kind is not NetworkType.FLAT)),
-        "choice",
         "Type of networks that name none: `gre`, `vxlan`, `geneve`, `vlan` or `local`",
     )
     tunnel_id_ranges: tuple[Range, ...] = option(
         "1:16777215",
         kinds.tunnel_id_ranges,
-        "ranges",
         "`MIN:MAX` ranges of tunnel ids. GRE carries ids up to 4294967295, VXLAN and Geneve up to 16777215",
     )
     network_vlan_ranges: Mapping[str, tuple[Range, ...]] = option(
         "",
         kinds.network_vlan_ranges,
-        "ranges",
         "`PHYSICAL_NETWORK:MIN:MAX` ranges of VLAN ids from 1 to 4094; `PHYSICAL_NETWORK` alone allows no allocation "
         "there. `tenant_network_type = vlan` needs a range",
     )
     base_mac: str = option(
         "fa:16:3e:00:00:00",
         kinds.base_mac,
-        "MAC address",
         "MAC addresses that are made begin with its first three octets, or four when the fourth is not 00",
     )
     global_physnet_mtu: int = option(
         "1500",
         kinds.mtu,
-        "bytes",
         "The largest IP packet that the underlay of tunnels and all physical networks carry: no network's `mtu` is "
         "above what its type leaves of it, and those that name none have that",
     )
     physical_network_mtus: Mapping[str, int] = option(
-        "",
-        kinds.physical_network_mtus,
-        "bytes",
-        "`PHYSICAL_NETWORK:BYTES` of those that carry less",
+        "", kinds.physical_network_mtus, "`PHYSICAL_NETWORK:BYTES` of those that carry less"
     )
 
     def problem(self) -> Problem | None:

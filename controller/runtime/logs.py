@@ -10,7 +10,6 @@ import logging
 import logging.handlers
 import os
 import sys
-from functools import partial
 from io import TextIOWrapper
 
 from topology.errors import ConfigError
@@ -32,10 +31,7 @@ def printable(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Time, level, logger, message; a traceback follows with every line marked as a continuation."""
-
-    def __init__(self) -> None:
-        super().__init__(_FORMAT, _TIME)
+    """One printable line; a traceback follows with every line marked as a continuation."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = printable(record.message)
@@ -55,20 +51,18 @@ class _LogFile(logging.handlers.WatchedFileHandler):
     """
 
     def __init__(self, path: str) -> None:
-        self._failed = self._complained = False
+        self._complained = False
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> TextIOWrapper:
-        opened = partial(open, self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors)
-        return opened(opener=_for_owner_and_group)
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_for_owner_and_group)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._failed = False
         try:
             super().emit(record)
         except OSError:
             self.handleError(record)
-        if not self._failed:
+        if self.stream is not None:
             self._complained = False
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -76,7 +70,6 @@ class _LogFile(logging.handlers.WatchedFileHandler):
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        self._failed = True
         with contextlib.suppress(OSError, ValueError):
             if not self._complained:
                 print(f"{self.baseFilename} cannot be written ({error.strerror}): the log goes here", file=sys.stderr)
@@ -109,7 +102,7 @@ def configure(debug: bool, log_file: str | None) -> None:
             handler = _LogFile(log_file)
         except OSError as error:
             raise ConfigError(f"[DEFAULT] log_file = {log_file!r}: cannot write there: {error.strerror}") from None
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(LineFormatter(_FORMAT, _TIME))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -130,15 +123,9 @@ def silence() -> None:
 def warn() -> None:
     """Set up logging for a command whose output is on stdout: warnings go to stderr, one line each, without a time."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Plain("tunbridge: %(message)s"))
+    handler.setFormatter(LineFormatter("tunbridge: %(message)s"))
     handler.setLevel(logging.WARNING)
     logging.getLogger().addHandler(handler)
-
-
-class _Plain(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.message)
-        return super().formatMessage(record)
 
 
 def _route_vlog(debug: bool) -> None:

@@ -5,16 +5,35 @@ Names follow https://prometheus.io/docs/practices/naming/: a unit at the end, ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate
 
 from prometheus_client import metrics_core
 
-from controller.runtime.durations import Durations
-
 Values = Mapping[tuple[str, ...], float]
 """Values of the labels, in the order of their declaration → value."""
+
+
+class Durations:
+    """Counts durations by buckets, cheaply enough for the worker that decides; written by one thread, read by any.
+
+    :param bounds: upper ends of the buckets in seconds, growing; what is longer than the last has a bucket of its own
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = (*bounds, float("inf"))
+        self.counts = [0] * len(self.bounds)
+        """Durations in each bucket, without those of the buckets below."""
+        self.sum = 0.0
+        """Of all, in seconds."""
+
+    def note(self, seconds: float) -> None:
+        """One duration more."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
 
 
 class Kind(str, Enum):
@@ -43,11 +62,8 @@ class Metric:
 
         :param values: by labels, or the one value of a metric without labels
         """
-        family: metrics_core.CounterMetricFamily | metrics_core.GaugeMetricFamily
-        if self.kind is Kind.COUNTER:
-            family = metrics_core.CounterMetricFamily(self.name, self.help, labels=self.labels)
-        else:
-            family = metrics_core.GaugeMetricFamily(self.name, self.help, labels=self.labels)
+        of = metrics_core.CounterMetricFamily if self.kind is Kind.COUNTER else metrics_core.GaugeMetricFamily
+        family = of(self.name, self.help, labels=self.labels)
         for labels, value in (values if isinstance(values, Mapping) else {(): values}).items():
             family.add_metric(labels, float(value))
         return family
@@ -55,9 +71,6 @@ class Metric:
     def distribution(self, durations: Durations) -> metrics_core.Metric:
         """Its values now, of a histogram without labels."""
         family = metrics_core.HistogramMetricFamily(self.name, self.help)
-        total, buckets = 0, []
-        for bound, count in zip((*durations.bounds, float("inf")), list(durations.counts), strict=True):
-            total += count
-            buckets.append((f"{bound:g}" if bound != float("inf") else "+Inf", float(total)))
-        family.add_metric((), buckets, durations.sum)
+        bounds = (f"{bound:g}".replace("inf", "+Inf") for bound in durations.bounds)
+        family.add_metric((), list(zip(bounds, accumulate(map(float, durations.counts)), strict=True)), durations.sum)
         return family

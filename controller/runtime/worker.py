@@ -50,7 +50,8 @@ class Worker(ABC, Generic[K, V]):
         self.name = name
         self._queue: KeyedQueue[K, V] = KeyedQueue()
         self._halt: hub.Queue = hub.Queue()
-        self._stopping = False
+        self.stopping = False
+        """True once :meth:`stop` was called."""
         self._failures = 0
         self._failing_since = 0.0
         self._complaint = ""
@@ -67,22 +68,17 @@ class Worker(ABC, Generic[K, V]):
 
     def stop(self) -> None:
         """Let :meth:`run` return as soon as what it is doing is done; pauses end at once."""
-        self._stopping = True
+        self.stopping = True
         self._halt.put(None)
         self._queue.wake()
-
-    @property
-    def stopping(self) -> bool:
-        """True once :meth:`stop` was called."""
-        return self._stopping
 
     # -- the worker ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Do what waits, until :meth:`stop`."""
         while True:
-            batch = self._queue.collect(0.0 if self._stopping else self._until_due())
-            if self._stopping and not (batch and self.drains):
+            batch = self._queue.collect(0.0 if self.stopping else self._until_due())
+            if self.stopping and not (batch and self.drains):
                 return
             self._pause(self._try(batch))
 
@@ -116,7 +112,7 @@ class Worker(ABC, Generic[K, V]):
         return self.rest
 
     def _fail(self, batch: Mapping[K, V], error: Exception) -> None:
-        if self._stopping:
+        if self.stopping:
             return
         self._queue.put_back(batch)
         now = time.monotonic()
@@ -132,7 +128,7 @@ class Worker(ABC, Generic[K, V]):
         return None if due is None else max(_SHORTEST_WAIT, due - time.monotonic())
 
     def _pause(self, seconds: float) -> None:
-        if seconds and not self._stopping:
+        if seconds and not self.stopping:
             with suppress(hub.QueueEmpty):
                 self._halt.get(timeout=seconds)
 

@@ -23,8 +23,9 @@ class Workers:
     def __init__(self) -> None:
         self.refused = False
         """True when :meth:`fail` has ended the process, not the death of a worker."""
+        self.stopping = False
+        """True once the process is to end: workers return."""
         self._deaths: hub.Queue = hub.Queue()
-        self._stopping = False
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """Run ``work`` in its own thread; it may only return after :meth:`stop`."""
@@ -36,7 +37,7 @@ class Workers:
         except Exception:
             LOG.exception("worker %s died", name)
         else:
-            if self._stopping:
+            if self.stopping:
                 return
             LOG.critical("worker %s ended", name)
         self._deaths.put(name)
@@ -44,13 +45,8 @@ class Workers:
     def sleep(self, seconds: float) -> None:
         """Wait in a worker, until :meth:`stop` at the latest."""
         deadline = time.monotonic() + seconds
-        while not self._stopping and time.monotonic() < deadline:
+        while not self.stopping and time.monotonic() < deadline:
             hub.sleep(min(_SIGNAL_LATENCY, max(0.0, deadline - time.monotonic())))
-
-    @property
-    def stopping(self) -> bool:
-        """True once the process is to end: workers return."""
-        return self._stopping
 
     def fail(self, reason: str) -> None:
         """End the process because of something that no restart mends."""
@@ -60,14 +56,14 @@ class Workers:
 
     def stop(self) -> None:
         """Let :meth:`wait` return. Only sets a flag, so that a signal handler may call it."""
-        self._stopping = True
+        self.stopping = True
 
     def wait(self) -> bool:
         """Block until :meth:`stop` is called or a worker dies.
 
         :returns: False when a worker died, or :meth:`fail` was called
         """
-        while not self._stopping:
+        while not self.stopping:
             try:
                 # waiting in short steps is what lets signal handlers run on every kind of thread
                 self._deaths.get(timeout=_SIGNAL_LATENCY)

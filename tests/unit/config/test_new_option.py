@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 DECLARATION = """\
-    idle_bridges: int = option("3", kinds.whole_number, "number", "Bridges that may idle, see [hosts](hosts.md)")
+    idle_bridges: int = option("3", kinds.whole_number, "Bridges that may idle, see [hosts](hosts.md)")
 """
 IMPORT = "from apps.framework.options import AppOption\n"
 OF_AN_APPLICATION = """\

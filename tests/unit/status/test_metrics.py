@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.runtime.durations import Durations
-from controller.runtime.metric_families import Kind, Metric
+from controller.runtime.metric_families import Durations, Kind, Metric
 from controller.status.metrics_catalogue import catalogue
 
 ROOT = Path(__file__).parents[3]
