@@ -37,12 +37,11 @@ from controller.agent.restore.state_file import FILE, StateFile, load_or_set_asi
 from controller.agent.restore.write_backs import WriteBacks
 from controller.agent.tunnels.port_moves import MacAnnouncer
 from controller.config.config import Config
-from controller.openflow.channel.listener import Timeouts
 from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
+from controller.openflow.channel.session import Timeouts
 from controller.openflow.tables.sender import Sender
-from controller.openflow.wire.error_names import describe_error
-from controller.openflow.wire.messages import PortDesc
+from controller.openflow.wire.messages import PortDesc, describe_error
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers

@@ -23,7 +23,7 @@ from controller.agent.restore.restore_guard import SavedState
 from controller.agent.restore.state_file import FILE, StateFileError, load
 from controller.config.config import Config
 from controller.dry_run.simulated_host import SimulatedHost
-from controller.openflow.tables.bridge_reader import BridgeState, read_bridge
+from controller.openflow.channel.openflow_client import BridgeState, read_bridge
 from controller.status.host_status import flow_diff
 from controller.vswitch.adoption import rundir
 from controller.vswitch.bridge_proof import KEY

@@ -23,9 +23,9 @@ from controller.agent.outputs import Outputs
 from controller.agent.patches import roles
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
-from controller.openflow.channel.listener import Timeouts
-from controller.openflow.channel.session import Session
-from controller.openflow.tables.bridge_reader import BridgeState
+from controller.openflow.channel.endpoint import Arrival
+from controller.openflow.channel.openflow_client import BridgeState
+from controller.openflow.channel.session import Session, Timeouts
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
 from controller.vswitch.bridge_setup import WantedBridges
@@ -58,12 +58,12 @@ class _Connection(Session):
 
     def __init__(self, datapath_id: int, accepted: Callable[[], None]) -> None:
         with socket.socket(socket.AF_UNIX) as sock:
-            super().__init__(sock, "dry run", Timeouts(0, 0), lambda event, phase: None)
+            super().__init__(Arrival(sock, "dry run"), Timeouts(0, 0), lambda event, phase: None)
         self.handshake.datapath_id, self.handshake.serial = datapath_id, _SERIAL
         self._accepted_as_ours = accepted
 
     def accept(self, name: str) -> None:
-        self._accepted = True
+        self.is_accepted = True
         self._accepted_as_ours()
 
     def close(self, reason: str | None = None) -> None:
@@ -186,7 +186,7 @@ class SimulatedHost:
 
     def _list_ports(self, bridge: str) -> None:
         """A bridge that is let in tells its ports, and only then."""
-        ports = tuple(_port(name, number) for name, number in self._ports[bridge].items())
+        ports = tuple(PortDesc(number, name) for name, number in self._ports[bridge].items())
         self._react(PortsListed(self._sessions[bridge], ports))
 
     def _show_ports(self, bridge: str, names: tuple[str, ...]) -> None:
@@ -199,9 +199,9 @@ class SimulatedHost:
             number = _FIRST_NEW_OFPORT + len(self.new_ports)
             self.new_ports[number] = short[name]
             there[name] = number
-            self._react(PortSeen(self._sessions[bridge], _port(name, number), True))
+            self._react(PortSeen(self._sessions[bridge], PortDesc(number, name), True))
         for name in there.keys() - short.keys() - {bridge}:
-            self._react(PortSeen(self._sessions[bridge], _port(name, there.pop(name)), False))
+            self._react(PortSeen(self._sessions[bridge], PortDesc(there.pop(name), name), False))
 
     def _write_back(self, wanted: WriteBack) -> None:
         self.write_back = wanted
@@ -220,7 +220,3 @@ class SimulatedHost:
         """Something has changed in the local OVSDB."""
         told = replace(self._vswitch, devices=dict(changed), datapaths=dict(self._datapaths))
         self._react(replace(told, complete=False, layout=False, restoring=False))
-
-
-def _port(name: str, number: int) -> PortDesc:
-    return PortDesc(number, name, "00:00:00:00:00:00", 0, 0)

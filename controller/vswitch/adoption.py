@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 
 from controller.openflow.channel.openflow_client import Client
-from controller.openflow.tables import management
-from controller.openflow.wire.saved_tables import SavedFlow
+from controller.openflow.tables import saved_tables
+from controller.openflow.wire.flow_messages import InstalledFlow
 from topology.errors import OpenFlowError
 
 LOG = logging.getLogger(__name__)
@@ -46,15 +47,15 @@ def keep_flows(directory: Path | None, bridge: str, change: Callable[[], list[st
     try:
         if directory is None:
             raise OpenFlowError("[ovs] ovsdb_connection is no unix socket, beside which its bridges could be reached")
-        with management.connect(directory / f"{bridge}.mgmt", _CONNECT_TIMEOUT) as client:
-            tables = management.read_tables(client)
+        with closing(saved_tables.connect(directory / f"{bridge}.mgmt", _CONNECT_TIMEOUT)) as client:
+            tables = saved_tables.read_tables(client)
             done = change()
             if not tables:
                 return done
             began = _wait_flushed(client, tables.flows)
             if began is None:
                 return done
-            refused = management.write_tables(client, tables)
+            refused = saved_tables.write_tables(client, tables)
             milliseconds = (time.monotonic() - began) * 1000
     except OpenFlowError as error:
         LOG.warning("bridge %s becomes secure, which removes its flows, and they cannot be put back: %s", bridge, error)
@@ -64,14 +65,15 @@ def keep_flows(directory: Path | None, bridge: str, change: Callable[[], list[st
     return [*done, f"bridge {bridge}: put back {tables}, {milliseconds:.1f} ms after they were removed"]
 
 
-def _wait_flushed(client: Client, before: Iterable[SavedFlow]) -> float | None:
+def _wait_flushed(client: Client, before: Iterable[InstalledFlow]) -> float | None:
     """Ask again and again until the flows are gone; when they were last seen, None when they stay."""
-    ages = {flow.key: flow.age for flow in before}
+    ages = saved_tables.ages(before)
     deadline = time.monotonic() + _FLUSH_TIMEOUT
     seen = time.monotonic()
     while seen < deadline:
         asked = time.monotonic()
-        if not any(flow.age >= ages.get(flow.key, flow.age + 1) for flow in management.read_flows(client)):
+        there = saved_tables.ages(saved_tables.read_flows(client))
+        if not any(age >= ages.get(place, age + 1) for place, age in there.items()):
             return seen
         seen = asked
     return None

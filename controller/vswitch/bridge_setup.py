@@ -22,7 +22,7 @@ PROTOCOLS = ("OpenFlow10", "OpenFlow13", "OpenFlow14")
 OUR_PROTOCOL = "OpenFlow13"
 
 _READABLE = frozenset({"OpenFlow13", "OpenFlow14"})
-"""What :mod:`controller.openflow.tables.management` speaks."""
+"""What :mod:`controller.openflow.tables.saved_tables` speaks."""
 
 MAX_BACKOFF_MS = 1000
 """How long Open vSwitch waits before it tries again to connect; the smallest value that it takes."""

@@ -20,8 +20,8 @@ from typing import Any
 from os_ken.controller import ofp_event
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from controller.openflow.channel.listener import Timeouts
-from controller.openflow.channel.session import Session
+from controller.openflow.channel.endpoint import Arrival
+from controller.openflow.channel.session import Session, Timeouts
 from controller.openflow.wire.flow_messages import flow_mod
 from tests.fuzz.replay import FLOWS
 from tests.support.host.ovs import OvsHost
@@ -84,7 +84,7 @@ class Capture:
         self._recorder.stages = [b""]
         self._listed = threading.Event()
         self._foreign = foreign
-        self.session = Session(self._recorder, "ovs", Timeouts(10, 10), self._emit)
+        self.session = Session(Arrival(self._recorder, "ovs"), Timeouts(10, 10), self._emit)
 
     def _emit(self, event: Any, phase: str) -> None:
         if isinstance(event, ofp_event.EventOFPDescStatsReply):

@@ -14,11 +14,10 @@ from os_ken.controller.handler import DEAD_DISPATCHER
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.flow import Field, Flow, Match, Normal, Term
-from controller.openflow.channel.listener import Timeouts
-from controller.openflow.channel.session import Session
+from controller.openflow.channel.endpoint import Arrival
+from controller.openflow.channel.session import Session, Timeouts
 from controller.openflow.wire.flow_messages import flow_mod
 from controller.openflow.wire.foreign_flows import describe_foreign
-from controller.openflow.wire.framing import MAX_MESSAGE_LENGTH
 from controller.openflow.wire.messages import PortDesc
 from topology.errors import OpenFlowError
 
@@ -51,7 +50,7 @@ class Replay:
         self._peer = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
         listener.close()
-        self._session = Session(ours, "peer", Timeouts(WATCHDOG, WATCHDOG), self.emit)
+        self._session = Session(Arrival(ours, "peer"), Timeouts(WATCHDOG, WATCHDOG), self.emit)
         self._threads = [threading.Thread(target=self._guard, args=(self._session.run,), daemon=True)]
 
     def emit(self, event: Any, phase: str) -> None:
@@ -80,7 +79,7 @@ class Replay:
             for thread in self._threads:
                 thread.join(WATCHDOG)
                 assert not thread.is_alive(), "the session hangs"
-        assert self._session._framer.pending <= MAX_MESSAGE_LENGTH
+        assert self._session._framer.pending <= 65535
         return self
 
     def _guard(self, work: Callable[[], object]) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from controller.openflow.wire import bundles, error_names, flow_messages, flow_monitor, foreign_flows, messages
-from controller.openflow.wire.framing import Framer, validate
+from controller.openflow.wire import bundles, flow_messages, flow_monitor, foreign_flows, messages
+from controller.openflow.wire.framing import Framer
 from tests.support.openflow.openflow import (
     flow_entry,
     flow_stats_reply,
@@ -19,16 +19,15 @@ from tests.support.openflow.openflow import (
     osken_instructions,
     osken_match,
     osken_terminates,
+    validate,
 )
 from topology.errors import FramingError
 
 DECODERS: dict[int, Callable[[bytes], object]] = {
     ofp.OFPT_HELLO: messages.hello_versions,
-    ofp.OFPT_ERROR: lambda message: error_names.describe_error(messages.parsed(message)),
-    ofp.OFPT_ECHO_REQUEST: lambda message: messages.echo_reply(messages.parsed(message)),
-    ofp.OFPT_EXPERIMENTER: lambda message: (
-        flow_monitor.is_monitor_state(message) or bundles.decode_bundle_control(message)
-    ),
+    ofp.OFPT_ERROR: lambda message: messages.describe_error(messages.parsed(message)),
+    ofp.OFPT_ECHO_REQUEST: messages.parsed,
+    ofp.OFPT_EXPERIMENTER: lambda message: flow_monitor.is_monitor_state(message) or bundles.control_type(message),
     ofp.OFPT_FEATURES_REPLY: messages.parsed,
     ofp.OFPT_PORT_STATUS: lambda message: messages.PortDesc.of(messages.parsed(message).desc),
 }
@@ -47,7 +46,7 @@ def decode(message: bytes) -> None:
         elif kind == ofp.OFPMP_EXPERIMENTER:
             assert all(isinstance(hash(update.key), int) for update in flow_monitor.decode_flow_updates(message))
         else:
-            for installed in flow_messages.decode_flow_stats_reply(message).flows:
+            for installed in flow_messages.decode_flow_stats_reply(message):
                 assert "\n" not in foreign_flows.describe_foreign(installed)
                 flow_messages.delete_strict(installed.table, installed.priority, installed.raw_match, 1)
     elif message[1] in DECODERS:

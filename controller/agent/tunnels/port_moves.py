@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.openflow.channel.session import Session
-from controller.openflow.wire.packet_out import frame_to_itself
+from controller.openflow.wire.messages import frame_to_itself
 from controller.runtime.worker import Worker
 from controller.vswitch.bridge_setup import TunnelPort
 from topology.errors import OpenFlowError

@@ -49,29 +49,6 @@ class Arrival:
     secure: Callable[[float], ByteStream] | None = None
 
 
-class Endpoint(Protocol):
-    """One place to listen at."""
-
-    @property
-    def target(self) -> str:
-        """What a bridge is told to connect to: ``target`` of its Controller (ovs-vswitchd.conf.db(5))."""
-
-    def listen(self) -> socket.socket:
-        """Take the place.
-
-        :raises ConfigError: it cannot be had
-        """
-
-    def arrived(self, sock: socket.socket, address: Any) -> Arrival:
-        """What is known of a connection that was accepted.
-
-        :raises OSError: it is over already
-        """
-
-    def close(self) -> None:
-        """Leave the place; who accepts closes its socket."""
-
-
 class TcpEndpoint:
     """TCP, or TLS over it.
 
@@ -87,11 +64,14 @@ class TcpEndpoint:
 
     @property
     def target(self) -> str:
-        """As of :class:`Endpoint`."""
+        """What a bridge is told to connect to: ``target`` of its Controller (ovs-vswitchd.conf.db(5))."""
         return tcp_target("ssl" if self._tls else "tcp", self._address, self.port)
 
     def listen(self) -> socket.socket:
-        """As of :class:`Endpoint`; :attr:`port` is the real one then."""
+        """Take the place; :attr:`port` is the real one then.
+
+        :raises ConfigError: it cannot be had
+        """
         sock = socket.socket(socket.AF_INET6 if ":" in self._address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,7 +87,10 @@ class TcpEndpoint:
         return sock
 
     def arrived(self, sock: socket.socket, address: Any) -> Arrival:
-        """As of :class:`Endpoint`."""
+        """What is known of a connection that was accepted.
+
+        :raises OSError: it is over already
+        """
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, port = address[:2]
         tls = self._tls
@@ -115,7 +98,7 @@ class TcpEndpoint:
         return Arrival(sock, f"{host}:{port}", secure=secure)
 
     def close(self) -> None:
-        """As of :class:`Endpoint`."""
+        """Leave the place; who accepts closes its socket."""
 
 
 class UnixEndpoint:
@@ -134,11 +117,10 @@ class UnixEndpoint:
 
     @property
     def target(self) -> str:
-        """As of :class:`Endpoint`."""
         return unix_target(self._bridge)
 
     def listen(self) -> socket.socket:
-        """As of :class:`Endpoint`; what a dead controller left there is replaced."""
+        """Take the place; what a dead controller left there is replaced."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             _clear(self._path)
@@ -156,16 +138,19 @@ class UnixEndpoint:
         return sock
 
     def arrived(self, sock: socket.socket, address: Any) -> Arrival:
-        """As of :class:`Endpoint`."""
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
         pid, _, _ = _PEER_CREDENTIALS.unpack(credentials)
         return Arrival(sock, f"{self._path} (pid {pid})", bridge=self._bridge)
 
     def close(self) -> None:
-        """As of :class:`Endpoint`; a socket that somebody else has put there meanwhile stays."""
+        """Leave the place; a socket that somebody else has put there meanwhile stays."""
         with contextlib.suppress(OSError):
             if self._inode is not None and _inode(self._path) == self._inode:
                 os.unlink(self._path)
+
+
+Endpoint = TcpEndpoint | UnixEndpoint
+"""One place to listen at; what both have is said of the first."""
 
 
 def tcp_target(method: str, address: str, port: int) -> str:

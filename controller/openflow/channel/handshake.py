@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from controller.openflow.wire import messages
 from topology.errors import OpenFlowError
@@ -19,16 +20,19 @@ from topology.errors import OpenFlowError
 _ASK_AFTER = 0.1
 """Seconds after which the serial number is asked for again; each time twice as long."""
 
+_MISS_SEND_LEN = 128
+"""As a switch has it by default (§7.3.2): with 0, Open vSwitch tells a service controller nothing that it did not ask
+for, not even OFPT_PORT_STATUS."""
+
 
 class Handshake:
     """From HELLO to the serial number.
 
     :param timeout: seconds that there are for it
-    :param send: has messages sent
-    :param xid: gives the xid of a new message
+    :param send: has a message of os-ken's sent, with a transaction id that it gives to it
     """
 
-    def __init__(self, timeout: float, send: Callable[[bytes], None], xid: Callable[[], int]) -> None:
+    def __init__(self, timeout: float, send: Callable[[Any], object]) -> None:
         self.greeted = False
         """HELLO has come."""
         self.datapath_id: int | None = None
@@ -36,16 +40,12 @@ class Handshake:
         """What the switch calls its serial number; the last that it told."""
         self.doubt: str | None = None
         """Why the peer is not let in although all of this is known, in words for the log."""
+        self.due = math.inf
+        """When :meth:`check_time` has something to do, as time.monotonic()."""
         self._send = send
-        self._xid = xid
         self._timeout = timeout
         self._desc_xid: int | None = None
-        self._ask_due = math.inf
         self._ask_after = _ASK_AFTER
-
-    def begin(self) -> None:
-        """The connection is there."""
-        self._send(messages.hello(self._xid()))
 
     def hello(self, message: bytes) -> None:
         """OFPT_HELLO has come.
@@ -59,7 +59,8 @@ class Handshake:
             named = ", ".join(f"{version:#04x}" for version in sorted(versions)) or "none"
             raise OpenFlowError(f"the peer does not speak OpenFlow 1.3 (0x04), only {named}")
         self.greeted = True
-        self._send(messages.features_request(self._xid()) + messages.set_config(self._xid()))
+        self._send(parser.OFPFeaturesRequest(messages.OpenFlow13))
+        self._send(parser.OFPSetConfig(messages.OpenFlow13, ofp.OFPC_FRAG_NORMAL, _MISS_SEND_LEN))
 
     def features(self, features: Any) -> bool:
         """OFPT_FEATURES_REPLY has come.
@@ -85,25 +86,21 @@ class Handshake:
         if reply.xid != self._desc_xid:
             return False
         self._desc_xid = None
-        self._ask_due = time.monotonic() + self._ask_after
+        self.due = time.monotonic() + self._ask_after
         self._ask_after *= 2
         self.serial = messages.text(reply.body.serial_num)
         return True
 
-    @property
-    def due(self) -> float:
-        """When :meth:`check_time` has something to do, as time.monotonic()."""
-        return self._ask_due
-
     def check_time(self) -> None:
         """Ask again who the peer is, when it is time to."""
-        if time.monotonic() >= self._ask_due:
+        if time.monotonic() >= self.due:
             self._ask()
 
     def _ask(self) -> None:
-        self._ask_due = math.inf
-        self._desc_xid = self._xid()
-        self._send(messages.desc_request(self._desc_xid))
+        self.due = math.inf
+        request = parser.OFPDescStatsRequest(messages.OpenFlow13)
+        self._send(request)
+        self._desc_xid = request.xid
 
     def failure(self) -> str:
         """Why the peer was not let in, when the time for it is over."""

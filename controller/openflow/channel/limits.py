@@ -54,8 +54,7 @@ class Pace:
     """Turns of one connection's thread: a green thread whose socket always has bytes would never let another run."""
 
     def __init__(self) -> None:
-        self._messages = 0
-        self._started = time.thread_time()
+        self.begin()
 
     def begin(self) -> None:
         """Bytes have come, after a wait that cost nothing."""

@@ -16,8 +16,7 @@ from os_ken.lib import hub
 
 from controller.openflow.channel.endpoint import Arrival, Endpoint
 from controller.openflow.channel.limits import GRACE, MAX_UNACCEPTED, RECEIVE_BUFFER, UNACCEPTED_LOG
-from controller.openflow.channel.listener import Emit, Timeouts
-from controller.openflow.channel.session import Session
+from controller.openflow.channel.session import Emit, Session, Timeouts
 from topology.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
@@ -96,9 +95,7 @@ class OpenFlowServer:
 
     def _serve(self, arrival: Arrival) -> None:
         self._make_room()
-        session = Session(
-            arrival.sock, arrival.peer, self._timeouts, self._emit, bridge=arrival.bridge, secure=arrival.secure
-        )
+        session = Session(arrival, self._timeouts, self._emit)
         self._unaccepted[session] = None
         hub.spawn(self._run, session)
 

@@ -10,8 +10,8 @@ from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.channel.limits import MAX_ANSWER
-from controller.openflow.wire.error_names import describe_error
-from controller.openflow.wire.messages import xid_of
+from controller.openflow.wire.bundles import control_type
+from controller.openflow.wire.messages import describe_error, multipart_header, xid_of
 from topology.errors import OpenFlowError
 
 _OVERHEAD = 64
@@ -38,16 +38,15 @@ class PendingRequest:
     """Messages that were sent, and what has come back of them.
 
     :param kind: OFPT_* of the messages that answer it, errors apart
-    :param answers: what is kept of these
     :param errors: as ``OFPErrorMsg``
-    :param size: bytes that are kept of it
+    :param size: bytes that all of these take
     """
 
     first_xid: int
     last_xid: int
     kind: int
     done: hub.Queue = field(default_factory=lambda: hub.Queue())
-    answers: list[Any] = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     size: int = 0
 
@@ -55,19 +54,19 @@ class PendingRequest:
         """Whether a message with this xid belongs to the request."""
         return bool((xid - self.first_xid & ofp.MAX_XID) <= (self.last_xid - self.first_xid & ofp.MAX_XID))
 
-    def answered(self, message: bytes, answer: Any, *, more: bool) -> bool:
-        """A message with an xid of ours has come; one that is no answer to this request is passed over.
+    def answered(self, message: bytes) -> bool:
+        """A message has come; one that is no answer to this request is passed over.
 
-        :param answer: what is kept of it
-        :param more: another one follows
         :returns: whether it is one
         :raises OpenFlowError: the answer is larger than any can be
         """
-        if message[1] != self.kind:
+        xid = xid_of(message)
+        if message[1] != self.kind or not self.concerns(xid):
             return False
         self._count(len(message) + _OVERHEAD)
-        self.answers.append(answer)
-        if xid_of(message) == self.last_xid and not more:
+        self.answers.append(message)
+        more = self.kind == ofp.OFPT_MULTIPART_REPLY and multipart_header(message)[1]
+        if xid == self.last_xid and not more:
             self.done.put(None)
         return True
 
@@ -90,8 +89,8 @@ class PendingRequest:
             position = (error.xid - self.first_xid & ofp.MAX_XID) - 1
             is_flow_mod = 0 <= position < (self.last_xid - self.first_xid & ofp.MAX_XID) - 1
             refused[position if is_flow_mod else None] = describe_error(error)
-        done = (self.last_xid, ofp.ONF_BCT_COMMIT_REPLY)
-        return BundleOutcome(any((reply.xid, reply.type) == done for reply in self.answers), refused)
+        committed = [xid_of(reply) for reply in self.answers if control_type(reply) == ofp.ONF_BCT_COMMIT_REPLY]
+        return BundleOutcome(self.last_xid in committed, refused)
 
     def _count(self, size: int) -> None:
         self.size += size

@@ -11,17 +11,20 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from os_ken.controller import ofp_event
 from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, HANDSHAKE_DISPATCHER, MAIN_DISPATCHER
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from controller.openflow.channel.endpoint import ByteStream
+from controller.openflow.channel.endpoint import Arrival, ByteStream
 from controller.openflow.channel.handshake import Handshake
 from controller.openflow.channel.limits import (
     CHUNK,
@@ -32,13 +35,12 @@ from controller.openflow.channel.limits import (
     UNACCEPTED_LOG,
     Pace,
 )
-from controller.openflow.channel.listener import Emit, FlowListener, Timeouts
 from controller.openflow.channel.request import BundleOutcome, PendingRequest
-from controller.openflow.wire import bundles, flow_messages, flow_monitor, messages, packet_out
-from controller.openflow.wire.error_names import describe_error, message_name
+from controller.openflow.wire import bundles, flow_messages, flow_monitor, messages
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.openflow.wire.framing import Framer, check_body
+from controller.openflow.wire.messages import describe_error, message_name
 from controller.runtime.deadline import Deadline
 from topology.errors import FramingError, OpenFlowError, RequestTimeout
 
@@ -51,54 +53,60 @@ _SOON = 0.001
 """Seconds to wait for bytes when the time is over already: what has come by now still counts."""
 
 
+Emit = Callable[[Any, str], None]
+"""Is given each event of os-ken's that a session has, with the phase that it belongs to (``*_DISPATCHER`` of
+:mod:`os_ken.controller.handler`); called in the session's thread, must only enqueue."""
+
+FlowListener = Callable[[tuple[FlowUpdate, ...] | None], None]
+"""Is told of changes of flows that others make, None: of some that the switch could not tell; must only enqueue."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """In seconds.
+
+    :param connect: from the connection to the end of the handshake
+    :param request: for the answer to a request, and for the peer to take bytes that are sent
+    """
+
+    connect: float
+    request: float
+
+
 class Session(messages.OpenFlow13):
     """A connection from a switch, with what applications use of os-ken's ``Datapath``, which it is to their events.
 
-    :param peer: its address, for the log
-    :param bridge: the only one that it may be of; None: any
-    :param emit: is given what it has to tell, as events of os-ken's; see
-        :mod:`controller.openflow.channel.os_ken_events`
-    :param secure: what is done to the socket before anything is sent; see
-        :class:`controller.openflow.channel.endpoint.Arrival`
+    :param emit: see also :mod:`controller.openflow.channel.os_ken_events`
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        peer: str,
-        timeouts: Timeouts,
-        emit: Emit,
-        *,
-        bridge: str | None = None,
-        secure: Callable[[float], ByteStream] | None = None,
-    ) -> None:
-        self.peer = peer
-        self.bridge = bridge
-        self.name = peer
+    def __init__(self, arrival: Arrival, timeouts: Timeouts, emit: Emit) -> None:
+        self.peer = self.name = arrival.peer
+        self.bridge = arrival.bridge
+        """The only one that it may be of; None: any."""
         self.state: str = HANDSHAKE_DISPATCHER
         """The phase, in os-ken's words; changed in the connection's own thread only."""
+        self.is_accepted = False
+        """True from :meth:`accept` on."""
         self.connected_at = time.monotonic()
-        self._sock: ByteStream = sock
-        self._secure = secure
+        self._sock: ByteStream = arrival.sock
+        self._secure = arrival.secure
         self._timeouts = timeouts
         self._emit = emit
         self._framer = Framer()
         self._xids = itertools.count(1)
         self._pace = Pace()
-        self.handshake = Handshake(timeouts.connect, self._send, self._xid)
+        self.handshake = Handshake(timeouts.connect, self.send_msg)
         self._sending = hub.Semaphore(1)
         self._requesting = hub.Semaphore(1)
         self._request: PendingRequest | None = None
         self._ports_xid: int | None = None
-        self._ports_due = 0.0  # when the list of ports has to be there that ``_ports_xid`` asked for
+        self._ports_due = math.inf  # when the list of ports has to be there that ``_ports_xid`` asked for
         self._ports: list[Any] = []
         self._flow_listener: FlowListener | None = None
-        self._monitor_xid: int | None = None
         self._unread = UNACCEPTED_BYTES
         self._unasked_errors = 0
         self._silence_ends = 0.0  # when an accepted peer has been silent for too long
         self._probed = False
-        self._accepted = False
         self._closed = False
         self._readable: hub.Queue = hub.Queue()  # gets something when a peer of whom enough was read may be read on
 
@@ -114,18 +122,8 @@ class Session(messages.OpenFlow13):
 
     @property
     def is_active(self) -> bool:
-        """As of os-ken's ``Datapath``: the connection lives."""
+        """As of os-ken's ``Datapath``: the connection lives, and is not about to end."""
         return not self._closed
-
-    @property
-    def is_accepted(self) -> bool:
-        """True from :meth:`accept` on."""
-        return self._accepted
-
-    @property
-    def is_closed(self) -> bool:
-        """True once it is over, or about to be."""
-        return self._closed
 
     # -- the connection's own thread -----------------------------------------------------------------------------------
 
@@ -135,7 +133,7 @@ class Session(messages.OpenFlow13):
         try:
             if self._secure is not None:
                 self._sock = self._secure(self._timeouts.connect)
-            self.handshake.begin()
+            self._send(messages.hello(self._xid()))
             while not self._closed:
                 data = self._receive()
                 if data == b"":
@@ -167,23 +165,23 @@ class Session(messages.OpenFlow13):
         self._emit(event, phase)
 
     def _log(self, text: str, *args: object) -> None:
-        if self._accepted:
+        if self.is_accepted:
             LOG.info(text, *args)
         else:
             UNACCEPTED_LOG.warning(text, *args)
 
     def _receive(self) -> bytes | None:
         """Bytes, or None when none came for as long as there is nothing else to do."""
-        if not self._accepted and self._unread <= 0:
+        if not self.is_accepted and self._unread <= 0:
             with contextlib.suppress(hub.QueueEmpty):
                 self._readable.get(timeout=self._wait())
             return None
         self._sock.settimeout(self._wait())
         try:
-            data = self._sock.recv(CHUNK if self._accepted else min(UNACCEPTED_CHUNK, self._unread))
+            data = self._sock.recv(CHUNK if self.is_accepted else min(UNACCEPTED_CHUNK, self._unread))
         except TimeoutError:
             return None
-        if not self._accepted:
+        if not self.is_accepted:
             self._unread -= len(data)
         return data
 
@@ -204,12 +202,10 @@ class Session(messages.OpenFlow13):
 
     def _wait(self) -> float:
         """Seconds until :meth:`_check_time` has something to do."""
-        if not self._accepted:
+        if not self.is_accepted:
             due = min(self.connected_at + self._timeouts.connect, self.handshake.due)
-        elif self._ports_xid is not None:
-            due = min(self._silence_ends, self._ports_due)
         else:
-            due = self._silence_ends
+            due = min(self._silence_ends, self._ports_due)
         return max(due - time.monotonic(), _SOON)
 
     def _check_time(self) -> None:
@@ -218,23 +214,23 @@ class Session(messages.OpenFlow13):
         :raises RequestTimeout: it has taken too long
         """
         now = time.monotonic()
-        if not self._accepted:
+        if not self.is_accepted:
             if now >= self.connected_at + self._timeouts.connect:
                 raise RequestTimeout(self.handshake.failure())
             self.handshake.check_time()
             return
-        if self._ports_xid is not None and now >= self._ports_due:
+        if now >= self._ports_due:
             raise RequestTimeout(f"no list of ports within {self._timeouts.request:g} s ([ovs] of_request_timeout)")
         if now < self._silence_ends:
             return
         if self._probed:
             raise RequestTimeout(f"no answer to an echo request within {PROBE_INTERVAL:g} s")
         self._silence_ends, self._probed = now + PROBE_INTERVAL, True
-        self._send(messages.echo_request(self._xid()))
+        self.send_msg(parser.OFPEchoRequest(self))
 
     def _dispatch(self, message: bytes) -> None:
         kind = message[1]
-        if self._accepted and self.state != MAIN_DISPATCHER:
+        if self.is_accepted and self.state != MAIN_DISPATCHER:
             self._enter(MAIN_DISPATCHER)
         if kind == ofp.OFPT_MULTIPART_REPLY and self.handshake.greeted:
             self._multipart(message)
@@ -247,19 +243,18 @@ class Session(messages.OpenFlow13):
         elif not self.handshake.greeted:
             raise OpenFlowError(f"{message_name(kind)} came before HELLO")
         elif kind == ofp.OFPT_ECHO_REQUEST:
-            self._send(messages.echo_reply(messages.parsed(message, self)))
+            request = messages.parsed(message, self)
+            self._send(messages.encoded(parser.OFPEchoReply(self, request.data), request.xid))
         elif kind == ofp.OFPT_FEATURES_REPLY:
             if self.handshake.features(messages.parsed(message, self)):
                 self.name = f"datapath {self.datapath_id or 0:016x} at {self.peer}"
-        elif kind == ofp.OFPT_PORT_STATUS and self._accepted:
+        elif kind == ofp.OFPT_PORT_STATUS and self.is_accepted:
             self._tell(messages.parsed(message, self))
-        elif kind == ofp.OFPT_BARRIER_REPLY:
-            self._answer(message, None)
         elif kind == ofp.OFPT_EXPERIMENTER:
             if flow_monitor.is_monitor_state(message):
                 self._flows_changed(None)
             else:
-                self._answer(message, bundles.decode_bundle_control(message))
+                self._answer(message)
 
     def _tell(self, message: Any) -> None:
         self._emit(ofp_event.ofp_msg_to_ev(message), self.state)
@@ -268,23 +263,21 @@ class Session(messages.OpenFlow13):
         kind, more = messages.multipart_header(message)
         if kind == ofp.OFPMP_FLOW:
             # Who asked decodes it, and so checks it: tens of thousands of flows would keep this thread from the rest.
-            if not self._answer(message, message, more=more):
+            if not self._answer(message):
                 check_body(message)
             return
         if kind == ofp.OFPMP_EXPERIMENTER:
             updates = flow_monitor.decode_flow_updates(message)
-            if messages.xid_of(message) == self._monitor_xid:
-                self._answer(message, updates)
-            else:
+            if not self._answer(message):
                 self._flows_changed(updates)
             return
         check_body(message)
         if kind == ofp.OFPMP_DESC:
             reply = messages.parsed(message, self)
-            if self.handshake.described(reply) and not self._accepted:
+            if self.handshake.described(reply) and not self.is_accepted:
                 self.state = CONFIG_DISPATCHER
                 self._tell(reply)
-        elif self._ports_xid is not None and messages.xid_of(message) == self._ports_xid:
+        elif messages.xid_of(message) == self._ports_xid:
             self._ports_listed(messages.parsed_ports(message, self), more=more)
 
     def _ports_listed(self, reply: Any, *, more: bool) -> None:
@@ -293,7 +286,7 @@ class Session(messages.OpenFlow13):
         if len(self._ports) > MAX_PORTS:
             raise OpenFlowError(f"a bridge with more than {MAX_PORTS} ports cannot be")
         if not more:
-            self._ports_xid = None
+            self._ports_xid, self._ports_due = None, math.inf
             reply.body, self._ports = self._ports, []
             self._tell(reply)
 
@@ -306,20 +299,16 @@ class Session(messages.OpenFlow13):
         if request is not None and request.concerns(error.xid):
             request.refused(error)
             return
-        if not self._accepted:
+        if not self.is_accepted:
             raise OpenFlowError(f"it refused message {error.xid:#x}: {describe_error(error)}")
         self._tell(error)
         self._unasked_errors += 1
         if self._unasked_errors >= MAX_UNASKED_ERRORS:
             raise OpenFlowError(f"{MAX_UNASKED_ERRORS} errors were about nothing that was asked")
 
-    def _answer(self, message: bytes, answer: Any, *, more: bool = False) -> bool:
+    def _answer(self, message: bytes) -> bool:
         request = self._request
-        return (
-            request is not None
-            and request.concerns(messages.xid_of(message))
-            and request.answered(message, answer, more=more)
-        )
+        return request is not None and request.answered(message)
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -330,18 +319,19 @@ class Session(messages.OpenFlow13):
         :raises OpenFlowError: the connection ended
         """
         self.name = f"{name} (datapath {self.datapath_id or 0:016x} at {self.peer})"
-        xid, now = self._xid(), time.monotonic()
+        now = time.monotonic()
         self._silence_ends = now + PROBE_INTERVAL
         self._ports_due = now + self._timeouts.request
-        self._ports_xid = xid
-        self._accepted = True
+        request = parser.OFPPortDescStatsRequest(self)
+        self._ports_xid = self.set_xid(request)
+        self.is_accepted = True
         self._readable.put(None)
-        self._send(messages.port_desc_request(xid))
+        self.send_msg(request)
 
     def close(self, reason: str | None = None) -> None:
-        """End the connection; its thread then says so. May be called more than once."""
+        """End the connection; may be called more than once."""
         if reason is not None and not self._closed:
-            log = LOG if self._accepted else UNACCEPTED_LOG
+            log = LOG if self.is_accepted else UNACCEPTED_LOG
             log.warning("closing the OpenFlow connection of %s: %s", self.name, reason)
         self._closed = True
         self._readable.put(None)
@@ -353,16 +343,13 @@ class Session(messages.OpenFlow13):
 
         :raises OpenFlowError: the connection ended, or the switch refused
         """
-        with self._requesting:
-            xid = self._xid()
-            request = PendingRequest(xid, xid, ofp.OFPT_MULTIPART_REPLY)
-            self._exchange(flow_messages.flow_stats_request(xid), request)
+        request = self._ask(flow_messages.flow_stats_request)
         if request.errors:
             raise OpenFlowError(f"{self.name} refused to list its flows: {describe_error(request.errors[0])}")
         flows: list[InstalledFlow] = []
         try:
             for answer in request.answers:
-                flows += flow_messages.decode_flow_stats_reply(answer).flows
+                flows += flow_messages.decode_flow_stats_reply(answer)
                 hub.sleep(0)  # an answer has some hundred flows, and there can be thousands of answers
         except FramingError as error:
             self.close(str(error))
@@ -376,11 +363,16 @@ class Session(messages.OpenFlow13):
         :raises OpenFlowError: the connection ended
         """
         self._flow_listener = listener
-        with self._requesting:
-            xid = self._monitor_xid = self._xid()
-            request = PendingRequest(xid, xid, ofp.OFPT_MULTIPART_REPLY)
-            self._exchange(flow_monitor.flow_monitor_request(xid), request)
+        request = self._ask(flow_monitor.flow_monitor_request)
         return describe_error(request.errors[0]) if request.errors else None
+
+    def _ask(self, make: Callable[[int], bytes]) -> PendingRequest:
+        """Send a multipart request, which is made for an xid, and wait for all of its answer."""
+        with self._requesting:
+            xid = self._xid()
+            request = PendingRequest(xid, xid, ofp.OFPT_MULTIPART_REPLY)
+            self._exchange(make(xid), request)
+        return request
 
     def commit(self, flow_mods: Iterable[Callable[[int], bytes]]) -> BundleOutcome:
         """Apply flow-mods in one atomic bundle (ONF EXT-230), and wait until the switch has done so.
@@ -404,20 +396,17 @@ class Session(messages.OpenFlow13):
         :param in_port: ofport
         :raises OpenFlowError: the connection ended
         """
-        self._send(packet_out.packet_out_normal(in_port, frame, self._xid()))
+        actions = [parser.OFPActionOutput(ofp.OFPP_NORMAL, 0)]
+        self.send_msg(parser.OFPPacketOut(self, ofp.OFP_NO_BUFFER, in_port, actions, frame))
 
     def set_xid(self, message: Any) -> int:
-        """Give a message of os-ken's the next transaction id of the connection.
-
-        :returns: which
-        """
+        """Give a message of os-ken's the next transaction id of the connection."""
         message.xid = self._xid()
         return int(message.xid)
 
     def send_msg(self, message: Any) -> bool:
         """Send a message of os-ken's, which gets a transaction id if it has none; what comes of it is told as an event.
 
-        :returns: True
         :raises OpenFlowError: the connection ended
         """
         if message.xid is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from controller.openflow.channel.request import BundleOutcome
-from controller.openflow.wire.error_names import TABLE_FULL
+from controller.openflow.wire.messages import TABLE_FULL
 
 MakeMessage = Callable[[int], bytes]
 """Makes a message for an xid."""
@@ -34,8 +34,7 @@ class Applied:
     """What became of flow-mods.
 
     :param refused: position of a refused flow-mod → the switch's error
-    :param bundles: bundles sent for it
-    :param sent: flow-mods sent in them
+    :param sent: flow-mods sent, in so many bundles
     """
 
     refused: dict[int, str] = field(default_factory=dict)
@@ -46,7 +45,7 @@ class Applied:
 def apply(commit: Callable[[Iterable[MakeMessage]], BundleOutcome], mods: Sequence[FlowMod]) -> Applied:
     """Apply flow-mods; those that the switch refuses are left out, all others are applied.
 
-    :param commit: sends one atomic bundle, see :meth:`controller.openflow.channel.session.Session.commit`
+    :param commit: :meth:`controller.openflow.channel.session.Session.commit`
     :raises OpenFlowError: the connection ended
     """
     done = Applied()

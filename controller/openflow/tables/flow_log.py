@@ -9,7 +9,7 @@ from itertools import islice
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.render import render
 from controller.openflow.tables.comparisons import BACKOFF, Cause
-from controller.openflow.tables.drift import Drift
+from controller.openflow.tables.reconcile import Drift
 from controller.openflow.tables.refusals import Refusal
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.foreign_flows import describe_foreign
@@ -32,7 +32,6 @@ class FlowLog:
         self._describe = describe
 
     def unmonitored(self, refusal: str, audit_interval: float) -> None:
-        """The switch cannot tell of changes."""
         often = f"every {audit_interval:g} s" if audit_interval else "never"
         LOG.warning(
             "bridge %s cannot tell when others change its flows (%s): it is compared %s ([agent] audit_interval)",
@@ -40,33 +39,27 @@ class FlowLog:
         )  # fmt: skip
 
     def in_sync(self, flows: int, added: int, removed: int, foreign: Sequence[InstalledFlow]) -> None:
-        """A bridge that has connected holds what it should."""
-        self._each(
-            logging.INFO, (f"removing a foreign flow: {describe_foreign(flow)}" for flow in foreign), len(foreign)
-        )
+        lines = (f"removing a foreign flow: {describe_foreign(flow)}" for flow in foreign)
+        self._each(logging.INFO, lines, len(foreign))
         LOG.info(
             "bridge %s in sync: %d flows, %d written, %d removed, %d foreign removed",
             self._bridge, flows, added, removed, len(foreign),
         )  # fmt: skip
 
     def drift(self, drift: Drift, cause: Cause) -> None:
-        """Others have changed flows."""
         LOG.warning("bridge %s: others have changed its flows (%s): %s", self._bridge, cause.value, drift)
         self._each(logging.WARNING, drift.lines(), len(drift))
 
     def repaired(self, flows: int) -> None:
-        """What others have changed is as it was."""
         LOG.info("bridge %s repaired: it has its %d flows", self._bridge, flows)
 
     def quarrel(self) -> None:
-        """Others change flows again as soon as they are repaired."""
         LOG.warning(
             "bridge %s: others change its flows again and again: repairs wait longer and longer, up to %g s",
             self._bridge, BACKOFF.last,
         )  # fmt: skip
 
     def refused(self, refusals: Sequence[tuple[Flow, str]]) -> None:
-        """The switch does not take flows."""
         for flow, reason in refusals[:LINES_MAX]:
             owner = self._describe(flow.key)
             LOG.error("bridge %s refused a flow of %s: %s: %s", self._bridge, owner, reason, render(flow))
@@ -74,16 +67,12 @@ class FlowLog:
             LOG.error("bridge %s refused %d more flows", self._bridge, len(refusals) - LINES_MAX)
 
     def taken(self, known: Sequence[Refusal]) -> None:
-        """The switch takes flows that it had refused."""
-        self._each(
-            logging.INFO,
-            (
-                f"took a flow of {self._describe(refusal.flow.key)} that it had refused {refusal.attempts} times: "
-                f"{render(refusal.flow)}"
-                for refusal in known
-            ),
-            len(known),
+        lines = (
+            f"took a flow of {self._describe(refusal.flow.key)} that it had refused {refusal.attempts} times: "
+            f"{render(refusal.flow)}"
+            for refusal in known
         )
+        self._each(logging.INFO, lines, len(known))
 
     def still_refused(self, asked: int, still: Sequence[Refusal], now: float) -> None:
         """The switch was asked again for flows that it had refused.

@@ -6,8 +6,8 @@ ends when its flow is wanted otherwise, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from apps.framework.flow import Flow, FlowKey
 from controller.runtime.backoff import Backoff
@@ -65,10 +65,6 @@ class Refusals:
         """Forget refusals of flows that nobody wants any more."""
         self._known = {key: known for key, known in self._known.items() if desired.get(key) == known.flow}
 
-    def clear(self) -> None:
-        """Forget all of them: another connection, another chance."""
-        self._known = {}
-
     def stands(self, flow: Flow) -> bool:
         """True for a flow that was refused as it is: asked for at once again, the answer would be the same."""
         known = self._known.get(flow.key)
@@ -81,7 +77,7 @@ class Refusals:
     def hurry(self, now: float) -> None:
         """Something may have made room: ask for all of them again soon."""
         self._known = {
-            key: Refusal(known.flow, known.reason, known.attempts, min(known.retry_at, now + RETRY_WITH_ROOM))
+            key: replace(known, retry_at=min(known.retry_at, now + RETRY_WITH_ROOM))
             for key, known in self._known.items()
         }
 
@@ -89,8 +85,3 @@ class Refusals:
     def next_at(self) -> float | None:
         """When the next one is due, None when there is none."""
         return min((known.retry_at for known in self._known.values()), default=None)
-
-
-def reasons(refusals: Iterable[Refusal]) -> dict[FlowKey, str]:
-    """Key → the switch's error."""
-    return {refusal.flow.key: refusal.reason for refusal in refusals}

@@ -24,10 +24,9 @@ from apps.framework.flow import Flow, FlowKey
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.commit import FlowMod, apply
 from controller.openflow.tables.comparisons import QUARREL, Cause, Comparisons, DriftRecord
-from controller.openflow.tables.drift import Drift, find_drift
 from controller.openflow.tables.flow_log import FlowLog
-from controller.openflow.tables.reconcile import Delta, diff, split
-from controller.openflow.tables.refusals import Refusal, Refusals, reasons
+from controller.openflow.tables.reconcile import Delta, Drift, diff, find_drift, split
+from controller.openflow.tables.refusals import Refusal, Refusals
 from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.runtime.worker import Worker
@@ -132,7 +131,7 @@ class Sender(Worker[None, None]):
     @property
     def refused(self) -> Mapping[FlowKey, str]:
         """Flows that the switch refused, with its reason."""
-        return reasons(self.refusals)
+        return {refusal.flow.key: refusal.reason for refusal in self.refusals}
 
     @property
     def refusals(self) -> list[Refusal]:
@@ -216,7 +215,7 @@ class Sender(Worker[None, None]):
         foreign: list[InstalledFlow] = []
         drift = Drift()
         if is_new:
-            self._refusals.clear()
+            self._refusals.forget_others({})  # another connection, another chance
             self._monitor(session)  # before the dump, so that no change falls between the two
         if is_new or cause is not None:
             self.comparisons.begin()
@@ -258,7 +257,6 @@ class Sender(Worker[None, None]):
     # -- comparing -----------------------------------------------------------------------------------------------------
 
     def _monitor(self, session: Session) -> None:
-        """Have the switch tell of changes."""
         was = self.is_monitored
         refusal = session.monitor(self.flows_changed)
         self.is_monitored = refusal is None
@@ -266,11 +264,7 @@ class Sender(Worker[None, None]):
             self._log.unmonitored(refusal, self._audit_interval)
 
     def _dump(self, session: Session) -> tuple[list[InstalledFlow], Drift]:
-        """Learn what the bridge has.
-
-        :returns: foreign flows to remove: those that no flow of ours will replace; and what has changed since it was
-            last known
-        """
+        """Learn what the bridge has: foreign flows to remove, and what has changed since it was last known."""
         before = self._installed
         self._installed, foreign = split(session.flows())
         hub.sleep(0)  # each step takes some 0.1 s where there are ten thousand flows
@@ -293,13 +287,10 @@ class Sender(Worker[None, None]):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _apply(self, session: Session, delta: Delta) -> None:
-        mods = [
-            FlowMod(
-                partial(flow_mod, ofp.OFPFC_ADD, flow),
-                new_in=None if flow.key in self._installed else flow.table,
-            )
-            for flow in delta.adds
-        ]
+        mods = []
+        for flow in delta.adds:
+            new_in = None if flow.key in self._installed else flow.table
+            mods.append(FlowMod(partial(flow_mod, ofp.OFPFC_ADD, flow), new_in))
         mods += [FlowMod(partial(flow_mod, ofp.OFPFC_DELETE_STRICT, flow)) for flow in delta.removes]
         refused = self._commit(session, mods)
         taken, complaints = [], []
@@ -336,7 +327,7 @@ class Sender(Worker[None, None]):
         self._tell(generation)
 
     def _commit(self, session: Session, mods: Sequence[FlowMod]) -> dict[int, str]:
-        """Apply flow-mods; position of a refused one → the switch's error. All others are applied."""
+        """Apply flow-mods; position of a refused one → the switch's error."""
         done = apply(session.commit, mods)
         self.bundles += done.bundles
         self.flow_mods += done.sent

@@ -9,79 +9,52 @@ error, the commit with another, and nothing is applied. Either error carries the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from struct import Struct
 
 from os_ken.ofproto import ofproto_common
 from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from controller.openflow.wire.messages import OpenFlow13, encoded
+from controller.openflow.wire.messages import HEADER, OpenFlow13, encoded, xid_of
 
 ATOMIC_ORDERED = ofp.ONF_BF_ATOMIC | ofp.ONF_BF_ORDERED
 
-_CONTROL = Struct("!BBHIIIIHH")
-_ADD = Struct("!BBHIIII2xH")
-_XID = Struct("!I")
+_ADD = Struct("!III2xH")
+_ADD_SIZE = HEADER.size + _ADD.size
 
 
-@dataclass(frozen=True)
-class BundleControl:
-    """A bundle control reply; ``type`` (ONF_BCT_*) says what was done."""
-
-    xid: int
-    bundle_id: int
-    type: int
-    flags: int
-
-
-def bundle_control(kind: int, bundle_id: int, xid: int, flags: int = ATOMIC_ORDERED) -> bytes:
+def bundle_control(kind: int, bundle_id: int, xid: int) -> bytes:
     """Open, close or discard a bundle, or commit it; it is answered by the reply of that kind or by an error.
 
     :param kind: ONF_BCT_*_REQUEST
-    :param flags: the same for all messages of a bundle
     """
-    return encoded(parser.ONFBundleCtrlMsg(OpenFlow13, bundle_id, kind, flags, []), xid)
+    return encoded(parser.ONFBundleCtrlMsg(OpenFlow13, bundle_id, kind, ATOMIC_ORDERED, []), xid)
 
 
-def bundle_add(bundle_id: int, message: bytes, flags: int = ATOMIC_ORDERED) -> bytes:
+def bundle_add(bundle_id: int, message: bytes) -> bytes:
     """Put a message into a bundle; there is no answer but an error.
 
     :param message: whole, e.g. from :func:`controller.openflow.wire.flow_messages.flow_mod`; its xid becomes
         that of the wrapper too, as EXT-230 §3.3 asks for, so that errors name it
-    :param flags: the same as when the bundle was opened
     """
-    return (
-        _ADD.pack(
-            ofp.OFP_VERSION,
-            ofp.OFPT_EXPERIMENTER,
-            _ADD.size + len(message),
-            _XID.unpack_from(message, 4)[0],
-            ofproto_common.ONF_EXPERIMENTER_ID,
-            ofp.ONF_ET_BUNDLE_ADD_MESSAGE,
-            bundle_id,
-            flags,
-        )
-        + message
-    )
+    head = HEADER.pack(ofp.OFP_VERSION, ofp.OFPT_EXPERIMENTER, _ADD_SIZE + len(message), xid_of(message))
+    add = _ADD.pack(ofproto_common.ONF_EXPERIMENTER_ID, ofp.ONF_ET_BUNDLE_ADD_MESSAGE, bundle_id, ATOMIC_ORDERED)
+    return head + add + message
 
 
-def bundle(
-    bundle_id: int, messages: Iterable[bytes], *, open_xid: int, commit_xid: int, flags: int = ATOMIC_ORDERED
-) -> bytes:
+def bundle(bundle_id: int, messages: Iterable[bytes], *, open_xid: int, commit_xid: int) -> bytes:
     """A whole bundle, opened, filled and committed, as one string of bytes to send.
 
     :param messages: in the order in which they apply
     :param open_xid: of the open request, which OPEN_REPLY carries
     :param commit_xid: of the commit request, which COMMIT_REPLY carries
     """
-    parts = [bundle_control(ofp.ONF_BCT_OPEN_REQUEST, bundle_id, open_xid, flags)]
-    parts += [bundle_add(bundle_id, message, flags) for message in messages]
-    parts.append(bundle_control(ofp.ONF_BCT_COMMIT_REQUEST, bundle_id, commit_xid, flags))
+    parts = [bundle_control(ofp.ONF_BCT_OPEN_REQUEST, bundle_id, open_xid)]
+    parts += [bundle_add(bundle_id, message) for message in messages]
+    parts.append(bundle_control(ofp.ONF_BCT_COMMIT_REQUEST, bundle_id, commit_xid))
     return b"".join(parts)
 
 
-def decode_bundle_control(message: bytes) -> BundleControl:
-    """A bundle control reply. os-ken's reader copies the rest of the message for each of its properties."""
-    _, _, _, xid, _, _, bundle_id, kind, flags = _CONTROL.unpack_from(message)
-    return BundleControl(xid, bundle_id, kind, flags)
+def control_type(message: bytes) -> int:
+    """What was done (ONF_BCT_*), of a bundle control reply; os-ken's reader copies it for each of its properties."""
+    return int.from_bytes(message[20:22], "big")

@@ -7,15 +7,16 @@ the length that it knows, not by the one on the wire, and would go on in the mid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from struct import Struct
 from typing import TypeVar
 
 from os_ken.ofproto import nicira_ext, ofproto_common
 from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from controller.openflow.wire.error_names import message_name
+from controller.openflow.wire.messages import message_name
 from topology.errors import FramingError
 
 T = TypeVar("T")
@@ -28,22 +29,12 @@ _OXM_HEADER = Struct("!HBB")
 _EXPERIMENTER_ACTION = Struct("!HHIH")
 
 _ACTION_LENGTHS = {
-    ofp.OFPAT_OUTPUT: 16,
-    ofp.OFPAT_COPY_TTL_OUT: 8,
-    ofp.OFPAT_COPY_TTL_IN: 8,
-    ofp.OFPAT_SET_MPLS_TTL: 8,
-    ofp.OFPAT_DEC_MPLS_TTL: 8,
-    ofp.OFPAT_PUSH_VLAN: 8,
-    ofp.OFPAT_POP_VLAN: 8,
-    ofp.OFPAT_PUSH_MPLS: 8,
-    ofp.OFPAT_POP_MPLS: 8,
-    ofp.OFPAT_SET_QUEUE: 8,
-    ofp.OFPAT_GROUP: 8,
-    ofp.OFPAT_SET_NW_TTL: 8,
-    ofp.OFPAT_DEC_NW_TTL: 8,
-    ofp.OFPAT_PUSH_PBB: 8,
-    ofp.OFPAT_POP_PBB: 8,
+    action.cls_action_type: action.cls_action_len
+    for action in parser.OFPAction.__subclasses__()
+    if action not in (parser.OFPActionSetField, parser.OFPActionExperimenter)
 }
+"""Of the actions that have always the same length."""
+
 _INSTRUCTION_LENGTHS = {
     ofp.OFPIT_GOTO_TABLE: 8,
     ofp.OFPIT_WRITE_METADATA: 24,
@@ -104,7 +95,34 @@ def _header(buf: bytes, pos: int, end: int, what: str, *, least: int, unit: int 
     return kind, length
 
 
-def _exactly(pos: int, what: str, length: int, right: int) -> None:
+def _elements(
+    buf: bytes, start: int, end: int, what: str, *, least: int, unit: int = 1
+) -> Iterator[tuple[int, int, int]]:
+    """Where each element of a list stands, its type and its length, which is padded to 64 bits."""
+    pos = start
+    while pos < end:
+        kind, length = _header(buf, pos, end, what, least=least, unit=unit)
+        yield pos, kind, length
+        pos += padded(length)
+
+
+def entries(buf: bytes, start: int, what: str, *, least: int) -> Iterator[tuple[int, int]]:
+    """Where each entry of a multipart reply begins and ends: it begins with its length, a multiple of 64 bits."""
+    pos = start
+    while (left := len(buf) - pos) > 0:
+        if left < least:
+            raise Malformed(pos, f"{left} bytes are too few for {what}")
+        length = int.from_bytes(buf[pos : pos + 2], "big")
+        if length < least or length % 8 or length > left:
+            raise Malformed(
+                pos, f"{what} has length {length}, not a multiple of 8 from {least} to the {left} bytes left"
+            )
+        yield pos, pos + length
+        pos += length
+
+
+def exactly(pos: int, what: str, length: int, right: int) -> None:
+    """The element at ``pos`` has the only length that it may have."""
     if length != right:
         raise Malformed(pos, f"{what} has length {length}, not {right}")
 
@@ -115,12 +133,9 @@ def check_hello_elements(buf: bytes, start: int, end: int) -> None:
     Elements that would need padding are refused: Open vSwitch sends none, and os-ken takes padding for an element of
     length 0, for ever.
     """
-    pos = start
-    while pos < end:
-        kind, length = _header(buf, pos, end, "a HELLO element", least=4, unit=8)
+    for pos, kind, length in _elements(buf, start, end, "a HELLO element", least=4, unit=8):
         if kind == ofp.OFPHET_VERSIONBITMAP and length < 8:
             raise Malformed(pos, f"the version bitmap has length {length}, less than 8")
-        pos += length
 
 
 def check_oxm(buf: bytes, pos: int, end: int) -> int:
@@ -149,28 +164,16 @@ def match_ends(buf: bytes, pos: int, end: int) -> tuple[int, int]:
     return pos + length, pos + padded(length)
 
 
-def check_match(buf: bytes, pos: int, end: int) -> int:
-    """A match with its OXM fields and padding; returns where the padding ends."""
-    fields_end, after = match_ends(buf, pos, end)
-    field = pos + 4
-    while field < fields_end:
-        field = check_oxm(buf, field, fields_end)
-    return after
-
-
 def _check_controller2(buf: bytes, start: int, end: int) -> None:
     """Properties of NXAST_CONTROLLER2, each padded to 64 bits.
 
     All but the user data fit in 64 bits with their header, which os-ken takes for granted.
     """
-    pos = start
-    while pos < end:
-        kind, length = _header(buf, pos, end, "a property of controller()", least=4)
+    for pos, kind, length in _elements(buf, start, end, "a property of controller()", least=4):
         if kind == nicira_ext.NXAC2PT_USERDATA and length < 5:
             raise Malformed(pos, f"userdata of controller() has length {length}, less than 5")
         if kind != nicira_ext.NXAC2PT_USERDATA and length > 8:
             raise Malformed(pos, f"property {kind} of controller() has length {length}, more than 8")
-        pos += padded(length)
 
 
 def _check_experimenter_action(buf: bytes, pos: int, length: int, depth: int) -> None:
@@ -193,38 +196,29 @@ def _check_experimenter_action(buf: bytes, pos: int, length: int, depth: int) ->
 
 def check_actions(buf: bytes, start: int, end: int, depth: int = 0) -> None:
     """A list of actions (§7.2.5), nested ones included."""
-    pos = start
-    while pos < end:
-        kind, length = _header(buf, pos, end, "an action", least=8, unit=8)
+    for pos, kind, length in _elements(buf, start, end, "an action", least=8, unit=8):
         right = _ACTION_LENGTHS.get(kind)
         if right is not None:
-            _exactly(pos, f"an action of type {kind}", length, right)
+            exactly(pos, f"an action of type {kind}", length, right)
         elif kind == ofp.OFPAT_SET_FIELD:
             after = check_oxm(buf, pos + 4, pos + length)
-            _exactly(pos, "set_field", length, padded(after - pos))
+            exactly(pos, "set_field", length, padded(after - pos))
         elif kind == ofp.OFPAT_EXPERIMENTER:
             _check_experimenter_action(buf, pos, length, depth)
-        pos += length
 
 
 def check_instructions(buf: bytes, start: int, end: int) -> None:
     """A list of instructions (§7.2.4) with their actions."""
-    pos = start
-    while pos < end:
-        kind, length = _header(buf, pos, end, "an instruction", least=8, unit=8)
+    for pos, kind, length in _elements(buf, start, end, "an instruction", least=8, unit=8):
         right = _INSTRUCTION_LENGTHS.get(kind)
         if right is not None:
-            _exactly(pos, f"an instruction of type {kind}", length, right)
+            exactly(pos, f"an instruction of type {kind}", length, right)
         elif kind in (ofp.OFPIT_APPLY_ACTIONS, ofp.OFPIT_WRITE_ACTIONS):
             check_actions(buf, pos + 8, pos + length)
-        pos += length
 
 
 def check_properties(buf: bytes, start: int, end: int, what: str) -> None:
     """Properties, each padded to 64 bits (EXT-230, as in OpenFlow 1.4)."""
-    pos = start
-    while pos < end:
-        _, length = _header(buf, pos, end, what, least=4)
+    for pos, _, length in _elements(buf, start, end, what, least=4):
         if pos + padded(length) > end:
             raise Malformed(pos, f"{what} has length {length}, its padding is cut off")
-        pos += padded(length)

@@ -29,13 +29,23 @@ from apps.framework.flow import (
     SetTunnel,
     Term,
 )
-from controller.openflow.wire.element_lengths import Malformed, check_instructions, check_oxm, framed, match_ends
-from controller.openflow.wire.messages import OpenFlow13, encoded, multipart_header, xid_of
+from controller.openflow.wire.element_lengths import (
+    Malformed,
+    check_instructions,
+    check_oxm,
+    entries,
+    framed,
+    match_ends,
+)
+from controller.openflow.wire.messages import OpenFlow13, encoded
 
 T = TypeVar("T")
 
 _TYPE_LENGTH = Struct("!HH")
-_FLOW_MOD = Struct("!BBHIQQBBHHHIIIH2xHH")
+_FLOW_MOD = Struct("!BBHIQQBBHHHIIIHHHH")
+_FLOW_STATS = Struct("!HBxIIHHHHH2xQQQ")
+"""Both with the importance of a flow, which OpenFlow 1.4 has (§7.3.4.2) where there is padding in 1.3."""
+
 _FLOW_MOD_FIXED = _FLOW_MOD.size - _TYPE_LENGTH.size
 _INSTRUCTION = Struct("!HH4x")
 _OUTPUT = Struct("!HHIH6x")
@@ -43,7 +53,6 @@ _SET_TUNNEL = Struct("!HHIQ")
 _REG_LOAD = Struct("!HHIHHIQ")
 _POP_VLAN = _INSTRUCTION.pack(ofp.OFPAT_POP_VLAN, 8)
 _NORMAL = _OUTPUT.pack(ofp.OFPAT_OUTPUT, 16, ofp.OFPP_NORMAL, 0)
-_FLOW_STATS = Struct(ofp.OFP_FLOW_STATS_0_PACK_STR)
 _LONGEST_SHARED = 512
 _PADDING = tuple(bytes(-length % 8) for length in range(8))
 
@@ -51,6 +60,10 @@ _VLAN_VID_BITS = 0 << 6 | 12 - 1
 """ofs_nbits of NXAST_REG_LOAD (first bit, number of bits less one): the VLAN id in the TCI."""
 _VLAN_CFI_BIT = 12 << 6 | 1 - 1
 """The CFI bit, which Open vSwitch takes for "the frame has a tag"."""
+
+
+_LOAD_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_LOAD.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_LOAD)
+_SET_CFI_BIT = _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_CFI_BIT, nicira_ext.NXM_OF_VLAN_TCI, 1)
 
 
 def _oxm_header(field: Field, has_mask: bool) -> int:
@@ -90,18 +103,7 @@ def _encode_set_tunnel(action: SetTunnel) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _encode_vlan(vlan: int) -> bytes:
-    return b"".join(
-        _REG_LOAD.pack(
-            ofp.OFPAT_EXPERIMENTER,
-            24,
-            ofproto_common.NX_EXPERIMENTER_ID,
-            nicira_ext.NXAST_REG_LOAD,
-            bits,
-            nicira_ext.NXM_OF_VLAN_TCI,
-            value,
-        )
-        for bits, value in ((_VLAN_VID_BITS, vlan), (_VLAN_CFI_BIT, 1))
-    )
+    return _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_VID_BITS, nicira_ext.NXM_OF_VLAN_TCI, vlan) + _SET_CFI_BIT
 
 
 _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
@@ -121,35 +123,18 @@ def encode_instructions(actions: tuple[Action, ...]) -> bytes:
     return _INSTRUCTION.pack(ofp.OFPIT_APPLY_ACTIONS, 8 + len(encoded)) + encoded
 
 
-def _flow_mod(command: int, table: int, priority: int, cookie: int, oxm: bytes, instructions: bytes, xid: int) -> bytes:
+def _flow_mod(
+    command: int, table: int, priority: int, cookie: int, oxm: bytes, instructions: bytes, xid: int,
+    *, idle: int = 0, hard: int = 0, flags: int = 0, importance: int = 0, version: int = ofp.OFP_VERSION,
+) -> bytes:  # fmt: skip
     length = len(oxm) + 4
     padding = _PADDING[length % 8]
-    return b"".join(
-        (
-            _FLOW_MOD.pack(
-                ofp.OFP_VERSION,
-                ofp.OFPT_FLOW_MOD,
-                _FLOW_MOD_FIXED + length + len(padding) + len(instructions),
-                xid,
-                cookie,
-                0,  # cookie_mask: flows are told apart by their key alone
-                table,
-                command,
-                0,
-                0,
-                priority,
-                ofp.OFP_NO_BUFFER,
-                ofp.OFPP_ANY,
-                ofp.OFPG_ANY,
-                0,
-                ofp.OFPMT_OXM,
-                length,
-            ),
-            oxm,
-            padding,
-            instructions,
-        )
-    )
+    head = _FLOW_MOD.pack(
+        version, ofp.OFPT_FLOW_MOD, _FLOW_MOD_FIXED + length + len(padding) + len(instructions), xid,
+        cookie, 0, table, command, idle, hard, priority, ofp.OFP_NO_BUFFER, ofp.OFPP_ANY, ofp.OFPG_ANY,
+        flags, importance, ofp.OFPMT_OXM, length,
+    )  # fmt: skip  # no cookie_mask: flows are told apart by their key alone
+    return b"".join((head, oxm, padding, instructions))
 
 
 def flow_mod(command: int, flow: Flow, xid: int) -> bytes:
@@ -172,6 +157,17 @@ def delete_strict(table: int, priority: int, raw_match: bytes, xid: int) -> byte
     return _flow_mod(ofp.OFPFC_DELETE_STRICT, table, priority, 0, raw_match, b"", xid)
 
 
+def flow_mod_again(flow: InstalledFlow, version: int, xid: int) -> bytes:
+    """OFPT_FLOW_MOD that adds a flow of any shape as it was.
+
+    :param version: of OpenFlow 1.3 or 1.4, on the wire
+    """
+    return _flow_mod(
+        ofp.OFPFC_ADD, flow.table, flow.priority, flow.cookie, flow.raw_match, flow.raw_instructions, xid,
+        idle=flow.idle_timeout, hard=flow.hard_timeout, flags=flow.flags, importance=flow.importance, version=version,
+    )  # fmt: skip
+
+
 def flow_stats_request(xid: int) -> bytes:
     """OFPMP_FLOW: all flows of all tables (§7.3.5.2)."""
     everything = (ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, 0, 0, parser.OFPMatch())
@@ -189,6 +185,7 @@ class InstalledFlow:
     :param duration_sec: time since it was installed, in seconds, and ``duration_nsec`` more nanoseconds
     :param idle_timeout: in seconds, 0: none
     :param hard_timeout: in seconds, 0: none
+    :param importance: 0 where the connection speaks OpenFlow 1.3
     """
 
     flow: Flow | None
@@ -205,6 +202,7 @@ class InstalledFlow:
     idle_timeout: int
     hard_timeout: int
     flags: int
+    importance: int = 0
 
     @property
     def key(self) -> FlowKey | None:
@@ -213,18 +211,6 @@ class InstalledFlow:
         A desired flow with the same key takes the place of this one when it is added.
         """
         return None if self.match is None else FlowKey(self.table, self.priority, self.match)
-
-
-@dataclass(frozen=True)
-class FlowStatsReply:
-    """One part of an OFPMP_FLOW reply.
-
-    :param more: another part with this xid follows
-    """
-
-    xid: int
-    flows: tuple[InstalledFlow, ...]
-    more: bool
 
 
 def _shared(maxsize: int) -> Callable[[Callable[[bytes], T]], Callable[[bytes], T]]:
@@ -325,27 +311,16 @@ def decode_match(message: bytes, match: int, end: int) -> tuple[bytes, bytes, Ma
 
 
 @framed
-def decode_flow_stats_reply(message: bytes) -> FlowStatsReply:
+def decode_flow_stats_reply(message: bytes) -> list[InstalledFlow]:
     """OFPT_MULTIPART_REPLY of type OFPMP_FLOW, checked as it is read.
 
     :param message: with a header that :class:`controller.openflow.wire.framing.Framer` has passed
     :raises FramingError: an element does not hold what its header says
     """
     flows = []
-    pos = ofp.OFP_MULTIPART_REPLY_SIZE
-    while (left := len(message) - pos) > 0:
-        if left < ofp.OFP_FLOW_STATS_SIZE:
-            raise Malformed(pos, f"{left} bytes are too few for a flow entry")
-        length, table, sec, nsec, priority, idle, hard, flags, cookie, packets, octets = _FLOW_STATS.unpack_from(
-            message, pos
-        )
-        if length < ofp.OFP_FLOW_STATS_SIZE or length % 8 or length > left:
-            raise Malformed(
-                pos,
-                f"a flow entry has length {length}, "
-                f"not a multiple of 8 from {ofp.OFP_FLOW_STATS_SIZE} to the {left} bytes left",
-            )
-        end = pos + length
+    for pos, end in entries(message, ofp.OFP_MULTIPART_REPLY_SIZE, "a flow entry", least=ofp.OFP_FLOW_STATS_SIZE):
+        head = _FLOW_STATS.unpack_from(message, pos)
+        _, table, sec, nsec, priority, idle, hard, flags, importance, cookie, packets, octets = head
         raw_match, raw_instructions, match = decode_match(message, pos + _FLOW_STATS.size, end)
         try:
             actions = decode_instructions(raw_instructions)
@@ -357,8 +332,7 @@ def decode_flow_stats_reply(message: bytes) -> FlowStatsReply:
         flows.append(
             InstalledFlow(
                 flow, match, table, priority, cookie, raw_match, raw_instructions,
-                sec, nsec, packets, octets, idle, hard, flags,
+                sec, nsec, packets, octets, idle, hard, flags, importance,
             )
         )  # fmt: skip
-        pos = end
-    return FlowStatsReply(xid_of(message), tuple(flows), multipart_header(message)[1])
+    return flows

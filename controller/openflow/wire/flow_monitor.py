@@ -17,7 +17,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import FlowKey, Match
-from controller.openflow.wire.element_lengths import Malformed, check_instructions, framed
+from controller.openflow.wire.element_lengths import Malformed, check_instructions, entries, exactly, framed
 from controller.openflow.wire.flow_messages import decode_match
 from controller.openflow.wire.messages import OpenFlow13, encoded
 
@@ -28,7 +28,7 @@ _REQUEST = Struct("!IHHIB3xHH4x")
 """onf_flow_monitor_request with an ofp_match, which Open vSwitch wants; os-ken's class writes the OXM fields alone."""
 
 _EMPTY_MATCH = 4
-_UPDATE = Struct(ofp.ONF_FLOW_UPDATE_HEADER_PACK_STR)
+_MONITOR_ID = 1
 _UPDATE_FULL = Struct("!HHHHHHHBxQ")
 _UPDATE_ABBREV = 8
 _EXPERIMENTER = Struct(ofp.OFP_EXPERIMENTER_HEADER_PACK_STR)
@@ -55,15 +55,13 @@ class FlowUpdate:
         return None if self.match is None else FlowKey(self.table, self.priority, self.match)
 
 
-def flow_monitor_request(xid: int, monitor_id: int = 1) -> bytes:
+def flow_monitor_request(xid: int) -> bytes:
     """Watch all flows of all tables: what is added, deleted or changed from now on, without its actions.
 
     It is answered by an empty reply, or an error where the switch has no flow monitor.
-
-    :param monitor_id: of the connection's monitors
     """
     watched = _REQUEST.pack(
-        monitor_id, _MONITORED, _EMPTY_MATCH, ofp.OFPP_ANY, ofp.OFPTT_ALL, ofp.OFPMT_OXM, _EMPTY_MATCH
+        _MONITOR_ID, _MONITORED, _EMPTY_MATCH, ofp.OFPP_ANY, ofp.OFPTT_ALL, ofp.OFPMT_OXM, _EMPTY_MATCH
     )
     kind = (ofproto_common.ONF_EXPERIMENTER_ID, ofp.ONFMP_FLOW_MONITOR)
     return encoded(parser.OFPExperimenterStatsRequest(OpenFlow13, 0, *kind, watched), xid)
@@ -87,28 +85,19 @@ def decode_flow_updates(message: bytes) -> tuple[FlowUpdate, ...]:
             16, f"multipart of experimenter {experimenter:#010x}, type {kind} is nothing that was asked for"
         )
     updates = []
-    pos = _UPDATES
-    while (left := len(message) - pos) > 0:
-        if left < _UPDATE_ABBREV:
-            raise Malformed(pos, f"{left} bytes are too few for a flow update")
-        length, event = _UPDATE.unpack_from(message, pos)
+    for pos, end in entries(message, _UPDATES, "a flow update", least=_UPDATE_ABBREV):
+        event = int.from_bytes(message[pos + 2 : pos + 4], "big")
         if event == ofp.ONFFME_ABBREV:
-            if length != _UPDATE_ABBREV:
-                raise Malformed(pos, f"an abbreviated flow update has length {length}, not {_UPDATE_ABBREV}")
-        elif event > ofp.ONFFME_ABBREV:
+            exactly(pos, "an abbreviated flow update", end - pos, _UPDATE_ABBREV)
+            continue
+        if event > ofp.ONFFME_ABBREV:
             raise Malformed(pos, f"flow update event {event} is none of added, deleted, modified and abbreviated")
-        elif length < _UPDATE_FULL.size or length % 8 or length > left:
-            raise Malformed(
-                pos,
-                f"a flow update has length {length}, "
-                f"not a multiple of 8 from {_UPDATE_FULL.size} to the {left} bytes left",
-            )
-        else:
-            _, _, _, priority, _, _, _, table, cookie = _UPDATE_FULL.unpack_from(message, pos)
-            _, instructions, match = decode_match(message, pos + _UPDATE_FULL.size, pos + length)
-            check_instructions(message, pos + length - len(instructions), pos + length)
-            updates.append(FlowUpdate(event, table, priority, cookie, match))
-        pos += length
+        if end - pos < _UPDATE_FULL.size:
+            raise Malformed(pos, f"a flow update has length {end - pos}, less than {_UPDATE_FULL.size}")
+        _, _, _, priority, _, _, _, table, cookie = _UPDATE_FULL.unpack_from(message, pos)
+        _, instructions, match = decode_match(message, pos + _UPDATE_FULL.size, end)
+        check_instructions(message, end - len(instructions), end)
+        updates.append(FlowUpdate(event, table, priority, cookie, match))
     return tuple(updates)
 
 

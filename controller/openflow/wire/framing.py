@@ -6,31 +6,25 @@ connection that sends such a message gets one :class:`FramingError` and is then 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from struct import Struct
 
 from os_ken.ofproto import ofproto_common
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
+from controller.openflow.wire.bundles import control_type
 from controller.openflow.wire.element_lengths import (
     Malformed,
     check_hello_elements,
-    check_match,
     check_properties,
     framed,
 )
-from controller.openflow.wire.error_names import MESSAGE_NAMES, message_name
-from controller.openflow.wire.flow_messages import decode_flow_stats_reply
+from controller.openflow.wire.flow_messages import decode_flow_stats_reply, decode_match
 from controller.openflow.wire.flow_monitor import decode_flow_updates
+from controller.openflow.wire.messages import HEADER, MESSAGE_NAMES, message_name, multipart_header
 from topology.errors import FramingError
 
-MAX_MESSAGE_LENGTH = 65535
-"""The length field of the header has 16 bits."""
-
-_HEADER = Struct(ofp.OFP_HEADER_PACK_STR)
-_MULTIPART = Struct("!HH")
 _EXPERIMENTER = Struct("!II")
-_BUNDLE_CONTROL = Struct("!IHH")
 _MONITOR_STATES = (ofp.ONFT_FLOW_MONITOR_PAUSED, ofp.ONFT_FLOW_MONITOR_RESUMED)
 _EXPERIMENTER_TYPES = (ofp.ONF_ET_BUNDLE_CONTROL, ofp.ONF_ET_BUNDLE_ADD_MESSAGE, *_MONITOR_STATES)
 
@@ -57,37 +51,17 @@ _ANY_VERSION = frozenset({ofp.OFPT_HELLO, ofp.OFPT_ERROR})
 """Messages that may carry another version than 1.3: the peer has not agreed on one yet (§6.3.1)."""
 
 
-def _check_header(data: bytes | bytearray, pos: int, where: str) -> int:
-    """The length in the header at ``data[pos:]``.
-
-    :param where: of the message, for the error
-    :raises FramingError: the header cannot begin a message from a switch
-    """
-    version, kind, length, _ = _HEADER.unpack_from(data, pos)
-    if kind not in MESSAGE_NAMES:
-        raise FramingError(f"{where}: no OpenFlow 1.3 message has type {kind} (version {version}, length {length})")
-    if version != ofp.OFP_VERSION and (kind not in _ANY_VERSION or not version):
-        raise FramingError(f"{where}: {message_name(kind)} has version {version:#04x}, not 0x04 of OpenFlow 1.3")
-    least = _MINIMUM_LENGTHS.get(kind)
-    if least is None:
-        raise FramingError(f"{where}: {message_name(kind)} is no message that a switch sends to this controller")
-    if length < least or (kind in _FIXED and length > least):
-        bound = "exactly" if kind in _FIXED else "at least"
-        raise FramingError(f"{where}: {message_name(kind)} has length {length}, it needs {bound} {least}")
-    return int(length)
-
-
 class Framer:
     """Cuts a stream of bytes into OpenFlow messages.
 
     Holds at most one incomplete message between calls. After a :class:`FramingError` the stream has no known message
     boundary any more, and every further use raises the same error.
 
-    :param max_length: longest message taken, in bytes, header included
+    :param versions: that messages may be of, on the wire
     """
 
-    def __init__(self, max_length: int = MAX_MESSAGE_LENGTH) -> None:
-        self._max_length = max_length
+    def __init__(self, versions: Collection[int] = (ofp.OFP_VERSION,)) -> None:
+        self._versions = versions
         self._buffer = bytearray()
         self._offset = 0  # of the buffer's first byte in the stream
         self._failed: FramingError | None = None
@@ -107,14 +81,19 @@ class Framer:
 
     @property
     def pending(self) -> int:
-        """Bytes of the incomplete message held, 0 between messages."""
+        """Bytes of the incomplete message, 0 between messages."""
         return len(self._buffer)
 
     def _messages(self) -> Iterator[bytes]:
         if self._failed is not None:
             raise self._failed
         while len(self._buffer) >= ofp.OFP_HEADER_SIZE:
-            length = self._next_length()
+            try:
+                length = self._next_length()
+            except Malformed as error:
+                self._failed = FramingError(f"offset {self._offset} of the stream: {error.reason}")
+                self._buffer.clear()
+                raise self._failed from None
             if len(self._buffer) < length:
                 return
             message = bytes(memoryview(self._buffer)[:length])
@@ -123,16 +102,23 @@ class Framer:
             yield message
 
     def _next_length(self) -> int:
-        where = f"offset {self._offset} of the stream"
-        try:
-            length = _check_header(self._buffer, 0, where)
-            if length > self._max_length:
-                raise FramingError(f"{where}: a message of {length} bytes is longer than {self._max_length}")
-        except FramingError as error:
-            self._failed = error
-            self._buffer.clear()
-            raise
-        return length
+        """The length in the header at the start of the buffer.
+
+        :raises Malformed: it cannot begin a message from a switch
+        """
+        version, kind, length, _ = HEADER.unpack_from(self._buffer)
+        name = message_name(kind)
+        if kind not in MESSAGE_NAMES:
+            raise Malformed(0, f"no OpenFlow 1.3 message has type {kind} (version {version}, length {length})")
+        if version not in self._versions and (kind not in _ANY_VERSION or not version):
+            raise Malformed(0, f"{name} has version {version:#04x}, not 0x04 of OpenFlow 1.3")
+        least = _MINIMUM_LENGTHS.get(kind)
+        if least is None:
+            raise Malformed(0, f"{name} is no message that a switch sends to this controller")
+        if length < least or (kind in _FIXED and length > least):
+            bound = "exactly" if kind in _FIXED else "at least"
+            raise Malformed(0, f"{name} has length {length}, it needs {bound} {least}")
+        return int(length)
 
 
 def _hello(message: bytes) -> None:
@@ -140,7 +126,7 @@ def _hello(message: bytes) -> None:
 
 
 def _error(message: bytes) -> None:
-    kind, _ = _MULTIPART.unpack_from(message, ofp.OFP_HEADER_SIZE)
+    kind = int.from_bytes(message[8:10], "big")
     if message[0] != ofp.OFP_VERSION and kind != ofp.OFPET_HELLO_FAILED:
         raise Malformed(0, f"version {message[0]:#04x} is not 0x04, which only OFPET_HELLO_FAILED may have")
     if kind == ofp.OFPET_EXPERIMENTER and len(message) < ofp.OFP_ERROR_EXPERIMENTER_MSG_SIZE:
@@ -163,22 +149,22 @@ def _experimenter(message: bytes) -> None:
         raise Malformed(ofp.OFP_HEADER_SIZE, "ONFT_BUNDLE_ADD_MESSAGE is a request, a switch never sends it")
     if len(message) < 24:
         raise Malformed(16, f"ONFT_BUNDLE_CONTROL has length {len(message)}, less than 24")
-    _, control, _ = _BUNDLE_CONTROL.unpack_from(message, 16)
+    control = control_type(message)
     if control > ofp.ONF_BCT_DISCARD_REPLY or not control & 1:
         raise Malformed(16, f"bundle control type {control} is no reply")
     check_properties(message, 24, len(message), "a bundle property")
 
 
 def _packet_in(message: bytes) -> None:
-    after = check_match(message, 24, len(message))
-    if after + 2 > len(message):
-        raise Malformed(after, "the two bytes of padding after the match are cut off")
+    _, rest, _ = decode_match(message, 24, len(message))
+    if len(rest) < 2:
+        raise Malformed(len(message) - len(rest), "the two bytes of padding after the match are cut off")
 
 
 def _flow_removed(message: bytes) -> None:
-    after = check_match(message, 48, len(message))
-    if after != len(message):
-        raise Malformed(after, f"{len(message) - after} bytes follow the match")
+    _, rest, _ = decode_match(message, 48, len(message))
+    if rest:
+        raise Malformed(len(message) - len(rest), f"{len(rest)} bytes follow the match")
 
 
 def _port_status(message: bytes) -> None:
@@ -187,7 +173,7 @@ def _port_status(message: bytes) -> None:
 
 
 def _multipart_reply(message: bytes) -> None:
-    kind, _ = _MULTIPART.unpack_from(message, ofp.OFP_HEADER_SIZE)
+    kind, _ = multipart_header(message)
     size = len(message) - ofp.OFP_MULTIPART_REPLY_SIZE
     if kind == ofp.OFPMP_FLOW:
         decode_flow_stats_reply(message)
@@ -229,16 +215,3 @@ def check_body(message: bytes) -> None:
     check = _CHECKS.get(message[1])
     if check is not None:
         check(message)
-
-
-def validate(message: bytes) -> None:
-    """Check a message that no :class:`Framer` has cut: its header, and then :func:`check_body`.
-
-    :raises FramingError: what is wrong, in which message, at which offset
-    """
-    if len(message) < ofp.OFP_HEADER_SIZE:
-        raise FramingError(f"{len(message)} bytes are too few for an OpenFlow header")
-    length = _check_header(message, 0, f"message of {len(message)} bytes")
-    if length != len(message):
-        raise FramingError(f"{message_name(message[1])} has length {length} in a message of {len(message)} bytes")
-    check_body(message)

@@ -1,4 +1,4 @@
-"""The messages that are rare, as os-ken's classes: read behind the length check, and written with a transaction id.
+"""OpenFlow messages as os-ken's classes, and their names: read behind the length check, written with a transaction id.
 
 HELLO is ours in both directions: os-ken writes none of its elements, and passes over every 32nd version.
 """
@@ -7,21 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
+from os_ken.ofproto import ofproto_common
 from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from controller.openflow.wire.error_names import message_name
 from topology.errors import FramingError
 
 HEADER = Struct(ofp.OFP_HEADER_PACK_STR)
 """ofp_header: version, type, length in bytes, xid (OpenFlow 1.3.5 §7.1.1)."""
 
+TABLE_FULL = "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL"
+"""What :func:`describe_error` says of a flow for which its table has no room."""
+
+_ETHERTYPE_VLAN = 0x8100
+_ETHERTYPE_LOOPBACK = 0x9000
+_SHORTEST_FRAME = 60
+"""Bytes of an Ethernet frame without its checksum."""
+
 _HELLO_BITMAP = Struct("!HHI")
 _PORT = Struct(ofp.OFP_PORT_PACK_STR)
-_MISS_SEND_LEN = 128
+
+
+def _names(prefix: str) -> dict[int, str]:
+    """Number → name of os-ken's constants that begin with ``prefix``."""
+    return {number: name for name, number in vars(ofp).items() if name.startswith(prefix)}
+
+
+MESSAGE_NAMES = _names("OFPT_")
+"""enum ofp_type (OpenFlow 1.3.5 §7.1.1)."""
+
+_ONF_ERRORS = _names("ONFERR_")
 
 
 class OpenFlow13:
@@ -36,31 +55,60 @@ class PortDesc:
     """What there is to use of an ``OFPPort`` (ofp_port, §7.2.1).
 
     :param name: bytes that are not UTF-8 come as e.g. ``\\xff``, so that different names stay different
-    :param hw_addr: e.g. ``fa:16:3e:02:dd:79``
-    :param config: bits OFPPC_*
-    :param state: bits OFPPS_*
     """
 
     port_no: int
     name: str
-    hw_addr: str
-    config: int
-    state: int
 
     @classmethod
     def of(cls, port: Any) -> PortDesc:
         """The same of an ``OFPPort``."""
-        return cls(port.port_no, text(port.name), port.hw_addr, port.config, port.state)
+        return cls(port.port_no, text(port.name))
 
 
 def text(padded: bytes) -> str:
-    """Letters up to the first null; bytes that are not UTF-8 become e.g. ``\\xff``, so that they stay different."""
+    """Letters up to the first null; bytes that are not UTF-8 become e.g. ``\\xff``."""
     return padded.split(b"\0", 1)[0].decode("utf-8", errors="backslashreplace")
+
+
+def message_name(kind: int) -> str:
+    """The type of a message, e.g. ``OFPT_HELLO``."""
+    return MESSAGE_NAMES.get(kind, f"type {kind}")
+
+
+@lru_cache(maxsize=256)  # os-ken goes through all of its constants for each
+def _error_name(kind: int, code: int) -> str:
+    names = ofp.ofp_error_to_jsondict(kind, code)
+    known = {what: name.partition("(")[0] for what, name in names.items()}
+    return "/".join(
+        known[what] if known[what] != "Unknown" else f"{what} {number}"
+        for what, number in (("type", kind), ("code", code))
+    )
+
+
+def describe_error(error: Any) -> str:
+    """Type and code of an ``OFPErrorMsg``, e.g. ``OFPET_BAD_ACTION/OFPBAC_BAD_OUT_PORT``; numbers that have no name.
+
+    OFPET_HELLO_FAILED comes with the switch's own words, which it has as its data.
+    """
+    if error.type == ofp.OFPET_EXPERIMENTER:
+        if error.experimenter == ofproto_common.ONF_EXPERIMENTER_ID:
+            return _ONF_ERRORS.get(error.exp_type, f"OFPET_EXPERIMENTER/ONF code {error.exp_type}")
+        return f"OFPET_EXPERIMENTER/{error.experimenter:#010x} code {error.exp_type}"
+    name = _error_name(error.type, error.code)
+    words = error.data.decode("ascii", errors="replace") if error.type == ofp.OFPET_HELLO_FAILED else ""
+    printable = "".join(char if char.isprintable() else " " for char in words).strip()
+    return f"{name}: {printable}" if printable else name
 
 
 def xid_of(message: bytes) -> int:
     """The transaction id of a message of at least 8 bytes."""
     return int.from_bytes(message[4:8], "big")
+
+
+def multipart_header(message: bytes) -> tuple[int, bool]:
+    """Type (OFPMP_*) of an OFPT_MULTIPART_REPLY, and whether another part with its xid follows (§7.3.5)."""
+    return int.from_bytes(message[8:10], "big"), bool(message[11] & ofp.OFPMPF_REPLY_MORE)
 
 
 def parsed(message: bytes, datapath: Any = OpenFlow13) -> Any:
@@ -84,10 +132,10 @@ def parsed_ports(message: bytes, datapath: Any = OpenFlow13) -> Any:
     :param message: as of :func:`parsed`
     """
     version, kind, length, xid = HEADER.unpack_from(message)
-    reply = parser.OFPPortDescStatsReply(datapath, body=[], flags=int(multipart_header(message)[1]))
-    reply.set_headers(version, kind, length, xid)
-    reply.set_buf(message)
-    reply.type = ofp.OFPMP_PORT_DESC
+    reply = parser.msg_parser(
+        datapath, version, kind, ofp.OFP_MULTIPART_REPLY_SIZE, xid, message
+    )  # as if it ended here
+    reply.msg_len = length
     for number, address, name, *rest in _PORT.iter_unpack(memoryview(message)[ofp.OFP_MULTIPART_REPLY_SIZE :]):
         reply.body.append(parser.OFPPort(number, address.hex(":"), name.rstrip(b"\0"), *rest))
     return reply
@@ -124,39 +172,12 @@ def hello_versions(message: bytes) -> frozenset[int]:
     return frozenset(range(1, message[0] + 1))
 
 
-def features_request(xid: int) -> bytes:
-    """OFPT_FEATURES_REQUEST (§7.3.1)."""
-    return encoded(parser.OFPFeaturesRequest(OpenFlow13), xid)
+def frame_to_itself(mac_address: str, vlan: int) -> bytes:
+    """An Ethernet frame from an address to the same address: a switch learns where that is, and delivers to nobody.
 
-
-def set_config(xid: int) -> bytes:
-    """OFPT_SET_CONFIG: fragments as they come, ``miss_send_len`` as a switch has it by default (§7.3.2).
-
-    With 0, Open vSwitch tells a service controller nothing that it did not ask for, not even OFPT_PORT_STATUS.
+    :param mac_address: e.g. ``fa:16:3e:02:dd:79``
+    :param vlan: of its tag
     """
-    return encoded(parser.OFPSetConfig(OpenFlow13, ofp.OFPC_FRAG_NORMAL, _MISS_SEND_LEN), xid)
-
-
-def echo_request(xid: int) -> bytes:
-    """OFPT_ECHO_REQUEST (§7.5.2)."""
-    return encoded(parser.OFPEchoRequest(OpenFlow13), xid)
-
-
-def echo_reply(request: Any) -> bytes:
-    """OFPT_ECHO_REPLY with the xid and the data of an ``OFPEchoRequest`` (§7.5.3)."""
-    return encoded(parser.OFPEchoReply(OpenFlow13, request.data), request.xid)
-
-
-def desc_request(xid: int) -> bytes:
-    """OFPMP_DESC: who the switch is (§7.3.5.1)."""
-    return encoded(parser.OFPDescStatsRequest(OpenFlow13), xid)
-
-
-def port_desc_request(xid: int) -> bytes:
-    """OFPMP_PORT_DESC: all ports of the bridge (§7.3.5.7)."""
-    return encoded(parser.OFPPortDescStatsRequest(OpenFlow13), xid)
-
-
-def multipart_header(message: bytes) -> tuple[int, bool]:
-    """Type (OFPMP_*) of an OFPT_MULTIPART_REPLY, and whether another part with its xid follows (§7.3.5)."""
-    return int.from_bytes(message[8:10], "big"), bool(message[11] & ofp.OFPMPF_REPLY_MORE)
+    address = bytes.fromhex(mac_address.replace(":", ""))
+    tag = _ETHERTYPE_VLAN.to_bytes(2, "big") + vlan.to_bytes(2, "big")
+    return (address + address + tag + _ETHERTYPE_LOOPBACK.to_bytes(2, "big")).ljust(_SHORTEST_FRAME, b"\0")

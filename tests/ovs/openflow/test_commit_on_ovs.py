@@ -12,8 +12,8 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from apps.framework.flow import Flow, Match, Normal, Output, match
 from controller.openflow.channel.request import BundleOutcome
 from controller.openflow.tables.commit import Applied, FlowMod, apply
-from controller.openflow.wire.error_names import TABLE_FULL
 from controller.openflow.wire.flow_messages import flow_mod
+from controller.openflow.wire.messages import TABLE_FULL
 from tests.support.host.ovs import OvsHost
 from tests.support.openflow.openflow_connection import Connection
 

@@ -48,8 +48,8 @@ def begin(watcher: Connection) -> None:
 
 def test_the_request_says_what_it_means(ovs: OvsHost) -> None:
     """Open vSwitch reads it as: all tables, any match, all kinds of change, neither actions nor our own in full."""
-    printed = ovs.ofctl("ofp-print", flow_monitor.flow_monitor_request(7, monitor_id=3).hex()).split()
-    assert printed == ["ONFST_FLOW_MONITOR", "request", "(OF1.3)", "(xid=0x7):", "id=3", "flags=add,delete,modify"]
+    printed = ovs.ofctl("ofp-print", flow_monitor.flow_monitor_request(7).hex()).split()
+    assert printed == ["ONFST_FLOW_MONITOR", "request", "(OF1.3)", "(xid=0x7):", "id=1", "flags=add,delete,modify"]
 
 
 def test_every_change_by_others_is_told(ovs: OvsHost, watcher: Connection) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
     VLAN_PRESENT,
@@ -25,7 +26,7 @@ from apps.framework.flow import (
     match,
 )
 from apps.framework.render import render_table
-from controller.openflow.wire import bundles, error_names, flow_messages, foreign_flows, messages
+from controller.openflow.wire import bundles, flow_messages, foreign_flows, messages
 from tests.support.host.ovs import OvsHost
 from tests.support.openflow.openflow import barrier_request, message_bytes
 from tests.support.openflow.openflow_connection import Connection
@@ -157,7 +158,7 @@ def errors_until_barrier(connection: Connection) -> list[tuple[int, str]]:
     """xid and name of each error."""
     replies = connection.until(ofp.OFPT_BARRIER_REPLY)
     errors = [messages.parsed(reply) for reply in replies if reply[1] == ofp.OFPT_ERROR]
-    return [(error.xid, error_names.error_name(error)) for error in errors]
+    return [(error.xid, messages.describe_error(error)) for error in errors]
 
 
 def shape(installed: flow_messages.InstalledFlow) -> tuple[object, ...]:
@@ -211,15 +212,17 @@ def test_ports_and_features(ovs: OvsHost, connection: Connection) -> None:
     status = messages.parsed(connection.until(ofp.OFPT_PORT_STATUS)[-1])
     port = messages.PortDesc.of(status.desc)
     assert (status.reason, port.name, port.port_no) == (ofp.OFPPR_ADD, "p1", 7)
-    assert ovs.row("Interface", "p1")["mac_in_use"] == port.hw_addr
+    assert ovs.row("Interface", "p1")["mac_in_use"] == status.desc.hw_addr
 
-    connection.send(messages.set_config(1) + messages.port_desc_request(2))
+    config = parser.OFPSetConfig(messages.OpenFlow13, ofp.OFPC_FRAG_NORMAL, 128)
+    ports_request = parser.OFPPortDescStatsRequest(messages.OpenFlow13)
+    connection.send(messages.encoded(config, 1) + messages.encoded(ports_request, 2))
     reply = messages.parsed(connection.until(ofp.OFPT_MULTIPART_REPLY)[-1])
     ports = map(messages.PortDesc.of, reply.body)
     assert {port.name: port.port_no for port in ports} == {"br0": ofp.OFPP_LOCAL, "p1": 7}
     assert not reply.flags & ofp.OFPMPF_REPLY_MORE
 
-    connection.send(messages.features_request(3))
+    connection.send(messages.encoded(parser.OFPFeaturesRequest(messages.OpenFlow13), 3))
     features = messages.parsed(connection.until(ofp.OFPT_FEATURES_REPLY)[-1])
     assert f"{features.datapath_id:016x}" == ovs.row("Bridge", "br0")["datapath_id"]
     assert features.auxiliary_id == 0

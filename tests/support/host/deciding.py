@@ -22,8 +22,8 @@ from controller.agent.outputs import Outputs
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
-from controller.openflow.channel.listener import Timeouts
-from controller.openflow.channel.session import Session
+from controller.openflow.channel.endpoint import Arrival
+from controller.openflow.channel.session import Session, Timeouts
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
 from controller.vswitch.bridge_setup import WantedBridges
@@ -147,7 +147,7 @@ class DecidingHost:
         """A connection whose handshake is done."""
         ours, theirs = socket.socketpair()
         self.sockets += [ours, theirs]
-        session = Session(ours, "test", Timeouts(5, 5), lambda event, phase: None)
+        session = Session(Arrival(ours, "test"), Timeouts(5, 5), lambda event, phase: None)
         session.handshake.datapath_id, session.handshake.serial = datapath_id, serial(datapath_id)
         return session
 
@@ -187,7 +187,7 @@ class DecidingHost:
 
 def port_desc(name: str, number: int) -> PortDesc:
     """A port as the switch tells of it."""
-    return PortDesc(port_no=number, name=name, hw_addr="fe:00:00:00:00:01", config=0, state=0)
+    return PortDesc(number, name)
 
 
 def device(**more: Any) -> Device:

@@ -16,6 +16,9 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import Action, Field, Flow, Match, ModVlanVid, Normal, Output, PopVlan, SetTunnel, Term
+from controller.openflow.wire.framing import Framer, check_body
+from controller.openflow.wire.messages import HEADER, message_name
+from topology.errors import FramingError
 
 _OSKEN_FIELDS = {
     Field.IN_PORT: "in_port",
@@ -98,6 +101,19 @@ def serialized(message: Any) -> bytes:
 def barrier_request(xid: int) -> bytes:
     """OFPT_BARRIER_REQUEST."""
     return message_bytes(ofp.OFPT_BARRIER_REQUEST, b"", xid)
+
+
+def validate(message: bytes) -> None:
+    """Check one whole message as a session does before it reads it.
+
+    :raises FramingError: what is wrong with it
+    """
+    if list(Framer().feed(message)) != [message]:
+        if len(message) < HEADER.size:
+            raise FramingError(f"{len(message)} bytes are too few for an OpenFlow header")
+        _, kind, length, _ = HEADER.unpack_from(message)
+        raise FramingError(f"{message_name(kind)} has length {length} in a message of {len(message)} bytes")
+    check_body(message)
 
 
 def message_bytes(kind: int, body: bytes = b"", xid: int = 0, version: int = 4) -> bytes:

@@ -6,11 +6,12 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 
 from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from controller.openflow.channel.request import BundleOutcome
-from controller.openflow.wire import bundles, error_names, flow_messages, messages
-from controller.openflow.wire.framing import Framer, validate
-from tests.support.openflow.openflow import barrier_request
+from controller.openflow.wire import bundles, flow_messages, messages
+from controller.openflow.wire.framing import Framer
+from tests.support.openflow.openflow import barrier_request, validate
 
 
 class Connection:
@@ -34,7 +35,8 @@ class Connection:
                 validate(message)
                 if message[1] != ofp.OFPT_ECHO_REQUEST:
                     return message
-                self.send(messages.echo_reply(messages.parsed(message)))
+                reply = parser.OFPEchoReply(messages.OpenFlow13, message[8:])
+                self.send(messages.encoded(reply, messages.xid_of(message)))
             data = self._socket.recv(65536)
             assert data, "Open vSwitch closed the connection"
             self._messages = self._framer.feed(data)
@@ -51,9 +53,8 @@ class Connection:
         self.send(bundles.bundle(5, mods, open_xid=2, commit_xid=3) + barrier_request(4))
         *replies, _ = self.until(ofp.OFPT_BARRIER_REPLY)
         errors = [messages.parsed(reply) for reply in replies if reply[1] == ofp.OFPT_ERROR]
-        assert [f"xid {error.xid}: {error_names.describe_error(error)}" for error in errors] == []
-        done = [bundles.decode_bundle_control(reply) for reply in replies]
-        assert [(reply.xid, reply.type) for reply in done] == [
+        assert [f"xid {error.xid}: {messages.describe_error(error)}" for error in errors] == []
+        assert [(messages.xid_of(reply), bundles.control_type(reply)) for reply in replies] == [
             (2, ofp.ONF_BCT_OPEN_REPLY),
             (3, ofp.ONF_BCT_COMMIT_REPLY),
         ]
@@ -64,10 +65,10 @@ class Connection:
         flows: list[flow_messages.InstalledFlow] = []
         more = True
         while more:
-            reply = flow_messages.decode_flow_stats_reply(self.next())
-            assert reply.xid == 6
-            flows += reply.flows
-            more = reply.more
+            reply = self.next()
+            assert messages.xid_of(reply) == 6
+            flows += flow_messages.decode_flow_stats_reply(reply)
+            _, more = messages.multipart_header(reply)
         return flows
 
     def commit(self, makes: Iterable[Callable[[int], bytes]]) -> BundleOutcome:
@@ -76,5 +77,5 @@ class Connection:
         self.send(bundles.bundle(5, mods, open_xid=2, commit_xid=3) + barrier_request(4))
         *replies, _ = self.until(ofp.OFPT_BARRIER_REPLY)
         errors = [messages.parsed(reply) for reply in replies if reply[1] == ofp.OFPT_ERROR]
-        refused = {error.xid - 100 if error.xid >= 100 else None: error_names.describe_error(error) for error in errors}
+        refused = {error.xid - 100 if error.xid >= 100 else None: messages.describe_error(error) for error in errors}
         return BundleOutcome(all(error.xid != 3 for error in errors), refused)

@@ -191,7 +191,7 @@ def main(path: str, settings: Settings) -> None:
     from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER
     from os_ken.lib import hub
 
-    from controller.openflow.channel import listener, session
+    from controller.openflow.channel import session
     from controller.openflow.channel.endpoint import TcpEndpoint
     from controller.openflow.channel.openflow_server import OpenFlowServer
     from controller.openflow.tables import refusals
@@ -249,7 +249,7 @@ def main(path: str, settings: Settings) -> None:
         )
 
     endpoint = TcpEndpoint("127.0.0.1", 0)
-    server = OpenFlowServer([endpoint], listener.Timeouts(5.0, settings.request), emit)
+    server = OpenFlowServer([endpoint], session.Timeouts(5.0, settings.request), emit)
     server.listen()
     port = endpoint.port
     hub.spawn(server.serve, endpoint)

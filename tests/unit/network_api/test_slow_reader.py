@@ -18,12 +18,12 @@ if os.environ["OSKEN_HUB_TYPE"] == "eventlet":
     eventlet.monkey_patch()
 import socket
 from os_ken.lib import hub
-from controller.openflow.channel.listener import Timeouts
-from controller.openflow.channel.session import Session
+from controller.openflow.channel.endpoint import Arrival
+from controller.openflow.channel.session import Session, Timeouts
 from topology.errors import OpenFlowError
 
 ours, theirs = socket.socketpair()
-session = Session(ours, "peer", Timeouts(5, 1), None)
+session = Session(Arrival(ours, "peer"), Timeouts(5, 1), None)
 
 def read():
     while theirs.recv(65536):

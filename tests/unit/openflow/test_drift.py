@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from apps.framework.flow import Flow, Normal, by_key, match
-from controller.openflow.tables.drift import Drift, find_drift
-from controller.openflow.tables.reconcile import split
+from controller.openflow.tables.reconcile import Drift, find_drift, split
 from controller.openflow.wire.flow_messages import InstalledFlow, encode_instructions, encode_oxm
 from controller.vswitch.device import Device
 from controller.vswitch.row_drift import LayoutDrift, TagDrift

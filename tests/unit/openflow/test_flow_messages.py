@@ -11,8 +11,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from apps.framework.flow import Flow, Normal, match
 from controller.openflow.wire import flow_messages
 from controller.openflow.wire.flow_messages import decode_oxm
-from controller.openflow.wire.framing import validate
-from tests.support.openflow.openflow import flow_entry, flow_stats_reply, osken_instructions, osken_match
+from tests.support.openflow.openflow import flow_entry, flow_stats_reply, osken_instructions, osken_match, validate
 
 NORMAL = parser.OFPActionOutput(ofp.OFPP_NORMAL, 0)
 MATCH = match(tun_id=2, dl_dst="fa:16:3e:02:dd:79")
@@ -29,7 +28,7 @@ def apply(*actions: Any) -> Any:
 def installed(osken: Any, instructions: list[Any], **numbers: int) -> flow_messages.InstalledFlow:
     message = flow_stats_reply([flow_entry(osken, instructions, **numbers)])
     validate(message)
-    (flow,) = flow_messages.decode_flow_stats_reply(message).flows
+    (flow,) = flow_messages.decode_flow_stats_reply(message)
     return flow
 
 

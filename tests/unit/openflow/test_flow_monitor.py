@@ -6,7 +6,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.flow import FlowKey, match
 from controller.openflow.wire import flow_monitor
-from controller.openflow.wire.framing import validate
+from tests.support.openflow.openflow import validate
 
 BEGUN = bytes.fromhex("0413001800000007ffff0000000000004f4e46000000074e")
 OWN = bytes.fromhex("0413002000000000ffff0000000000004f4e46000000074e0008000300000064")

@@ -36,13 +36,6 @@ def test_header_is_judged_before_the_rest_arrives() -> None:
         list(Framer().feed(b"\4\x15\xff\xff\0\0\0\0"))
 
 
-def test_longer_messages_than_wanted_are_refused() -> None:
-    framer = Framer(max_length=100)
-    assert list(framer.feed(message_bytes(2, bytes(92)))) == [message_bytes(2, bytes(92))]
-    with pytest.raises(FramingError, match="offset 100 of the stream: a message of 101 bytes is longer than 100"):
-        list(framer.feed(message_bytes(2, bytes(93))[:8]))
-
-
 def test_incomplete_message_waits() -> None:
     framer = Framer()
     assert list(framer.feed(messages.hello(1)[:-1])) == []

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from controller.openflow.wire import error_names, messages
-from controller.openflow.wire.framing import validate
-from tests.support.openflow.openflow import message_bytes, osken_terminates
+from controller.openflow.wire import messages
+from tests.support.openflow.openflow import message_bytes, osken_terminates, validate
 from topology.errors import FramingError
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, EXPERIMENTER, FEATURES_REPLY = 0, 1, 2, 3, 4, 6
@@ -151,18 +150,18 @@ class Bad(NamedTuple):
 def broken_headers() -> Iterator[tuple[str, Bad]]:
     least = {0: 8, 1: 12, 2: 8, 3: 8, 4: 16, 6: 32, 8: 12, 10: 34, 11: 56, 12: 80, 19: 16, 21: 8}
     for kind, length in least.items():
-        name = error_names.message_name(kind)
+        name = messages.message_name(kind)
         whole = message_bytes(kind, bytes(length - 8))
         yield f"{name} of length 0", Bad(with_length(whole, 0), f"{name} has length 0")
         yield f"{name} of length 7", Bad(with_length(whole, 7), f"{name} has length 7")
         yield f"{name} too short", Bad(with_length(whole, length - 1), f"{name} has length {length - 1}")
         yield f"{name} of length 65535", Bad(with_length(whole, 65535), f"{name} has length 65535")
     for kind in (6, 8, 12, 21):
-        name = error_names.message_name(kind)
+        name = messages.message_name(kind)
         longer = message_bytes(kind, bytes(least[kind]))
         yield f"{name} too long", Bad(longer, f"{name} has length {len(longer)}, it needs exactly {least[kind]}")
     for kind in set(range(30)) - set(least):
-        name = error_names.message_name(kind)
+        name = messages.message_name(kind)
         yield f"{name} from a switch", Bad(message_bytes(kind, bytes(64)), f"{name} is no message that a switch sends")
     yield "unknown type", Bad(message_bytes(30), "no OpenFlow 1.3 message has type 30")
     yield "echo of another version", Bad(message_bytes(ECHO_REQUEST, version=1), "version 0x01")
@@ -263,7 +262,9 @@ UPDATES = {
     "flow update without match": Bad(updates(update(match=b"")), "too few for the match"),
     "flow update cut off": Bad(updates(update(), b"\0\x20\0\0"), "4 bytes are too few for a flow update"),
     "second flow update of length 0": Bad(updates(update(), update(length=0)), "offset 56: a flow update has length 0"),
-    "abbreviated flow update of length 0": Bad(updates(struct.pack("!HHI", 0, 3, 7)), "has length 0, not 8"),
+    "abbreviated flow update of length 0": Bad(
+        updates(struct.pack("!HHI", 0, 3, 7)), "has length 0, not a multiple of 8"
+    ),
     "abbreviated flow update too long": Bad(updates(struct.pack("!HHI8x", 16, 3, 7)), "has length 16, not 8"),
     "flow update of unknown event": Bad(updates(update(4)), "flow update event 4"),
     "monitor of another experimenter": Bad(updates(experimenter=0x2320), "nothing that was asked for"),

@@ -6,17 +6,18 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from os_ken.lib import hub
-from os_ken.ofproto import ofproto_v1_3 as ofp
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from controller.openflow.channel.endpoint import TcpEndpoint
 from controller.openflow.channel.handshake import Handshake
 from controller.openflow.channel.limits import MAX_UNACCEPTED, FewLines
 from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.session import Timeouts
-from controller.openflow.wire.messages import multipart_header, parsed
+from controller.openflow.wire.messages import parsed
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.openflow.openflow_client import OpenFlowPeer, desc_reply, features_reply
 from tests.support.waiting import wait_until
@@ -65,17 +66,21 @@ def test_few_lines(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_who_waits_is_asked_again() -> None:
     """A bridge that gets its serial number after it has connected needs no new connection to show it."""
-    sent: list[bytes] = []
-    xids = iter(range(1, 100))
-    handshake = Handshake(20, sent.append, lambda: next(xids))
+    sent: list[Any] = []
+
+    def send(message: Any) -> None:
+        message.xid = len(sent) + 1
+        sent.append(message)
+
+    handshake = Handshake(20, send)
     assert handshake.features(parsed(features_reply(0x33)))
-    (asked,) = sent
-    assert (multipart_header(asked)[0], handshake.described(parsed(desc_reply("None", 99)))) == (ofp.OFPMP_DESC, False)
+    assert isinstance(sent[0], parser.OFPDescStatsRequest)
+    assert not handshake.described(parsed(desc_reply("None", 99)))
     assert handshake.described(parsed(desc_reply("None", 1)))
     handshake.check_time()
     assert len(sent) == 1  # not at once
     wait_until(lambda: handshake.due <= time.monotonic(), 20, "it is time to ask again")
     handshake.check_time()
-    assert multipart_header(sent[1])[0] == ofp.OFPMP_DESC
+    assert isinstance(sent[1], parser.OFPDescStatsRequest)
     assert handshake.described(parsed(desc_reply("tunbridge-1", 2)))
     assert handshake.serial == "tunbridge-1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.framework.flow import Flow, Normal, match
-from controller.openflow.tables.refusals import BACKOFF, RETRY_WITH_ROOM, Refusals, reasons
+from controller.openflow.tables.refusals import BACKOFF, RETRY_WITH_ROOM, Refusals
 
 ONE, TWO = (Flow(1, match(in_port=number), (), cookie=1) for number in (1, 2))
 OTHER_ONE = Flow(1, match(in_port=1), (Normal(),), cookie=1)
@@ -35,7 +35,7 @@ def test_each_flow_has_its_own() -> None:
     assert (before.attempts, before.reason) == (1, "full")
     assert [(known.flow, known.attempts) for known in refusals.listed()] == [(TWO, 1), (ONE, 2)]
     assert refusals.due(1.6) == [TWO]
-    assert reasons(refusals.listed()) == {ONE.key: "full", TWO.key: "bad"}
+    assert {one.flow.key: one.reason for one in refusals.listed()} == {ONE.key: "full", TWO.key: "bad"}
     assert refusals.forget(TWO.key) is not None
     assert refusals.forget(TWO.key) is None
 
@@ -52,7 +52,7 @@ def test_a_refusal_ends_when_its_flow_is_not_wanted_any_more() -> None:
     refusals.note(ONE, "full", 1.0)
     assert refusals.note(OTHER_ONE, "full", 2.0) is None
     assert {known.flow: known.attempts for known in refusals.listed()} == {TWO: 1, OTHER_ONE: 1}
-    refusals.clear()
+    refusals.forget_others({})
     assert refusals.next_at is None
 
 

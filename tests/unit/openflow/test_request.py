@@ -13,15 +13,16 @@ from controller.openflow.wire.messages import parsed
 from tests.support.openflow.openflow import message_bytes
 from topology.errors import OpenFlowError
 
-FLOWS = struct.pack("!HH4x", 1, 1)
+FLOWS = struct.pack("!HH4x", 1, ofp.OFPMPF_REPLY_MORE)
+LAST = struct.pack("!HH4x", 1, 0)
 
 
 def test_messages_of_another_kind_are_no_answer() -> None:
     """A barrier reply with the xid of a dump is not taken for a part of it."""
     request = PendingRequest(5, 5, ofp.OFPT_MULTIPART_REPLY)
-    request.answered(message_bytes(21, b"", 5), (), more=False)
+    request.answered(message_bytes(21, b"", 5))
     assert (request.answers, request.done.empty()) == ([], True)
-    request.answered(message_bytes(19, FLOWS, 5), (), more=False)
+    request.answered(message_bytes(19, LAST, 5))
     assert (len(request.answers), request.done.empty()) == (1, False)
 
 
@@ -41,5 +42,5 @@ def test_an_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     request = PendingRequest(5, 5, ofp.OFPT_MULTIPART_REPLY)
     with pytest.raises(OpenFlowError, match="an answer is larger than 100000 bytes"):
         for _ in range(100_000 // 64):
-            request.answered(message_bytes(19, FLOWS, 5), (), more=True)
+            request.answered(message_bytes(19, FLOWS, 5))
     assert len(request.answers) < 100_000 // 64

@@ -165,7 +165,7 @@ def test_a_bridge_with_too_many_ports(datapaths: Datapaths, session: Callable[[i
     datapaths.identified(one)
     datapaths.ports_listed(one, [port_desc(f"p{number}", number) for number in range(1, MAX_PORTS + 1)])
     datapaths.port_seen(one, port_desc("p5", 70_000), True)
-    assert not one.is_closed
+    assert one.is_active
     datapaths.port_seen(one, port_desc("one more", 70_001), True)
-    assert one.is_closed
+    assert not one.is_active
     assert len(datapaths.ports["br-ex"]) == MAX_PORTS

@@ -9,7 +9,7 @@ from os_ken.lib import hub
 
 from controller.agent.tunnels import port_moves
 from controller.agent.tunnels.port_moves import MacAnnouncement, MacAnnouncer
-from controller.openflow.wire.packet_out import frame_to_itself
+from controller.openflow.wire.messages import frame_to_itself
 from tests.support.waiting import wait_until
 from topology.errors import OpenFlowError
 
