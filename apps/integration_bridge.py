@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.flow import Field, Flow, ModVlanVid, Normal, match
-from apps.framework.host_view import HostView, LocalNetwork, PhysicalNetwork
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PhysicalNetwork
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
@@ -45,6 +45,20 @@ PROVIDER_INBOUND = Band(
     "From a physical bridge: the segmentation id of a VLAN network, or no tag for a flat one, becomes the "
     "network's local VLAN.",
 )
+TAGGED = Band(
+    "INT_TAGGED",
+    BridgeRole.INTEGRATION,
+    5,
+    frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_TYPE}),
+    frozenset(),
+    "A bound device of a VLAN or flat network sends no tags, not even VID 0: what is behind a tag may come to be in "
+    "front on the physical network, and is then another network's. Ethertypes that are no tags "
+    "to Open vSwitch (0x9100 and its like) may be tags to a switch there.",
+    dropped=(Dropped("from a bound device of a VLAN or flat network, with a tag", "see band INT_TAGGED"),),
+    ports="bound port of a VLAN or flat network",
+)
+_OLD_TAGS = (0x9100, 0x9200, 0x9300)
+"""Ethertypes that stood for tags before IEEE 802.1ad's 0x88a8, and that switches can be set to."""
 
 
 class IntegrationBridge(App):
@@ -52,16 +66,26 @@ class IntegrationBridge(App):
 
     name = "integration bridge"
     number = 1
-    bands = (NORMAL, DROP, PROVIDER_INBOUND)
-    kinds = (UnitKind.BASE, UnitKind.PHYSICAL_NETWORK, UnitKind.DEAD_PORT, UnitKind.NETWORK)
+    bands = (NORMAL, DROP, PROVIDER_INBOUND, TAGGED)
+    kinds = tuple(UnitKind)
+    notes = (
+        """\
+**Tags of guests** end at the port where the network's frames come to be on a physical network. Elsewhere Open vSwitch
+drops what has a VID, and lets VID 0 pass with what is behind it: guests of a tunnelled or local network may say that to
+each other, for the network's own id is always around it.""",
+    )
 
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
         """All on br-int; ``priority=1 actions=NORMAL`` of the bridge itself."""
         if unit.kind is UnitKind.BASE:
             return self.base(unit, view, NORMAL, Normal())
+        flows: Iterable[Flow]
         if unit.kind is UnitKind.NETWORK:
             local = view.networks[unit.id]
             flows = self._network(local, view.physical.get(local.network.physical_network or ""))
+        elif unit.kind is UnitKind.PORT:
+            port = view.ports[unit.id]
+            flows = self._tagged(port) if view.networks[port.network_id].network.network_type.is_physical else ()
         else:
             dead = unit.kind is UnitKind.DEAD_PORT
             flows = self._drop(view.dead[unit.id].ofport if dead else view.physical[unit.id].int_port, unit.id)
@@ -92,3 +116,17 @@ class IntegrationBridge(App):
         segment = local.network.segmentation_id
         inbound = match(in_port=physical.int_port, dl_vlan=segment, untagged=segment is None)
         yield self.flow(PROVIDER_INBOUND, inbound, ModVlanVid(local.vlan), Normal(), of=local.network.id)
+
+    def _tagged(self, port: LocalPort) -> Iterator[Flow]:
+        """Let a device send no tags.
+
+        ``priority=5,in_port=7,vlan_tci=0x1000/0x1000 actions=drop`` and ``priority=5,in_port=7,dl_type=0x9100
+        actions=drop``
+
+        VID 0 is not taken off instead: what lets frames pass may not stand above a dead port's drop flow, and Open
+        vSwitch does with a frame that has a tag behind VID 0 what it did with one that has none there, if that came
+        first (``vlan-limit`` other than 1).
+        """
+        yield self.flow(TAGGED, match(in_port=port.ofport, tagged=True), of=port.port_id)
+        for ethertype in _OLD_TAGS:
+            yield self.flow(TAGGED, match(in_port=port.ofport, dl_type=ethertype), of=port.port_id)

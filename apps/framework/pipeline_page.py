@@ -60,10 +60,11 @@ What flows there are, what each does, and why. A flow that is in none of these b
 it comes near a switch; a flow that is on the switch and not wanted is removed, after all that is wanted is in place.
 
 The flows shown are those of one host with three networks. A GRE network, tunnel id 2, is local VLAN 1: a gateway, a
-DHCP device and a VM are bound to it. A VLAN network, segmentation id 101, is local VLAN 2, and a flat network is local
-VLAN 3; both are of the physical network that br-ex leads to. Device tap5ec0ffee-00 (OpenFlow port 7) is not bound.
-`patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex. They are written as
-`ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
+DHCP device and a VM are bound to it. A VLAN network, segmentation id 101, is local VLAN 2: a VM (OpenFlow port 8) is
+bound to it. A flat network is local VLAN 3. Both are of the physical network that br-ex leads to. Device tap5ec0ffee-00
+(OpenFlow port 7) is not bound. `patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of
+br-ex. They are written as `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows
+yours.
 """
 
 _WHY = """\
@@ -77,7 +78,8 @@ one; `set_field` alone may not be used on a frame that has none.
 """
 
 _DROPPED = """\
-**One flow a port, two a network.** None depends on how many hosts or tunnels there are.
+**One flow a port of a tunnelled network, four of another, two a network.** None depends on how many hosts or tunnels
+there are.
 
 ## What is dropped where
 
@@ -110,13 +112,14 @@ All flows of this controller: `ovs-ofctl -O OpenFlow13 dump-flows br-tun cookie=
 def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
     """The host that the page shows, with the options of its applications as these show them."""
     network = Network("c4d8b48b-6ff7-43b6-a203-8f1192a16f07", NetworkType.GRE, segmentation_id=2, name="demo_net1")
-    ports = (
-        ("0e2dfa90-d3c8-4938-b35f-e85ed71d0270", "qr-0e2dfa90-d3", "fa:16:3e:2a:6e:1c", 1),
-        ("3f1f785c-7015-46c4-95ba-9efd6cd323d0", "tap3f1f785c-70", "fa:16:3e:b6:fc:21", 2),
-        ("99f91280-a060-442e-90b0-d8324e50efc8", "qvo99f91280-a0", "fa:16:3e:02:dd:79", 5),
-    )
     vlan = Network("5c7b3f2e-1f0e-4b0a-9d47-2f6f0a7c1101", NetworkType.VLAN, 101, physical_network="physnet1")
     flat = Network("9a0d7c55-4c39-4f0b-8a7e-6b1d2e3f4a05", NetworkType.FLAT, physical_network="physnet1")
+    ports = (
+        LocalPort("0e2dfa90-d3c8-4938-b35f-e85ed71d0270", network.id, "fa:16:3e:2a:6e:1c", "qr-0e2dfa90-d3", 1),
+        LocalPort("3f1f785c-7015-46c4-95ba-9efd6cd323d0", network.id, "fa:16:3e:b6:fc:21", "tap3f1f785c-70", 2),
+        LocalPort("99f91280-a060-442e-90b0-d8324e50efc8", network.id, "fa:16:3e:02:dd:79", "qvo99f91280-a0", 5),
+        LocalPort("e1b6c1f4-7d0a-4a39-9a5c-2d5f3b8c6a10", vlan.id, "fa:16:3e:7b:04:c2", "tape1b6c1f4-7d", 8),
+    )
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},
         patch_int=1,
@@ -124,12 +127,7 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
         networks=Map(
             {each.id: LocalNetwork(each, number) for number, each in enumerate((network, vlan, flat), start=1)}
         ),
-        ports=Map(
-            {
-                port_id: LocalPort(port_id, network.id, mac_address, device, ofport)
-                for port_id, device, mac_address, ofport in ports
-            }
-        ),
+        ports=Map((port.port_id, port) for port in ports),
         dead=Map({"tap5ec0ffee-00": DeadPort("tap5ec0ffee-00", 7)}),
         options=Map(
             {option.key: option.example for app in apps for option in app.options if option.example is not None}

@@ -16,6 +16,8 @@ from tests.support.openflow.views import MACS, TUNNEL_IDS, compiled, views
 TUNNEL_PORT = 99
 BROADCAST = 2**48 - 1
 STRANGER = int(netaddr.EUI("fa:16:3e:ff:ff:ff"))
+TAG_TYPES = (0x9100, 0x9200, 0x9300)
+ETHERTYPES = (0x0800, *TAG_TYPES)
 TAGS = (None, 1, 2, 101, 4094)
 """Tags of frames that peers send: none, one of our local VLANs, one of theirs."""
 
@@ -82,15 +84,24 @@ def test_inbound_unicast(view: HostView, tunnel_id: int, tag: int | None) -> Non
         assert sent(tunnel_bridge, Frame(TUNNEL_PORT, dl_dst, tag, tunnel_id)) == expected
 
 
-@given(views())
-def test_dead_devices_are_silent(view: HostView) -> None:
-    """On br-int a frame of a dead device goes nowhere, and every other frame is switched."""
-    _, integration_bridge, _ = _compiled(view)
+@given(views(), st.sampled_from(ETHERTYPES))
+def test_dead_devices_are_silent(view: HostView, ethertype: int) -> None:
+    """On br-int a frame of a dead device goes nowhere, nor does a tagged one of a VLAN or flat network's, whatever it
+    takes for a tag; and every other frame is switched."""
+    compiler, integration_bridge, _ = _compiled(view)
     dead = {device.ofport for device in view.dead.values()}
+    untagged_only = {
+        port.ofport
+        for port in view.ports.values()
+        if view.networks[port.network_id].network.network_type.is_physical
+        and compiler.reason(UnitKind.PORT, port.port_id) is None
+    }
     for ofport in {port.ofport for port in view.ports.values()} | dead | {TUNNEL_PORT}:
-        for vlan in TAGS:
-            expected = [] if ofport in dead else [Sent(None, vlan, 0)]
-            assert sent(integration_bridge, Frame(ofport, BROADCAST, vlan)) == expected
+        for vlan in (*TAGS, 0):
+            tagged = vlan is not None or ethertype in TAG_TYPES
+            dropped = ofport in dead or (tagged and ofport in untagged_only)
+            expected = [] if dropped else [Sent(None, vlan, 0)]
+            assert sent(integration_bridge, Frame(ofport, BROADCAST, vlan, ethertype=ethertype)) == expected
 
 
 @given(views())

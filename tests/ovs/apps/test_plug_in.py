@@ -69,7 +69,7 @@ def test_the_pipeline_page_shows_it(tree: Path) -> None:
         "| 9 | INT_DROP_LLDP | bound port | `dl_type`, `in_port` | drop |",
         "### 9: INT_DROP_LLDP",
         "With the option `drop_lldp`: a bound port sends no LLDP.",
-        *(f"priority=9,in_port={ofport},{LLDP} actions=drop" for ofport in (1, 2, 5)),
+        *(f"priority=9,in_port={ofport},{LLDP} actions=drop" for ofport in (1, 2, 5, 8)),
         "| 47–40 | the app: 1 integration bridge, 2 tunnel bridge, 3 physical bridge, 200 LLDP filter |",
     ]
 

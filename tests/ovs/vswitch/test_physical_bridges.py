@@ -246,7 +246,9 @@ def test_bridges_that_come_and_go(ovs: OvsHost, hub: str, report_logs: list[Path
         tunbridge.apply({"networks": list(NETWORKS.values())})
         host.wait_problems(missing["physnet1"], missing["physnet2"])
         vlan, gre = host.plug("tap-vlan", 1), host.plug("tap-gre", 4)
-        assert ovs.dump("br-int") == [normal]
+        types = ("dl_type=0x9100", "dl_type=0x9200", "dl_type=0x9300", "vlan_tci=0x1000/0x1000")
+        no_tags = [f"priority=5,in_port={ovs.ofport('tap-vlan')},{tag} actions=drop" for tag in types]
+        assert ovs.dump("br-int") == [*no_tags, normal]
         before = ovs.port_versions()["tap-gre"], ovs.dump("br-tun")
         assert len(before[1]) == 4
         assert host.reached("br-int", "tap-vlan", f"dl_src={mac(1)},dl_dst={BROADCAST}") == {}
@@ -256,6 +258,7 @@ def test_bridges_that_come_and_go(ovs: OvsHost, hub: str, report_logs: list[Path
             port = ovs.ofport(f"int-{patches['br-provider1']}")
             load = f"load:{vlan:#x}->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL"
             return [
+                *no_tags,
                 f"priority=3,in_port={port},dl_vlan=101 actions={load}",
                 f"priority=2,in_port={port} actions=drop",
                 normal,

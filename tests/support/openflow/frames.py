@@ -16,12 +16,14 @@ class Frame:
     :param dl_dst: as an integer
     :param vlan: its one tag, None when it has none
     :param tun_id: key of the tunnel it came out of, or will go into
+    :param ethertype: behind its tag
     """
 
     in_port: int
     dl_dst: int
     vlan: int | None = None
     tun_id: int = 0
+    ethertype: int = 0x0800
 
     def value(self, field: Field) -> int:
         """A header field as a flow matches on it."""
@@ -30,6 +32,7 @@ class Frame:
             Field.ETH_DST: self.dl_dst,
             Field.VLAN_VID: 0 if self.vlan is None else VLAN_PRESENT | self.vlan,
             Field.TUN_ID: self.tun_id,
+            Field.ETH_TYPE: self.ethertype,
         }
         return values[field]
 

@@ -17,6 +17,8 @@ MAC = "fa:16:3e:02:dd:79"
 ALLOWED: list[tuple[BridgeRole, int, Match, tuple[Action, ...]]] = [
     (INTEGRATION, 1, match(), (Normal(),)),
     (INTEGRATION, 2, match(in_port=7), ()),
+    (INTEGRATION, 5, match(in_port=7, tagged=True), ()),
+    (INTEGRATION, 5, match(in_port=7, dl_type=0x9100), ()),
     (TUNNEL, 1, match(), ()),
     (TUNNEL, 3, match(tun_id=2, multicast=True), (ModVlanVid(1), Output(1))),
     (TUNNEL, 3, match(tun_id=2, dl_dst=MAC), (ModVlanVid(1), Normal())),
@@ -26,6 +28,7 @@ ALLOWED: list[tuple[BridgeRole, int, Match, tuple[Action, ...]]] = [
 REFUSED: list[tuple[BridgeRole, int, Match, tuple[Action, ...], str]] = [
     (INTEGRATION, 1, match(in_port=7), (Normal(),), "INT_NORMAL does not match on in_port"),
     (INTEGRATION, 2, match(in_port=7), (Normal(),), "INT_DROP does not do Normal"),
+    (INTEGRATION, 5, match(in_port=7), (Normal(),), "INT_TAGGED does not do Normal"),
     (INTEGRATION, 4, match(), (), "the integration bridge has no band at table 0, priority 4"),
     (TUNNEL, 1, match(), (Normal(),), "TUN_DROP does not do Normal"),
     (TUNNEL, 2, match(), (), "the tunnel bridge has no band at table 0, priority 2"),
@@ -75,4 +78,4 @@ def test_bands_are_declared_in_order() -> None:
             assert priorities == sorted(set(priorities))
         assert all(band.meaning.endswith(".") for band in app.bands)
     assert {band.name for band in PIPELINE.bands} == {band.name for app in APPLICATIONS for band in app.bands}
-    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 9
+    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 10
