@@ -39,8 +39,8 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
     """
     from controller.cli import rendering
     from controller.cli.progress import Progress
-    from topology.documents import load_document
     from topology.documents.apply import apply_document
+    from topology.documents.reader import load_document
 
     told = Progress(progress)
     try:

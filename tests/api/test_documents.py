@@ -15,9 +15,9 @@ from tests.support.http.api_process import ApiProcess
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.snapshot import read_topology
-from topology.documents import parse_document
 from topology.documents.apply import apply_document
 from topology.documents.changes import TopologyChange
+from topology.documents.reader import parse_document
 from topology.documents.writer import write_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import NetworkType

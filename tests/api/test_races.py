@@ -13,8 +13,8 @@ import pytest
 from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
-from topology.documents import parse_document
 from topology.documents.apply import apply_document
+from topology.documents.reader import parse_document
 from topology.model import NetworkType
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 

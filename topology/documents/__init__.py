@@ -4,7 +4,3 @@ A document says what should exist in the words of the Network API v2.0. Reading 
 shape, every single value, and what its elements say of each other are checked there; what depends on the topology that
 is there already follows in :mod:`topology.documents.plan`.
 """
-
-from topology.documents.reader import MAX_BYTES, Document, Element, load_document, parse_document
-
-__all__ = ["MAX_BYTES", "Document", "Element", "load_document", "parse_document"]

@@ -248,17 +248,15 @@ def _optional(read: _Read) -> _Read:
     return lambda value: None if value is None else read(value)
 
 
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
+def _of(kind: type[bool | int], what: str) -> _Read:
+    """By what it is in YAML alone."""
 
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"must be {what}")
+        return value
 
-def _number(value: Any) -> int:
-    """Whether the network's type can carry it is seen later."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("must be a whole number")
-    return value
+    return read
 
 
 def _kind(value: Any) -> str:
@@ -268,6 +266,7 @@ def _kind(value: Any) -> str:
     return str(value)
 
 
+_BOOLEAN = _of(bool, "true or false")
 _UUID, _IP = _text(value_types.uuid), _text(value_types.ip)
 _NAME, _ANY_TEXT = _text(value_types.NAME), _text(value_types.NAME, empty=True)
 
@@ -286,7 +285,7 @@ _PORT = _Shape(
         mac_address=_text(value_types.mac),
         device_id=_ANY_TEXT,
         device_owner=_ANY_TEXT,
-        admin_state_up=_boolean,
+        admin_state_up=_BOOLEAN,
         **{"binding:host_id": _optional(_NAME)},
     ),
     lists={"fixed_ips": _FIXED_IP},
@@ -294,11 +293,11 @@ _PORT = _Shape(
 _NETWORK = _Shape(
     _keys_of(
         NETWORK,
-        admin_state_up=_boolean,
+        admin_state_up=_BOOLEAN,
         **{
             "provider:network_type": _optional(_kind),
             "provider:physical_network": _optional(_NAME),
-            "provider:segmentation_id": _optional(_number),
+            "provider:segmentation_id": _optional(_of(int, "a whole number")),
         },
     ),
     lists={"subnets": _SUBNET, "ports": _PORT},

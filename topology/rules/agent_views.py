@@ -19,6 +19,7 @@ AGENT_TYPE = "Open vSwitch agent"
 
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
+_UNKNOWN = ("availability_zone", "created_at", "started_at", "resources_synced")
 _CONFIGURATIONS = {
     "tunneling_ip": value_types.nullable(value_types.ip.shown),
     "tunnel_types": _TEXTS,
@@ -29,19 +30,12 @@ _CONFIGURATIONS = {
 AGENT = Resource(
     "agent",
     {
-        "id": read_only({"type": "string"}),
-        "agent_type": read_only(_TEXT),
-        "binary": read_only(_TEXT),
-        "host": read_only(_TEXT),
-        "topic": read_only(_TEXT),
+        **dict.fromkeys(("id", "agent_type", "binary", "host", "topic"), read_only(_TEXT)),
         "admin_state_up": Attribute(value_types.boolean, True, stored=True),
         "alive": read_only({"type": "boolean"}),
-        "availability_zone": read_only({"type": "null"}),
         "description": Attribute(value_types.optional(value_types.NAME), "", stored=True),
         "heartbeat_timestamp": read_only(value_types.nullable(_TEXT)),
-        "created_at": read_only({"type": "null"}),
-        "started_at": read_only({"type": "null"}),
-        "resources_synced": read_only({"type": "null"}),
+        **dict.fromkeys(_UNKNOWN, read_only({"type": "null"})),
         "configurations": read_only(
             {
                 "type": "object",
@@ -98,12 +92,9 @@ def agent_view(agent: AgentInfo, now: float, agent_down_time: float) -> View:
         "topic": "N/A",
         "admin_state_up": agent.described.get("admin_state_up", True),
         "alive": info.alive(now, agent_down_time),
-        "availability_zone": None,
         "description": agent.described.get("description", ""),
         "heartbeat_timestamp": _timestamp(info.last_seen),
-        "created_at": None,
-        "started_at": None,
-        "resources_synced": None,
+        **dict.fromkeys(_UNKNOWN),
         "configurations": {
             "tunneling_ip": host.tunnel_ips[0] if host.tunnel_ips else None,
             "tunnel_types": list(host.tunnel_types),

@@ -19,8 +19,8 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.reference import DHCP, GATEWAY, VM
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.port_lookup import port_lookup
-from topology.documents import load_document
 from topology.documents.apply import apply_document
+from topology.documents.reader import load_document
 from topology.errors import DeviceError, TopologyError, TunbridgeError, VSwitchError
 from topology.ovsdb.one_shot import opened
 

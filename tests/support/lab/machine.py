@@ -15,8 +15,8 @@ from tests.support.host.tunbridge import ROOT, Tunbridge
 from tests.support.lab.host import LabHost
 from tests.support.lab.lab import Lab
 from tests.support.lab.netns import Namespace
-from topology.documents import load_document
 from topology.documents.apply import apply_document
+from topology.documents.reader import load_document
 
 _TIMEOUT = 100  # seconds of a command
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
-from topology.documents import load_document, parse_document
 from topology.documents.apply import apply_document
 from topology.documents.changes import TopologyChange
+from topology.documents.reader import load_document, parse_document
 from topology.errors import ConflictError, DocumentError, TopologyUnavailable
 from topology.model import NetworkType
 from topology.rules.allocation.segment_allocation import AllocationPolicy
@@ -247,7 +247,7 @@ def test_a_database_that_is_away_is_named(stopped_server: OvsdbServer) -> None:
 RACER = """
 import json, sys, time
 from topology.rules.allocation.segment_allocation import AllocationPolicy
-from topology.documents import parse_document
+from topology.documents.reader import parse_document
 from topology.model import NetworkType
 from topology.documents.apply import apply_document
 connection, documents = sys.argv[1], json.loads(sys.argv[2])

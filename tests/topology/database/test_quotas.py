@@ -7,8 +7,8 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from tests.topology.racer import POLICY, Racer
-from topology.documents import parse_document
 from topology.documents.apply import apply_document
+from topology.documents.reader import parse_document
 from topology.rules.access.policy import ADMIN, caller
 from topology.rules.access.quotas import NO_LIMITS
 from topology.rules.request_errors import BadRequest, Forbidden, InUse, NotFound

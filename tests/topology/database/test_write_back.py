@@ -13,8 +13,8 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.topology_database import TopologyDatabase
-from topology.documents import load_document
 from topology.documents.apply import apply_document
+from topology.documents.reader import load_document
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.source import TopologyBatch, TopologyVersion, WriteBack

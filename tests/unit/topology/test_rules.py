@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from topology.documents import parse_document
 from topology.documents.plan import plan
+from topology.documents.reader import parse_document
 from topology.errors import DocumentError
 from topology.model import Network, NetworkType, Subnet
 from topology.rules.allocation.segment_allocation import AllocationPolicy

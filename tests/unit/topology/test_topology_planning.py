@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from topology.documents import parse_document
 from topology.documents.changes import TopologyChange
 from topology.documents.plan import plan as make_plan
+from topology.documents.reader import parse_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
 from topology.rules.allocation.segment_allocation import (

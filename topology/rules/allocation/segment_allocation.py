@@ -84,8 +84,8 @@ def segment_of(network: Network) -> SegmentKey | None:
     return SegmentKey(network.network_type, network.physical_network or "", network.segmentation_id or 0)
 
 
-class Segments:
-    """Segments in use.
+class Segments(defaultdict[str, Numbers]):
+    """Segments in use: physical network → their ids, those of all tunnels where it is empty; a flat one has 0.
 
     A tunnel key is free only when no network of another tunnel type has it either: br-tun tells networks apart by the
     key alone.
@@ -94,27 +94,17 @@ class Segments:
     """
 
     def __init__(self, keys: Iterable[SegmentKey] = ()) -> None:
-        self._ids: defaultdict[str, Numbers] = defaultdict(Numbers)
+        super().__init__(Numbers)
         for key in keys:
             self.add(key)
 
-    def __contains__(self, key: SegmentKey) -> bool:
-        return key.segmentation_id in self.ids(key.physical_network)
-
     def add(self, key: SegmentKey) -> None:
         """A network has it now."""
-        self._ids[key.physical_network].add(key.segmentation_id)
+        self[key.physical_network].add(key.segmentation_id)
 
     def discard(self, key: SegmentKey) -> None:
         """No network has it any more."""
-        self._ids[key.physical_network].discard(key.segmentation_id)
-
-    def ids(self, physical_network: str) -> Numbers:
-        """Those of the networks there, of all tunnels where it is empty; a flat one has 0."""
-        return self._ids.get(physical_network, _NONE)
-
-
-_NONE = Numbers()
+        self[key.physical_network].discard(key.segmentation_id)
 
 
 class SegmentPool:
@@ -159,7 +149,7 @@ class SegmentPool:
         ranges = self._policy.network_vlan_ranges.get(place, ()) if place else self._policy.tunnel_id_ranges
         limits = network_type.segmentation_range
         assert limits is not None
-        taken = self._used.ids(place), self._given.ids(place)
+        taken = self._used[place], self._given[place]
         found = (lowest_free(low, min(high, limits[1]), *taken) for low, high in ranges)
         return next((number for number in found if number is not None), None)
 

@@ -181,7 +181,7 @@ class Draft:
             return owner
         before = self.state.segment_owners.get(key.place)
         if before is None:
-            return "" if key in self.state.segments else None
+            return "" if key.segmentation_id in self.state.segments[key.physical_network] else None
         return None if before in self.networks or ("network", before) in self.gone else before
 
     def mac_owner(self, port: Port) -> str | None:
