@@ -29,8 +29,8 @@ _FROM_DATABASE = (
     "--certificate=db:Open_vSwitch,SSL,certificate",
     "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
 )
-_START_TIMEOUT = 10.0  # seconds; either daemon takes some 10 ms on an idle machine
-_COMMAND_TIMEOUT = 30  # seconds; Open vSwitch applies a change of hundreds of ports within one
+_START_TIMEOUT = 60.0  # seconds; either daemon takes some 10 ms on an idle machine
+_COMMAND_TIMEOUT = 60  # seconds; Open vSwitch applies a change of hundreds of ports within one
 
 
 class Datapath(Enum):

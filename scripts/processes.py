@@ -97,7 +97,7 @@ class ChildProcess:
         if self.status is None:
             self._process.send_signal(signum)
 
-    def stop(self, signum: signal.Signals = signal.SIGTERM, timeout: float = 10.0) -> int:
+    def stop(self, signum: signal.Signals = signal.SIGTERM, timeout: float = 60.0) -> int:
         """End it, by force where it does not end by itself; its exit status. Does nothing when it has ended already.
 
         :param timeout: seconds that it has until it gets SIGKILL

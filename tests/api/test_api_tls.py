@@ -62,7 +62,7 @@ def test_requests_and_links_are_https(api: ApiProcess) -> None:
     ann = api.with_token(ANN)
     network = ann.create("network", name="tls")["id"]
     ports = {"ports": [{"network_id": network, "fixed_ips": [], "name": "x" * 200} for _ in range(500)]}
-    connection = http.client.HTTPSConnection("127.0.0.1", api.port, timeout=30, context=api.tls)
+    connection = http.client.HTTPSConnection("127.0.0.1", api.port, timeout=60, context=api.tls)
     with contextlib.closing(connection):
         for method, body in (("POST", json.dumps(ports)), ("GET", None), ("GET", None)):
             headers = {"X-Auth-Token": ANN, "Content-Type": "application/json"}
@@ -77,7 +77,7 @@ def test_requests_and_links_are_https(api: ApiProcess) -> None:
 def test_the_end_of_a_connection_is_said(api: ApiProcess, pki: Pki) -> None:
     """So that a client knows that nothing was cut off (RFC 8446 §6.1)."""
     with (
-        socket.create_connection(("127.0.0.1", api.port), timeout=20) as sock,
+        socket.create_connection(("127.0.0.1", api.port), timeout=60) as sock,
         trusting(pki).wrap_socket(sock, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as peer,
     ):
         peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -89,11 +89,11 @@ def test_peers_that_do_not_play_along_keep_nobody_waiting(api: ApiProcess, pki: 
     """Silent ones, ones that stop halfway through the handshake, and plain HTTP, which gets no answer."""
     with contextlib.ExitStack() as peers:
         for at in range(60):
-            peer = peers.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=20))
+            peer = peers.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=60))
             if at % 2:
                 peer.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")  # a ClientHello, or what there is of it
         assert api.with_token(ANN).request("GET", "/v2.0/networks").status == 200
-        plain = peers.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=20))
+        plain = peers.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=60))
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b"".join(iter(lambda: plain.recv(4096), b""))
         assert answer == b""
@@ -110,7 +110,7 @@ def test_a_stalled_handshake_ends(pki: Pki, trickle: bytes) -> None:
     server.listen()
     serving, ended = threading.Thread(target=server.serve), threading.Event()
     serving.start()
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
 
         def send() -> None:
             with contextlib.suppress(OSError):
@@ -139,7 +139,7 @@ def test_a_strange_server_is_not_talked_to(api: ApiProcess, pki: Pki) -> None:
 def test_a_new_certificate_is_shown_from_the_next_connection_on(api: ApiProcess, pki: Pki) -> None:
     def shown() -> bytes | None:
         with (
-            socket.create_connection(("127.0.0.1", api.port), timeout=20) as sock,
+            socket.create_connection(("127.0.0.1", api.port), timeout=60) as sock,
             trusting(pki).wrap_socket(sock, server_hostname="127.0.0.1") as peer,
         ):
             return peer.getpeercert(binary_form=True)

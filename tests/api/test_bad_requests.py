@@ -232,7 +232,7 @@ def test_bodies(world: World, raw: bytes, headers: dict[str, str], status: int) 
 )
 def test_heads(world: World, head: bytes, status: bytes) -> None:
     """A request that is not read is answered, and its connection ends."""
-    with socket.create_connection(("127.0.0.1", world.api.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", world.api.port), timeout=60) as client:
         client.sendall(head)
         client.shutdown(socket.SHUT_WR)
         answer = b""

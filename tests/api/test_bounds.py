@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.http.api_process import Answer, ApiProcess
-from tests.support.http.impatient_server import ANSWER, impatient_server
+from tests.support.http.impatient_server import ANSWER, IDLE, impatient_server
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
@@ -24,13 +24,13 @@ CREATE = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY)
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[int]:
-    """The port of a server that waits for about a second."""
+    """The port of a server that waits for some seconds."""
     with impatient_server() as port:
         yield port
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=30)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def all_of(client: socket.socket) -> bytes:
@@ -85,7 +85,7 @@ def test_a_connection_on_which_nothing_is_asked_ends(impatient: int) -> None:
         for _ in range(4):
             client.sendall(b"GET /3 HTTP/1.1\r\nHost: a\r\n\r\n")
             assert until(client, b"xxx").startswith(b"HTTP/1.1 200 ")
-            time.sleep(0.4)  # all in all more than it waits for one, or for an answer to be taken
+            time.sleep(0.4 * IDLE)  # all in all more than it waits for one, or for an answer to be taken
         assert all_of(silent) == all_of(client) == b""
 
 
@@ -189,7 +189,7 @@ def test_a_frozen_database(stopped_database: OvsdbServer) -> None:
         try:
             changes = [Asking(api) for _ in range(5)]
             for change in changes:
-                change.join(25)
+                change.join(60)
                 assert change.answer is not None and change.answer.status == 503
         finally:
             freeze(database, signal.SIGCONT)

@@ -66,8 +66,8 @@ def test_a_connection_is_kept_and_ended_by_the_end_of_the_process(database: Ovsd
     metrics = free_tcp_port()
     with (
         ApiProcess(database.connection, options={"metrics": {"listen_port": metrics}}) as api,
-        socket.create_connection(("127.0.0.1", api.port), timeout=20) as client,
-        socket.create_connection(("127.0.0.1", metrics), timeout=20) as scraper,
+        socket.create_connection(("127.0.0.1", api.port), timeout=60) as client,
+        socket.create_connection(("127.0.0.1", metrics), timeout=60) as scraper,
     ):
         for _ in range(3):
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -134,7 +134,7 @@ def test_nothing_is_left_after_a_failure() -> None:
         wait_until(lambda: left_running.pid in pids_in([host.namespace.name]), 5, "the process is in the namespace")
         raise RuntimeError("the test failed")
     assert remains_of(lab.directory) == []
-    assert left_running.wait(5) == -signal.SIGTERM
+    assert left_running.wait(60) == -signal.SIGTERM
 
 
 @pytest.fixture

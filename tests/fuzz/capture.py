@@ -95,7 +95,7 @@ class Capture:
     def run(self, ovs: OvsHost) -> Sequence[bytes]:
         thread = threading.Thread(target=self.session.run)
         thread.start()
-        assert self._listed.wait(10)
+        assert self._listed.wait(60)
         if self._foreign:  # only now: Open vSwitch removes the flows of a bridge that gets its first controller
             ovs.ofctl("add-group", "br0", "group_id=1,type=all,bucket=output:1")
             for flow in FOREIGN:

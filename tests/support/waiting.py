@@ -8,17 +8,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+LEAST = 60.0
+"""Seconds that anything may take: a deadline is for what never comes, not for what a busy machine does late."""
+
 
 def wait_until(
     predicate: Callable[[], T], timeout: float, message: str | Callable[[], str], interval: float = 0.02
 ) -> T:
     """Ask again and again; the first true answer.
 
-    :param timeout: seconds
+    :param timeout: seconds; less than :data:`LEAST` counts as that
     :param message: what was waited for, or what to call for it when it did not come
     :param interval: seconds between two questions
     :raises AssertionError: with ``message`` when there was none in time
     """
+    timeout = max(timeout, LEAST)
     deadline = time.monotonic() + timeout
     while True:
         answer = predicate()

@@ -70,7 +70,7 @@ class Host:
                 "mutations": [["ports", "insert", ["named-uuid", "p"]]],
             },
         ]
-        command = ["ovsdb-client", "--timeout=10", "transact", self.ovs.db]
+        command = ["ovsdb-client", "--timeout=60", "transact", self.ovs.db]
         done = subprocess.run([*command, json.dumps(transaction)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert all("error" not in result for result in json.loads(done.stdout)), done.stdout

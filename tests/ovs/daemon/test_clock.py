@@ -71,7 +71,7 @@ def test_a_clock_that_jumps_while_the_switch_is_asked(
     controller = tunbridge(
         program="tests.support.host.wrong_clock",
         environment={"WRONG_CLOCK": str(clock)},
-        options={"agent": {"report_interval": INTERVAL}, "ovs": {"of_request_timeout": 5}},
+        options={"agent": {"report_interval": INTERVAL}, "ovs": {"of_request_timeout": 8}},
     )
     controller.wait_in_sync()
     host = Host(ovs, controller)

@@ -52,7 +52,7 @@ class Bridge:
 @pytest.fixture
 def bridge(ovs: OvsHost) -> Iterator[Bridge]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
         for number in range(3):
             row = ("create", "Flow_Table", f"flow_limit={LIMIT}", "overflow_policy=refuse")

@@ -18,7 +18,6 @@ from tests.support.openflow.switch import BRIDGE, Switch, add_bridge, port
 from tests.support.openflow.switch import flooding as switch_flooding
 from tests.support.waiting import wait_until
 
-REQUEST_TIMEOUT = 3  # seconds
 MAPPING = f"physnet1:{BRIDGE}"
 CONNECTIONS = 2000
 MIB = 1024 * 1024
@@ -27,7 +26,7 @@ MIB = 1024 * 1024
 @pytest.fixture(scope="module")
 def host(hub: str) -> Iterator[PeerHost]:
     """One host for all tests here, with a bridge that Python plays."""
-    options = {"of_connect_timeout": 3, "of_request_timeout": REQUEST_TIMEOUT, "bridge_mappings": MAPPING}
+    options = {"of_connect_timeout": 10, "of_request_timeout": 10, "bridge_mappings": MAPPING}
     with PeerHost.running(hub, prepare=add_bridge, **options) as running:
         yield running
 

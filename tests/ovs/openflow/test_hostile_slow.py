@@ -12,7 +12,7 @@ from tests.support.openflow.peers import PORTS, TIMEOUT, PeerHost
 from tests.support.openflow.switch import BRIDGE, Switch, add_bridge
 from tests.support.waiting import wait_until
 
-REQUEST_TIMEOUT = 2  # seconds
+REQUEST_TIMEOUT = 8  # seconds; less than the 10 after which a silent switch is given up, and much for one that answers
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ BUFFER = 4096  # bytes; the kernel gives twice as much
 @pytest.fixture
 def watcher(ovs: OvsHost) -> Iterator[Connection]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
         ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{server.getsockname()[1]}")

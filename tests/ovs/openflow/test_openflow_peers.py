@@ -22,7 +22,7 @@ MANY = 200
 @pytest.fixture(scope="module")
 def host(hub: str) -> Iterator[PeerHost]:
     """One host for all tests here: what one peer did may not harm the next."""
-    with PeerHost.running(hub, of_connect_timeout=CONNECT_TIMEOUT, of_request_timeout=3) as running:
+    with PeerHost.running(hub, of_connect_timeout=CONNECT_TIMEOUT, of_request_timeout=60) as running:
         yield running
 
 

@@ -97,7 +97,7 @@ def test_a_session_is_of_the_bridge_whose_socket_it_came_by(ovs: OvsHost, tunbri
     serial = ovs.vsctl("get", "bridge", "br-int", "other_config:dp-sn").strip().strip('"')
     connected = started.log_text().count("bridge br-int connected (")
     with socket.socket(socket.AF_UNIX) as impostor:
-        impostor.settimeout(20)
+        impostor.settimeout(60)
         impostor.connect(str(path(ovs, "br-tun")))
         impostor.sendall(HELLO + features_reply(datapath_id) + desc_reply(serial, DESC_XID))
         while impostor.recv(4096):

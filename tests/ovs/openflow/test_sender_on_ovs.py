@@ -124,26 +124,26 @@ def test_both_kinds_of_refusal_in_one_bundle(ovs: OvsHost, start_sender: StartSe
 
 def test_a_switch_that_does_not_answer_is_left_and_taken_up_again(ovs: OvsHost, start_sender: StartSender) -> None:
     """A request that times out closes the connection; when the switch runs again it gets what it lacks, once."""
-    sender = start_sender(request=1.0)
+    sender = start_sender(request=5.0)
     sender.want({1: 1}, 1)
     sender.await_generation(1)
     with ovs.frozen_vswitchd():
         sender.want({2: 1}, 2)
         wait_until(lambda: sender.state().closed == 1, TIMEOUT, lambda: f"closed\n{sender.log_text()}")
         assert [generation for generation, _ in sender.state().synced] == [1]
-        assert "did not answer within 1 s ([ovs] of_request_timeout)" in sender.log_text()
+        assert "did not answer within 5 s ([ovs] of_request_timeout)" in sender.log_text()
     sender.await_generation(2)
     assert installed(ovs) == numbered_table(1, 2)
 
 
 def test_a_dead_peer_is_noticed_without_a_request(ovs: OvsHost, start_sender: StartSender) -> None:
     """A switch that hangs while nobody asks it anything is found by echo requests, and is in sync again after it."""
-    sender = start_sender(probe=0.3)
+    sender = start_sender(probe=2.0)
     sender.want({1: 1}, 1)
     sender.await_generation(1)
     with ovs.frozen_vswitchd():
         wait_until(lambda: sender.state().closed == 1, TIMEOUT, lambda: f"closed\n{sender.log_text()}")
-        assert "no answer to an echo request within 0.3 s" in sender.log_text()
+        assert "no answer to an echo request within 2 s" in sender.log_text()
     wait_until(lambda: len(sender.state().synced) == 2, TIMEOUT, lambda: f"in sync again\n{sender.log_text()}")
     assert installed(ovs) == numbered_table(1)
     assert sender.state().flow_mods == 1  # the switch had kept its flow
@@ -151,7 +151,7 @@ def test_a_dead_peer_is_noticed_without_a_request(ovs: OvsHost, start_sender: St
 
 def test_a_live_peer_is_kept_however_long_it_is_silent(ovs: OvsHost, start_sender: StartSender) -> None:
     """Answers to echo requests keep a connection on which nothing else is said."""
-    sender = start_sender(probe=0.2)
+    sender = start_sender(probe=2.0)
     sender.want({1: 1}, 1)
     sender.await_generation(1)
     before = received(ovs)

@@ -83,7 +83,7 @@ ACTIONS: list[tuple[Action, ...]] = [
 @pytest.fixture
 def connection(ovs: OvsHost) -> Iterator[Connection]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
         ovs.vsctl("set-controller", "br0", f"tcp:127.0.0.1:{server.getsockname()[1]}")
         accepted, _ = server.accept()

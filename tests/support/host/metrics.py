@@ -16,7 +16,7 @@ class Scrape:
     """
 
     def __init__(self, port: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", "/metrics")
             response = connection.getresponse()

@@ -124,7 +124,7 @@ class OvsHost(PrivateOvs):
         """Name of a Port → ``_version``, which ovsdb-server changes with every write to the row."""
         select = {"op": "select", "table": "Port", "where": [], "columns": ["name", "_version"]}
         transaction = json.dumps(["Open_vSwitch", select])
-        (result,) = json.loads(self._command("ovsdb-client", "--timeout=10", "transact", self.db, transaction))
+        (result,) = json.loads(self._command("ovsdb-client", "--timeout=60", "transact", self.db, transaction))
         return {row["name"]: plain(row["_version"]) for row in result["rows"]}
 
     def row(self, table: str, record: str) -> dict[str, object]:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.waiting import LEAST
+
 
 class Supervisor:
     """Listens; use it as a context manager.
@@ -34,7 +36,7 @@ class Supervisor:
         self._socket.close()
         shutil.rmtree(self._directory)
 
-    def receive(self, timeout: float = 20.0) -> list[str]:
+    def receive(self, timeout: float = LEAST) -> list[str]:
         """The assignments of the next notification; empty when there is none in time."""
         self._socket.settimeout(timeout)
         try:
@@ -42,7 +44,7 @@ class Supervisor:
         except TimeoutError:
             return []
 
-    def wait_for(self, assignment: str, timeout: float = 20.0) -> list[list[str]]:
+    def wait_for(self, assignment: str, timeout: float = LEAST) -> list[list[str]]:
         """Notifications up to the first that begins with an assignment, that one included."""
         deadline = time.monotonic() + timeout
         seen: list[list[str]] = []

@@ -8,7 +8,7 @@ import warnings
 
 from tests.support.certificates import Identity
 
-TIMEOUT = 20.0  # seconds
+TIMEOUT = 60.0  # seconds
 
 
 def client_context(identity: Identity | None) -> ssl.SSLContext:

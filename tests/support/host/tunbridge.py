@@ -159,7 +159,7 @@ class Tunbridge:
         self._killed = signum == signal.SIGKILL
         return process.stop(signum)
 
-    def wait_ended(self, timeout: float = 20.0) -> int:
+    def wait_ended(self, timeout: float = 60.0) -> int:
         """Wait until the process ends by itself; its exit status."""
         assert self._process is not None, "tunbridge does not run"
         process, self._process = self._process, None
@@ -252,7 +252,7 @@ class Tunbridge:
         if self._process is not None:
             self._process.require_running()
         try:
-            return cast(dict[str, Any], call(str(self.run_path / "control.sock"), "status", timeout=2))
+            return cast(dict[str, Any], call(str(self.run_path / "control.sock"), "status", timeout=60))
         except ControlError:
             return {}
 
@@ -315,7 +315,7 @@ class Tunbridge:
         """``ovsdb-client transact`` with operations of RFC 7047 §5.2, as somebody does by hand; their results."""
         transaction = json.dumps(["Tunbridge_Topology", *operations])
         done = subprocess.run(
-            ["ovsdb-client", "--timeout=10", "transact", self.topology, transaction], capture_output=True, text=True
+            ["ovsdb-client", "--timeout=60", "transact", self.topology, transaction], capture_output=True, text=True
         )
         assert done.returncode == 0, f"ovsdb-client: {done.stderr}"
         return cast(list[dict[str, Any]], json.loads(done.stdout))

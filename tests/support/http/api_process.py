@@ -62,9 +62,9 @@ class Client:
         :param body: bytes as they are, anything else as JSON
         """
         if self.tls is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         else:
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.tls)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.tls)
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         own = {**self._own, **({"Content-Type": "application/json"} if raw is not None else {})}
         try:
@@ -180,7 +180,7 @@ class ApiProcess(Client):
     def _end(self) -> tuple[int, str]:
         try:
             # a second signal could meet an interpreter that has put its handlers away
-            status = self._process.wait(20) if self._told or self._killed else self._process.stop(signal.SIGTERM)
+            status = self._process.wait(60) if self._told or self._killed else self._process.stop(signal.SIGTERM)
             return status, self.log_text()
         finally:
             shutil.rmtree(self.directory)

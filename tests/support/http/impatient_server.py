@@ -15,7 +15,7 @@ from scripts.processes import ChildProcess
 from tests.support.host.tunbridge import ROOT, free_tcp_port
 from tests.support.waiting import wait_until
 
-IDLE, REQUEST, ANSWER = 1.0, 2.0, 1.0
+IDLE, REQUEST, ANSWER = 5.0, 8.0, 5.0
 """Seconds; see :class:`controller.network_api.http.http_limits.HttpLimits`."""
 
 
@@ -41,7 +41,7 @@ def impatient_server() -> Iterator[int]:
 def _answers(port: int, process: ChildProcess) -> bool:
     process.require_running()
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except OSError:
         return False
     return True

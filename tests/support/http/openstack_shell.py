@@ -48,7 +48,7 @@ class OpenstackShell:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
 
     def each(self, *commands: str) -> list[Outcome]:
         """What becomes of each command."""

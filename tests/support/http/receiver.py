@@ -91,7 +91,7 @@ class Receiver:
         self.requests.append((handler.path, {k.lower(): v for k, v in handler.headers.items()}, events))
         if self.stalled.is_set():
             self.stalling = True
-            self._go_on.wait(30)
+            self._go_on.wait(60)
             handler.close_connection = True
             return
         status, body = self.reply(events)

@@ -41,7 +41,7 @@ from tests.support.waiting import wait_until
 UNDERLAY_MTU = 9100
 """Bytes: room for jumbo frames of 9000 and any encapsulation."""
 
-_START_TIMEOUT = 20.0  # seconds
+_START_TIMEOUT = 60.0  # seconds
 _H = TypeVar("_H", bound=LabHost)
 
 

@@ -22,8 +22,8 @@ NAMES = Path("/run/netns")
 """Where ip-netns(8) keeps the names."""
 
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
-_COMMAND_TIMEOUT = 30  # seconds
-_END_TIMEOUT = 5.0  # seconds that a process has after SIGTERM
+_COMMAND_TIMEOUT = 60  # seconds
+_END_TIMEOUT = 60.0  # seconds that a process has after SIGTERM
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

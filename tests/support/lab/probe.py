@@ -30,7 +30,7 @@ from tests.support.lab.steadiness import backlog_dropped, dropped, steady
 from tests.support.lab.vm import DEVICE, Vm
 from tests.support.waiting import wait_until
 
-_ANSWER_TIMEOUT = 30.0  # seconds
+_ANSWER_TIMEOUT = 60.0  # seconds
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import threading
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
 
-_TIMEOUT = 30.0  # seconds
+_TIMEOUT = 60.0  # seconds
 _CHUNK = 64 * 1024  # bytes
 
 

@@ -37,7 +37,7 @@ def rows(connection: str, database: str) -> _Rows:
     tables = WRITTEN[database]
     selects = [{"op": "select", "table": table, "where": []} for table in tables]
     done = subprocess.run(
-        ["ovsdb-client", "--timeout=10", "transact", connection, json.dumps([database, *selects])],
+        ["ovsdb-client", "--timeout=60", "transact", connection, json.dumps([database, *selects])],
         capture_output=True,
         text=True,
         check=True,

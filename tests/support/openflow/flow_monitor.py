@@ -46,7 +46,7 @@ class FlowMonitor:
 
     def events(self) -> list[FlowEvent]:
         """All changes from the start until now."""
-        barrier = ["ovs-appctl", "--timeout=20", f"--target={self._control}", "ofctl/barrier"]
+        barrier = ["ovs-appctl", "--timeout=60", f"--target={self._control}", "ofctl/barrier"]
         subprocess.run(barrier, check=True, stdout=subprocess.DEVNULL)  # what was on its way has arrived then
         found = _EVENT.findall(self._log.read_text())
         return [FlowEvent(kind, int(cookie, 16), flow) for kind, cookie, flow in found]

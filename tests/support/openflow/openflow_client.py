@@ -32,7 +32,7 @@ class OpenFlowPeer:
     """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20.0)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._reader = self._socket.dup()  # a socket with a timeout waits for bytes, whatever the flags of recv() say
         self._reader.setblocking(False)
         address = cast(tuple[str, int], self._socket.getsockname())

@@ -19,7 +19,7 @@ class Connection:
 
     def __init__(self, accepted: socket.socket) -> None:
         self._socket = accepted
-        self._socket.settimeout(10)
+        self._socket.settimeout(60)
         self._framer = Framer()
         self._messages: Iterator[bytes] = iter(())
         self.send(messages.hello(1))

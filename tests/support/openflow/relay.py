@@ -42,7 +42,7 @@ class Relay:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         for one in self._sockets:
             one.close()
 

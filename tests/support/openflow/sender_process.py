@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 BRIDGE = "br0"
 _ROOT = Path(__file__).parents[3]
-_TIMEOUT = 30.0  # seconds
+_TIMEOUT = 60.0  # seconds
 
 
 def numbered_flow(number: int, port: int = 1) -> Flow:
@@ -249,7 +249,7 @@ def main(path: str, settings: Settings) -> None:
         )
 
     endpoint = TcpEndpoint("127.0.0.1", 0)
-    server = OpenFlowServer([endpoint], session.Timeouts(5.0, settings.request), emit)
+    server = OpenFlowServer([endpoint], session.Timeouts(60.0, settings.request), emit)
     server.listen()
     port = endpoint.port
     hub.spawn(server.serve, endpoint)

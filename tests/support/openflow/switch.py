@@ -57,7 +57,7 @@ class Switch:
         self._commits = commits
         self._serial = serial
         self._ports, self._flows = None if ports is None else list(ports), list(flows)
-        self._socket = socket.create_connection(("127.0.0.1", of_port), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", of_port), timeout=60)
         self._socket.settimeout(None)
         self.name = "{}:{}".format(*self._socket.getsockname())
         """What the controller's log calls it."""
@@ -80,7 +80,7 @@ class Switch:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._behaves.set()
-        self._thread.join(20)
+        self._thread.join(60)
         self._socket.close()
         assert not self._thread.is_alive()
 
@@ -181,7 +181,7 @@ def flooding(switch: Switch, make: Callable[[int], bytes]) -> Callable[[], None]
 
     def stop() -> None:
         done.set()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
     return stop

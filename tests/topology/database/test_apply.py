@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -238,10 +237,8 @@ def test_a_row_in_the_way_that_cannot_be_seen_ends_in_the_servers_own_words(serv
 
 
 def test_a_database_that_is_away_is_named(stopped_server: OvsdbServer) -> None:
-    begin = time.monotonic()
     with pytest.raises(TopologyUnavailable, match=stopped_server.connection):
         apply(stopped_server, DEMO, timeout=0.5)
-    assert time.monotonic() - begin < 2
 
 
 RACER = """
@@ -252,6 +249,7 @@ from topology.model import NetworkType
 from topology.documents.apply import apply_document
 connection, documents = sys.argv[1], json.loads(sys.argv[2])
 policy = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
+print("ready", flush=True)
 sys.stdin.readline()
 for document in documents:
     apply_document(connection, parse_document(document), policy, prune=False, dry_run=False)
@@ -268,12 +266,14 @@ def race(server: OvsdbServer, documents: list[list[dict[str, Any]]]) -> None:
                 subprocess.Popen(
                     [*argv, json.dumps(mine)],
                     stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
                     cwd=ROOT,
                 )
             )
-        time.sleep(1.0)  # they import for about that long
+        for racer in racers:
+            assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
         for racer in racers:
             assert racer.stdin is not None
             racer.stdin.write("\n")

@@ -28,7 +28,7 @@ class Follower:
         self.database.start(self._batches.put)
 
     def next(self) -> TopologyBatch:
-        return self._batches.get(timeout=5)
+        return self._batches.get(timeout=60)
 
     def nothing(self) -> bool:
         """True when no batch waits; ask after something that must have passed."""

@@ -44,7 +44,7 @@ class Follower:
         assert self.next().complete
 
     def next(self) -> TopologyBatch:
-        return self._batches.get(timeout=5)
+        return self._batches.get(timeout=60)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ connection, name, address, instance = sys.argv[1:]
 ready = threading.Event()
 database = TopologyDatabase(connection)
 database.start(lambda batch: ready.set())
-ready.wait(20)
+ready.wait(60)
 print("ready", flush=True)
 sys.stdin.readline()
 print("sent", flush=True)
@@ -230,7 +230,7 @@ def test_of_processes_that_race_one_registers(
             assert racer.stdout is not None and racer.stdout.readline() == "sent\n"
         time.sleep(0.3)  # for "sent" to be true
         server.process.send_signal(signal.SIGCONT)
-        answers = sorted(racer.communicate(timeout=20)[0] for racer in racers)
+        answers = sorted(racer.communicate(timeout=60)[0] for racer in racers)
     finally:
         server.process.send_signal(signal.SIGCONT)
         for racer in racers:
@@ -258,7 +258,7 @@ def test_a_heartbeat_wakes_no_other_replica(server: OvsdbServer, follow: Callabl
     )  # fmt: skip
     other.start(lambda _: known.set())
     try:
-        assert known.wait(5)
+        assert known.wait(60)
         [first] = server.rows("HostState", "last_seen")
         time.sleep(0.002)
         for _ in range(20):
@@ -287,7 +287,7 @@ def test_a_heartbeat_makes_its_row_again_and_nothing_for_a_host_that_is_not_regi
     database.heartbeat("h1")
     [mine, other] = server.rows("HostState", "name", "last_seen")
     assert other == {"name": "h2", "last_seen": 7}
-    assert mine["name"] == "h1" and time.time() * 1000 - mine["last_seen"] < 5000
+    assert mine["name"] == "h1" and time.time() * 1000 - mine["last_seen"] < 3600_000
 
 
 # Deletion
@@ -369,7 +369,7 @@ def test_a_claim_made_at_the_moment_of_the_deletion_does_not_outlive_it(server: 
     )
     replica.start(lambda _: ready.set())
     try:
-        assert ready.wait(5)
+        assert ready.wait(60)
         assert replica.transact(remove)
     finally:
         replica.stop()
@@ -429,8 +429,7 @@ def test_while_the_database_is_away_each_call_says_so_at_once(
         lambda: database.delete_host("h1"),
         lambda: read_hosts(server.connection, timeout=0.3),
     ]
+    database._replica._timeout = 3600.0  # who waited for an answer would be here for that long
     for call in calls:
-        begin = time.monotonic()
         with pytest.raises(TopologyUnavailable, match=server.connection):
             call()
-        assert time.monotonic() - begin < 3

@@ -19,9 +19,13 @@ from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.topology_database import DATABASE, SCHEMA
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable, VSwitchError, VSwitchUnavailable
+from topology.ovsdb import following_idl
 from topology.ovsdb.replica import Edit, ErrorTypes, Replica, RowChanges
 
 Batch = tuple[bool, dict[str, str | None]]
+
+HOUR = 3600
+"""Seconds: whoever waits for that long, and should not, fails by the time of the test."""
 
 
 class Names:
@@ -99,9 +103,7 @@ def test_started_before_its_server_and_through_a_restart(
     stopped_server: OvsdbServer, follow: Callable[..., Names], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "topology")
-    begin = time.monotonic()
-    names = follow(stopped_server)
-    assert time.monotonic() - begin < 0.5
+    names = follow(stopped_server)  # returns, though there is nobody
     wait_until(lambda: "no answer" in caplog.text, 5, "the outage is logged")
     stopped_server.start()
     names.wait((True, {}))
@@ -134,21 +136,22 @@ def test_a_schema_without_the_column_is_named(server: OvsdbServer, caplog: pytes
         replica.stop()
 
 
-def test_stopping_is_quick_while_the_server_is_down(stopped_server: OvsdbServer) -> None:
+def test_stopping_is_quick_while_the_server_is_down(
+    stopped_server: OvsdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the next try to connect, which is an hour away."""
+    monkeypatch.setattr(following_idl, "BACKOFF_MS", (HOUR * 1000, HOUR * 1000))
     names = Names(stopped_server.connection).start()
     time.sleep(0.1)
-    begin = time.monotonic()
     names.replica.stop()
-    assert time.monotonic() - begin < 0.5
     assert not [thread for thread in threading.enumerate() if thread.name == f"ovsdb-{DATABASE}"]
 
 
 def test_a_write_without_a_connection_fails_at_once(stopped_server: OvsdbServer, follow: Callable[..., Names]) -> None:
-    names = follow(stopped_server, errors=ErrorTypes(VSwitchError, VSwitchError, VSwitchUnavailable))
-    begin = time.monotonic()
+    errors = ErrorTypes(VSwitchError, VSwitchError, VSwitchUnavailable)
+    names = follow(stopped_server, errors=errors, timeout=HOUR)
     with pytest.raises(VSwitchUnavailable, match=f"{DATABASE} at {stopped_server.connection} is not connected"):
         names.replica.transact(insert("h1"))
-    assert time.monotonic() - begin < 0.5
 
 
 def test_a_write_that_the_server_does_not_answer_times_out(server: OvsdbServer, follow: Callable[..., Names]) -> None:
@@ -156,10 +159,8 @@ def test_a_write_that_the_server_does_not_answer_times_out(server: OvsdbServer, 
     names.wait((True, {}))
     assert server.process is not None
     os.kill(server.process.pid, signal.SIGSTOP)
-    begin = time.monotonic()
     with pytest.raises(TopologyUnavailable, match="may have been made or not"):
         names.replica.transact(insert("h1"), timeout=0.3)
-    assert time.monotonic() - begin < 1.0
     os.kill(server.process.pid, signal.SIGCONT)
     names.wait((False, {"h1": "h1"}))
     names.replica.transact(insert("h2"))
@@ -175,10 +176,8 @@ def test_a_write_whose_connection_is_lost_fails_and_does_not_wait(
     os.kill(server.process.pid, signal.SIGSTOP)
     killer = threading.Timer(0.2, server.kill)
     killer.start()
-    begin = time.monotonic()
     with pytest.raises(TopologyUnavailable):
-        names.replica.transact(insert("h1"), timeout=10)
-    assert time.monotonic() - begin < 2.0
+        names.replica.transact(insert("h1"), timeout=HOUR)
     killer.join()
 
 
@@ -300,7 +299,7 @@ def test_many_writers_at_once(server: OvsdbServer, follow: Callable[..., Names])
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(10)
+        writer.join(60)
     assert names.replica.transactions == 20
     assert len(server.rows("Host", "name")) == 20
 
@@ -321,13 +320,13 @@ got = queue.Queue()
 replica = Replica(sys.argv[1], "Tunbridge_Topology", tables={"Host": ("name",)}, schema=SCHEMA,
                   convert=lambda changes: sorted(row.name for row in changes.rows["Host"].values()))
 replica.start(got.put)
-assert got.get(timeout=5) == ["h1"], "snapshot"
+assert got.get(timeout=60) == ["h1"], "snapshot"
 replica.transact(lambda edit: edit.insert("Host", name="h2"))
-assert got.get(timeout=5) == ["h2"], "change"
-eventlet.sleep(0.5)
+assert got.get(timeout=60) == ["h2"], "change"
+before = len(beats)
+while len(beats) < before + 200:  # two seconds; if each of its waits were one of all, minutes
+    eventlet.sleep(0.01)
 replica.stop()
-pauses = [b - a for a, b in zip(beats, beats[1:])]
-assert len(beats) > 20 and max(pauses) < 0.3, (len(beats), max(pauses))
 print("done")
 """
 
@@ -338,7 +337,7 @@ def test_under_eventlet_nobody_else_is_held_up(server: OvsdbServer) -> None:
         [sys.executable, "-W", "ignore", "-c", EVENTLET, server.connection],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         cwd=Path(__file__).parents[3],
     )
     assert done.stdout == "done\n", done.stderr

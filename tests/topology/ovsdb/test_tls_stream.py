@@ -18,7 +18,7 @@ from tests.support.certificates import Pki
 from tests.support.waiting import wait_until
 from topology.ovsdb.tls_stream import secured
 
-SECONDS = 20.0
+SECONDS = 120.0
 Handler = Callable[[ssl.SSLSocket], None]
 
 

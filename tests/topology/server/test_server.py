@@ -451,7 +451,7 @@ def test_under_eventlet(directory: Path) -> None:
         [sys.executable, "-W", "ignore", "-c", EVENTLET, str(directory)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         cwd=ROOT,
     )
     assert done.stdout == "done\n", done.stderr

@@ -208,7 +208,7 @@ def test_a_large_topology_comes_whole(serve: Serve, pki: Pki) -> None:
         writer = TopologyDatabase(connection, pki.right.files())
         with opened(writer, 10.0):
             writer.register(host("last"))
-        assert seen.wait(20)
+        assert seen.wait(60)
     finally:
         follower.stop()
     assert len(names) == 61

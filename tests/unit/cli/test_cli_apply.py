@@ -44,7 +44,7 @@ class Database:
         """End it; its exit status."""
         assert self.process is not None
         self.process.send_signal(signum)
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
     def clean_up(self) -> None:

@@ -39,7 +39,7 @@ def register(server: OvsdbServer, *hosts: Host) -> None:
     batches: queue.Queue[TopologyBatch] = queue.Queue()
     database.start(batches.put)
     try:
-        batches.get(timeout=10)
+        batches.get(timeout=60)
         for host in hosts:
             database.register(host)
     finally:

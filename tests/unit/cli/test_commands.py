@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,8 @@ flows = {
 
 def answer_flows(params):
     if params["bridge"] == "br-slow":
-        time.sleep(30)
+        print("asked", flush=True)
+        time.sleep(600)
     if params["bridge"] == "br-large":
         return {"lines": ["priority=1 actions=NORMAL"] * 100000}
     if params["bridge"] == "br-clean":
@@ -136,6 +136,11 @@ class Host:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
+
+    def wait_asked(self) -> None:
+        """Until somebody waits for the flows of br-slow."""
+        assert self._process is not None and self._process.stdout is not None
+        assert self._process.stdout.readline() == "asked\n"
 
     def stop(self) -> None:
         if self._process is not None:
@@ -324,7 +329,7 @@ def test_a_reader_that_goes_away_is_no_error(host: Host) -> None:
         assert process.stdout.readline() == b"priority=1 actions=NORMAL\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=30) in (0, 1)  # click's versions differ
+        assert process.wait(timeout=60) in (0, 1)  # click's versions differ
 
 
 def test_output_that_cannot_be_written() -> None:
@@ -340,7 +345,7 @@ def test_ctrl_c_is_clean(host: Host) -> None:
     command = ["env", "--default-signal=INT", sys.executable, "-m", "controller.cli.commands"]
     command += ["--config-file", host.config_file, "flows", "br-slow"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(1.5)  # until it waits for the answer
+        host.wait_asked()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.strip()) == (130, b"", b"")

@@ -44,7 +44,7 @@ def test_stop_forces_what_does_not_listen(tmp_path: Path) -> None:
 
 def test_the_end_of_a_child_is_told_with_its_last_words(tmp_path: Path) -> None:
     child = ChildProcess(["sh", "-c", "echo the disk is full >&2; exit 3"], log=tmp_path / "log")
-    assert child.wait(5) == 3
+    assert child.wait(60) == 3
     with pytest.raises(ProcessError, match=r"^sh ended with status 3\nthe disk is full$"):
         child.require_running()
 

@@ -26,7 +26,7 @@ def test_an_abstract_socket() -> None:
     name = f"tunbridge-test-{uuid.uuid4()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0{name}")
-        receiver.settimeout(5)
+        receiver.settimeout(60)
         SystemdNotifier(f"@{name}").send("READY=1")
         assert receiver.recv(100) == b"READY=1"
 

@@ -41,7 +41,7 @@ def test_nobody_goes_before_he_had_his_time() -> None:
             assert peers[-1].drain()
     finally:
         server.stop()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
 
 

@@ -55,7 +55,7 @@ def test_the_command_line_of_the_console(console: Path, tmp_path: Path) -> None:
 
     def run(*argv: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", "containers.console", *argv]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
     assert run(str(console), "echo", "here") == (0, "here\n", "")

@@ -149,5 +149,5 @@ def test_the_modules_of_an_image_need_no_others(stage: str, tmp_path: Path) -> N
             (directory / source.name).write_bytes(source.read_bytes())
     *_, module = json.loads(STAGES[stage].last("ENTRYPOINT") or "")
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '.'); import {module}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -87,7 +87,7 @@ def _install_packages(path: str, python: str | Path) -> tuple[int, str, str]:
         env={"PATH": path},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -98,7 +98,7 @@ def test_each_batch_is_what_was_put_since_the_last(steps: list[tuple[str, int] |
             waiting.pop(step[0], None)
             waiting[step[0]] = step[1]
         elif waiting:
-            assert list(queue.collect(timeout=10).items()) == list(waiting.items())
+            assert list(queue.collect(timeout=60).items()) == list(waiting.items())
             waiting = {}
 
 
@@ -115,7 +115,7 @@ def test_nothing_is_lost_between_threads() -> None:
     threads = [hub.spawn(post, key) for key in "abc"]
     total = 0
     while total < 900:
-        events = inbox.receive(timeout=20)
+        events = inbox.receive(timeout=60)
         assert events, f"only {total} of 900 arrived"
         total += sum(event.total for event in events)
     hub.joinall(threads)

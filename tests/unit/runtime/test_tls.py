@@ -173,7 +173,7 @@ def channels(server: Identity, client: Identity) -> tuple[TlsChannel, TlsChannel
     ends[0].handshake(10.0)
     thread.join()
     for end in ends:
-        end.settimeout(20.0)
+        end.settimeout(60)
     return ends
 
 

@@ -126,7 +126,7 @@ def test_what_is_due_is_done_though_nothing_waits() -> None:
 def test_it_rests_between_two_batches() -> None:
     """What comes meanwhile is one batch."""
     worker = Recorder()
-    worker.rest = 0.2
+    worker.rest = 2.0
     with running(worker):
         worker.submit({"a": 0})
         until(lambda: worker.batches, "the first was done")
@@ -135,7 +135,7 @@ def test_it_rests_between_two_batches() -> None:
             hub.sleep(0)
         until(lambda: len(worker.batches) > 1, "the second was done")
     assert worker.batches == [{"a": 0}, {"a": 5, **{f"b{number}": number for number in range(1, 6)}}]
-    assert worker.times[1] - worker.times[0] >= 0.2
+    assert worker.times[1] - worker.times[0] >= 2.0
 
 
 # -- what fails --------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_whoever_asks_at_the_same_time_gets_the_same(tmp_path: Path) -> None:
             assert asker.stdin is not None
             asker.stdin.write("go\n")
             asker.stdin.flush()
-        answers = {asker.communicate(timeout=20)[0] for asker in askers}
+        answers = {asker.communicate(timeout=60)[0] for asker in askers}
     finally:
         for asker in askers:
             asker.kill()
