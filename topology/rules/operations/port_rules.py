@@ -36,14 +36,14 @@ def put(draft: Draft, port_id: str, values: Mapping[str, Any], old: Port | None)
         fixed_ips = addresses.give(draft.pooled(network), _settled(asked, fixed_ips)) if asked else ()
     elif old is None:
         fixed_ips = addresses.allocate(draft.pooled(network))
-    new = replace(
-        old or Port(port_id, network.id, mac),
-        network_id=network.id,
-        mac_address=mac,
-        fixed_ips=fixed_ips,
-        requested_host=wanted.get("binding:host_id") or None,
+    fields = {
+        "network_id": network.id,
+        "mac_address": mac,
+        "fixed_ips": fixed_ips,
+        "requested_host": wanted.get("binding:host_id") or None,
         **{name: wanted[name] for name in _PLAIN if name in wanted},
-    )
+    }
+    new = Port(port_id, **fields) if old is None else replace(old, **fields)
     draft.put_port(new, draft.stamped(("port", port_id), PORT.to_store(values), new=old is None))
 
 
