@@ -10,7 +10,7 @@ from typing import Any
 from topology import value_types
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import pools_of
-from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, UNSET, Resource
+from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
 
 View = Mapping[str, Any]
 """Attribute → value, as JSON has it."""
@@ -53,11 +53,8 @@ def encode(resource: Resource, attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _common(resource: Resource, thing: Network | Subnet | Port, stored: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {
-        name: one.default for name, one in resource.attributes.items() if one.stored and one.default is not UNSET
-    }
     known = {name: value for name, value in stored.items() if name in resource.attributes}
-    view = {**_UNSTAMPED, **defaults, **known, "id": thing.id, "name": thing.name}
+    view = {**_UNSTAMPED, **resource.defaults, **known, "id": thing.id, "name": thing.name}
     view["tenant_id"] = view["project_id"]
     return view
 

@@ -94,6 +94,11 @@ class Resource:
         """What is stored as it was given, and may be left out of a document or a row: then it is the default."""
         return {**{name: one for name, one in self.attributes.items() if one.stored}, "tags": TAGS}
 
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """Of what is stored, where they are constants."""
+        return {name: one.default for name, one in self.stored.items() if one.default is not UNSET}
+
     def seen(self, view: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a view what answers have."""
         unseen = [name for name, one in self.attributes.items() if not one.visible]
