@@ -90,6 +90,8 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
         reason = f"Open vSwitch could not make the device: {device.fault}"
     elif reason is None and ofport is None:
         reason, waiting = "Open vSwitch has not given the device an OpenFlow port", chosen is None
+        if device.ofport is not None:
+            reason = f"the device has no OpenFlow port, though its row says that it is {device.ofport}"
     elif reason is None and chosen is not None:
         reason = f"device {chosen.name} has the same iface-id and is bound already"
     return PortBinding(device, port_id, ofport, False, reason, waiting=waiting)

@@ -14,8 +14,15 @@ from topology.model import canonical_mac
 LOG = logging.getLogger(__name__)
 
 
+PATIENCE = 2.0
+"""Seconds that Open vSwitch may take to make a device; mostly some milliseconds, and more for hundreds at once."""
+
+
 class ChangeLog:
-    """The log of one host's devices and bridges; remembers what it said last of each."""
+    """The log of one host's devices and bridges; remembers what it said last of each.
+
+    Of a device that waits for its OpenFlow port that is said once it has waited for PATIENCE.
+    """
 
     def __init__(self, names: Names, facts: PortFacts, bindings: Bindings, networks: LocalNetworks) -> None:
         self._names = names
@@ -24,6 +31,8 @@ class ChangeLog:
         self._networks = networks
         self._bridges: frozenset[str] | None = None
         self._said: dict[str, tuple[str | None, str | None]] = {}
+        self._waiting: dict[str, tuple[float, str]] = {}
+        """Device that waits for its OpenFlow port → when that is said, and its port; the first is said first."""
 
     def bridges(self, now: Collection[str]) -> None:
         """These bridges are there; the first time, those that are missing are said too."""
@@ -40,28 +49,56 @@ class ChangeLog:
             elif was and not is_there:
                 LOG.info("bridge %s is gone", name)
 
-    def devices(self, port_ids: Iterable[str], names: Iterable[str], change: LocalChange) -> None:
+    @property
+    def due(self) -> float | None:
+        """When :meth:`devices` has to be called though nothing changes."""
+        return next((due for due, _ in self._waiting.values()), None)
+
+    def devices(self, port_ids: Iterable[str], names: Iterable[str], change: LocalChange, now: float) -> None:
         """The bindings of some ports changed, and some devices came, changed or went.
 
         :param names: of these devices
+        :param now: as of :func:`time.monotonic`
         """
         for port_id in port_ids:
             for binding in self._bindings.of(port_id):
-                device, reason = binding.device.name, self._networks.reason(binding)
-                now = reason, binding.mac_address
-                if self._said.get(device) == now:
-                    continue
-                self._said[device] = now
-                if reason is not None:
-                    LOG.warning("device %s (port %s) is not bound: %s", device, port_id, reason)
+                name = binding.device.name
+                if binding.waiting:
+                    due, _ = self._waiting.get(name, (now + PATIENCE, ""))
+                    self._waiting[name] = due, port_id
                 else:
-                    self._check_mac(binding)
-        for device in names:
-            if device not in self._facts.devices and self._said.pop(device, None) is not None:
-                LOG.info("device %s is gone", device)
+                    self._waiting.pop(name, None)
+                    self._say(binding)
+        for name in names:
+            if name not in self._facts.devices:
+                self._waiting.pop(name, None)
+                if self._said.pop(name, None) is not None:
+                    LOG.info("device %s is gone", name)
+        while self.due is not None and self.due <= now:
+            name = next(iter(self._waiting))
+            _, port_id = self._waiting.pop(name)
+            for binding in self._bindings.of(port_id):
+                if binding.device.name == name:
+                    self._say(binding)
+        for network_id, why in change.moved.items():
+            vlan = self._networks.vlans.get(network_id, "none, since all are in use")
+            LOG.warning("network %s gets another local VLAN, %s: %s", network_id, vlan, why)
         for conflict in change.conflicts:
             claim = conflict.claim
             LOG.warning("device %s keeps not its tag %d: %s", claim.device, claim.vlan, conflict.reason)
+
+    def _say(self, binding: PortBinding) -> None:
+        device, reason = binding.device, self._networks.reason(binding)
+        now = reason, binding.mac_address
+        if self._said.get(device.name) == now:
+            return
+        self._said[device.name] = now
+        if reason is not None:
+            LOG.warning("device %s (port %s) is not bound: %s", device.name, binding.port_id, reason)
+            return
+        self._check_mac(binding)
+        if device.iface_id is not None and device.iface_id.lower() != binding.port_id:
+            LOG.warning("device %s has iface-id %r: port %s is meant", device.name, device.iface_id, binding.port_id)
 
     def _check_mac(self, binding: PortBinding) -> None:
         attached, port = binding.device.attached_mac, self._facts.ports[binding.port_id]

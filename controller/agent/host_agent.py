@@ -89,7 +89,8 @@ class HostAgent:
     @property
     def due(self) -> float | None:
         """When :meth:`walk` has to be called though no event comes, as of :func:`time.monotonic`; None: never."""
-        return min((due for due in (self._retries.due, self._states.due) if due is not None), default=None)
+        dues = (self._retries.due, self._states.due, self._log.due)
+        return min((due for due in dues if due is not None), default=None)
 
     def handle(self, events: Iterable[Event]) -> None:
         """Take in some events, and do what follows from all of them together."""
@@ -123,7 +124,7 @@ class HostAgent:
             local = self._networks.update(bound, changed, patches := patch_ports(self._names, self.facts.bridges))
             self._hand_out_flows(local, patches)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
-            self._log.devices(bound, changed.devices, local)
+            self._log.devices(bound, changed.devices, local, time.monotonic())
             reports, settled = self._states.settle()
             if reports:
                 self._outputs.report(reports)
@@ -220,6 +221,7 @@ class HostAgent:
             devices=self._device_states(before.devices, shown),
             active=len(self._states.active),
             tunnels=self._tunnel_states(news),
+            twins=facts.bridges.twins,
             datapaths=facts.bridges.ids,
             connected=frozenset(facts.bridges.sessions),
             patched=self._patches.open,
@@ -229,6 +231,7 @@ class HostAgent:
             unit_problems=self._flows.problems,
             ports_not_made=self._retries.ports,
             ports_misplaced=self._retries.misplaced,
+            vlan_conflicts=self._networks.conflicts,
             tag_drift=self._tags.drift.record,
             durations=self._states.durations,
         )

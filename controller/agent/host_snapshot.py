@@ -60,6 +60,7 @@ class HostSnapshot:
     :param is_complete: all is known that flows are compiled from
     :param devices: by port id
     :param active: number of ports that are up
+    :param twins: bridge that is not served, since another has its datapath id → that, in words
     :param datapaths: bridge → datapath id, of all bridges of this machine
     :param connected: bridges of this host that are connected
     :param patched: physical networks whose patch may carry frames
@@ -69,6 +70,7 @@ class HostSnapshot:
     :param unit_problems: flows that are left out → why
     :param ports_not_made: name of a patch or tunnel port that Open vSwitch could not make → why
     :param ports_misplaced: name of one that has no place → why
+    :param vlan_conflicts: local VLAN that a network had to leave to others who have it now → that, in words
     :param tag_drift: tags that others have changed
     :param durations: seconds from the event that completes a port's binding until it is up; goes on counting
     """
@@ -78,6 +80,7 @@ class HostSnapshot:
     devices: Map[str, tuple[DeviceState, ...]] = field(default_factory=Map)
     active: int = 0
     tunnels: tuple[TunnelState, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
     datapaths: Mapping[str, int] = field(default_factory=dict)
     connected: frozenset[str] = frozenset()
     patched: frozenset[str] = frozenset()
@@ -87,6 +90,7 @@ class HostSnapshot:
     unit_problems: Mapping[Unit, str] = field(default_factory=dict)
     ports_not_made: Mapping[str, str] = field(default_factory=dict)
     ports_misplaced: Mapping[str, str] = field(default_factory=dict)
+    vlan_conflicts: Mapping[int, str] = field(default_factory=dict)
     tag_drift: RowDrift = field(default_factory=RowDrift)
     durations: Durations = field(default_factory=lambda: Durations(()))
 

@@ -5,22 +5,33 @@ A device is kept from sending until its tag is committed, so that a bound port n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from immutables import Map
 
 from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, ViewChange
-from apps.framework.local_vlans import Conflict, VlanClaim, recover
+from apps.framework.local_vlans import Conflict, VlanClaim, of_others, recover
 from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
 from controller.agent.patches import PatchPorts
 from controller.vswitch.tagging import DEAD, Tagging, wired
-from topology.model import VLAN_MAX, VLAN_MIN
+from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
 
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
+
+
+class _Way(NamedTuple):
+    """A network, and by what its frames leave this host."""
+
+    network_id: str
+    network_type: NetworkType
+    physical_network: str | None
+    segmentation_id: int | None
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,13 @@ class LocalChange:
     :param ports: ids of all ports whose wiring may have changed: those that were bound anew, and those of networks
         that changed
     :param conflicts: tags of running ports that could not stay as they were
+    :param moved: id of a network that had to get another local VLAN → why
     """
 
     view: ViewChange
     ports: set[str]
     conflicts: tuple[Conflict, ...]
+    moved: Mapping[str, str]
 
 
 class LocalNetworks:
@@ -58,6 +71,8 @@ class LocalNetworks:
         """Network id → local VLAN."""
         self.tags: dict[str, Tagging] = {}
         """Name of a Port → what it should say, for every device with an ``iface-id`` whose place is decided."""
+        self.conflicts: Mapping[int, str] = {}
+        """Local VLAN that a network had to leave to others who have it now → that, in words; never changed."""
         self._facts = facts
         self._bindings = bindings
         self._bridges = bridges
@@ -66,7 +81,10 @@ class LocalNetworks:
         self._network_of: dict[str, str] = {}
         self._vlanless: set[str] = set()
         """Networks with bound ports and without a local VLAN."""
-        self._in_use = set(self.vlans.values())
+        self._owners = {vlan: _way(facts.networks[network_id]) for network_id, vlan in self.vlans.items()}
+        """Local VLAN → who has it."""
+        self._left: dict[int, _Way] = {}
+        """Local VLAN that nobody has any more → who had it last; the one that was left first comes first."""
         self._lowest = VLAN_MIN
         """All local VLANs below this one are in use."""
         self._wired: dict[str, tuple[PortBinding, ...]] = {}
@@ -79,14 +97,18 @@ class LocalNetworks:
         :param changed: what was touched besides
         """
         ports = set(rebound)
+        if changed.devices and self.conflicts:
+            self.conflicts = {vlan: text for vlan, text in self.conflicts.items() if vlan in self._facts.foreign}
         joined, gone = self._count(ports)
-        dealt, conflicts = self._deal(gone)
-        networks: dict[str, LocalNetwork | None] = dict.fromkeys(gone)
+        moved = self._give_up(gone, changed)
+        dealt, conflicts = self._deal(moved.keys())
+        networks: dict[str, LocalNetwork | None] = dict.fromkeys([*gone, *moved])
         for network_id in {*joined, *changed.networks, *dealt} & self.vlans.keys():
             local = LocalNetwork(self._facts.networks[network_id], self.vlans[network_id])
             if local != self.view.networks.get(network_id):
                 networks[network_id] = local
-                ports |= self._members[network_id]
+        for network_id in networks.keys() & self._members.keys():
+            ports |= self._members[network_id]
         devices = changed.devices | {name for port_id in ports for name in self._unwire(port_id)}
         # Only when all are unwired: a device may have passed from one port to another.
         bound = {port_id: self._wire(port_id, networks) for port_id in ports}
@@ -97,7 +119,7 @@ class LocalNetworks:
             networks=networks, ports=bound, dead=dead,
         )  # fmt: skip
         self.view = view.new
-        return LocalChange(view, ports, conflicts)
+        return LocalChange(view, ports, conflicts, moved)
 
     def members(self, network_id: str) -> Iterable[str]:
         """Ids of the ports of a network that are bound here."""
@@ -139,49 +161,87 @@ class LocalNetworks:
         self._vlanless |= joined - self.vlans.keys()
         return joined, gone
 
-    def _deal(self, gone: Iterable[str]) -> tuple[set[str], tuple[Conflict, ...]]:
-        """Give networks with bound ports their local VLAN, and take it from those without.
+    def _give_up(self, gone: Set[str], changed: ChangedPorts) -> dict[str, str]:
+        """Take their local VLAN from networks without ports, and from those that need another.
 
-        :returns: ids of the networks that got one, and the tags that cannot stay
+        That is where others have it now, and where the way out of this host has changed.
+
+        :returns: id of a network that needs another → why
         """
-        recovered, conflicts = recover(self._claims()) if self._vlanless else ({}, ())
-        free = {network_id: vlan for network_id, vlan in recovered.items() if vlan not in self._in_use}
-        for network_id in gone:
+        moved = {}
+        for network_id in changed.networks & self.vlans.keys() - gone:
+            if self._owners[self.vlans[network_id]] != _way(self._facts.networks[network_id]):
+                moved[network_id] = "it leaves this host by another way"
+        for number in changed.foreign & self._facts.foreign.keys() & self._owners.keys():
+            network_id = self._owners[number].network_id
+            if network_id not in gone:
+                moved[network_id] = of_others(number, self._facts.foreign[number])
+                self._note(network_id, number, moved[network_id])
+        for network_id in (*gone, *moved):
             vlan = self.vlans.pop(network_id, None)
             if vlan is not None:
-                self._in_use.discard(vlan)
+                self._left[vlan] = self._owners.pop(vlan)
                 self._lowest = min(self._lowest, vlan)
+        self._vlanless |= moved.keys()
+        return moved
+
+    def _deal(self, moved: Set[str]) -> tuple[set[str], tuple[Conflict, ...]]:
+        """Give networks with bound ports their local VLAN.
+
+        :param moved: ids of those whose ports have the tags of another one still
+        :returns: ids of the networks that got one, and the tags that cannot stay
+        """
+        if not self._vlanless:
+            return set(), ()
+        recovered, conflicts = recover(self._claims(self._vlanless - moved), self._facts.foreign)
+        for conflict in conflicts:
+            if conflict.claim.is_written and conflict.claim.vlan in self._facts.foreign:
+                self._note(conflict.claim.network_id, conflict.claim.vlan, conflict.reason)
+        free = {network_id: vlan for network_id, vlan in recovered.items() if vlan not in self._owners}
         dealt = set()
         for network_id in sorted(self._vlanless, key=lambda network_id: (network_id not in free, network_id)):
-            vlan = free[network_id] if network_id in free else self._lowest_free()
+            way = _way(self._facts.networks[network_id])
+            vlan = free[network_id] if network_id in free else self._free_vlan(way)
             if vlan is None:
                 break
             self.vlans[network_id] = vlan
-            self._in_use.add(vlan)
+            self._owners[vlan] = way
+            self._left.pop(vlan, None)
             dealt.add(network_id)
         self._vlanless -= dealt
         return dealt, conflicts
 
-    def _lowest_free(self) -> int | None:
-        """The lowest number that neither a network nor any device on the bridge carries, None where there is none."""
-        while self._lowest in self._in_use:
-            self._lowest += 1
-        vlan = self._lowest
-        while vlan in self._in_use or vlan in self._facts.tags:
-            vlan += 1
-        return vlan if vlan <= VLAN_MAX else None
+    def _note(self, network_id: str, vlan: int, reason: str) -> None:
+        self.conflicts = {**self.conflicts, vlan: f"network {network_id}: {reason}"}
 
-    def _claims(self) -> list[VlanClaim]:
-        """What the bound devices of networks without a local VLAN were tagged with, the most credible first."""
+    def _free_vlan(self, way: _Way) -> int | None:
+        """A number that neither a network nor any device on the bridge has, None where there is none.
+
+        The one that the network had before, as it is now; else the lowest that nobody had; else the one that was left
+        first. For bridges have learned by which port addresses are reached, VLAN by VLAN and for minutes: what they
+        know of another network, or of this one when it was elsewhere, must not become true of it.
+        """
+        while self._lowest in self._owners:
+            self._lowest += 1
+        again = (vlan for vlan, was in self._left.items() if was == way)
+        new = (vlan for vlan in range(self._lowest, VLAN_MAX + 1) if vlan not in self._left)
+        return next((vlan for vlan in chain(again, new, self._left) if self._is_free(vlan)), None)
+
+    def _is_free(self, vlan: int) -> bool:
+        return vlan not in self._owners and vlan not in self._facts.tags and vlan not in self._facts.foreign
+
+    def _claims(self, network_ids: Iterable[str]) -> list[VlanClaim]:
+        """What the bound devices of some networks were tagged with, the most credible first."""
         claims = []
-        for network_id in self._vlanless:
+        for network_id in network_ids:
+            network = self._facts.networks[network_id]
             for port_id in self._members[network_id]:
                 binding = self._bindings.bound(port_id)
-                if binding is not None and binding.device.tag is not None:
+                if binding is not None and (tag := binding.device.tag) is not None:
                     device = binding.device
-                    trusted = device.was_wired and device.other_config.get("net_uuid") == network_id
-                    claims.append((not trusted, device.name, VlanClaim(network_id, binding.device.tag, device.name)))
-        return [claim for _, _, claim in sorted(claims, key=lambda ranked: ranked[:2])]
+                    is_written = wired(network, tag).written(device.other_config) == device.other_config
+                    claims.append(VlanClaim(network_id, tag, device.name, is_written))
+        return sorted(claims, key=lambda claim: (not claim.is_written, claim.device))
 
     # -- devices -------------------------------------------------------------------------------------------------------
 
@@ -203,7 +263,7 @@ class LocalNetworks:
         if bindings:
             self._wired[port_id] = bindings
         network_id = self._network_of.get(port_id, "")
-        carried = networks.get(network_id) or self.view.networks.get(network_id)
+        carried = networks[network_id] if network_id in networks else self.view.networks.get(network_id)
         for binding in bindings:
             device, ofport = binding.device, binding.ofport
             local = carried if binding.bound else None
@@ -221,3 +281,7 @@ class LocalNetworks:
         """A device that is kept from sending because it was taken off its network."""
         ofport = self._facts.ofports.get(name)
         return DeadPort(name, ofport) if name in self._facts.detached and ofport is not None else None
+
+
+def _way(network: Network) -> _Way:
+    return _Way(network.id, network.network_type, network.physical_network, network.segmentation_id)

@@ -54,6 +54,7 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
         f"Topology {topology['connection']}: {_reach(topology)}",
         f"Open vSwitch: {_reach(state['ovsdb'])}",
         *(f"Problem: {problem}" for problem in state["problems"]),
+        *(f"Another local VLAN: {conflict}" for conflict in state.get("vlan_conflicts", ())),
         *(
             _drift(name, bridge["drift"])
             for name, bridge in sorted(state["bridges"].items())

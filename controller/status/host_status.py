@@ -88,6 +88,7 @@ def status(host: RunningHost) -> Json:
         "ports": [_port(device) for device in device_states(snapshot)],
         "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
         "problems": stands_against,
+        "vlan_conflicts": sorted(snapshot.vlan_conflicts.values()),
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
             "bundles": sum(sender.bundles for sender in host.senders.values()),
@@ -131,6 +132,7 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
     found += [f"{unit}: {reason}" for unit, reason in snapshot.unit_problems.items()]
     found += [f"port {name}: Open vSwitch could not make it: {why}" for name, why in snapshot.ports_not_made.items()]
     found += [f"port {name} is not made: {why}" for name, why in snapshot.ports_misplaced.items()]
+    found += snapshot.twins.values()
     for network, patch in snapshot.names.physical.items():
         bridge = f"physical network {network}: bridge {patch.bridge}"
         if patch.bridge not in snapshot.datapaths:

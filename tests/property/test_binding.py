@@ -188,9 +188,9 @@ def test_local_networks_follow_as_if_made_anew(history: list[list[Fact]]) -> Non
 
 @given(_histories(rivals=True))
 def test_local_vlans(history: list[list[Fact]]) -> None:
-    """Every network with a bound port has a local VLAN, no two have the same, and none changes while a port of its
-    network is bound."""
-    host, before = _Host(), dict[str, int]()
+    """Every network with a bound port has a local VLAN, no two have the same, none is that of a device that is no port
+    of ours, and while a port of the network is bound it changes only for that, or where the network is elsewhere."""
+    host, before = _Host(), dict[str, tuple[int, Network]]()
     for batch in history:
         host.tell(batch)
         vlans = host.local.vlans
@@ -202,8 +202,17 @@ def test_local_vlans(history: list[list[Fact]]) -> None:
         assert vlans.keys() == in_use
         assert len(set(vlans.values())) == len(vlans)
         assert all(VLAN_MIN <= vlan <= VLAN_MAX for vlan in vlans.values())
-        assert all(vlans[network_id] == vlan for network_id, vlan in before.items() if network_id in vlans)
-        before = dict(vlans)
+        foreign = {
+            device.tag for device in host.table.devices.values()
+            if device.iface_id is None and "net_uuid" not in device.other_config
+        }  # fmt: skip
+        assert not foreign & set(vlans.values())
+        for network_id, (vlan, was) in before.items():
+            now = host.table.networks.get(network_id)
+            if network_id in vlans and now is not None:
+                is_elsewhere = (now.network_type, now.segmentation_id) != (was.network_type, was.segmentation_id)
+                assert (vlans[network_id] != vlan) == (is_elsewhere or vlan in foreign)
+        before = {network_id: (vlan, host.table.networks[network_id]) for network_id, vlan in vlans.items()}
 
 
 @given(_histories(rivals=True))

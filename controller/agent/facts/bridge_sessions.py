@@ -33,6 +33,8 @@ class BridgeSessions:
         """Bridge → datapath id, of all bridges of this machine."""
         self.serials: dict[str, str] = {}
         """Bridge → serial number that it was given."""
+        self.twins: Mapping[str, str] = {}
+        """Bridge that is not served, since another has its datapath id → that, in words; never changed."""
         self.sessions: dict[str, Session] = {}
         """Bridge → its connection."""
         self.ports: dict[str, dict[str, int]] = {}
@@ -51,7 +53,7 @@ class BridgeSessions:
         if (ids, serials) == (self.ids, self.serials):
             return
         self.ids, self.serials = dict(ids), dict(serials)
-        self._check_ids()
+        self._find_twins()
         self._has_news = True
 
     def identified(self, session: Session) -> None:
@@ -103,18 +105,26 @@ class BridgeSessions:
         """The number of a port of a bridge, None while there is none."""
         return self.ports.get(bridge, {}).get(port)
 
-    def _check_ids(self) -> None:
+    def _find_twins(self) -> None:
+        """Find bridges whose datapath id another one has that is more important."""
         owners: dict[int, str] = {}
+        twins = {}
         for name in self._bridges:
             datapath_id = self.ids.get(name)
-            if datapath_id is None:
+            if datapath_id is None or (first := owners.setdefault(datapath_id, name)) == name:
                 continue
-            first = owners.setdefault(datapath_id, name)
-            if first != name:
-                LOG.error(
-                    "bridges %s and %s have the same datapath id %016x, only the first is served: give one another "
-                    "with `ovs-vsctl set bridge %s other_config:datapath-id=…`", first, name, datapath_id, name,
-                )  # fmt: skip
+            twins[name] = (
+                f"bridges {first} and {name} have the same datapath id {datapath_id:016x}, only the first is served: "
+                f"give one another with `ovs-vsctl set bridge {name} other_config:datapath-id=…`"
+            )
+            if self.twins.get(name) != twins[name]:
+                LOG.error("%s", twins[name])
+        self.twins = twins
+
+    def _is_twin(self, bridge: str, session: Session) -> bool:
+        """Whether a session is not this bridge but one that has its datapath id, of which that has been said."""
+        serials = {self.serials[name] for name in self.twins if name in self.serials} - {self.serials.get(bridge)}
+        return any(shows(serial, session.handshake.serial) for serial in serials)
 
     def admit(self, accepted: Callable[[Session], None]) -> None:
         """Let in who is a bridge of ours, and close what is one no more.
@@ -132,7 +142,10 @@ class BridgeSessions:
             bridge = bridges.get(session.datapath_id or 0)
             if bridge is None:
                 continue
-            if session.bridge not in (None, bridge):
+            if self._is_twin(bridge, session):  # each time it connects
+                del self._unknown[session]
+                session.close()
+            elif session.bridge not in (None, bridge):
                 del self._unknown[session]
                 session.close(f"it came by the socket of bridge {session.bridge} with the datapath id of {bridge}")
             elif self._is_shown(bridge, session):

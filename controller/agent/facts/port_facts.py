@@ -7,6 +7,7 @@ decides nothing itself, knows nothing of flows, sockets or rows and does no I/O.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from controller.vswitch.device import Device
@@ -24,6 +25,12 @@ def port_id_of(iface_id: str) -> tuple[str, bool]:
         return iface_id[:64], False
 
 
+def _foreign_vlans(device: Device) -> Collection[int]:
+    """The VLANs of a device that is none of our business; one that was wired and lost its ``iface-id`` is not that."""
+    is_ours = device.iface_id is not None or "net_uuid" in device.other_config
+    return () if is_ours or device.tag is None else (device.tag,)
+
+
 @dataclass(frozen=True)
 class ChangedPorts:
     """What an event has touched.
@@ -31,11 +38,13 @@ class ChangedPorts:
     :param ports: ids of the ports whose binding may be another now
     :param networks: ids of networks
     :param devices: names of devices whose row or OpenFlow port is another now
+    :param foreign: VLANs that devices which are no ports of ours have now and had not before
     """
 
     ports: set[str] = field(default_factory=set)
     networks: set[str] = field(default_factory=set)
     devices: set[str] = field(default_factory=set)
+    foreign: set[int] = field(default_factory=set)
 
 
 class PortFacts:
@@ -53,6 +62,8 @@ class PortFacts:
         """Name of a port of br-int → its number there."""
         self.tags: Counter[int] = Counter()
         """``Port.tag`` → number of devices that have it."""
+        self.foreign: dict[int, set[str]] = {}
+        """VLAN → names of the devices on br-int that have it and are no ports of ours."""
         self.detached: set[str] = set()
         """Devices that were on a network and lost their ``iface-id``: they are silenced."""
         self.fresh: set[str] = set()
@@ -80,6 +91,10 @@ class PortFacts:
         old = self.devices.pop(name, None)
         if old is not None:
             self._count_tag(old, -1)
+            for vlan in _foreign_vlans(old):
+                self.foreign[vlan].discard(name)
+                if not self.foreign[vlan]:
+                    del self.foreign[vlan]
             if old.iface_id is not None:
                 self._forget(name, port_id_of(old.iface_id)[0])
         if device is None or (old is not None and old.iface_id != device.iface_id):
@@ -91,6 +106,9 @@ class PortFacts:
             self.detached.add(name)
         self.devices[name] = device
         self._count_tag(device, 1)
+        for vlan in _foreign_vlans(device):
+            self.foreign.setdefault(vlan, set()).add(name)
+            self._changed.foreign.add(vlan)
         if device.iface_id is not None:
             port_id = port_id_of(device.iface_id)[0]
             self._by_port.setdefault(port_id, set()).add(name)

@@ -121,7 +121,8 @@ def test_another_network_of_a_bound_port(host: Host, network: Network, pair: tup
 
 
 def test_another_tunnel_id_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
-    """All flows of the network move to it in one step; VLANs and tags stay."""
+    """All its flows move to it in one step, and its ports to another local VLAN: what bridges have learned in the one
+    that they had is not so any more."""
     vlan = vlan_of(host, pair[0])
     changed = Network(0xABC000 + network.number)
     where = [["segmentation_id", "==", network.number]]
@@ -130,14 +131,39 @@ def test_another_tunnel_id_of_a_network(host: Host, network: Network, pair: tupl
     )
     host.wait_flows("br-tun", f"tun_id={changed.tun_id},", 3)
     host.wait_flows("br-tun", f"tun_id={network.tun_id},", 0)
-    host.wait_flows("br-tun", f"dl_vlan={vlan} actions=set_field:{changed.tun_id}->tun_id,NORMAL", 1)
+    host.wait_flows("br-tun", f"dl_vlan={vlan} ", 0)
+    other = vlan_of(host, pair[0])
+    assert other != vlan
+    host.wait_flows("br-tun", f"dl_vlan={other} actions=set_field:{changed.tun_id}->tun_id,NORMAL", 1)
     for port in pair:
-        host.wait_active(port, vlan=vlan)
-        assert host.ovs.tag(port.name) == vlan
+        host.wait_tag(port.name, other)
+        host.wait_active(port, vlan=other)
+        host.wait_flows("br-int", f"in_port={host.ovs.ofport(port.name)} ", 0)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_vlan_that_an_operator_gives_to_his_port(host: Host, pair: tuple[Port, Port], away: bool) -> None:
+    """The network leaves it to him, with a controller that sees it and with one that starts after it; both name it."""
+    vlan, own = vlan_of(host, pair[0]), f"own{away:d}"
+    if away:
+        host.tunbridge.stop()
+    host.ovs.vsctl("add-port", "br-int", own, f"tag={vlan}", "--", "set", "Interface", own, "type=internal")
+    if away:
+        host.tunbridge.start()
+    host.tunbridge.wait_log(f"local VLAN {vlan} is of {own}, no port of ours")
+    for port in pair:
+        row = host.wait_active(port)
+        assert row["vlan"] != vlan
+        host.wait_tag(port.name, row["vlan"])
+    assert host.ovs.tag(own) == vlan
+    (conflict,) = host.tunbridge.quick_status()["vlan_conflicts"]
+    assert own in conflict and pair[0].network.id in conflict
+    host.ovs.unplug(own)
 
 
 def test_the_last_port_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:
-    """With it go the network's flows, with the one before it they do not; the next network gets the free VLAN."""
+    """With it go the network's flows, with the one before it they do not; other networks get VLANs that nobody had, and
+    this one gets its own again."""
     above = new_network()
     host.add_networks(above)
     host.wire(new_port(above))  # so that the VLAN that becomes free is not the highest
@@ -148,14 +174,18 @@ def test_the_last_port_of_a_network(host: Host, network: Network, pair: tuple[Po
     host.ovs.unplug(pair[1].name)
     host.wait_flows("br-tun", f"tun_id={network.tun_id},", 0)
     host.wait_flows("br-tun", f"dl_vlan={vlan} ", 0)
-    free = min(set(range(1, 4095)) - (used - {vlan}))
     others = new_network(), new_network()
     host.add_networks(*others)
-    for other, expected in zip(others, (free, min(set(range(1, 4095)) - used - {free})), strict=True):
+    for other in others:
         port = new_port(other)
         host.wire(port)
         host.assert_bound(port)
-        assert vlan_of(host, port) == expected
+        assert vlan_of(host, port) not in used
+        used.add(vlan_of(host, port))
+    again = new_port(network)
+    host.wire(again)
+    host.assert_bound(again)
+    assert vlan_of(host, again) == vlan
 
 
 def test_what_went_while_the_controller_was_away(host: Host, network: Network, pair: tuple[Port, Port]) -> None:

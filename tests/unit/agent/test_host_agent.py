@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from controller.agent import change_log
 from controller.agent.events import Closed, Identified, PortsListed
 from controller.openflow.channel.session import Session
+from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.tagging import DEAD, wired
 from tests.support.host.deciding import (
@@ -18,6 +20,7 @@ from tests.support.host.deciding import (
     DATAPATHS,
     NET,
     PORT,
+    SERIALS,
     TAP,
     TOPOLOGY,
     DecidingHost,
@@ -243,3 +246,70 @@ def test_allowed_address_pairs_follow(bound: tuple[DecidingHost, Session]) -> No
         assert host.device().status is PortStatus.BUILD
         host.confirm()
         assert host.device().status is PortStatus.ACTIVE
+
+
+@pytest.fixture
+def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the log has warned of devices since it was last asked."""
+
+    def messages() -> list[str]:
+        found = [record.getMessage() for record in caplog.records if record.name == "controller.agent.change_log"]
+        caplog.clear()
+        return [text for text in found if TAP in text]
+
+    return messages
+
+
+def test_what_takes_moments_is_not_warned_of(
+    host: DecidingHost, warned: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device waits for its OpenFlow port, whether or not its row tells the number already; it is named when that
+    lasts, once, and in other words when there is another reason."""
+    host.step(devices(complete=True), TOPOLOGY)
+    session = host.connect("br-int", ("patch-tun", 6))
+    host.step(devices(device()))
+    host.step(devices(device(ofport=5)))
+    host.seen(session, TAP, 5)
+    host.step(devices(replace(tagged(1), ofport=5)))
+    assert warned() == []
+    monkeypatch.setattr(change_log, "PATIENCE", 0.0)
+    host.seen(session, TAP, 5, present=False)
+    host.step()
+    gone = "the device has no OpenFlow port, though its row says that it is 5"
+    assert warned() == [f"device {TAP} (port {PORT.id}) is not bound: {gone}"]
+    assert host.device().reason == gone
+    host.step()
+    assert warned() == []
+    host.step(devices(device(ofport=-1, error="no room")))
+    assert [f"device {TAP} (port {PORT.id}) is not bound: Open vSwitch could not make the device: no room"] == warned()
+
+
+@pytest.mark.parametrize("written", [f"{{{PORT.id}}}", PORT.id.replace("-", ""), f"{{{PORT.id.upper()}"])
+def test_an_iface_id_that_is_written_otherwise_is_named(
+    host: DecidingHost, warned: Callable[[], list[str]], written: str
+) -> None:
+    host.step(devices(device(iface_id=written), complete=True), TOPOLOGY)
+    host.connect("br-int", (TAP, 5), ("patch-tun", 6))
+    assert host.device().status is PortStatus.BUILD
+    assert warned() == [f"device {TAP} has iface-id {written!r}: port {PORT.id} is meant"]
+    host.step(devices(device(tag=1)))
+    assert warned() == []
+
+
+def test_a_network_leaves_its_local_vlan_to_an_operator(
+    bound: tuple[DecidingHost, Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Named in the log, and shown for as long as that is so; the port is up again once it has the other tag."""
+    host, _ = bound
+    host.step(devices(Device("eth7", "eth7", tag=1)))
+    said = f"network {NET.id} gets another local VLAN, 2: local VLAN 1 is of eth7, no port of ours"
+    assert said in caplog.messages
+    assert list(host.snapshot.vlan_conflicts) == [1]
+    assert host.tags[-1] == {TAP: wired(NET, 2)}
+    assert DROP_TAP in host.bridges["br-int"].table
+    host.step(devices(tagged(2)))
+    host.confirm()
+    assert (host.device().vlan, host.device().status) == (2, PortStatus.ACTIVE)
+    assert DROP_TAP not in host.bridges["br-int"].table
+    host.step(VSwitchBatch(False, {"eth7": None}, DATAPATHS, serials=SERIALS))
+    assert host.snapshot.vlan_conflicts == {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,19 +35,22 @@ class Host:
 
     def __init__(self, *networks: int) -> None:
         self.table = PortFacts("host1")
-        self.bindings = Bindings(self.table, uncarried)
+        self.bindings = Bindings(self.table, partial(uncarried, physical={"physnet1", "physnet2"}))
         self.wiring = LocalNetworks(self.table, self.bindings, BRIDGES)
         self.conflicts: tuple[Conflict, ...] = ()
+        self.moved: Mapping[str, str] = {}
         for number in networks:
             self.table.set_network(network(number).id, network(number))
 
-    def plug(self, number: int, of: int, tag: int | None = None, wired_to: int | None = None) -> None:
+    def plug(self, number: int, of: int, tag: int | None = None, wired_to: Network | None = None) -> None:
         self.table.set_port(port(number, of).id, port(number, of))
         self.device(number, tag, wired_to, iface_id=port(number, of).id)
         self.table.set_ofport(f"tap{number}", number)
 
-    def device(self, number: int, tag: int | None, wired_to: int | None = None, iface_id: str | None = None) -> None:
-        other_config = {"net_uuid": network(wired_to).id} if wired_to is not None else {}
+    def device(
+        self, number: int, tag: int | None, wired_to: Network | None = None, iface_id: str | None = None
+    ) -> None:
+        other_config = dict(wired(wired_to, tag or 0).wiring) if wired_to is not None else {}
         name = f"tap{number}"
         known = self.table.devices.get(name)
         iface_id = iface_id or (known.iface_id if known is not None else None)
@@ -57,7 +63,7 @@ class Host:
     def update(self) -> set[str]:
         changed = self.table.collect()
         change = self.wiring.update(self.bindings.update(changed.ports), changed, PatchPorts(60, {}))
-        self.conflicts = change.conflicts
+        self.conflicts, self.moved = change.conflicts, change.moved
         return change.ports
 
     @property
@@ -83,7 +89,7 @@ def test_from_plug_to_traffic() -> None:
     assert (view.bridges, view.patch_int) == (BRIDGES, 60)
     assert host.wiring.tags == {"tap7": wired(network(1), 1)}
     assert not host.wiring.is_tagged(port(7, 1).id)
-    host.device(7, tag=1, wired_to=1)
+    host.device(7, tag=1, wired_to=network(1))
     host.update()
     assert host.wiring.is_tagged(port(7, 1).id)
     assert dict(host.view.dead) == {}
@@ -93,7 +99,7 @@ def test_unbound_devices_are_dead() -> None:
     """A device whose port goes away is tagged dead and dropped; one that is unplugged leaves nothing."""
     host = Host(1)
     host.plug(7, of=1)
-    host.device(7, tag=1, wired_to=1)
+    host.device(7, tag=1, wired_to=network(1))
     host.update()
     host.table.set_port(port(7, 1).id, None)
     host.update()
@@ -106,7 +112,8 @@ def test_unbound_devices_are_dead() -> None:
 
 
 def test_last_port_gives_the_vlan_back() -> None:
-    """A network keeps its VLAN while any of its ports is bound; then the next network gets it."""
+    """A network keeps its VLAN while any of its ports is bound, and gets it back when it comes again; another does only
+    when there is none that nobody had, since bridges may still know what was in it."""
     host = Host(1, 2, 3)
     for number, of in ((1, 1), (2, 1), (3, 2)):
         host.plug(number, of)
@@ -118,14 +125,17 @@ def test_last_port_gives_the_vlan_back() -> None:
     host.unplug(2)
     host.plug(4, of=3)
     host.update()
-    assert host.vlans == {3: 1, 2: 2}
+    assert host.vlans == {3: 3, 2: 2}
+    host.plug(1, of=1)
+    host.update()
+    assert host.vlans == {3: 3, 2: 2, 1: 1}
 
 
 def test_vlans_are_recovered() -> None:
     """At start the VLANs of wired ports are taken over, and new networks get none that any device still carries."""
     host = Host(1, 2, 3)
-    host.plug(1, of=1, tag=2, wired_to=1)
-    host.plug(2, of=2, tag=9, wired_to=2)
+    host.plug(1, of=1, tag=2, wired_to=network(1))
+    host.plug(2, of=2, tag=9, wired_to=network(2))
     host.plug(3, of=3)
     host.device(50, tag=1)  # nobody's device, no iface-id
     host.update()
@@ -137,7 +147,7 @@ def test_contradicting_tags_at_start() -> None:
     """What an agent wired is believed rather than a bare tag; the device that loses is named and wired anew."""
     host = Host(1, 2)
     host.plug(1, of=1, tag=5)
-    host.plug(2, of=2, tag=5, wired_to=2)
+    host.plug(2, of=2, tag=5, wired_to=network(2))
     host.update()
     assert host.vlans == {2: 5, 1: 1}
     (conflict,) = host.conflicts
@@ -151,22 +161,109 @@ def test_a_recovered_vlan_that_is_taken_is_not_shared() -> None:
     host = Host(1, 2)
     host.plug(1, of=1)
     host.update()
-    host.plug(2, of=2, tag=1, wired_to=2)
+    host.plug(2, of=2, tag=1, wired_to=network(2))
     host.update()
     assert host.vlans == {1: 1, 2: 2}
 
 
 def test_network_attributes_reach_its_ports() -> None:
-    """A new segmentation id is wired, and every port of the network is touched; the local VLAN stays."""
+    """Every port of the network is touched; a name leaves the local VLAN as it is."""
     host = Host(1)
     host.plug(1, of=1)
     host.plug(2, of=1)
     host.update()
-    changed = Network(network(1).id, NetworkType.VXLAN, 77)
+    changed = network(1, name="web")
     host.table.set_network(changed.id, changed)
     assert host.update() == {port(1, 1).id, port(2, 1).id}
     assert dict(host.view.networks) == {changed.id: LocalNetwork(changed, 1)}
     assert host.wiring.tags["tap2"] == wired(changed, 1)
+
+
+VLAN_NETWORK = replace(network(1), network_type=NetworkType.VLAN, segmentation_id=100, physical_network="physnet1")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(VLAN_NETWORK, segmentation_id=101),
+        replace(VLAN_NETWORK, physical_network="physnet2"),
+        replace(VLAN_NETWORK, network_type=NetworkType.FLAT, segmentation_id=None),
+        network(1),
+        Network(network(1).id, NetworkType.LOCAL),
+    ],
+    ids=lambda one: f"{one.network_type.value} {one.physical_network} {one.segmentation_id}",
+)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_way_out_is_another_local_vlan(changed: Network, restarted: bool) -> None:
+    """What bridges have learned of a local VLAN is not so any more when its network is elsewhere.
+
+    With a controller that sees the change, and with one that starts after it. Ports are silent until they have the tag.
+    """
+    host = Host()
+    host.table.set_network(VLAN_NETWORK.id, VLAN_NETWORK)
+    for number in (1, 2):
+        host.plug(number, of=1, tag=1, wired_to=VLAN_NETWORK)
+    if not restarted:
+        host.update()
+        assert (host.vlans, dict(host.view.dead)) == ({1: 1}, {})
+    host.table.set_network(changed.id, changed)
+    host.update()
+    assert (host.vlans, set(host.view.dead)) == ({1: 2}, {"tap1", "tap2"})
+    assert host.wiring.tags["tap2"] == wired(changed, 2)
+
+
+def test_there_and_back_and_elsewhere() -> None:
+    """A local VLAN that somebody had is dealt to another while there is none that nobody had only; who had it, and is
+    where it was then, gets it back."""
+    host = Host(1, 2)
+    host.plug(1, of=1)
+    host.update()
+    first, second = network(1), replace(network(1), segmentation_id=7)
+    vlans = []
+    for form in (second, first, replace(network(1), segmentation_id=8), second):
+        host.table.set_network(form.id, form)
+        host.update()
+        host.device(1, tag=host.vlans[1], wired_to=form)
+        host.update()
+        vlans.append(host.vlans[1])
+    assert vlans == [2, 1, 3, 2]
+    host.unplug(1)
+    host.plug(2, of=2)
+    host.update()
+    assert host.vlans == {2: 4}
+    host.plug(1, of=1)
+    host.update()
+    assert host.vlans[1] == 2
+
+
+def test_what_an_operator_tags_later_is_left_to_him() -> None:
+    """The network that had the VLAN gets another, and its ports are silent until they have its tag; the conflict is
+    named for as long as there is that port."""
+    host = Host(1, 2)
+    for number in (1, 2):
+        host.plug(number, of=number, tag=number, wired_to=network(number))
+    host.update()
+    assert host.vlans == {1: 1, 2: 2}
+    host.device(50, tag=1)
+    assert host.update() == {port(1, 1).id}
+    assert (host.vlans, set(host.view.dead)) == ({1: 3, 2: 2}, {"tap1"})
+    (text,) = host.wiring.conflicts.values()
+    assert text == f"network {network(1).id}: local VLAN 1 is of tap50, no port of ours"
+    assert host.moved == {network(1).id: "local VLAN 1 is of tap50, no port of ours"}
+    host.device(50, tag=None)
+    host.update()
+    assert (host.vlans, host.wiring.conflicts) == ({1: 3, 2: 2}, {})
+
+
+def test_what_lost_its_iface_id_is_no_operators() -> None:
+    """It has the tag that it was given, until it has the dead one."""
+    host = Host(1)
+    for number in (1, 2):
+        host.plug(number, of=1, tag=1, wired_to=network(1))
+    host.update()
+    host.table.set_device("tap2", replace(host.table.devices["tap2"], iface_id=None), fresh=False)
+    host.update()
+    assert (host.vlans, host.wiring.conflicts) == ({1: 1}, {})
 
 
 def test_unchanged_objects_stay_the_same() -> None:
@@ -208,10 +305,10 @@ def test_more_networks_than_vlans() -> None:
 def test_a_wrong_tag_silences(tag: int | None) -> None:
     """A bound device whose tag somebody takes away or changes is silent until it is right again."""
     host = Host(1)
-    host.plug(7, of=1, tag=1, wired_to=1)
+    host.plug(7, of=1, tag=1, wired_to=network(1))
     host.update()
     assert dict(host.view.dead) == {}
-    host.device(7, tag=tag, wired_to=1)
+    host.device(7, tag=tag, wired_to=network(1))
     host.update()
     assert dict(host.view.dead) == {"tap7": DeadPort("tap7", 7)}
     assert host.wiring.tags["tap7"] == wired(network(1), 1)

@@ -82,6 +82,29 @@ def test_two_bridges_with_one_id(
     only = session(0x11)
     datapaths.identified(only)
     assert datapaths.sessions == {"br-int": only}
+    assert datapaths.twins == {"br-ex": said}
+
+
+def test_a_bridge_that_cannot_be_served_is_said_once(
+    datapaths: Datapaths, session: Callable[[int], Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It connects again and again, by a socket of its own too; whoever only says to be it is named as any impostor."""
+    ids = {"br-int": 0x11, "br-ex": 0x11}
+    datapaths.set_ids(ids, {"br-int": serial(0x11), "br-ex": serial(0x33)})
+    datapaths.set_ids(ids, {"br-int": serial(0x11), "br-ex": serial(0x33), "br-tun": serial(0x22)})
+    for bridge in (None, "br-ex", None):
+        twin = session(0x11)
+        twin.handshake.serial, twin.bridge = serial(0x33), bridge
+        datapaths.identified(twin)
+        assert not twin.is_active
+    (said,) = caplog.messages
+    assert said == datapaths.twins["br-ex"]
+    impostor = session(0x11)
+    impostor.handshake.serial = "guessed"
+    datapaths.identified(impostor)
+    assert impostor.is_active and impostor.handshake.doubt is not None
+    datapaths.set_ids({**ids, "br-ex": 0x33}, {"br-int": serial(0x11), "br-ex": serial(0x33)})
+    assert datapaths.twins == {}
 
 
 def test_a_bridge_that_gets_another_id(datapaths: Datapaths, session: Callable[[int], Session]) -> None:
