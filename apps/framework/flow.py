@@ -39,6 +39,8 @@ class Field(Enum):
         self.order = len(type(self).__members__)
         """Place among the fields of a match."""
 
+    __hash__ = object.__hash__  # an Enum's own is slow, and each flow is looked up by its fields again and again
+
 
 VLAN_PRESENT = 0x1000
 """OFPVID_PRESENT: the frame has a tag (OpenFlow 1.3 §7.2.3.7)."""

@@ -9,7 +9,6 @@ dictionary.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 
 from apps.framework.flow import Field, Flow, Match
 
@@ -59,22 +58,23 @@ class OverlapIndex:
 
     def add(self, flow: Flow) -> None:
         """Put a flow in; call :meth:`find` first."""
-        self._shapes[flow.table, flow.priority].setdefault(shape_of(flow.match), {})[flow] = None
-        for bits, index in self._projections_of(flow):
+        place, shape = (flow.table, flow.priority), shape_of(flow.match)
+        self._shapes[place].setdefault(shape, {})[flow] = None
+        for bits, index in self._projections_of(place, shape):
             index.setdefault(_project(flow.match, bits), {})[flow] = None
 
     def remove(self, flow: Flow) -> None:
         """Take a flow out that is in."""
-        del self._shapes[flow.table, flow.priority][shape_of(flow.match)][flow]
-        for bits, index in self._projections_of(flow):
+        place, shape = (flow.table, flow.priority), shape_of(flow.match)
+        del self._shapes[place][shape][flow]
+        for bits, index in self._projections_of(place, shape):
             values = _project(flow.match, bits)
             del index[values][flow]
             if not index[values]:
                 del index[values]
 
-    def _projections_of(self, flow: Flow) -> Iterator[tuple[Shape, _Buckets]]:
-        place, shape = (flow.table, flow.priority), shape_of(flow.match)
-        return ((bits, index) for (at, of, bits), index in self._projections.items() if at == place and of == shape)
+    def _projections_of(self, place: _Place, shape: Shape) -> list[tuple[Shape, _Buckets]]:
+        return [(bits, index) for (at, of, bits), index in self._projections.items() if at == place and of == shape]
 
     def _projection(self, place: _Place, shape: Shape, common: Shape) -> _Buckets:
         key = (place, shape, common)
