@@ -31,7 +31,11 @@ class ConflictError(TopologyError):
 
 
 class TopologyUnavailable(TopologyError):
-    """The topology database does not answer."""
+    """The topology database does not answer; nothing was changed."""
+
+
+class TopologyUnconfirmed(TopologyUnavailable):
+    """It was asked for a change and does not answer: it may have been made or not."""
 
 
 class VSwitchError(TunbridgeError):

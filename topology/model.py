@@ -213,6 +213,8 @@ class Host:
     :param bridge_mappings: physical network → bridge
     :param instance: UUID of the installation that claims the name; empty where an operator has written the row by hand
     :param version: of that installation, for people
+    :param datapath_type: of its bridges; empty where it has not said so
+    :param integration_bridge: name of the bridge that devices are plugged into; likewise
     """
 
     name: str
@@ -221,6 +223,8 @@ class Host:
     bridge_mappings: tuple[tuple[str, str], ...] = ()
     instance: str = ""
     version: str = ""
+    datapath_type: str = ""
+    integration_bridge: str = ""
 
     def __post_init__(self) -> None:
         if not self.name:

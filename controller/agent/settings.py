@@ -58,4 +58,6 @@ def this_host(config: Config, instance: str) -> Host:
         bridge_mappings=tuple(sorted(config.ovs.bridge_mappings.items())),
         instance=instance,
         version=installed_version() or "",
+        datapath_type=config.ovs.datapath_type,
+        integration_bridge=config.ovs.integration_bridge,
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from controller.config import option_types as kinds
-from controller.config.declaration import OptionGroup, Problem, option, options_of
+from controller.config.declaration import OptionGroup, Problem, option
+from controller.config.http_limits import HttpLimits
 from controller.config.tls_options import CERTIFICATE, FILE, incomplete
 from topology.ovsdb.tls import ANY, TlsFiles
 
@@ -16,7 +17,7 @@ AUTH_STRATEGIES = ("noauth", "token", "keystone")
 
 
 @dataclass(frozen=True)
-class ApiConfig(OptionGroup):
+class ApiConfig(HttpLimits):
     """Group ``[api]``: where the Network API answers, and how it tells who asks."""
 
     about: ClassVar[str] = "The [Network API](api.md), of `tunbridge run` and `tunbridge api`."
@@ -147,6 +148,9 @@ class NotificationsConfig(OptionGroup):
     timeout: float = option("10", kinds.seconds(0.1, 300), "Seconds that a request may take, from 0.1 to 300")
 
 
+_NEUTRON = {"network": 100, "subnet": 100, "port": 500}
+"""What a project may have in Neutron."""
+
 _LIMIT = kinds.optional(kinds.whole_number)
 
 
@@ -159,15 +163,26 @@ class QuotasConfig(OptionGroup):
         "limit. Set it alike for all API processes of one topology."
     )
 
-    default_quota: int = option("-1", kinds.whole_number, "Number of objects of each kind below that is unset")
+    default_quota: int | None = option(
+        None,
+        _LIMIT,
+        "Number of objects of each kind below that is unset. Unset: as in Neutron, 100 networks, 100 subnets and 500 "
+        "ports, where `[api] auth_strategy` tells callers apart, and any number with `noauth`",
+        form="number",
+    )
     quota_network: int | None = option(None, _LIMIT, "Number of networks", form="number")
     quota_subnet: int | None = option(None, _LIMIT, "Number of subnets", form="number")
     quota_port: int | None = option(None, _LIMIT, "Number of ports", form="number")
 
-    @property
-    def limits(self) -> Mapping[str, int]:
-        """Kind of object → how many of them."""
-        given = {name: getattr(self, name) for name in options_of(QuotasConfig) if name.startswith("quota_")}
+    def limits(self, auth_strategy: str) -> Mapping[str, int]:
+        """Kind of object → how many of them.
+
+        :param auth_strategy: of group ``[api]``
+        """
+        defaults = dict.fromkeys(_NEUTRON, -1) if auth_strategy == "noauth" else _NEUTRON
         return {
-            name.removeprefix("quota_"): self.default_quota if limit is None else limit for name, limit in given.items()
+            kind: next(
+                limit for limit in (getattr(self, f"quota_{kind}"), self.default_quota, default) if limit is not None
+            )
+            for kind, default in defaults.items()
         }

@@ -6,18 +6,18 @@ As in the API reference, https://docs.openstack.org/api-ref/network/v2/.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container
-from dataclasses import replace
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import falcon
 
 from controller.network_api import agent_routes, discovery, error_responses, openapi, quota_routes
 from controller.network_api.identity.identity import Identify, Identity, LocalNames, RequestMarks, caller_of
-from controller.network_api.lists import ListPage, Query, walked
+from controller.network_api.lists import Page, Query, walked
 from controller.network_api.metrics_page import MetricsPage
 from controller.network_api.openapi import ApiRoute, Operation, register
 from controller.network_api.request_bodies import MAX_BULK, answer_list, body_of, fields_of, if_match, only
+from controller.network_api.turns import Turns, create_in_parts
 from controller.runtime.exposition import Exposition
 from topology import value_types
 from topology.database.resource_database import ResourceDatabase
@@ -34,7 +34,14 @@ LOG = logging.getLogger(__name__)
 
 
 def make_application(
-    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, identify: Identify, *, local: bool
+    database: ResourceDatabase,
+    agent_down_time: float,
+    metrics: Exposition,
+    identify: Identify,
+    *,
+    local: bool,
+    by_token: bool,
+    turns: Turns,
 ) -> falcon.App[Any, Any]:
     """The application.
 
@@ -42,9 +49,11 @@ def make_application(
     :param metrics: of this process
     :param identify: tells who sent a request
     :param local: only this machine is to be served
+    :param by_token: callers show who they are with a token in each request
+    :param turns: of changes
     """
-    routes = make_routes(database, agent_down_time, metrics)
-    identity = Identity(identify, {route.path for route in routes if route.open})
+    routes = make_routes(database, agent_down_time, metrics, turns)
+    identity = Identity(identify, {route.path for route in routes if route.open}, by_token=by_token)
     guards: list[Any] = [RequestMarks(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
@@ -56,7 +65,9 @@ def make_application(
     return app
 
 
-def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exposition) -> list[ApiRoute]:
+def make_routes(
+    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, turns: Turns
+) -> list[ApiRoute]:
     """All that is served."""
     resources = tuple(RESOURCES.values())
     collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
@@ -74,7 +85,7 @@ def make_routes(database: ResourceDatabase, agent_down_time: float, metrics: Exp
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"
-        one, handlers = f"{path}/{{object_id}}", _ResourceHandlers(resource, database)
+        one, handlers = f"{path}/{{object_id}}", _ResourceHandlers(resource, database, turns)
         routes += [
             ApiRoute(path, handlers, openapi.collection(resource)),
             ApiRoute(one, handlers, openapi.one(resource), openapi.OBJECT_ID, suffix="one"),
@@ -134,17 +145,18 @@ class _Health:
 class _ResourceHandlers:
     """One kind of object: all of them, one, and its tags (standard-attr-tag)."""
 
-    def __init__(self, resource: Resource, database: ResourceDatabase) -> None:
+    def __init__(self, resource: Resource, database: ResourceDatabase, turns: Turns) -> None:
+        self._turns = turns
         self._resource = resource
         self._name = resource.name
         self._database = database
         self._kinds = schemas.kinds(resource)
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        def page(query: Query) -> ListPage:
+        def page(query: Query) -> Page:
             caller = caller_of(request)
             found = self._database.select(caller, self._name, query.wanted, lambda views: walked(views, query))
-            return replace(found, views=[self._resource.seen(view) for view in found.views])
+            return [self._resource.seen(view) for view in found]
 
         kinds = shown(caller_of(request), self._name, self._kinds)
         answer_list(request, response, self._resource.collection, kinds, page)
@@ -158,10 +170,9 @@ class _ResourceHandlers:
                 raise BadRequest("HTTPBadRequest", "Resources required")
             if len(wanted) > MAX_BULK:
                 raise BadRequest("HTTPBadRequest", f"At most {MAX_BULK} {collection} are created at once")
-            made = self._database.create(caller_of(request), name, [self._resource.read_create(one) for one in wanted])
-            response.media = {collection: made}
+            response.media = {collection: self._create(request, wanted)}
         else:
-            [view] = self._database.create(caller_of(request), name, [self._resource.read_create(only(body, name))])
+            [view] = self._create(request, [only(body, name)])
             response.media = {name: view}
         response.status = falcon.HTTP_201
 
@@ -170,11 +181,15 @@ class _ResourceHandlers:
 
     def on_put_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         values = self._resource.read_update(only(body_of(request), self._name))
-        view = self._database.update(caller_of(request), self._name, self._id(object_id), values, if_match(request))
+        caller, revision = caller_of(request), if_match(request)
+        with self._turns.of(caller):
+            view = self._database.update(caller, self._name, self._id(object_id), values, revision)
         response.media = {self._name: view}
 
     def on_delete_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        self._database.delete(caller_of(request), self._name, self._id(object_id), if_match(request))
+        caller, revision = caller_of(request), if_match(request)
+        with self._turns.of(caller):
+            self._database.delete(caller, self._name, self._id(object_id), revision)
         response.status = falcon.HTTP_204
 
     def on_get_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
@@ -216,6 +231,10 @@ class _ResourceHandlers:
         except ValueError:
             raise not_found(self._name, object_id) from None
 
+    def _create(self, request: falcon.Request, wanted: Sequence[Any]) -> list[View]:
+        values = [self._resource.read_create(one) for one in wanted]
+        return create_in_parts(self._database, self._turns, caller_of(request), self._name, values)
+
     def _show(self, request: falcon.Request, object_id: str) -> View:
         return self._database.show(caller_of(request), self._name, self._id(object_id))
 
@@ -227,7 +246,9 @@ class _ResourceHandlers:
         action: str = "update",
     ) -> Any:
         """The tags as they are then."""
-        return self._database.change_tags(caller_of(request), self._name, self._id(object_id), change, action)["tags"]
+        caller = caller_of(request)
+        with self._turns.of(caller):
+            return self._database.change_tags(caller, self._name, self._id(object_id), change, action)["tags"]
 
 
 def _require(tag: str, tags: Container[str]) -> None:

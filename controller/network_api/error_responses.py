@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from topology.errors import ConflictError, TopologyError, TopologyUnavailable
+from topology.errors import ConflictError, TopologyError, TopologyUnavailable, TopologyUnconfirmed
 from topology.rules.request_errors import BadRequest, Forbidden, InUse, NotFound, Stale
 
 _STATUS: tuple[tuple[type[TopologyError], str], ...] = (
@@ -16,6 +16,7 @@ _STATUS: tuple[tuple[type[TopologyError], str], ...] = (
     (NotFound, falcon.HTTP_404),
     (InUse, falcon.HTTP_409),
     (Stale, falcon.HTTP_412),
+    (TopologyUnconfirmed, falcon.HTTP_504),
     (TopologyUnavailable, falcon.HTTP_503),
     (ConflictError, falcon.HTTP_409),
 )

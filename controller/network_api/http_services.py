@@ -13,6 +13,7 @@ from controller.network_api.events.notifier import EventNotifier
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.identity.identity import identify_by
 from controller.network_api.metrics_page import metrics_server
+from controller.network_api.turns import Turns
 from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from topology.database.resource_database import ResourceDatabase
@@ -56,17 +57,23 @@ class HttpServices:
 
     def _add_api(self, config: Config, metrics: Exposition) -> None:
         api, connection, tls = config.api, config.topology_connection, config.topology.tls
-        database = ResourceDatabase(connection, config.allocation_policy(), tls, limits=config.quotas.limits)
+        database = ResourceDatabase(
+            connection, config.allocation_policy(), tls, limits=config.quotas.limits(api.auth_strategy)
+        )
         notifier = EventNotifier(config.notifications, connection, tls, self.workers)
         self._behind += [database, notifier]
         down_time = config.agent.agent_down_time
+        by_token = api.auth_strategy != "noauth"
         # A browser cannot be made to send a token; where it needs none, see LocalNames.
-        local = api.auth_strategy == "noauth" and api.only_local and not api.insecure_remote
+        local = not by_token and api.only_local and not api.insecure_remote
         identify = identify_by(api.auth_strategy, api.token_file, config.files)
-        application = make_application(database, down_time, metrics, identify, local=local)
+        turns = Turns(api.max_waiting_changes)
+        application = make_application(
+            database, down_time, metrics, identify, local=local, by_token=by_token, turns=turns
+        )
         contexts = None if api.tls is None else Contexts(api.tls, server_side=True)
         observe = api_metrics.RequestMetrics(metrics.registry).answered
-        server = HttpServer(application, api.listen_address, api.listen_port, contexts, observe=observe)
+        server = HttpServer(application, api.listen_address, api.listen_port, contexts, observe=observe, limits=api)
         self._served.append(_Served(server, "api", "the Network API answers at %s", 5.0))
         metrics.add(lambda: [api_metrics.CONNECTIONS.family(server.connections)])
         metrics.add(partial(api_metrics.topology_served, database, down_time))

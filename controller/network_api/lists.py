@@ -142,20 +142,11 @@ def _flag(value: str | None) -> bool:
     return (value or "").lower() in ("true", "1")
 
 
-@dataclass(frozen=True)
-class ListPage:
-    """A part of a list.
-
-    :param more: there are objects after these
-    :param before: there are objects before these
-    """
-
-    views: Sequence[View]
-    more: bool
-    before: bool
+Page = Sequence[View]
+"""A part of a list, in the order of the list."""
 
 
-def walked(views: Iterable[View], query: Query) -> ListPage:
+def walked(views: Iterable[View], query: Query) -> Page:
     """The page, from the views that :attr:`Query.wanted` is answered with; no more are taken than it needs.
 
     :raises BadRequest: there is no object of the marker
@@ -170,7 +161,7 @@ def walked(views: Iterable[View], query: Query) -> ListPage:
     return _page(found, query)
 
 
-def select(views: Iterable[View], query: Query) -> ListPage:
+def select(views: Iterable[View], query: Query) -> Page:
     """The page, from all views.
 
     :raises BadRequest: there is no object of the marker
@@ -186,14 +177,10 @@ def select(views: Iterable[View], query: Query) -> ListPage:
     return _page(rest, query)
 
 
-def _page(rest: Iterator[View], query: Query) -> ListPage:
+def _page(rest: Iterator[View], query: Query) -> Page:
     """Of the views after the marker, in the order in which they were asked for."""
-    page = list(islice(rest, query.limit and query.limit + 1))
-    further = query.limit is not None and len(page) > query.limit
-    if further:
-        page.pop()
-    known = query.marker is not None
-    return ListPage(page[::-1], known, further) if query.reverse else ListPage(page, further, known)
+    page = list(islice(rest, query.limit))
+    return page[::-1] if query.reverse else page
 
 
 def _no_marker(marker: str) -> BadRequest:
@@ -236,13 +223,22 @@ def chosen(view: View, fields: frozenset[str]) -> View:
     return {name: value for name, value in view.items() if name in fields} if fields else view
 
 
-def links(pairs: Sequence[tuple[str, str]], url: str, query: Query, page: ListPage) -> Iterator[dict[str, str]]:
-    """``next`` and ``previous`` of a page; none without a limit."""
-    if query.limit is None or not page.views:
+def links(pairs: Sequence[tuple[str, str]], url: str, query: Query, page: Page) -> Iterator[dict[str, str]]:
+    """``next`` and ``previous`` of a page, as Neutron has them; none without a limit.
+
+    A page that is full has both, another one the way back only: so the last link of each way leads to a page that is
+    not full, and may be empty.
+    """
+    if query.limit is None:
         return
     same = [(name, value) for name, value in pairs if name not in ("marker", "page_reverse")]
-    if page.more:
-        yield {"rel": "next", "href": f"{url}?{urlencode([*same, ('marker', _marker(page.views[-1]))])}"}
-    if page.before:
-        back = [*same, ("marker", _marker(page.views[0])), ("page_reverse", "True")]
+    is_full = len(page) >= query.limit
+    if is_full or query.reverse:
+        yield {"rel": "next", "href": f"{url}?{urlencode([*same, *_markers(page[-1:])])}"}
+    if is_full or not query.reverse:
+        back = [*same, *_markers(page[:1]), ("page_reverse", "True")]
         yield {"rel": "previous", "href": f"{url}?{urlencode(back)}"}
+
+
+def _markers(views: Page) -> list[tuple[str, str]]:
+    return [("marker", _marker(view)) for view in views]

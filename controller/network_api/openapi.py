@@ -264,7 +264,7 @@ def _links(resource: Resource) -> dict[str, Mapping[str, Any]]:
 _CHILDREN = {"network": ("subnet", "port")}
 
 
-_OF_ALL = (400, 403, 503)
+_OF_ALL = (400, 403, 503, 504)
 """What any request can be answered: it cannot be read, it is not for this server, or the topology database is away."""
 
 _REASONS = {
@@ -279,7 +279,8 @@ _REASONS = {
     412: "The object has another revision",
     413: "The body is too large",
     415: "The body is not said to be application/json",
-    503: "The topology database does not answer",
+    503: "The topology database does not answer, or others have to be served first: nothing was changed",
+    504: "The topology database was asked for a change and does not answer: it may have been made or not",
 }
 _UNAUTHORIZED = record({"error": record({"code": {"const": 401}, "title": TEXT, "message": TEXT})})
 _TOKEN = "token"

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import falcon
 
-from controller.network_api.lists import ListPage, Query, chosen, links, parse
+from controller.network_api.lists import Page, Query, chosen, links, parse
 from topology.rules.attributes.schemas import ValueKind
 from topology.rules.request_errors import BadRequest
 from topology.rules.views import View
@@ -28,7 +28,7 @@ def answer_list(
     response: falcon.Response,
     collection: str,
     kinds: Mapping[str, ValueKind],
-    page: Callable[[Query], ListPage],
+    page: Callable[[Query], Page],
 ) -> None:
     """Answer a list request.
 
@@ -39,7 +39,7 @@ def answer_list(
     pairs = _query(request)
     query = parse(pairs, kinds)
     found = page(query)
-    answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in found.views]}
+    answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in found]}
     if others := list(links(pairs, f"{request.prefix}{request.path}", query, found)):
         answer[f"{collection}_links"] = others
     response.media = answer
@@ -62,11 +62,11 @@ def body_of(request: falcon.Request) -> dict[str, Any]:
     """The body, a JSON object.
 
     :raises BadRequest: it is something else
-    :raises falcon.HTTPUnsupportedMediaType: it does not say that it is JSON
+    :raises falcon.HTTPUnsupportedMediaType: it does not say that it is JSON, and came without a token
     """
-    # A body without a type is refused as well: pages of any site can have a browser send one.
+    # Pages of any site can have a browser send a body of no or another type, though not with a token beside it.
     kind = (request.content_type or "").partition(";")[0].strip().lower()
-    if kind != falcon.MEDIA_JSON:
+    if kind != falcon.MEDIA_JSON and not request.context.by_token:
         raise falcon.HTTPUnsupportedMediaType(description=f"The content type must be {falcon.MEDIA_JSON}")
     try:
         body = json.loads(request.bounded_stream.read(), parse_constant=_no_number)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import config
-from controller.network_api.http.http_limits import HttpLimits
+from controller.config.http_limits import HttpLimits
 from controller.network_api.http.http_server import HttpServer
 from tests.support.certificates import Identity, Pki, Replaceable, make_pki
 from tests.support.host.tunbridge import free_tcp_port
@@ -106,7 +106,7 @@ def test_a_stalled_handshake_ends(pki: Pki, trickle: bytes) -> None:
     """After a time for all of it, however many bytes come meanwhile."""
     port = free_tcp_port()
     tls = Contexts(pki.right.files(), server_side=True)
-    server = HttpServer(lambda _environ, _start: [], "127.0.0.1", port, tls, limits=HttpLimits(handshake=0.5))
+    server = HttpServer(lambda _environ, _start: [], "127.0.0.1", port, tls, limits=HttpLimits(handshake_timeout=0.5))
     server.listen()
     serving, ended = threading.Thread(target=server.serve), threading.Event()
     serving.start()

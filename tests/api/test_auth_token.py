@@ -108,6 +108,21 @@ def test_a_new_file_counts_from_the_next_request_on(database: OvsdbServer, tmp_p
         assert log.count(f"cannot use {path}: No such file or directory; the tokens that were there before") == 1
 
 
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"]
+)
+def test_a_body_needs_no_type_beside_a_token(api: ApiProcess, kind: str) -> None:
+    """As in Neutron; no page can have a browser send a token."""
+    headers = {"X-Auth-Token": ANN, "Content-Type": kind}
+    answer = api.request("POST", "/v2.0/networks", {"network": {"name": "typeless"}}, headers=headers)
+    assert (answer.status, answer.json["network"]["name"]) == (201, "typeless")
+    path = f"/v2.0/networks/{answer.json['network']['id']}"
+    assert api.request("PUT", path, {"network": {"name": "x"}}, headers=headers).status == 200
+    answer = api.request("PUT", path, b"name=x", headers=headers)
+    assert (answer.status, answer.error) == (400, "HTTPBadRequest")
+    assert api.request("PUT", path, {"network": {"name": "y"}}, headers={"Content-Type": kind}).status == 401
+
+
 def test_the_clients(api: ApiProcess) -> None:
     """The command and the library, with ``--os-auth-type admin_token``, which the endpoint belongs to."""
     made, listed = Openstack(api.url, ANN).batch("network create mine", "network list --name mine")

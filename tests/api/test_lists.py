@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,6 +112,69 @@ def test_pages(api: ApiProcess, ports: list[Made]) -> None:
     assert seen == [["p0", "p1", "p2", "p3"], ["p4", "p5"]]
     assert names(api, links["previous"].query) == ["p0", "p1", "p2", "p3"]
     assert "ports_links" not in api.get("/ports")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (
+            "limit=4",
+            {"next": "limit=4&sort_key=name&marker=3", "previous": "limit=4&sort_key=name&marker=0&page_reverse=True"},
+        ),
+        (
+            "limit=6",
+            {"next": "limit=6&sort_key=name&marker=5", "previous": "limit=6&sort_key=name&marker=0&page_reverse=True"},
+        ),
+        ("limit=7", {"previous": "limit=7&sort_key=name&marker=0&page_reverse=True"}),
+        ("limit=4&marker=3", {"previous": "limit=4&sort_key=name&marker=4&page_reverse=True"}),
+        ("limit=4&marker=5", {"previous": "limit=4&sort_key=name&page_reverse=True"}),
+        ("limit=4&marker=2&page_reverse=True", {"next": "limit=4&sort_key=name&marker=1"}),
+        ("limit=4&marker=0&page_reverse=True", {"next": "limit=4&sort_key=name"}),
+        (
+            "limit=2&page_reverse=True",
+            {"next": "limit=2&sort_key=name&marker=5", "previous": "limit=2&sort_key=name&marker=4&page_reverse=True"},
+        ),
+        ("limit=0", {}),
+    ],
+)
+def test_links_at_the_ends_are_those_of_neutron(
+    api: ApiProcess, ports: list[Made], query: str, expected: dict[str, str]
+) -> None:
+    """A full page has both, another one the way that it was come from; see get_pagination_links of api_common.py."""
+    ids = [port["id"] for port in ports]
+
+    def with_ids(text: str) -> str:
+        return re.sub("marker=([0-9])", lambda found: f"marker={ids[int(found[1])]}", text)
+
+    limit, *rest = with_ids(query).split("&")
+    page = api.get(f"/ports?{'&'.join([limit, 'sort_key=name', *rest])}")
+    links = {link["rel"]: urlsplit(link["href"]).query for link in page.get("ports_links", ())}
+    assert links == {rel: with_ids(text) for rel, text in expected.items()}
+
+
+def test_what_nova_and_os_vif_ask_of_a_host(api: ApiProcess, database: OvsdbServer) -> None:
+    """The type of its datapath, and the name of its bridge, as its controller has registered them."""
+    port = api.create("port", network_id=api.create("network")["id"], **{"binding:host_id": "userspace"})
+    plain = {"connectivity": "l2", "port_filter": False, "ovs_hybrid_plug": False}
+    assert port["binding:vif_details"] == plain
+    said = [["datapath_type", '"netdev"'], ["integration_bridge", '"br-x"'], ["description", '"mine"']]
+    row = {"name": "userspace", "attributes": ["map", said]}
+    database.write({"op": "insert", "table": "Host", "row": row})
+    expected = {**plain, "datapath_type": "netdev", "bridge_name": "br-x"}
+    path = f"/ports/{port['id']}"
+    wait_until(lambda: api.get(path)["port"]["binding:vif_details"] == expected, 10, "the host is known")
+    assert api.get(f"/ports?id={port['id']}")["ports"][0]["binding:vif_details"] == expected
+    assert api.update("port", port["id"], name="x")["binding:vif_details"] == expected
+    made = api.create("port", network_id=port["network_id"], **{"binding:host_id": "userspace"})
+    assert made["binding:vif_details"] == expected
+    unbound = api.create("port", network_id=port["network_id"])
+    assert unbound["binding:vif_details"] == {}
+    for broken in ("netdev", '["netdev"]', '"a\\nb"', '""'):
+        change = {"op": "update", "table": "Host", "where": [["name", "==", "userspace"]]}
+        database.write({**change, "row": {"attributes": ["map", [["datapath_type", broken]]]}})
+        wait_until(lambda: api.get(path)["port"]["binding:vif_details"] == plain, 10, "nothing is said")
+    agent = next(one for one in api.get("/agents")["agents"] if one["host"] == "userspace")
+    api.delete("agent", agent["id"])
 
 
 def test_a_host_is_an_agent(api: ApiProcess, database: OvsdbServer) -> None:

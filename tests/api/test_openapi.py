@@ -12,6 +12,7 @@ import pytest
 
 from controller.network_api.application import make_application
 from controller.network_api.openapi import ApiRoute, Operation, register
+from controller.network_api.turns import Turns
 from controller.runtime.exposition import Exposition
 from tests.support.http.api_process import ApiProcess
 from topology.database.resource_database import ResourceDatabase
@@ -47,7 +48,8 @@ def test_operations_have_names_of_their_own(document: Any) -> None:
 def test_every_path_is_in_it(document: Any) -> None:
     """Nothing is served that was not in the table of routes."""
     database = ResourceDatabase("unix:/nowhere", AllocationPolicy(NetworkType.GRE))
-    application = make_application(database, 75.0, Exposition(), lambda _: ADMIN, local=True)
+    known: dict[str, Any] = {"local": True, "by_token": False, "turns": Turns(1)}
+    application = make_application(database, 75.0, Exposition(), lambda _: ADMIN, **known)
     database.start()
     database.stop()
     assert {route.path for route in falcon.inspect.inspect_routes(application)} == set(document["paths"])

@@ -22,7 +22,7 @@ from topology.ovsdb.row_columns import read
 from topology.rules.attributes.attributes import PORT
 from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
-from topology.rules.views import decode
+from topology.rules.views import decode, host_details
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 
 
@@ -259,6 +259,7 @@ class Assembler:
             bridge_mappings=tuple(row.bridge_mappings.items()),
             instance=row.instance,
             version=row.version,
+            **host_details(row.attributes),
         )
         _require_canonical("instance", row.instance, host.instance)
         return host

@@ -7,6 +7,7 @@ the schema refuse the second even when both come at once. Each change is one tra
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.agent_views import AGENT, AgentInfo, agent_not_found
-from topology.rules.views import decode, encode
+from topology.rules.views import HOST_DETAILS, decode, encode
 from topology.source import RowProblem, TopologyBatch
 
 
@@ -80,6 +81,7 @@ def enter(edit: Edit, host: Host, now: float) -> bool | HostClaim:
         "bridge_mappings": dict(host.bridge_mappings),
         "instance": host.instance,
         "version": host.version,
+        "attributes": {**(row.attributes if row is not None else {}), **_details(host)},
     }
     if row is None:
         begin_revision(edit)
@@ -111,6 +113,7 @@ def put_back(edit: Edit, host: Host) -> str | None:
         bridge_mappings=dict(host.bridge_mappings),
         instance=host.instance,
         version=host.version,
+        attributes=_details(host),
     )
     return None
 
@@ -163,6 +166,12 @@ def _write_state(edit: Edit, name: str, now: float) -> None:
     """Written unread: the row is not followed, and OVSDB has no operation that updates a row or else inserts it."""
     edit.delete_where(HOST_STATE, [["name", "==", name]])
     edit.insert_unfollowed(HOST_STATE, {"name": name, "last_seen": int(now * 1000)})
+
+
+def _details(host: Host) -> dict[str, str]:
+    """What a host says of itself beside what is said of it; see :func:`topology.rules.views.host_details`."""
+    given = {name: getattr(host, name) for name in HOST_DETAILS}
+    return {name: json.dumps(value) for name, value in given.items() if value}
 
 
 def _row(edit: Edit, name: str) -> Any | None:
@@ -235,6 +244,10 @@ class FollowedHosts:
             AgentInfo(HostInfo(host, seen.get(name)), described.get(name, {}))
             for name, host in sorted(self._hosts.items())
         ]
+
+    def find(self, name: str) -> Host | None:
+        """A host; None: there is none of this name."""
+        return self._hosts.get(name)
 
     def follow(self, changes: RowChanges, batch: TopologyBatch | None) -> None:
         """Follow changes.

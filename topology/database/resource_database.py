@@ -21,7 +21,7 @@ from topology.database.row_index import RowIndex
 from topology.database.row_state import segment_key
 from topology.database.tables import DATABASE, HOST_STATE, OBJECT_TABLES, QUOTA, SCHEMA, TABLES, advance_revision
 from topology.database.topology_writer import TopologyWriter
-from topology.errors import ConflictError, TopologyUnavailable
+from topology.errors import ConflictError, TopologyUnavailable, TopologyUnconfirmed
 from topology.model import PortStatus
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
@@ -36,10 +36,10 @@ from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.index import Selection
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, Maker
-from topology.rules.operations.operate import TopologyOperation, operate_all
+from topology.rules.operations.operate import TopologyOperation, operate_all, reserve
 from topology.rules.request_errors import Forbidden
 from topology.rules.state import Attributes, ResourceState
-from topology.rules.views import View, decode, network_view, port_view, subnet_view
+from topology.rules.views import View, decode, network_view, port_view, subnet_view, with_host
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class ResourceDatabase:
             tables=dict.fromkeys((*TABLES, HOST_STATE, QUOTA), ()),
             convert=self._follow,
             schema=SCHEMA,
-            errors=ErrorTypes(conflict=_Refused),
+            errors=ErrorTypes(conflict=_Refused, unconfirmed=TopologyUnconfirmed),
             timeout=_TIMEOUT,
             tls=tls,
         )
@@ -123,7 +123,7 @@ class ResourceDatabase:
         """
         self._require_connection()
         with self._lock:
-            return Access(caller, self._state).show(kind, object_id)
+            return self._with_host(Access(caller, self._state).show(kind, object_id))
 
     def select(self, caller: Caller, kind: str, wanted: Selection, choose: Callable[[Iterator[View]], T]) -> T:
         """Choose among the objects that can be wanted; see :meth:`topology.rules.index.Index.walk`.
@@ -134,7 +134,7 @@ class ResourceDatabase:
         """
         self._require_connection()
         with self._lock:
-            return choose(Access(caller, self._state).walk(kind, wanted))
+            return choose(self._with_host(view) for view in Access(caller, self._state).walk(kind, wanted))
 
     def agents(self, caller: Caller) -> list[AgentInfo]:
         """The hosts, by name; none for who may not see them.
@@ -169,28 +169,40 @@ class ResourceDatabase:
                 {status: state.count("port", status=status.value) for status in PortStatus},
             )
 
+    def _with_host(self, view: View) -> View:
+        return with_host(view, self._hosts.find(view["binding:host_id"])) if view.get("binding:vif_details") else view
+
     def _require_connection(self) -> None:
         if not self._replica.connected:
             raise TopologyUnavailable(f"the topology database at {self._replica.connection} does not answer")
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def create(self, caller: Caller, kind: str, wanted: Sequence[Mapping[str, Any]]) -> list[View]:
+    def create(
+        self,
+        caller: Caller,
+        kind: str,
+        wanted: Sequence[Mapping[str, Any]],
+        later: Sequence[Mapping[str, Any]] = (),
+    ) -> list[View]:
         """Create objects, all or none of them.
 
         :param wanted: checked values; see :meth:`topology.rules.attributes.attributes.Resource.read_create`
+        :param later: those that the same request creates afterwards: there must be room for them, and what they name is
+            given to none of these
         :raises ResourceError: one of them cannot be
         :raises TopologyError: the database does not answer, or refuses it
         """
 
         def change(edit: Edit, draft: Draft) -> list[View]:
             access = Access(caller, self._state)
-            owned = [access.owned(kind, values) for values in wanted]
-            self.quotas.charge(edit, self._state, kind, [values["project_id"] for values in owned])
+            owned, others = ([access.owned(kind, values) for values in part] for part in (wanted, later))
+            self.quotas.charge(edit, self._state, kind, [values["project_id"] for values in (*owned, *others)])
             if not caller.is_admin and kind != "network":
                 draft.shared_networks.update(values["network_id"] for values in owned)
+            reserve(draft, [TopologyOperation("create", kind, values=values) for values in others])
             ids = self._write(edit, draft, [TopologyOperation("create", kind, values=values) for values in owned])
-            return [shown(caller, kind, _drafted(draft, kind, object_id)) for object_id in ids]
+            return [self._with_host(shown(caller, kind, _drafted(draft, kind, one))) for one in ids]
 
         return self._change(change)
 
@@ -208,7 +220,7 @@ class ResourceDatabase:
         def change(edit: Edit, draft: Draft) -> View:
             Access(caller, self._state).check(kind, object_id, f"update_{kind}", values)
             self._write(edit, draft, [TopologyOperation("update", kind, object_id, values, if_match)])
-            return shown(caller, kind, _drafted(draft, kind, object_id))
+            return self._with_host(shown(caller, kind, _drafted(draft, kind, object_id)))
 
         return self._change(change)
 
@@ -222,6 +234,22 @@ class ResourceDatabase:
         def change(edit: Edit, draft: Draft) -> None:
             Access(caller, self._state).check(kind, object_id, f"delete_{kind}")
             self._write(edit, draft, [TopologyOperation("delete", kind, object_id, revision=if_match)])
+
+        self._change(change)
+
+    def undo(self, kind: str, object_ids: Sequence[str]) -> None:
+        """Delete objects that were created and must not be, as far as they are there still.
+
+        :raises TopologyError: as of :meth:`create`, or others use one
+        """
+
+        def change(edit: Edit, draft: Draft) -> None:
+            state = self._state
+            known: Mapping[str, Mapping[str, object]] = {
+                "network": state.networks, "subnet": state.network_of, "port": state.ports
+            }  # fmt: skip
+            there = [one for one in object_ids if one in known[kind]]
+            self._write(edit, draft, [TopologyOperation("delete", kind, one) for one in there])
 
         self._change(change)
 

@@ -12,7 +12,6 @@ under a full ``eventlet.monkey_patch()``.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,11 +54,13 @@ class ErrorTypes:
     :param conflict: an index or a reference would be violated
     :param failed: the server refused the transaction for any other reason
     :param unavailable: there is no connection, it was lost, or the time ran out
+    :param unconfirmed: likewise, after the change was sent; None: no other than ``unavailable``
     """
 
     conflict: type[TunbridgeError] = ConflictError
     failed: type[TunbridgeError] = TopologyError
     unavailable: type[TunbridgeError] = TopologyUnavailable
+    unconfirmed: type[TunbridgeError] | None = None
 
 
 class Replica(Generic[B]):
@@ -196,12 +197,9 @@ class Replica(Generic[B]):
             if self._thread is None or self._stopping:
                 raise self._unavailable("is not being followed")
             self._requests.put(request)
-        # The thread gives up at the deadline. It is late only while it converts a large snapshot or while a listener
-        # breaks its promise; then the request expires unsent.
-        try:
-            value: T = request.result(seconds + 1.0)
-        except queue.Empty:
-            raise self._unavailable(f"did not take the change within {seconds:g} s") from None
+        # The thread gives up at the deadline. It is late only while it converts a large snapshot, makes a large change
+        # or waits for a listener that breaks its promise; then the request expires unsent.
+        value: T = request.result(seconds + 1.0, self._unavailable(f"did not take the change within {seconds:g} s"))
         return value
 
     # -- the replica's thread ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -39,15 +40,24 @@ class PendingTransaction:
     def __init__(self, apply: Callable[[Edit], Any], deadline: float) -> None:
         self._apply = apply
         self._deadline = deadline
+        self._confirmation = (deadline - time.monotonic()) / 2
+        """Seconds that the server has at least to confirm what it was sent, however late that was."""
         self._value: Any = None
         self._outcome: queue.Queue[Exception | None] = queue.Queue()
+        self._decided = threading.Lock()
+        """Had by who decides whether it is sent: the thread that would send it, or the one that waits for no longer."""
 
-    def result(self, timeout: float) -> Any:
-        """Wait for the outcome.
+    def result(self, timeout: float, late: TunbridgeError) -> Any:
+        """Wait for the outcome; of what was sent as long as that takes.
 
-        :raises queue.Empty: none came within ``timeout`` seconds
+        :raises TunbridgeError: ``late``, when it was not sent within ``timeout`` seconds, and will not be
         """
-        error = self._outcome.get(timeout=timeout)
+        try:
+            error = self._outcome.get(timeout=timeout)
+        except queue.Empty:
+            if self._decided.acquire(blocking=False):
+                raise late from None
+            error = self._outcome.get()
         if error is not None:
             raise error
         return self._value
@@ -66,23 +76,30 @@ class PendingTransaction:
         :param where: names the database in errors
         :returns: the number of rows written; 0 when nothing was to be done
         """
+        sent = False
         while True:
             if not idl.current:
                 raise errors.unavailable(f"database {where} is not connected")
+            late = errors.unavailable(f"database {where} did not take the change in time; nothing was written")
             if time.monotonic() >= self._deadline:
-                raise errors.unavailable(f"database {where} did not take the change in time; nothing was written")
+                raise late
             seqno = idl.change_seqno
             txn = Transaction(idl)
             try:
                 self._value = self._apply(Edit(idl, txn))
+                if time.monotonic() >= self._deadline or not (sent or self._decided.acquire(blocking=False)):
+                    raise late  # which it has become meanwhile
             except BaseException:
                 txn.abort()
                 raise
-            written = _rows_written(txn)
+            sent, written = True, _rows_written(txn)
             status = txn.commit()
             if status == Transaction.INCOMPLETE:
-                lost = errors.unavailable(f"database {where} did not confirm the change; it may have been made or not")
-                self._pump(idl, partial(_is_settled, txn), lost, stopping)
+                lost = (errors.unconfirmed or errors.unavailable)(
+                    f"database {where} did not confirm the change; it may have been made or not"
+                )
+                until = max(self._deadline, time.monotonic() + self._confirmation)
+                _pump(idl, partial(_is_settled, txn), until, lost, stopping)
                 status = txn.commit()
             if status == Transaction.SUCCESS:
                 return written
@@ -90,24 +107,29 @@ class PendingTransaction:
                 return 0
             if status != Transaction.TRY_AGAIN:
                 raise _refusal(txn, errors, where)
-            late = errors.unavailable(f"database {where} kept changing; nothing was written")
-            self._pump(idl, partial(_has_changed, idl, seqno), late, stopping)
+            changing = errors.unavailable(f"database {where} kept changing; nothing was written")
+            _pump(idl, partial(_has_changed, idl, seqno), self._deadline, changing, stopping)
 
-    def _pump(
-        self, idl: FollowingIdl, until: Callable[[], bool], error: TunbridgeError, stopping: Callable[[], bool]
-    ) -> None:
-        """Run the IDL until a condition holds; raise ``error`` when the connection, the time or the replica ends."""
-        while True:
-            idl.run()
-            if until():
-                return
-            left = self._deadline - time.monotonic()
-            if not idl.current or left <= 0 or stopping():
-                raise error
-            poller = Poller()
-            idl.wait(poller)
-            poller.timer_wait(min(int(left * 1000) + 1, _STOP_CHECK_MS))
-            poller.block()
+
+def _pump(
+    idl: FollowingIdl,
+    is_done: Callable[[], bool],
+    deadline: float,
+    error: TunbridgeError,
+    stopping: Callable[[], bool],
+) -> None:
+    """Run the IDL until a condition holds; raise ``error`` when the connection, the time or the replica ends."""
+    while True:
+        idl.run()
+        if is_done():
+            return
+        left = deadline - time.monotonic()
+        if not idl.current or left <= 0 or stopping():
+            raise error
+        poller = Poller()
+        idl.wait(poller)
+        poller.timer_wait(min(int(left * 1000) + 1, _STOP_CHECK_MS))
+        poller.block()
 
 
 def _is_settled(txn: Transaction) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topology import value_types
-from topology.model import Network, Port, Subnet
+from topology.model import Host, Network, Port, Subnet
 from topology.rules.allocation.address_allocation import pools_of
 from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
 
@@ -40,6 +40,37 @@ def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             continue
     return values
+
+
+_DETAIL_MAX = 255
+
+HOST_DETAILS = ("datapath_type", "integration_bridge")
+"""What a host says of itself in the column ``attributes`` of its row, beside what the API says of it."""
+
+
+def host_details(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The same, of a row; what is no short text of characters that can be printed counts as not said."""
+    found = {}
+    for name in HOST_DETAILS:
+        try:
+            value = json.loads(attributes.get(name, ""))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, str) and value.isprintable() and len(value) <= _DETAIL_MAX:
+            found[name] = value
+    return found
+
+
+def with_host(view: View, host: Host | None) -> View:
+    """A port with what Nova and os-vif ask of the host that it is for, and take for the defaults where it is not said.
+
+    Without the type of the datapath os-vif sets the bridge to ``system``.
+    """
+    if host is None:
+        return view
+    details = view["binding:vif_details"]
+    more = {"datapath_type": host.datapath_type, "bridge_name": host.integration_bridge}
+    return {**view, "binding:vif_details": {**details, **{name: value for name, value in more.items() if value}}}
 
 
 def encode(resource: Resource, attributes: Mapping[str, Any]) -> dict[str, str]:

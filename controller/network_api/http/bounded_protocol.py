@@ -14,12 +14,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api.error_responses import body as error_body
-from controller.network_api.http.http_limits import HttpLimits
 
 CONNECTION = "tunbridge.connection"
 """Key of an ASGI scope's state under which a request finds its :class:`BoundedProtocol`."""
 
+
+_REST = 2.0
+"""Seconds for what a peer sends that was told already that it is not read."""
 
 _FOLDED = re.compile(rb"(?:[^\r\n]+\r?\n)+[ \t]")
 """A head that has a line which begins with white space."""
@@ -33,7 +36,7 @@ class BoundedProtocol(H11Protocol):
     """uvicorn's protocol, whose public callbacks are those of :class:`asyncio.Protocol`.
 
     :param refused: is told of each request that could not be read
-    :param connections: those that are open, the oldest first; this one is among them while it is
+    :param ended: is called when the connection is no more
     """
 
     def __init__(
@@ -42,19 +45,24 @@ class BoundedProtocol(H11Protocol):
         state: ServerState,
         limits: HttpLimits,
         refused: ErrorObserver,
-        connections: dict[BoundedProtocol, None],
+        ended: Callable[[], None],
     ) -> None:
         super().__init__(config, state, {CONNECTION: self}, asyncio.get_running_loop())
         self._limits = limits
         self._refused = refused
-        self._open = connections
+        self._ended = ended
+        self._is_first = True
         self._timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
         self._discarding = self._peer_is_done = False
         self._head = b""
         """What there is of the request that is being read, as far as its head may go, for what is said of it."""
-        self.served = False
-        """A request of this peer was answered with what it asked for."""
+        self._head_until = self._request_until = 0.0
+        """Times of the loop by which the head, and the whole of what is being read, must be there."""
+        self.known = False
+        """This peer has shown who it is."""
+        self.working = False
+        """A request is there as a whole, and its answer is being worked out."""
 
     @property
     def busy(self) -> bool:
@@ -72,14 +80,14 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._open[self] = None
         transport.set_write_buffer_limits(high=1, low=0)  # so pause_writing() says that something was not taken yet
-        self._set_timer(self._limits.idle, self._end)
+        self._head_until = self.loop.time() + self._limits.head_timeout
+        self._set_timer(self._limits.head_timeout, self._end)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_timer(None)
         self._stop_answer_timer()
-        self._open.pop(self, None)
+        self._ended()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -88,7 +96,7 @@ class BoundedProtocol(H11Protocol):
         if not self.busy:
             self._begin_request()
         if not self.has_request:
-            self._head += data[: self._limits.head + 1 - len(self._head)]
+            self._head += data[: self._limits.max_head_size + 1 - len(self._head)]
         super().data_received(data)
 
     def handle_events(self) -> None:
@@ -98,7 +106,9 @@ class BoundedProtocol(H11Protocol):
         super().handle_events()
         if self._discarding or self.transport.is_closing():
             return
-        if self.has_request and self.conn.their_state is not h11.SEND_BODY:
+        if self.has_request and self.conn.their_state is h11.SEND_BODY:
+            self._set_timer(self._request_until - self.loop.time(), self._late)
+        elif self.has_request:
             self._set_timer(None)  # it is complete
         elif self._reading_head and self._timer is None:  # it came with the request before
             self._begin_request()
@@ -115,10 +125,10 @@ class BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer a head that cannot be read; the parser's error says how (RFC 9110 §15.5)."""
-        if len(self._head) > self._limits.head:
+        if len(self._head) > self._limits.max_head_size:
             has_line = b"\n" in self._head
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if has_line else HTTPStatus.REQUEST_URI_TOO_LONG
-            self.refuse(status, f"The head of a request has at most {self._limits.head} bytes")
+            self.refuse(status, f"The head of a request has at most {self._limits.max_head_size} bytes")
         else:
             self.refuse(HTTPStatus.BAD_REQUEST, "The request cannot be read")
 
@@ -142,20 +152,25 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(self._limits.answer, self.transport.abort)
+            self._answer_timer = self.loop.call_later(self._limits.answer_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         self._stop_answer_timer()
         super().resume_writing()
 
     def _begin_request(self) -> None:
-        self._head = self.conn.trailing_data[0][: self._limits.head + 1]
-        self._set_timer(self._limits.request, self._late)
+        self._head = self.conn.trailing_data[0][: self._limits.max_head_size + 1]
+        now = self.loop.time()
+        self._request_until = now + self._limits.request_timeout
+        if not self._is_first:
+            self._head_until = now + self._limits.head_timeout
+        self._is_first = False
+        self._set_timer(min(self._head_until, self._request_until) - now, self._late)
 
     def _end(self) -> None:
         """End a connection on which nothing is on its way; of TLS the peer may say so too, and need not."""
         self.transport.close()
-        self._set_timer(self._limits.rest, self.transport.abort)
+        self._set_timer(_REST, self.transport.abort)
 
     def _late(self) -> None:
         self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long")
@@ -181,7 +196,7 @@ class BoundedProtocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
-        self._set_timer(self._limits.rest, self.transport.abort)
+        self._set_timer(_REST, self.transport.abort)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._refused(self.client[0] if self.client else "-", line, status, len(text))

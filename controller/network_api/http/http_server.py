@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api.http.bounded_protocol import BoundedProtocol
-from controller.network_api.http.http_limits import API_LIMITS, HttpLimits
 from controller.network_api.http.wsgi_adapter import RequestObserver, WsgiAdapter, WsgiApplication
 from topology.errors import ConfigError
 from topology.ovsdb.tls import Contexts, explain
@@ -28,6 +32,53 @@ LOG = logging.getLogger(__name__)
 _BACKLOG = 256
 _STEP = 0.02  # seconds
 _ACCEPT_PAUSE = 0.5  # seconds, after a connection could not be taken
+_SILENCE = 60.0  # seconds between two warnings of an address
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One connection, from its first packet on.
+
+    :param address: whose it is; see :func:`_address`
+    :param task: that sets it up
+    :param has_begun: it is set up
+    """
+
+    address: str
+    task: asyncio.Task[None] | None = None
+    protocol: BoundedProtocol | None = None
+    has_begun: bool = False
+
+    @property
+    def loss(self) -> int | None:
+        """What is lost with it: 0: nobody has shown who it is, 1: it is idle; None: an answer."""
+        if self.protocol is None or not self.has_begun:
+            return 0
+        if self.protocol.known:
+            return None if self.protocol.busy else 1
+        return None if self.protocol.working else 0
+
+    def shutdown(self) -> None:
+        """End it when what has begun is answered."""
+        if self.protocol is not None and self.has_begun:
+            self.protocol.shutdown()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End it now."""
+        if self.protocol is not None and self.has_begun:
+            self.protocol.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+
+
+def _address(peer: str) -> str:
+    """Whose connections are counted together: those of one IPv4 address, and of what one IPv6 host may choose from."""
+    address = ipaddress.ip_address(peer.partition("%")[0])
+    if isinstance(address, ipaddress.IPv4Address) or address.is_link_local:
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 class HttpServer:
@@ -48,12 +99,12 @@ class HttpServer:
         *,
         group: str = "api",
         observe: RequestObserver | None = None,
-        limits: HttpLimits = API_LIMITS,
+        limits: HttpLimits | None = None,
     ) -> None:
         self._tls = tls
         self._group = group
         self._address, self._port = address, port
-        self._limits = limits
+        self._limits = limits = limits or HttpLimits()
         self._adapter = WsgiAdapter(application, limits, observe)
         self._config = Config(
             self._adapter,
@@ -64,14 +115,15 @@ class HttpServer:
             log_config=None,
             access_log=False,
             proxy_headers=False,
-            timeout_keep_alive=limits.idle,  # type: ignore[arg-type]  # given to call_later()
-            h11_max_incomplete_event_size=limits.head,
+            timeout_keep_alive=limits.idle_timeout,  # type: ignore[arg-type]  # given to call_later()
+            h11_max_incomplete_event_size=limits.max_head_size,
         )
         self._state = ServerState()
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._shaking_hands: dict[asyncio.Task[None], None] = {}
-        self._served: dict[BoundedProtocol, None] = {}
+        self._connections: dict[_Connection, None] = {}
+        """The oldest first."""
+        self._silent_until = 0.0
         self._ended = threading.Event()
         self._stopping = False
         logging.getLogger("uvicorn").setLevel(logging.ERROR)  # what it warns of is in the access log
@@ -85,7 +137,7 @@ class HttpServer:
     @property
     def connections(self) -> int:
         """Number of connections that are served."""
-        return len(self._served) + len(self._shaking_hands)
+        return len(self._connections)
 
     def listen(self) -> None:
         """Take the address.
@@ -138,23 +190,20 @@ class HttpServer:
         with contextlib.suppress(asyncio.CancelledError):
             await accepting
         self._socket.close()
-        for task in tuple(self._shaking_hands):
-            task.cancel()
-        for connection in tuple(self._served):
+        for connection in tuple(self._connections):
             connection.shutdown()
-        while self._served:
+        while self._connections:
             await asyncio.sleep(_STEP)
         self._adapter.close()
 
     def _abort(self) -> None:
-        for connection in tuple(self._served):
-            connection.transport.abort()
+        for connection in tuple(self._connections):
+            connection.end()
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if self.connections >= self._limits.connections:
-                self._make_room()
+            if self.connections >= self._limits.max_connections and not self._end_one(self._connections):
                 await asyncio.sleep(_STEP)
                 continue
             try:
@@ -163,29 +212,57 @@ class HttpServer:
                 LOG.error("cannot take API connections: %s", error.strerror or error)
                 await asyncio.sleep(_ACCEPT_PAUSE)
                 continue
-            task = asyncio.create_task(self._begin(sock, peer))
-            self._shaking_hands[task] = None
-            task.add_done_callback(self._shaking_hands.pop)
+            address = _address(peer[0])
+            same = [one for one in self._connections if one.address == address]
+            if len(same) >= self._limits.max_connections_per_address and not self._end_one(same):
+                sock.close()
+                self._complain(address)
+            else:
+                connection = _Connection(address)
+                self._connections[connection] = None
+                connection.task = asyncio.create_task(self._begin(connection, sock, peer))
+            await asyncio.sleep(0)  # sock_accept() lets nobody else run while there is another one
 
-    def _make_room(self) -> None:
-        """End the oldest connection that has asked for nothing yet, so that silent ones keep nobody waiting."""
-        for connection in self._served:
-            if not connection.served and not connection.has_request:
-                connection.transport.abort()
-                return
-        for task in self._shaking_hands:
-            task.cancel()
-            return
+    def _end_one(self, connections: Iterable[_Connection]) -> bool:
+        """End the oldest one that has least to lose; whether there was one."""
+        found = min((one for one in connections if one.loss is not None), key=lambda one: one.loss or 0, default=None)
+        if found is None:
+            return False
+        found.end()
+        self._connections.pop(found, None)
+        return True
 
-    async def _begin(self, sock: socket.socket, peer: Any) -> None:
+    def _complain(self, address: str) -> None:
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENCE
+            LOG.warning(
+                "%s has %d connections, the most that one address may have ([api] max_connections_per_address): "
+                "more of them are closed",
+                address,
+                self._limits.max_connections_per_address,
+            )
+
+    async def _begin(self, connection: _Connection, sock: socket.socket, peer: Any) -> None:
+        def protocol() -> BoundedProtocol:
+            def ended() -> None:
+                self._connections.pop(connection, None)
+
+            connection.protocol = BoundedProtocol(
+                self._config, self._state, self._limits, self._adapter.unreadable, ended
+            )
+            return connection.protocol
+
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._protocol,
+                protocol,
                 sock,
                 ssl=None if self._tls is None else self._tls.current(),
-                ssl_handshake_timeout=None if self._tls is None else self._limits.handshake,
+                ssl_handshake_timeout=None if self._tls is None else self._limits.handshake_timeout,
             )
+            connection.has_begun = True
+            return
         except ssl.SSLError as error:
             LOG.info("%s: no HTTPS: %s", peer[0], explain(error))
         except OSError:
@@ -193,6 +270,4 @@ class HttpServer:
         except asyncio.CancelledError:
             sock.close()
             raise
-
-    def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(self._config, self._state, self._limits, self._adapter.unreadable, self._served)
+        self._connections.pop(connection, None)

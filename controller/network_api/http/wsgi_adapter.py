@@ -20,14 +20,17 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api.http.bounded_protocol import CONNECTION, BoundedProtocol
-from controller.network_api.http.http_limits import HttpLimits
 from controller.runtime.logs import printable
 
 ACCESS_LOG = logging.getLogger("controller.network_api.access")
 
 ROUTE = "tunbridge.route"
 """Key of the WSGI environment under which an application says which of its routes it has taken."""
+
+KNOWN = "tunbridge.known"
+"""Key of the WSGI environment under which an application says that the client has shown who it is."""
 
 _HeaderList = list[tuple[str, str]]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -67,7 +70,7 @@ class WsgiAdapter:
         self._limits = limits
         self._observe = observe
         # As many as there are connections: one that waits for the database keeps no other one waiting.
-        self._threads = ThreadPoolExecutor(limits.connections, thread_name_prefix="request")
+        self._threads = ThreadPoolExecutor(limits.max_connections, thread_name_prefix="request")
         self.stopping = False
 
     def close(self) -> None:
@@ -91,8 +94,12 @@ class WsgiAdapter:
         if len(body) < length:
             return  # the peer has gone, or was too slow
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._call, _environ(scope, body))
-        connection.served |= found.status < HTTPStatus.BAD_REQUEST
+        connection.working = True
+        try:
+            found = await loop.run_in_executor(self._threads, self._call, _environ(scope, body))
+        finally:
+            connection.working = False
+        connection.known |= found.environ.get(KNOWN, False)
         headers = [(name, value) for name, value in found.headers if name.lower() != "content-length"]
         if found.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             headers.append(("Content-Length", str(len(found.body))))
@@ -123,19 +130,21 @@ class WsgiAdapter:
         headers = scope["headers"]
         size = sum(len(name) + len(value) + 4 for name, value in headers)
         target = len(scope["raw_path"]) + len(scope["query_string"])
-        if target > self._limits.head:
-            raise _Unreadable(HTTPStatus.REQUEST_URI_TOO_LONG, f"A URL has at most {self._limits.head} bytes")
-        if len(headers) > self._limits.lines or size + target > self._limits.head:
+        most = self._limits.max_head_size
+        if target > most:
+            raise _Unreadable(HTTPStatus.REQUEST_URI_TOO_LONG, f"A URL has at most {most} bytes")
+        if len(headers) > self._limits.max_head_lines or size + target > most:
             raise _Unreadable(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"The head of a request has at most {self._limits.head} bytes and {self._limits.lines} lines",
+                f"The head of a request has at most {most} bytes and {self._limits.max_head_lines} lines",
             )
         given = dict(headers)
         if b"transfer-encoding" in given:
             raise _Unreadable(HTTPStatus.LENGTH_REQUIRED, "Give Content-Length")
         length = int(given.get(b"content-length", b"0"))  # which h11 has checked
-        if length > self._limits.body:
-            raise _Unreadable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {self._limits.body} bytes")
+        largest = self._limits.max_body_size
+        if length > largest:
+            raise _Unreadable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {largest} bytes")
         return length
 
     def _call(self, environ: dict[str, Any]) -> _Response:

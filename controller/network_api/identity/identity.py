@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Sequence
 
 import falcon
 
-from controller.network_api.http.wsgi_adapter import ROUTE
+from controller.network_api.http.wsgi_adapter import KNOWN, ROUTE
 from controller.network_api.identity.keystone import Keystone, KeystoneRefusal, KeystoneUnavailable
 from controller.network_api.identity.tokens import TokenFile
 from topology.rules.access.policy import ADMIN, Caller, caller
@@ -66,9 +66,11 @@ class Identity:
     """Has each request know its caller.
 
     :param open_paths: of which nobody is asked who they are; on any other path it is asked first, there or not
+    :param by_token: they show it with a token in each request
     """
 
-    def __init__(self, identify: Identify, open_paths: Container[str]) -> None:
+    def __init__(self, identify: Identify, open_paths: Container[str], *, by_token: bool = False) -> None:
+        self._by_token = by_token
         self._identify = identify
         self._open_paths = open_paths
 
@@ -78,8 +80,10 @@ class Identity:
         :raises falcon.HTTPUnauthorized: nobody who is known
         :raises falcon.HTTPServiceUnavailable: it cannot be told now
         """
-        found = _NOBODY if request.path in self._open_paths else self._identify(request)
+        request.env[KNOWN] = request.path not in self._open_paths
+        found = self._identify(request) if request.env[KNOWN] else _NOBODY
         request.context.caller = found
+        request.context.by_token = self._by_token
         request.env["REMOTE_USER"] = found.user  # RFC 3875 §4.1.11; for the access log
 
 

@@ -50,6 +50,8 @@ class Client:
         self.port = port
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         self.tls = tls
+        self.patience = 60.0
+        """Seconds that an answer may take."""
         self._own = {} if token is None else {"X-Auth-Token": token}
 
     def with_token(self, token: str) -> Client:
@@ -62,9 +64,9 @@ class Client:
         :param body: bytes as they are, anything else as JSON
         """
         if self.tls is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
         else:
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.tls)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=self.patience, context=self.tls)
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         own = {**self._own, **({"Content-Type": "application/json"} if raw is not None else {})}
         try:

@@ -16,7 +16,7 @@ from tests.support.host.tunbridge import ROOT, free_tcp_port
 from tests.support.waiting import wait_until
 
 IDLE, REQUEST, ANSWER = 5.0, 8.0, 5.0
-"""Seconds; see :class:`controller.network_api.http.http_limits.HttpLimits`."""
+"""Seconds; see :class:`controller.config.http_limits.HttpLimits`."""
 
 
 @contextmanager
@@ -54,10 +54,11 @@ def _application(environ: dict[str, Any], start_response: Callable[..., Any]) ->
 
 
 def _serve(port: int) -> None:
-    from controller.network_api.http.http_limits import HttpLimits
+    from controller.config.http_limits import HttpLimits
     from controller.network_api.http.http_server import HttpServer
 
-    server = HttpServer(_application, "127.0.0.1", port, limits=HttpLimits(idle=IDLE, request=REQUEST, answer=ANSWER))
+    limits = HttpLimits(head_timeout=IDLE, idle_timeout=IDLE, request_timeout=REQUEST, answer_timeout=ANSWER)
+    server = HttpServer(_application, "127.0.0.1", port, limits=limits)
     server.listen()
     server.serve()
 

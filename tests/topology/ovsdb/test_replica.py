@@ -167,6 +167,22 @@ def test_a_write_that_the_server_does_not_answer_times_out(server: OvsdbServer, 
     names.wait((False, {"h2": "h2"}))
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.6])
+def test_a_write_that_is_late_is_not_made(server: OvsdbServer, follow: Callable[..., Names], seconds: float) -> None:
+    """Also when it takes so long to work out that whoever asked for it has been told so meanwhile."""
+    names = follow(server)
+    names.wait((True, {}))
+
+    def slow(edit: Edit) -> None:
+        time.sleep(seconds)
+        insert("late")(edit)
+
+    with pytest.raises(TopologyUnavailable, match="did not take the change"):
+        names.replica.transact(slow, timeout=0.3)
+    names.replica.transact(insert("h2"))
+    names.wait((False, {"h2": "h2"}))
+
+
 def test_a_write_whose_connection_is_lost_fails_and_does_not_wait(
     server: OvsdbServer, follow: Callable[..., Names]
 ) -> None:
