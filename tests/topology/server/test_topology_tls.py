@@ -37,7 +37,7 @@ from topology.ovsdb.tls import ANY
 from topology.server.embedded_server import EmbeddedServer
 from topology.source import TopologyBatch
 
-SECONDS = 3.0
+SECONDS = 6.0
 """How long a client waits that is going to be refused."""
 
 Serve = Callable[[Identity], str]

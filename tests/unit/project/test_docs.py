@@ -148,6 +148,37 @@ def test_what_does_not_exist_is_found(text: str, found: list[str]) -> None:
     assert missing(text) == found
 
 
+TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
+
+
+def missing_tests(text: str) -> list[str]:
+    """Tests that a text names, and that are not there."""
+    return [f"{file}::{name}" for file, name in TEST.findall(text) if name not in _tests_in(ROOT / file)]
+
+
+def _tests_in(file: Path) -> set[str]:
+    return {name for name in _defined(file) if name.startswith("test_")} if file.exists() else set()
+
+
+@each_page
+def test_tests_named_exist(page: Path) -> None:
+    assert not missing_tests(page.read_text())
+
+
+def test_a_test_that_does_not_exist_is_found() -> None:
+    here = "tests/unit/project/test_docs.py"
+    text = f"`{here}::test_tests_named_exist`, `{here}::test_nothing`, `{here}::each_page`, `tests/none.py::test_it`"
+    assert missing_tests(text) == [f"{here}::test_nothing", f"{here}::each_page", "tests/none.py::test_it"]
+
+
+def test_each_line_on_who_can_do_what_has_its_test() -> None:
+    """A line of the isolation tables is a promise that something holds."""
+    tables = _sections(ROOT / "docs/security.md")["Who can do what"].partition("### What stays possible")[0]
+    rows = [row for row in tables.splitlines() if re.match(r"\| (?!---)", row) and "| shown by |" not in row]
+    assert len(rows) > 20
+    assert [row for row in rows if not TEST.search(row) and not row.endswith("| the same |")] == []
+
+
 def _log_formats(module: str) -> Iterator[re.Pattern[str]]:
     """What a module logs, as patterns."""
     source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
