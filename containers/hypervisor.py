@@ -65,7 +65,7 @@ class Vm:
     def plug(self) -> list[str]:
         """The ovs-vsctl commands that plug it, as a hypervisor does; dead, so that it is silent until it is bound."""
         return [
-            *("--", "--may-exist", "add-port", "br-int", self.tap, "tag=4095"),
+            *("--", "--may-exist", "add-port", "br-int", self.tap, "tag=4095", "vlan_mode=trunk", "trunks=4095"),
             *("--", "set", "Interface", self.tap, f"external_ids:iface-id={self.port}"),
             *(f'external_ids:attached-mac="{self.mac}"', "external_ids:iface-status=active"),
         ]

@@ -232,6 +232,7 @@ class HostAgent:
             ports_not_made=self._retries.ports,
             ports_misplaced=self._retries.misplaced,
             vlan_conflicts=self._networks.conflicts,
+            open_trunks=facts.open_trunks,
             tag_drift=self._tags.drift.record,
             durations=self._states.durations,
         )

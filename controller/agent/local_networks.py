@@ -19,6 +19,7 @@ from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
 from controller.agent.patches import PatchPorts
+from controller.vswitch.device import VlanColumns
 from controller.vswitch.tagging import DEAD, Tagging, wired
 from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
 
@@ -132,7 +133,7 @@ class LocalNetworks:
         return binding.reason
 
     def is_tagged(self, port_id: str) -> bool:
-        """True when the tag of a bound port is committed, so that it may send."""
+        """True when the VLAN columns of a bound port are committed, so that it may send."""
         port = self.view.ports.get(port_id)
         return port is not None and port.device not in self._dead
 
@@ -273,7 +274,7 @@ class LocalNetworks:
                 self.tags[device.port_name] = wired(local.network, local.vlan)
             elif not binding.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
                 self.tags[device.port_name] = DEAD
-            if ofport is not None and (local is None or device.tag != local.vlan):
+            if ofport is not None and (local is None or device.vlans != VlanColumns(local.vlan)):
                 self._dead[device.name] = DeadPort(device.name, ofport)
         return found
 

@@ -2,9 +2,9 @@
 
 While the topology is not known yet, devices that nobody has wired are kept off all networks. A controller that starts
 while the topology database is down leaves alone what is installed. A device that is plugged in then, or was while no
-controller ran, has no tag, and such a port is a trunk: its guest would send and receive on every local VLAN until the
-topology answers. The dead VLAN is right for it whatever the topology will say, since a device is bound only when it has
-been given its tag.
+controller ran, is a trunk where it has no tag, and with some values of ``vlan_mode``: its guest would send and receive
+on every local VLAN until the topology answers. The dead VLAN is right for it whatever the topology will say, since a
+device is bound only when it has been given its tag.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from controller.vswitch.tagging import DEAD, Tagging
 
 
 def unwired(devices: Collection[Device], sent: Mapping[str, Tagging]) -> dict[str, Tagging]:
-    """Name of a Port → the dead VLAN, for devices with an ``iface-id`` and no tag beside others that are wired.
+    """Name of a Port → the dead VLAN, for trunks with an ``iface-id`` that nobody has wired, beside others that are.
 
     Where nothing is wired yet the host may just be taken over from somebody who does without tags: nothing is touched.
 
@@ -27,7 +27,8 @@ def unwired(devices: Collection[Device], sent: Mapping[str, Tagging]) -> dict[st
     """
     if not any(device.was_wired for device in devices):
         return {}
-    found = (device.port_name for device in devices if device.iface_id is not None and device.tag is None)
+    trunks = (device for device in devices if device.iface_id is not None and not device.was_wired)
+    found = (device.port_name for device in trunks if device.vlans.carried is None or len(device.vlans.carried) > 1)
     return {name: DEAD for name in found if name not in sent}
 
 
@@ -53,7 +54,7 @@ class PortTags:
                 if tagging is None:
                     continue
                 self.drift.compare(device, tagging)
-                if tagging.agrees(device.tag, device.other_config):
+                if tagging.agrees(device.vlans, device.other_config):
                     self._sent.pop(device.port_name, None)
                 elif self._sent.get(device.port_name) != tagging:
                     self._sent[device.port_name] = found[device.port_name] = tagging

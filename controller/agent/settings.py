@@ -42,7 +42,8 @@ def vswitch(config: Config) -> VSwitch:
     :raises ConfigError: certificates cannot be used
     """
     ovs, parts = config.ovs, names(config)
-    layout = BridgeLayout(parts, {bridge: targets(ovs, bridge) for bridge in parts.bridges}, ovs.datapath_type)
+    controllers = {bridge: targets(ovs, bridge) for bridge in parts.bridges}
+    layout = BridgeLayout(parts, controllers, ovs.datapath_type, ovs.bridge_mac_table_size)
     return VSwitch(ovs.ovsdb_connection, layout, ovs.tls)
 
 

@@ -51,6 +51,12 @@ class OvsConfig(TlsConfig):
         kinds.one_of("system", "netdev"),
         "Datapath of bridges that are made: `system` (kernel) or `netdev` (userspace)",
     )
+    bridge_mac_table_size: int = option(
+        "50000",
+        kinds.whole(10, 1_000_000, "a number of addresses from 10 to 1000000"),
+        "Addresses that the integration bridge and the tunnel bridge each learn at most (10 to 1000000), of all "
+        "networks together; frames to others are flooded",
+    )
     of_listen_method: str = option(
         "tcp",
         kinds.one_of("tcp", "ssl", "unix"),

@@ -209,7 +209,7 @@ class SimulatedHost:
     def _tag(self, wanted: Mapping[str, Tagging]) -> None:
         self.tags.update(wanted)
         changed = {
-            name: replace(device, tag=tagging.tag, other_config=tagging.written(device.other_config))
+            name: replace(device, **vars(tagging.columns), other_config=tagging.written(device.other_config))
             for name, device in self._devices.items()
             if (tagging := wanted.get(device.port_name)) is not None
         }

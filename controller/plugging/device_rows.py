@@ -15,7 +15,7 @@ from uuid import UUID
 
 from apps.framework.local_vlans import DEAD_VLAN
 from controller.plugging.device_plan import DevicePlan
-from controller.vswitch.device import fault_of
+from controller.vswitch.device import DEAD_COLUMNS, fault_of
 from controller.vswitch.interface_rows import named, optional
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
@@ -33,7 +33,7 @@ _INTERNAL = "internal"
 _TIMEOUT = 10.0  # seconds to wait for the local OVSDB, and for ovs-vswitchd
 _TABLES = {
     "Bridge": ("name", "ports"),
-    "Port": ("name", "interfaces", "tag"),
+    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans"),
     "Interface": ("name", "type", "external_ids", "ofport", "error", "mtu_request"),
 }
 
@@ -73,8 +73,8 @@ class DeviceRows:
     def plug(self, plan: DevicePlan, netns: str | None, *, makes_netns: bool) -> bool:
         """Make the rows as they should be, in one transaction.
 
-        The Port is made with the dead VLAN for its tag: one without a tag is a trunk of all VLANs until the controller
-        has seen it. Where there is a tag already, it stays.
+        The Port is made dead: one without a tag is a trunk of all VLANs until the controller has seen it. The VLAN
+        columns of one that is there already stay.
 
         :param makes_netns: the namespace is about to be made
         :returns: whether anything was written
@@ -109,7 +109,7 @@ class DeviceRows:
             interface = edit.insert(
                 "Interface", name=plan.name, type=_INTERNAL, external_ids=external_ids, mtu_request=mtu_request
             )
-            bridge.addvalue("ports", edit.insert("Port", name=plan.name, interfaces=[interface], tag=[DEAD_VLAN]))
+            bridge.addvalue("ports", edit.insert("Port", name=plan.name, interfaces=[interface], **DEAD_COLUMNS.row))
             return True
 
         return self._replica.transact(change)

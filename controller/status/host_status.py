@@ -19,6 +19,7 @@ from apps.framework.cookie import is_ours
 from apps.framework.flow import Flow, FlowKey, by_key
 from apps.framework.render import render, render_table
 from controller.agent.events import Event, Ping
+from controller.agent.facts.host_facts import OPEN_TRUNK
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
 from controller.openflow.tables.comparisons import QUARREL
@@ -87,8 +88,8 @@ def status(host: RunningHost) -> Json:
         "drift": {"tags": _row_drift(snapshot.tag_drift), "rows": _row_drift(host.vswitch.layout_drift.record)},
         "ports": [_port(device) for device in device_states(snapshot)],
         "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
-        "problems": stands_against,
         "vlan_conflicts": sorted(snapshot.vlan_conflicts.values()),
+        "problems": sorted([*stands_against, *(f"device {name}: {OPEN_TRUNK}" for name in snapshot.open_trunks)]),
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
             "bundles": sum(sender.bundles for sender in host.senders.values()),

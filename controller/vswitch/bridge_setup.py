@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.vswitch.bridge_proof import KEY, new_serial, serial_of
-from controller.vswitch.interface_rows import named
+from controller.vswitch.interface_rows import MAC_TABLE_SIZE, named
 from controller.vswitch.names import NO_PEER, Names, is_tunnel_of_ours, patch_peer
 from topology.errors import VSwitchError
 from topology.ovsdb.edit import Edit
@@ -26,6 +26,10 @@ _READABLE = frozenset({"OpenFlow13", "OpenFlow14"})
 
 MAX_BACKOFF_MS = 1000
 """How long Open vSwitch waits before it tries again to connect; the smallest value that it takes."""
+
+_MULTICAST = {"mcast-snooping-flood": "true", "mcast-snooping-flood-reports": "true"}
+"""In ``Port.other_config`` of ports to other bridges and hosts, as Neutron's agent has them. Without a querier a bridge
+knows of receivers on this host alone: there may be others behind these ports, who want frames and reports."""
 
 _CONTROLLER = {"connection_mode": ["out-of-band"], "max_backoff": [MAX_BACKOFF_MS]}
 """Columns of our Controller row: no hidden in-band flows, and a restarted controller is found again within a second."""
@@ -43,11 +47,18 @@ class BridgeLayout:
     :param controllers: bridge → the target that it is to connect to, e.g. ``tcp:127.0.0.1:6653``; then those that this
         controller would have with other settings, which are taken away: nobody of ours listens there
     :param datapath_type: of bridges that have to be made (``system``, ``netdev``); one that exists keeps its own
+    :param mac_table_size: addresses that br-int and br-tun each learn at most
     """
 
     names: Names
     controllers: Mapping[str, tuple[str, ...]]
     datapath_type: str
+    mac_table_size: int
+
+    @property
+    def other_config(self) -> dict[str, str]:
+        """What br-int and br-tun have, besides what tells them from impostors."""
+        return {MAC_TABLE_SIZE: str(self.mac_table_size)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,8 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]
     ours = (names.integration_bridge, names.tunnel_bridge)
     for name in names.bridges:
         if name in bridges:
-            done += _own(edit, bridges[name], layout.controllers[name], alone=name in ours)
+            other_config = layout.other_config if name in ours else {}
+            done += _own(edit, bridges[name], layout.controllers[name], other_config, alone=name in ours)
         elif name in ours:
             bridges[name] = _add_bridge(edit, root, name, layout)
             done.append(f"bridge {name} made")
@@ -142,7 +154,7 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> Any:
         datapath_type=layout.datapath_type,
         fail_mode=["secure"],
         protocols=list(PROTOCOLS),
-        other_config={KEY: new_serial()},
+        other_config={**layout.other_config, KEY: new_serial()},
         ports=[edit.insert("Port", name=name, interfaces=[interface])],
         controller=[edit.insert("Controller", target=layout.controllers[name][0], **_SERVICE)],
     )
@@ -150,12 +162,21 @@ def _add_bridge(edit: Edit, root: Any, name: str, layout: BridgeLayout) -> Any:
     return bridge
 
 
-def _own(edit: Edit, bridge: Any, targets: tuple[str, ...], *, alone: bool) -> list[str]:
-    """Let a bridge be controlled by us, and by nobody else where it is to be ``alone``."""
+def _own(
+    edit: Edit, bridge: Any, targets: tuple[str, ...], other_config: Mapping[str, str], *, alone: bool
+) -> list[str]:
+    """Let a bridge be controlled by us, and by nobody else where it is to be ``alone``.
+
+    :param other_config: what it shall have of that, besides what tells it from impostors
+    """
     done = _speak(edit, bridge) + _secure(edit, bridge)
-    if serial_of(bridge.other_config) is None:
-        edit.set(bridge, other_config={**bridge.other_config, KEY: new_serial()})
+    present = bridge.other_config
+    lacking = {key: value for key, value in other_config.items() if present.get(key) != value}
+    done += [f"bridge {bridge.name}: other_config:{key}={value}" for key, value in lacking.items()]
+    if serial_of(present) is None:
+        lacking[KEY] = new_serial()
         done.append(f"bridge {bridge.name}: other_config:{KEY}, by which it is told from impostors")
+    edit.set(bridge, other_config={**present, **lacking})
     target = targets[0]
     controllers = list(bridge.controller)
     ours = next((row for row in controllers if row.target == target), None)
@@ -231,7 +252,11 @@ def secure(edit: Edit, name: str) -> list[str]:
 
 
 def tell_vswitchd(edit: Edit) -> None:
-    """As ovs-vsctl does. Open vSwitch 3.1 does not act on new trunks alone until something else happens."""
+    """As ovs-vsctl does.
+
+    Of a Port, Open vSwitch 3.1 acts on a new tag at once, and on another ``vlan_mode``, ``trunks`` or ``cvlans`` alone
+    not until something else has it go through its configuration (``bridge_reconfigure`` of coverage/show stands still).
+    """
     edit.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]])
 
 
@@ -251,7 +276,14 @@ def _patch(edit: Edit, bridge: Any, port: Any | None, name: str, peer: str, *, j
         done.append(f"bridge {bridge.name}: port {name} made a patch to {peer}")
     if edit.set(port, tag=[]):
         done.append(f"bridge {bridge.name}: tag taken off patch port {name}")
-    return done
+    return done + _flooded(edit, bridge, port)
+
+
+def _flooded(edit: Edit, bridge: Any, port: Any) -> list[str]:
+    """Have multicast and reports go out by a port of ours, where its bridge snoops at all."""
+    if bridge.mcast_snooping_enable and edit.set(port, other_config={**port.other_config, **_MULTICAST}):
+        return [f"bridge {bridge.name}: {port.name} floods multicast: {', '.join(sorted(_MULTICAST))}"]
+    return []
 
 
 def _without_old_patches(edit: Edit, bridges: Mapping[str, Any], names: Names) -> list[str]:
@@ -289,6 +321,7 @@ def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present:
             done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} changed")
         if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
             done.append(f"{what} carries local VLANs {','.join(map(str, tunnel.trunks)) or 'all'}")
+        done += _flooded(edit, bridge, port)
     for name, port in present.items():
         named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)
         if name not in wanted and any(named_so):
@@ -299,4 +332,7 @@ def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present:
 
 def _add_port(edit: Edit, bridge: Any, name: str, kind: str, options: dict[str, str], trunks: tuple[int, ...]) -> None:
     interface = edit.insert("Interface", name=name, type=kind, options=options)
-    bridge.addvalue("ports", edit.insert("Port", name=name, interfaces=[interface], trunks=list(trunks)))
+    # A bridge that is new in this transaction has only the columns given to it.
+    other_config = _MULTICAST if getattr(bridge, "mcast_snooping_enable", False) else {}
+    port = edit.insert("Port", name=name, interfaces=[interface], trunks=list(trunks), other_config=other_config)
+    bridge.addvalue("ports", port)

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any, ClassVar, NamedTuple
 
 from controller.vswitch.bridge_proof import serial_of
-from controller.vswitch.device import Device, fault_of
+from controller.vswitch.device import Device, VlanColumns, fault_of
 from controller.vswitch.names import NO_PEER
 from topology.model import NetworkType
 from topology.ovsdb.edit import Edit
@@ -22,12 +22,18 @@ from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "Open_vSwitch": ("bridges", "other_config"),
-    "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type", "other_config"),
-    "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
+    "Bridge": (
+        *("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type", "other_config"),
+        "mcast_snooping_enable",
+    ),
+    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
     "Controller": ("target", "type", "connection_mode", "max_backoff", "is_connected"),
 }
 """What is followed; statistics and the like change all the time and are left out."""
+
+MAC_TABLE_SIZE = "mac-table-size"
+"""In ``Bridge.other_config``: how many addresses it learns at most."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +233,8 @@ class RowTracker:
             frozenset(controller.uuid for controller in row.controller),
             frozenset(ports),
             serial_of(row.other_config),
+            row.other_config.get(MAC_TABLE_SIZE),
+            row.mcast_snooping_enable,
         )
 
     def _devices(self, touched: set[uuid.UUID]) -> dict[str, Device | None]:
@@ -253,7 +261,7 @@ class RowTracker:
             port_name=port.name,
             iface_id=external_ids.get("iface-id") or None,
             attached_mac=external_ids.get("attached-mac"),
-            tag=optional(port.tag),
+            **vars(VlanColumns.of(port)),
             other_config=dict(port.other_config),
             error=optional(row.error),
             ofport=optional(row.ofport),

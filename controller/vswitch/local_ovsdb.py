@@ -18,7 +18,8 @@ from controller.vswitch.bridge_setup import (
     set_up,
     tell_vswitchd,
 )
-from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch, optional
+from controller.vswitch.device import VlanColumns
+from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch
 from controller.vswitch.row_drift import LayoutDrift
 from controller.vswitch.tagging import Tagging
 from topology.errors import VSwitchError, VSwitchUnavailable
@@ -80,12 +81,14 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
             done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
 
-        def make(edit: Edit) -> tuple[frozenset[str], list[str], dict[str, str]]:
-            return _bridges(edit), set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
+        def make(edit: Edit) -> tuple[dict[str, bool], list[str], dict[str, str]]:
+            bridges = {row.name: row.mcast_snooping_enable for row in edit.rows("Bridge").values()}
+            return bridges, set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
 
         bridges, changed, elsewhere = self._replica.transact(make)
         done += changed
-        self.layout_drift.compare(wanted, bridges, done)
+        snooping = {name for name, snoops in bridges.items() if snoops}
+        self.layout_drift.compare((wanted, snooping), bridges, done)
         return done, elsewhere
 
     def retry_ports(self, ports: Mapping[str, str]) -> None:
@@ -111,7 +114,7 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         """
 
         def change(edit: Edit) -> Attempt:
-            present = _bridges(edit)
+            present = frozenset(row.name for row in edit.rows("Bridge").values())
             set_up(edit, self._layout, wanted)
             bridges = {row.name: value_of(row, "ports") for row in edit.rows("Bridge").values()}
             return Attempt(
@@ -136,12 +139,12 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         return preview(self._replica, TABLES, change)
 
     def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
-        rows, ids = edit.rows("Port"), self._tracker.port_ids
+        rows, ids, is_unseen = edit.rows("Port"), self._tracker.port_ids, False
         for name, tagging in wanted.items():
             row = rows.get(ids[name]) if name in ids else None
-            if row is not None and not tagging.agrees(optional(row.tag), row.other_config):
-                edit.set(row, tag=[tagging.tag], other_config=tagging.written(row.other_config))
-
-
-def _bridges(edit: Edit) -> frozenset[str]:
-    return frozenset(row.name for row in edit.rows("Bridge").values())
+            if row is None or tagging.agrees(columns := VlanColumns.of(row), row.other_config):
+                continue
+            edit.set(row, **tagging.columns.row, other_config=tagging.written(row.other_config))
+            is_unseen |= columns.tag == tagging.tag and columns != tagging.columns
+        if is_unseen:
+            tell_vswitchd(edit)

@@ -45,10 +45,10 @@ class TagDrift:
 
     def compare(self, device: Device, wanted: Tagging) -> None:
         """A device's row, as it is now, beside what it should say."""
-        if wanted.agrees(device.tag, device.other_config):
+        if wanted.agrees(device.vlans, device.other_config):
             self._right[device.port_name] = wanted
         elif self._right.pop(device.port_name, None) == wanted:
-            what = f"device {device.name}: {wanted.differs(device.tag, device.other_config)}"
+            what = f"device {device.name}: {wanted.differs(device.vlans, device.other_config)}"
             self.record = self.record.found(what)
             LOG.warning("%s: others have changed it, it is written again", what)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.framework.local_vlans import DEAD_VLAN
+from controller.vswitch.device import DEAD_COLUMNS, VlanColumns
 from topology.model import Network
 
 WIRING_KEYS = ("net_uuid", "network_type", "physical_network", "segmentation_id", "tag")
@@ -16,33 +17,41 @@ WIRING_KEYS = ("net_uuid", "network_type", "physical_network", "segmentation_id"
 class Tagging:
     """What a Port row should say.
 
-    :param tag: local VLAN, or the dead VLAN
+    :param tag: local VLAN of which it is an access port, or the dead VLAN
     :param wiring: the values of :data:`WIRING_KEYS`, in their order; a key that is absent is taken out
     """
 
     tag: int
     wiring: tuple[tuple[str, str], ...] = ()
 
-    def agrees(self, tag: int | None, other_config: Mapping[str, str]) -> bool:
+    @property
+    def columns(self) -> VlanColumns:
+        """The VLAN columns of the row."""
+        return DEAD_COLUMNS if self.tag == DEAD_VLAN else VlanColumns(self.tag)
+
+    def agrees(self, columns: VlanColumns, other_config: Mapping[str, str]) -> bool:
         """True when a row with these values needs no change."""
         present = tuple((key, other_config[key]) for key in WIRING_KEYS if key in other_config)
-        return tag == self.tag and present == self.wiring
+        return columns == self.columns and present == self.wiring
 
     def written(self, other_config: Mapping[str, str]) -> dict[str, str]:
         """``other_config`` of a row once it says this; keys of others stay."""
         others = {key: value for key, value in other_config.items() if key not in WIRING_KEYS}
         return {**others, **dict(self.wiring)}
 
-    def differs(self, tag: int | None, other_config: Mapping[str, str]) -> str:
+    def differs(self, columns: VlanColumns, other_config: Mapping[str, str]) -> str:
         """What a row says in place of this, in words."""
-        wanted = dict(self.wiring)
-        columns: list[tuple[str, object, object]] = [("tag", tag, self.tag)]
-        columns += [(f"other_config:{key}", other_config.get(key), wanted.get(key)) for key in WIRING_KEYS]
+        found, right = _texts(columns, other_config), _texts(self.columns, dict(self.wiring))
         return ", ".join(
-            f"{name} is {'unset' if found is None else found}, not {'unset' if right is None else right}"
-            for name, found, right in columns
-            if found != right
+            f"{name} is {'unset' if found[name] is None else found[name]}, not {'unset' if text is None else text}"
+            for name, text in right.items()
+            if found[name] != text
         )
+
+
+def _texts(columns: VlanColumns, other_config: Mapping[str, str]) -> dict[str, str | None]:
+    texts = {name: ",".join(map(str, values)) or None for name, values in columns.row.items()}
+    return texts | {f"other_config:{key}": other_config.get(key) for key in WIRING_KEYS}
 
 
 DEAD = Tagging(DEAD_VLAN)

@@ -219,7 +219,7 @@ def test_openstacksdk_takes_the_clouds_yaml(machine: Machine, monkeypatch: pytes
 def test_what_libvirt_plugs_is_bound(machine: Machine) -> None:
     """examples/libvirt-domain.xml as it stands: dead at first, and then on its network."""
     words = add_port_command(EXAMPLES / "libvirt-domain.xml")
-    assert "tag=4095" in words
+    assert "trunks=4095" in words
     machine.host.namespace.ip("tuntap add dev tap99f91280-a0 mode tap")  # as libvirt does for QEMU
     try:
         machine.host.ovs.vsctl(*words)

@@ -56,6 +56,13 @@ class Known:
         return self.vswitch and self.topology and self.registered
 
 
+OPEN_TRUNK = (
+    "it has no external_ids:iface-id and is a trunk of all VLANs, so that it is in every network of this host: "
+    "give its port a tag, or trunks, or take it off the bridge"
+)
+"""What is wrong with a device of :attr:`HostFacts.open_trunks`."""
+
+
 @dataclass
 class News:
     """What has happened since the last walk, beside the facts that it changed.
@@ -108,6 +115,8 @@ class HostFacts:
         """Patch and tunnel ports, also of others, that Open vSwitch could not make → why."""
         self.misplaced: Mapping[str, str] = {}
         """Name of a patch or tunnel port that has no place → why."""
+        self.open_trunks: frozenset[str] = frozenset()
+        """Devices without an ``iface-id`` that are in all VLANs of br-int."""
         self.is_restoring = False
         """Whether an ovs-vswitchd that starts is to wait until its flows are restored, without a controller."""
         self.is_stopping = False
@@ -185,6 +194,16 @@ class HostFacts:
         old = self.ports.devices.get(name)
         self.ports.set_device(name, device, fresh=fresh)
         self._news.devices.add(name)
+        if device is not None and device.iface_id is None and device.vlans.carried is None:
+            if name not in self.open_trunks:
+                LOG.warning("device %s: %s", name, OPEN_TRUNK)
+            self.open_trunks |= {name}
+        elif name in self.open_trunks:
+            self.open_trunks -= {name}
+        if device is not None and device.iface_id is None and device.was_detached:
+            right = detached(device.other_config)  # also one that another version, or somebody, left with the tag alone
+            if not right.agrees(device.vlans, device.other_config):
+                self._news.detached[device.port_name] = right
         if old is None:
             return
         if device is None:

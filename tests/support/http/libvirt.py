@@ -28,7 +28,9 @@ def add_port_command(domain: Path) -> list[str]:
         "vm-id": f'"{root.findtext("uuid")}"',
         "iface-status": "active",
     }
-    tags = [f"tag={tag.attrib['id']}" for tag in interface.findall("vlan/tag")]
+    vlan = interface.find("vlan")
+    column = "trunks" if vlan is not None and vlan.get("trunk") == "yes" else "tag"
+    tags = [f"{column}={tag.attrib['id']}" for tag in interface.findall("vlan/tag")]
     columns = [word for key, text in ids.items()
                for word in ("--", "set", "Interface", name, f"external-ids:{key}={text}")]  # fmt: skip
     return ["--", "--may-exist", "add-port", value("source", "bridge"), name, *tags, *columns]

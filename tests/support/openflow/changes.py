@@ -15,7 +15,7 @@ WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Open_vSwitch": {
         "Open_vSwitch": ("bridges",),
         "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_type", "other_config"),
-        "Port": ("name", "interfaces", "tag", "trunks", "other_config"),
+        "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "other_config"),
         "Interface": ("name", "type", "options"),
         "Controller": ("target", "type", "connection_mode", "max_backoff"),
     },

@@ -69,7 +69,8 @@ def test_a_vm_is_plugged_dead() -> None:
     vm = Vm.from_environment(PORT)
     words = vm.plug()
     assert vm.tap == "tap99f91280-a0"
-    assert words[:6] == ["--", "--may-exist", "add-port", "br-int", "tap99f91280-a0", "tag=4095"]
+    assert words[:5] == ["--", "--may-exist", "add-port", "br-int", "tap99f91280-a0"]
+    assert words[5:9] == ["tag=4095", "vlan_mode=trunk", "trunks=4095", "--"]
     assert f"external_ids:iface-id={vm.port}" in words and f'external_ids:attached-mac="{vm.mac}"' in words
 
 
