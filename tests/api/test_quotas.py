@@ -50,7 +50,11 @@ def test_they_are_listed_in_pages(api: ApiProcess, project: str) -> None:
     path = f"/quotas?port={limit}&limit=1"
     first = api.get(path)
     assert [quota["project_id"] for quota in first["quotas"]] == [f"{project}a"]
-    assert first["quotas_links"] == [{"rel": "next", "href": f"{api.url}/v2.0{path}&marker={project}a"}]
+    at = f"{api.url}/v2.0{path}&marker={project}a"
+    assert first["quotas_links"] == [
+        {"rel": "next", "href": at},
+        {"rel": "previous", "href": f"{at}&page_reverse=True"},
+    ]
     assert [quota["project_id"] for quota in api.get(f"{path}&marker={project}a")["quotas"]] == [f"{project}b"]
 
 
