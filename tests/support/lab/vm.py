@@ -123,7 +123,7 @@ class Vm:
 
     # Traffic
 
-    def ping(self, target: Vm | str, count: int = 3, *, version: int = 4, size: int = 56, timeout: float = 1.0) -> Ping:
+    def ping(self, target: Vm | str, count: int = 3, *, version: int = 4, size: int = 56, timeout: float = 10) -> Ping:
         """Ping another VM or an address.
 
         :param size: bytes after the ICMP header; the don't-fragment bit is set
