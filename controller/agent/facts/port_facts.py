@@ -26,9 +26,12 @@ def port_id_of(iface_id: str) -> tuple[str, bool]:
 
 
 def _foreign_vlans(device: Device) -> Collection[int]:
-    """The VLANs of a device that is none of our business; one that was wired and lost its ``iface-id`` is not that."""
+    """The VLANs of a device that is none of our business; one that was wired and lost its ``iface-id`` is not that.
+
+    A trunk of all VLANs leaves none to avoid: it is reported instead.
+    """
     is_ours = device.iface_id is not None or "net_uuid" in device.other_config
-    return () if is_ours or device.tag is None else (device.tag,)
+    return () if is_ours else device.vlans.carried or ()
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,19 @@ class Host:
         self.table.set_ofport(f"tap{number}", number)
 
     def device(
-        self, number: int, tag: int | None, wired_to: Network | None = None, iface_id: str | None = None
+        self,
+        number: int,
+        tag: int | None = None,
+        wired_to: Network | None = None,
+        iface_id: str | None = None,
+        **columns: Any,
     ) -> None:
         other_config = dict(wired(wired_to, tag or 0).wiring) if wired_to is not None else {}
         name = f"tap{number}"
         known = self.table.devices.get(name)
         iface_id = iface_id or (known.iface_id if known is not None else None)
-        self.table.set_device(name, Device(name, name, iface_id, tag=tag, other_config=other_config), fresh=False)
+        device = Device(name, name, iface_id, tag=tag, other_config=other_config, **columns)
+        self.table.set_device(name, device, fresh=False)
 
     def unplug(self, number: int) -> None:
         self.table.set_device(f"tap{number}", None, fresh=False)
@@ -253,6 +259,33 @@ def test_what_an_operator_tags_later_is_left_to_him() -> None:
     host.device(50, tag=None)
     host.update()
     assert (host.vlans, host.wiring.conflicts) == ({1: 3, 2: 2}, {})
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"vlan_mode": "trunk", "trunks": frozenset({1, 9})},
+        {"trunks": frozenset({1})},
+        {"tag": 1, "vlan_mode": "native-untagged", "trunks": frozenset({9})},
+        {"tag": 1, "vlan_mode": "dot1q-tunnel", "cvlans": frozenset({5})},
+    ],
+)
+def test_what_an_operator_trunks_is_left_to_him(columns: dict[str, Any]) -> None:
+    host = Host(1)
+    host.plug(1, of=1, tag=1, wired_to=network(1))
+    host.update()
+    host.device(50, **columns)
+    host.update()
+    assert (host.vlans, list(host.wiring.conflicts)) == ({1: 2}, [1])
+
+
+def test_a_trunk_of_all_vlans_moves_nobody() -> None:
+    host = Host(1)
+    host.plug(1, of=1, tag=1, wired_to=network(1))
+    host.update()
+    host.device(50)
+    host.update()
+    assert (host.vlans, host.wiring.conflicts) == ({1: 1}, {})
 
 
 def test_what_lost_its_iface_id_is_no_operators() -> None:
