@@ -215,6 +215,8 @@ class Host:
     :param version: of that installation, for people
     :param datapath_type: of its bridges; empty where it has not said so
     :param integration_bridge: name of the bridge that devices are plugged into; likewise
+    :param vxlan_udp_port: that it sends vxlan to and receives it at; None: it does not say, as older controllers
+    :param lacks_local_ip: it has found that ``tunnel_ips`` is no address of its machine
     """
 
     name: str
@@ -225,6 +227,8 @@ class Host:
     version: str = ""
     datapath_type: str = ""
     integration_bridge: str = ""
+    vxlan_udp_port: int | None = None
+    lacks_local_ip: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:

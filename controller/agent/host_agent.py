@@ -233,6 +233,7 @@ class HostAgent:
             ports_misplaced=self._retries.misplaced,
             vlan_conflicts=self._networks.conflicts,
             open_trunks=facts.open_trunks,
+            tunnel_problems=self._tunnels.misfits,
             tag_drift=self._tags.drift.record,
             durations=self._states.durations,
         )

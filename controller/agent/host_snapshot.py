@@ -72,6 +72,7 @@ class HostSnapshot:
     :param ports_misplaced: name of one that has no place → why
     :param vlan_conflicts: local VLAN that a network had to leave to others who have it now → that, in words
     :param open_trunks: devices without an ``iface-id`` that are in all VLANs of br-int
+    :param tunnel_problems: what stands against tunnels to other hosts, though all is as it should be here
     :param tag_drift: tags that others have changed
     :param durations: seconds from the event that completes a port's binding until it is up; goes on counting
     """
@@ -93,6 +94,7 @@ class HostSnapshot:
     ports_misplaced: Mapping[str, str] = field(default_factory=dict)
     vlan_conflicts: Mapping[int, str] = field(default_factory=dict)
     open_trunks: frozenset[str] = frozenset()
+    tunnel_problems: tuple[str, ...] = ()
     tag_drift: RowDrift = field(default_factory=RowDrift)
     durations: Durations = field(default_factory=lambda: Durations(()))
 

@@ -49,6 +49,11 @@ class Registration(Worker[None, None]):
         """Register once more: the topology has lost this host."""
         self.submit({None: None})
 
+    def tell(self, host: Host) -> None:
+        """Something else is to be known of this host."""
+        self._host = host
+        self.again()
+
     def _due(self) -> float | None:
         return self._heartbeat_at
 

@@ -61,4 +61,5 @@ def this_host(config: Config, instance: str) -> Host:
         version=installed_version() or "",
         datapath_type=config.ovs.datapath_type,
         integration_bridge=config.ovs.integration_bridge,
+        vxlan_udp_port=config.agent.vxlan_udp_port if config.ovs.local_ip is not None else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from controller.agent.registration import Registration
 from controller.agent.restore.host_identity import installation_id
 from controller.agent.restore.state_file import FILE, StateFile, load_or_set_aside
 from controller.agent.restore.write_backs import WriteBacks
+from controller.agent.tunnels.local_address import LocalAddressWatch
 from controller.agent.tunnels.port_moves import MacAnnouncer
 from controller.config.config import Config
 from controller.openflow.channel.openflow_server import OpenFlowServer
@@ -97,9 +99,14 @@ class Tunbridge(EnqueuingApp):
         this_host = settings.this_host(config, installation_id(config.state_path))
         interval = config.agent.report_interval
         registration = Registration(topology, this_host, interval, workers, lambda: inbox.post(Registered()))
+        watch = LocalAddressWatch(
+            config.ovs.local_ip,
+            names.integration_bridge,
+            lambda lacking: registration.tell(replace(this_host, lacks_local_ip=lacking)),
+        )
         self._beside: tuple[Worker[Any, Any], ...] = (
             *senders.values(), tags, retried_ports, reports, state_file, write_backs, bridge_setup, announcer,
-            registration,
+            registration, watch,
         )  # fmt: skip
         """What works beside the agent."""
         outputs = Outputs(

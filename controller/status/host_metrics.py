@@ -35,6 +35,7 @@ def _counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Metric:
 RESPONDING = _gauge("controller_responding", "1 when the worker that decides has answered within 5 s, 0 otherwise")
 IN_SYNC = _gauge("in_sync", "1 when all that should be in place is confirmed to be, 0 otherwise")
 PROBLEMS = _gauge("problems", "Things that stand against that, each a line of `tunbridge status`")
+TUNNEL_PROBLEMS = _gauge("tunnel_problems", "What stands against tunnels to other hosts, each a line of it too")
 QUARANTINED = _gauge("quarantined", "What is left out or set aside with an error while all else is served", ("what",))
 TOPOLOGY = _gauge("topology_connected", "1 while the controller follows the topology database, 0 otherwise")
 OVSDB = _gauge("ovsdb_connected", "1 while the controller follows the OVSDB of this host, 0 otherwise")
@@ -107,6 +108,7 @@ class HostMetrics:
         bridges_agree = all(sender.is_in_sync for sender in host.senders.values())
         yield IN_SYNC.family(bridges_agree and is_settled(host, snapshot, found))
         yield PROBLEMS.family(len(found))
+        yield TUNNEL_PROBLEMS.family(len(snapshot.tunnel_problems))
         quarantined = {
             "topology_rows": len(snapshot.row_problems),
             "flow_units": len(snapshot.unit_problems),

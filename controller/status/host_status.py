@@ -89,7 +89,13 @@ def status(host: RunningHost) -> Json:
         "ports": [_port(device) for device in device_states(snapshot)],
         "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
         "vlan_conflicts": sorted(snapshot.vlan_conflicts.values()),
-        "problems": sorted([*stands_against, *(f"device {name}: {OPEN_TRUNK}" for name in snapshot.open_trunks)]),
+        "problems": sorted(
+            [
+                *stands_against,
+                *snapshot.tunnel_problems,
+                *(f"device {name}: {OPEN_TRUNK}" for name in snapshot.open_trunks),
+            ]
+        ),
         "counters": {
             "flow_mods": sum(sender.flow_mods for sender in host.senders.values()),
             "bundles": sum(sender.bundles for sender in host.senders.values()),
@@ -127,7 +133,7 @@ def _port(device: DeviceState) -> Json:
 
 
 def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
-    """All that stands against being in sync, in words."""
+    """All that stands against being in sync, in words. What other hosts have wrong does not."""
     found = [f"topology: {problem.where}: {problem.reason}" for problem in snapshot.row_problems]
     found += snapshot.restore_problems
     found += [f"{unit}: {reason}" for unit, reason in snapshot.unit_problems.items()]

@@ -81,7 +81,7 @@ def enter(edit: Edit, host: Host, now: float) -> bool | HostClaim:
         "bridge_mappings": dict(host.bridge_mappings),
         "instance": host.instance,
         "version": host.version,
-        "attributes": {**(row.attributes if row is not None else {}), **_details(host)},
+        "attributes": _attributes(host, row.attributes if row is not None else {}),
     }
     if row is None:
         begin_revision(edit)
@@ -113,7 +113,7 @@ def put_back(edit: Edit, host: Host) -> str | None:
         bridge_mappings=dict(host.bridge_mappings),
         instance=host.instance,
         version=host.version,
-        attributes=_details(host),
+        attributes=_attributes(host, {}),
     )
     return None
 
@@ -168,10 +168,14 @@ def _write_state(edit: Edit, name: str, now: float) -> None:
     edit.insert_unfollowed(HOST_STATE, {"name": name, "last_seen": int(now * 1000)})
 
 
-def _details(host: Host) -> dict[str, str]:
-    """What a host says of itself beside what is said of it; see :func:`topology.rules.views.host_details`."""
+def _attributes(host: Host, before: Mapping[str, str]) -> dict[str, str]:
+    """What a host says of itself beside what is said of it; see :func:`topology.rules.views.host_details`.
+
+    :param before: what the column holds
+    """
     given = {name: getattr(host, name) for name in HOST_DETAILS}
-    return {name: json.dumps(value) for name, value in given.items() if value}
+    said = {name: text for name, text in before.items() if name not in given}
+    return said | {name: json.dumps(value) for name, value in given.items() if value}
 
 
 def _row(edit: Edit, name: str) -> Any | None:

@@ -44,19 +44,19 @@ def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
 
 _DETAIL_MAX = 255
 
-HOST_DETAILS = ("datapath_type", "integration_bridge")
+HOST_DETAILS = {"datapath_type": str, "integration_bridge": str, "vxlan_udp_port": int, "lacks_local_ip": bool}
 """What a host says of itself in the column ``attributes`` of its row, beside what the API says of it."""
 
 
-def host_details(attributes: Mapping[str, str]) -> dict[str, str]:
-    """The same, of a row; what is no short text of characters that can be printed counts as not said."""
+def host_details(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """The same, of a row; what is of another type, long or cannot be printed counts as not said."""
     found = {}
-    for name in HOST_DETAILS:
+    for name, kind in HOST_DETAILS.items():
         try:
             value = json.loads(attributes.get(name, ""))
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, str) and value.isprintable() and len(value) <= _DETAIL_MAX:
+        if type(value) is kind and str(value).isprintable() and len(str(value)) <= _DETAIL_MAX:
             found[name] = value
     return found
 

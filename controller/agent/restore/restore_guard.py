@@ -167,7 +167,7 @@ class RestoreGuard:
             if older_port is None or _wanted(port) != _wanted(older_port) or older_port.host not in (None, self._host):
                 self._overridden = _with(self._overridden, port.id, older_port)
         for host in _told(self._hosts, batch.hosts, batch):
-            if batch.hosts.get(host.name) != host:
+            if _saved(batch.hosts.get(host.name)) != _saved(host):
                 self._overridden_hosts = _with(self._overridden_hosts, host.name, batch.hosts.get(host.name))
         self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
         LOG.warning(
@@ -289,3 +289,8 @@ def _still(now: Port | None, older: Network | Port | None, running: Port) -> boo
 
 def _version_text(version: TopologyVersion | None) -> str:
     return f"revision {version.revision} of {version.database}" if version is not None else "no revision"
+
+
+def _saved(host: Host | None) -> Host | None:
+    """A host as the state file has it: without what it tells anew whenever it registers."""
+    return None if host is None else replace(host, vxlan_udp_port=None, lacks_local_ip=False)

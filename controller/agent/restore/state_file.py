@@ -186,9 +186,14 @@ def save(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
+_LEFT_OUT = ("vxlan_udp_port", "lacks_local_ip")
+"""What a host tells anew whenever it registers."""
+
+
 def _plain(thing: object) -> dict[str, object]:
     """A dataclass for JSON. What most ports do not have is left out: an older version does not know of it."""
-    return {name: value for name, value in vars(thing).items() if name != "allowed_macs" or value}
+    told = {name: value for name, value in vars(thing).items() if name not in _LEFT_OUT}
+    return {name: value for name, value in told.items() if name != "allowed_macs" or value}
 
 
 def _decode(document: dict[str, object]) -> SavedState:

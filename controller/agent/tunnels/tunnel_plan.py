@@ -1,7 +1,11 @@
-"""Which tunnel ports br-tun should have: one for each other host and encapsulation that both know."""
+"""Which tunnel ports br-tun should have: one for each other host and encapsulation that both know.
+
+And why frames cannot pass between two hosts that both have tunnels.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +15,8 @@ from apps.framework.host_view import LocalNetwork
 from controller.vswitch.bridge_setup import TunnelPort
 from controller.vswitch.names import tunnel_name
 from topology.model import Host, NetworkType
+
+LOG = logging.getLogger(__name__)
 
 NO_VLAN = 4095
 """What a tunnel port is the trunk of while no network of its type is here: no network has it, and none means all."""
@@ -78,6 +84,49 @@ def plan(
     return ports
 
 
+def misfits(hosts: Iterable[Host], me: str, options: TunnelOptions) -> tuple[str, ...]:
+    """What stands against frames between this host and others that have tunnels, a line each.
+
+    It follows from what hosts say of themselves: each of the two finds the same, so that it is seen on either.
+
+    :param me: name of this host
+    :returns: sorted; empty without a ``local_ip``
+    """
+    if options.local_ip is None:
+        return ()
+    found = []
+    if netaddr.IPAddress(options.local_ip).is_loopback():
+        found.append(f"[ovs] local_ip {options.local_ip} cannot be reached from other hosts: no tunnel carries a frame")
+    for host in hosts:
+        if host.name == me:
+            if host.lacks_local_ip:
+                found.append(f"[ovs] local_ip {options.local_ip} is no address of this host: no tunnel carries a frame")
+        elif host.tunnel_ips and (reason := _misfit(host, options, options.local_ip)) is not None:
+            found.append(f"host {host.name}: {reason}")
+    return tuple(sorted(found))
+
+
+def _misfit(host: Host, options: TunnelOptions, local_ip: str) -> str | None:
+    common = [kind for kind in options.types if kind in host.tunnel_types]
+    if not common:
+        theirs = ", ".join(host.tunnel_types) or "none"
+        return f"no tunnel, it has {theirs} and this host {', '.join(options.types)} ([agent] tunnel_types)"
+    version = netaddr.IPAddress(local_ip).version
+    addresses = [ip for ip in host.tunnel_ips if netaddr.IPAddress(ip).version == version]
+    if not addresses:
+        return f"no tunnel, its local_ip {host.tunnel_ips[0]} is of another IP version than {local_ip} of this host"
+    if all(netaddr.IPAddress(ip).is_loopback() for ip in addresses):
+        return f"its local_ip {addresses[0]} cannot be reached from other hosts: tunnels to it carry nothing"
+    if host.lacks_local_ip:
+        return f"its local_ip {addresses[0]} is no address of it: tunnels to it carry nothing"
+    if NetworkType.VXLAN.value in common and host.vxlan_udp_port not in (None, options.vxlan_udp_port):
+        return (
+            f"vxlan carries nothing, it uses UDP port {host.vxlan_udp_port} "
+            f"and this host {options.vxlan_udp_port} ([agent] vxlan_udp_port)"
+        )
+    return None
+
+
 class TunnelPlan:
     """Follows hosts and local networks; remembers the plan that it made last.
 
@@ -87,6 +136,8 @@ class TunnelPlan:
     def __init__(self, me: str, options: TunnelOptions) -> None:
         self.ports: Mapping[str, TunnelPort] | None = None
         """By name, the tunnel ports that br-tun should have; None: not known yet."""
+        self.misfits: tuple[str, ...] = ()
+        """What stands against tunnels to other hosts, a line each."""
         self._me = me
         self._options = options
 
@@ -100,6 +151,8 @@ class TunnelPlan:
         :param new_networks: networks did, or their local VLANs
         :returns: whether the plan is another one
         """
+        if new_hosts or self.ports is None:
+            self._follow_misfits(misfits(hosts, self._me, self._options))
         has_trunks = len(self._options.types) > 1
         if self.ports is not None and not new_hosts and not (new_networks and has_trunks):
             return False
@@ -108,3 +161,10 @@ class TunnelPlan:
             vlans.setdefault(local.network.network_type.value, []).append(local.vlan)
         was, self.ports = self.ports, plan(hosts, self._me, self._options, vlans)
         return was != self.ports
+
+    def _follow_misfits(self, found: tuple[str, ...]) -> None:
+        for line in sorted({*found}.difference(self.misfits)):
+            LOG.warning("%s", line)
+        for line in sorted({*self.misfits}.difference(found)):
+            LOG.info("no longer so: %s", line)
+        self.misfits = found

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,39 @@ def test_only_what_differs_is_written(server: OvsdbServer, follow: Callable[[], 
         {"ip_address": "2001:db8::1"},
     ]
     assert server.rows("Host", "_uuid") == [host]
+
+
+def attributes(server: OvsdbServer) -> dict[str, str]:
+    """What is said of the only host, and what it tells of itself."""
+    ((_, pairs),) = (row["attributes"] for row in server.rows("Host", "attributes"))
+    return dict(pairs)
+
+
+def test_what_a_host_tells_of_its_tunnels_stands_beside_what_others_say_of_it(
+    server: OvsdbServer, follow: Callable[[], Follower]
+) -> None:
+    """An older controller's row tells nothing, and gets what a newer one tells when that registers; what the API has
+    set stays."""
+    me, other = follow(), follow()
+    server.write(insert("Host", name="h1", attributes=["map", [["description", '"rack 7"']]]))
+    assert other.next().hosts == {"h1": Host("h1")}
+    told = replace(H1, vxlan_udp_port=4789, lacks_local_ip=True)
+    assert me.database.register(told)
+    assert other.next().hosts == {"h1": told}
+    assert attributes(server) == {"description": '"rack 7"', "vxlan_udp_port": "4789", "lacks_local_ip": "true"}
+    assert me.database.register(H1)
+    assert other.next().hosts == {"h1": H1}
+    assert attributes(server) == {"description": '"rack 7"'}
+
+
+@pytest.mark.parametrize(
+    "port", ["", "null", "true", "-1", "4789.0", '"4789"', "1e4", "\u0664\u0665", "9" * 1000, "9" * 10_000, "[" * 9999]
+)
+def test_what_a_row_tells_wrongly_is_not_told(server: OvsdbServer, follow: Callable[[], Follower], port: str) -> None:
+    pairs = [["vxlan_udp_port", port], ["lacks_local_ip", port + "true"]]
+    server.write(insert("Host", name="h1", attributes=["map", pairs]))
+    (host,) = [info.host for info in read_hosts(server.connection).hosts]
+    assert (host.vxlan_udp_port, host.lacks_local_ip) == (None, port == "")
 
 
 def test_a_host_without_an_instance_is_not_registered(server: OvsdbServer, follow: Callable[[], Follower]) -> None:

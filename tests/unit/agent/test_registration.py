@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 from os_ken.lib import hub
@@ -124,6 +125,19 @@ def test_registers_again_when_asked() -> None:
         running.registration.again()
         wait(lambda: (running.told, source.heartbeats) == (2, 2), "registered again")
     assert source.registered == [HOST, HOST]
+
+
+def test_what_a_host_tells_anew_is_registered() -> None:
+    """And stays so when the topology has lost the host after that."""
+    source = Source()
+    with Running(source) as running:
+        wait(lambda: running.told == 1, "registered")
+        told = replace(HOST, lacks_local_ip=True)
+        running.registration.tell(told)
+        wait(lambda: running.told == 2, "registered as it is now")
+        running.registration.again()
+        wait(lambda: running.told == 3, "registered again")
+    assert source.registered == [HOST, told, told]
 
 
 def test_a_lost_heartbeat_is_no_reason_to_end() -> None:

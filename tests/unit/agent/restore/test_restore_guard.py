@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState
+from controller.agent.restore.state_file import FILE, StateFile
 from topology.model import Host, Network, NetworkType, Port, PortStatus, Subnet
 from topology.source import TopologyBatch, TopologyVersion
 
@@ -199,6 +201,18 @@ def test_other_hosts_keep_their_tunnels(guard: RestoreGuard, caplog: pytest.LogC
         assert not one.is_older
         assert one.correct(TopologyBatch(False, hosts={"h2": h2, "h3": None})).hosts == {"h2": h2, "h3": None}
         assert one.correct(replace(batch(6, NET, PORT), hosts={})).hosts == {}, "deleted"
+
+
+def test_what_hosts_tell_anew_is_no_difference(guard: RestoreGuard) -> None:
+    """Not in the state file, which an older version reads too; what an older copy has of it is believed."""
+    told = Host("h2", ("192.0.2.2",), vxlan_udp_port=4789, lacks_local_ip=True)
+    guard.correct(TopologyBatch(False, hosts={"h2": told}))
+    memory = guard.changed()
+    assert memory is not None
+    text = StateFile(Path(FILE))._encode(memory)
+    assert "vxlan_udp_port" not in text and "lacks_local_ip" not in text
+    older = replace(batch(5, NET, PORT), hosts={"h2": replace(told, lacks_local_ip=False)})
+    assert guard.correct(older).hosts == {"h2": replace(told, lacks_local_ip=False)}
 
 
 def test_a_port_that_is_bound_elsewhere_is_that_hosts(guard: RestoreGuard) -> None:
