@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
+from topology.ovsdb.edit import read
 from topology.ovsdb.following_idl import RowChanges
-from topology.ovsdb.row_columns import read
 from topology.rules.attributes.attributes import PORT
 from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
@@ -72,6 +72,12 @@ class Assembler:
     def row_of(self, table: str, object_id: str) -> uuid.UUID | None:
         """The row that holds an object; None for objects that are not there or break a rule."""
         return self._row_of.get((table, object_id))
+
+    def find(self, kind: type[_P], object_id: str) -> _P | None:
+        """An object; None: as of :meth:`row_of`."""
+        row = self._row_of.get((kind.__name__, object_id))
+        found = None if row is None else self._objects[_Key(kind.__name__, row)]
+        return found if isinstance(found, kind) else None
 
     def objects(self) -> tuple[list[Network], list[Port]]:
         """All networks and ports."""

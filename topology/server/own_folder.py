@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 import stat
 from pathlib import Path
 
 from topology.errors import ConfigError
+from topology.ovsdb.obstacle import user_name
 
 
 def make_own(option: str, path: str | os.PathLike[str]) -> None:
@@ -37,8 +37,8 @@ def check_own(option: str, path: str | os.PathLike[str]) -> None:
     except FileNotFoundError:
         return
     if state.st_uid not in (0, os.geteuid()):
-        user = f"chown {_user(os.geteuid())} {path}"
-        raise ConfigError(f"{option} {path} belongs to {_user(state.st_uid)}, who could replace files there: {user}")
+        owner, us = user_name(state.st_uid), user_name(os.geteuid())
+        raise ConfigError(f"{option} {path} belongs to {owner}, who could replace files there: chown {us} {path}")
     if state.st_mode & stat.S_IWOTH:
         mode = stat.S_IMODE(state.st_mode)
         raise ConfigError(f"{option} {path} may be written by everybody (mode {mode:04o}): chmod o-w {path}")
@@ -92,10 +92,3 @@ def refuse_links(*paths: Path) -> None:
 
 def _other(path: str | os.PathLike[str], what: str, number: int) -> OSError:
     return OSError(number, f"it is {what}, which is not followed: remove it", os.fspath(path))
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
