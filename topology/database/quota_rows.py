@@ -33,6 +33,9 @@ from topology.rules.views import View
 
 T = TypeVar("T")
 
+_ROUND = 2**62
+"""Where ``creations`` begins anew: it only has to change, and whoever wrote its last number by hand blocks nobody."""
+
 
 class Database(Protocol):
     """As much of a topology database as is used."""
@@ -152,7 +155,7 @@ class Quotas:
         if row is None:
             edit.insert(QUOTA, project_id=project_id, creations=1)  # the index refuses a second one
         else:
-            edit.set(row, creations=row.creations + 1)  # which verifies what it was
+            edit.set(row, creations=(row.creations + 1) % _ROUND)  # which verifies what it was
 
     def _row(self, edit: Edit, project_id: str) -> Any | None:
         row_uuid = self._limits.row_of.get(project_id)

@@ -30,7 +30,7 @@ from topology.errors import ConflictError, TopologyError, TopologyUnavailable, T
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges
 from topology.ovsdb.obstacle import obstacle
-from topology.ovsdb.schema import SchemaFetch, restrict
+from topology.ovsdb.schema import SchemaFetch, restrict, without_lengths
 from topology.ovsdb.tls import TlsFiles
 from topology.ovsdb.tls_stream import problem, secured
 from topology.ovsdb.transaction import PendingTransaction
@@ -251,7 +251,7 @@ class Replica(Generic[B]):
                         return None
             finally:
                 fetch.close()
-        helper = SchemaHelper(schema_json=schema_json)
+        helper = SchemaHelper(schema_json=without_lengths(schema_json))
         restrict(helper, self._tables)
         idl = FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
         for table, conditions in self._conditions.items():
