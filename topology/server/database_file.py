@@ -92,10 +92,11 @@ def _bring_to_schema(file: Path) -> None:
     differing = sorted(name for name in stored.tables.keys() | ours.tables.keys() if _differs(name, stored, ours))
     if stored.version == ours.version and not differing:
         return
-    is_newer = _order(stored.version) > _order(ours.version)
-    if is_newer and _columns(stored) - _columns(ours):
+    unknown = sorted(".".join(column) for column in _columns(stored) - _columns(ours))
+    if _order(stored.version) > _order(ours.version) and unknown:
         raise TopologyError(
-            f"has schema version {stored.version}, and this Tunbridge knows {ours.version}: use a newer one"
+            f"has schema version {stored.version}, and this Tunbridge knows {ours.version}: use a newer one, or, where "
+            f"a client has converted it, `ovsdb-tool convert {file} {SCHEMA}`, which drops {', '.join(unknown)}"
         )
     copy = file.with_name(f"{file.name}.{stored.version or 'changed'}")
     changed = f"version {stored.version}, differing: {', '.join(differing) or 'nothing else'}"

@@ -531,6 +531,15 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "indexes dropped in a newer version": lambda schema: (schema.update(version="1.99.0"), _without_indexes(schema)),
     "more rows allowed": lambda schema: schema["tables"]["Topology"].update(maxRows=9),
     "no bounds": lambda schema: schema["tables"]["Host"]["columns"].update(name={"type": "string"}),
+    "weak references": lambda schema: schema["tables"]["Port"]["columns"]["network"]["type"]["key"].update(
+        refType="weak"
+    ),
+    "sets of texts": lambda schema: schema["tables"]["Host"]["columns"].update(
+        version={"type": {"key": "string", "min": 0, "max": "unlimited"}}
+    ),
+    "two tables left": lambda schema: schema.update(
+        tables={name: schema["tables"][name] for name in ("Host", "TunnelEndpoint")}
+    ),
     "a table of its own": lambda schema: schema["tables"].update(Mine={"columns": {"x": {"type": "string"}}}),
     "a table dropped": lambda schema: schema["tables"].pop("Quota"),
 }
@@ -571,6 +580,27 @@ def test_a_schema_that_a_client_has_changed_is_as_it_was_after_a_start(
     assert hosts(server.connection) == ["h1"]
     assert (directory / f"state/topology.db.{changed.get('version', 'changed')}").read_bytes() == before
     assert "is a copy as it was" in caplog.text
+
+
+def test_what_drops_the_columns_of_a_newer_schema_is_said(make: Callable[..., EmbeddedServer], directory: Path) -> None:
+    server = make()
+    server.start()
+    add_host(server.connection, "h1")
+    ours = _schema(server.connection)
+
+    def change(schema: dict[str, Any]) -> None:
+        schema.update(version="7.0.0")
+        schema["tables"]["Host"]["columns"]["mine"] = {"type": "string"}
+
+    client("convert", server.connection, str(_changed(directory, change)))
+    server.stop()
+    with pytest.raises(TopologyError, match=r"knows .*: use a newer one, or, .* drops Host\.mine") as caught:
+        server.start()
+    command = re.search("`(.*)`", str(caught.value))
+    assert command is not None
+    subprocess.run(command[1].split(), check=True)
+    server.start()
+    assert (hosts(server.connection), _schema(server.connection)) == (["h1"], ours)
 
 
 @pytest.mark.parametrize(
