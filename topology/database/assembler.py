@@ -145,8 +145,8 @@ class Assembler:
         row = self._rows.get(key)
         if row is not None:
             try:
-                _require_short(row, _FREE_TEXTS[key.table])
                 made = self._make(key, row)
+                _require_short(made, _FREE_TEXTS[key.table])
                 self._objects[key] = made
                 self._row_of[key.table, _id(made)] = key.row
             except ValueError as error:
@@ -347,18 +347,18 @@ def _require_canonical(column: str, written: str, canonical: str) -> None:
         raise ValueError(f"{column}: {written!r} must be written as {canonical!r}")
 
 
-def _require_short(row: Any, columns: Iterable[str]) -> None:
+def _require_short(made: _Object | Subnet, columns: Iterable[str]) -> None:
     for column in columns:
-        length = len(getattr(row, column))
+        length = len(getattr(made, column))
         if length > _LONGEST:
             raise ValueError(f"{column}: has {length} characters, and {_LONGEST} are the most")
 
 
 def _subnet(row: Any) -> Subnet:
-    _require_short(row, ("name",))
     subnet = Subnet(id=row.id, cidr=row.cidr, gateway_ip=_optional(read(row, "gateway_ip")), name=row.name)
     _require_canonical("id", row.id, subnet.id)
     _require_canonical("cidr", row.cidr, subnet.cidr)
+    _require_short(subnet, ("name",))
     return subnet
 
 

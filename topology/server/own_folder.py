@@ -45,11 +45,11 @@ def check_own(option: str, path: str | os.PathLike[str]) -> None:
         return
     why = _who_may_write(folder, state, 0)
     if why is not None:
-        raise ConfigError(f"{option} {path} {why[0]}, who could replace files there: {why[1]}")
+        raise ConfigError(f"{option} {path} {why}")
     for folder, state in above:
         why = _who_may_write(folder, state, stat.S_ISVTX)
         if why is not None:
-            raise ConfigError(f"{option} {path} is below {folder}, which {why[0]}, who could replace it: {why[1]}")
+            raise ConfigError(f"{option} {path} is below {folder}, which {why}")
 
 
 def _passed(path: Path) -> list[tuple[Path, os.stat_result]]:
@@ -68,7 +68,7 @@ def _passed(path: Path) -> list[tuple[Path, os.stat_result]]:
     return found
 
 
-def _who_may_write(folder: Path, state: os.stat_result, safe: int) -> tuple[str, str] | None:
+def _who_may_write(folder: Path, state: os.stat_result, safe: int) -> str | None:
     """Who else may put something else into a folder, and the command that ends that.
 
     :param safe: bits of the mode with which those that may write cannot replace what is of others
@@ -76,14 +76,14 @@ def _who_may_write(folder: Path, state: os.stat_result, safe: int) -> tuple[str,
     if state.st_uid not in (0, os.geteuid()):
         owner = user_name(state.st_uid)
         known = f"user {owner}" if owner.isdigit() else owner
-        return f"belongs to {known}", f"chown {user_name(os.geteuid())} {folder}"
+        return f"belongs to {known}, who could replace what is there: chown {user_name(os.geteuid())} {folder}"
     if stat.S_ISLNK(state.st_mode) or state.st_mode & safe:
         return None
     mode = f"(mode {stat.S_IMODE(state.st_mode):04o})"
     if state.st_mode & stat.S_IWOTH:
-        return f"may be written by everybody {mode}", f"chmod o-w {folder}"
+        return f"may be written by everybody {mode}: chmod o-w {folder}"
     if state.st_mode & stat.S_IWGRP and not _is_private(state.st_gid):
-        return f"may be written by its group {mode}", f"chmod g-w {folder}"
+        return f"may be written by its group {mode}: chmod g-w {folder}"
     return None
 
 

@@ -226,9 +226,9 @@ def test_a_folder_that_others_may_write_is_refused(
 @pytest.mark.parametrize(
     ("mode", "owner", "group", "refused"),
     [
-        (0o777, 0, 0, "may be written by everybody .mode 0777., who could replace it: chmod o-w"),
-        (0o775, 0, 12345, "may be written by its group .mode 0775., who could replace it: chmod g-w"),
-        (0o755, 12345, 0, "belongs to user 12345, who could replace it: chown root"),
+        (0o777, 0, 0, "may be written by everybody .mode 0777.: chmod o-w"),
+        (0o775, 0, 12345, "may be written by its group .mode 0775.: chmod g-w"),
+        (0o755, 12345, 0, "belongs to user 12345, who could replace what is there: chown root"),
         (0o1777, 0, 0, None),
         (0o775, 0, 0, None),
         (0o755, 0, 12345, None),
