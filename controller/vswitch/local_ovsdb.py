@@ -24,7 +24,6 @@ from controller.vswitch.row_drift import LayoutDrift
 from controller.vswitch.tagging import Tagging
 from topology.errors import VSwitchError, VSwitchUnavailable
 from topology.ovsdb.edit import Edit
-from topology.ovsdb.followed_database import FollowedDatabase
 from topology.ovsdb.preview import attempt, preview, value_of
 from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.ovsdb.tls import TlsFiles
@@ -44,7 +43,7 @@ class Attempt:
     interfaces: Mapping[str, tuple[str, ...]]
 
 
-class VSwitch(FollowedDatabase[VSwitchBatch]):
+class VSwitch(Replica[VSwitchBatch]):
     """The local OVSDB.
 
     :param connection: ``[ovs] ovsdb_connection``
@@ -58,14 +57,12 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         self._layout = layout
         self._rundir = rundir(connection)
         super().__init__(
-            Replica(
-                connection,
-                "Open_vSwitch",
-                tables=TABLES,
-                convert=self._tracker.convert,
-                tls=tls,
-                errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
-            )
+            connection,
+            "Open_vSwitch",
+            tables=TABLES,
+            convert=self._tracker.convert,
+            tls=tls,
+            errors=ErrorTypes(conflict=VSwitchError, failed=VSwitchError, unavailable=VSwitchUnavailable),
         )
 
     def set_up(self, wanted: WantedBridges) -> tuple[list[str], dict[str, str]]:
@@ -78,14 +75,14 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         :raises VSwitchError: the database refused, or does not answer
         """
         done = []
-        for name in self._replica.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
-            done += keep_flows(self._rundir, name, partial(self._replica.transact, partial(secure, name=name)))
+        for name in self.transact(lambda edit: bridges_to_be_flushed(edit, self._layout)):
+            done += keep_flows(self._rundir, name, partial(self.transact, partial(secure, name=name)))
 
         def make(edit: Edit) -> tuple[dict[str, bool], list[str], dict[str, str]]:
             bridges = {row.name: row.mcast_snooping_enable for row in edit.rows("Bridge").values()}
             return bridges, set_up(edit, self._layout, wanted), misplaced(edit, self._layout, wanted)
 
-        bridges, changed, elsewhere = self._replica.transact(make)
+        bridges, changed, elsewhere = self.transact(make)
         done += changed
         snooping = {name for name, snoops in bridges.items() if snoops}
         self.layout_drift.compare((wanted, snooping), bridges, done)
@@ -97,7 +94,7 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         :param ports: name of what it could not make → why
         :raises VSwitchError: the database refused, or does not answer
         """
-        self._replica.transact(tell_vswitchd)
+        self.transact(tell_vswitchd)
 
     def tag(self, wanted: Mapping[str, Tagging]) -> None:
         """Write tags in one transaction that does not wait for ovs-vswitchd; Ports that are gone are passed over.
@@ -105,7 +102,7 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
         :param wanted: name of a Port → what it should say
         :raises VSwitchError: the database refused, or does not answer; nothing was written
         """
-        self._replica.transact(lambda edit: self._write_tags(edit, wanted))
+        self.transact(lambda edit: self._write_tags(edit, wanted))
 
     def attempt(self, wanted: WantedBridges) -> Attempt:
         """What :meth:`set_up` would come to; nothing is changed.
@@ -122,7 +119,7 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
                 {name: tuple(one.name for port in ports for one in port.interfaces) for name, ports in bridges.items()},
             )
 
-        return attempt(self._replica, change)
+        return attempt(self, change)
 
     def preview(self, wanted: WantedBridges, tags: Mapping[str, Tagging]) -> list[str]:
         """What :meth:`set_up` and :meth:`tag` together would change until all is connected; nothing is.
@@ -136,7 +133,7 @@ class VSwitch(FollowedDatabase[VSwitchBatch]):
             once_connected(edit, self._layout)
             self._write_tags(edit, tags)
 
-        return preview(self._replica, TABLES, change)
+        return preview(self, TABLES, change)
 
     def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
         rows, ids, is_unseen = edit.rows("Port"), self._tracker.port_ids, False

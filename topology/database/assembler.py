@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
+from topology.database.tables import LAST_REVISION
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
+from topology.ovsdb.edit import read
 from topology.ovsdb.following_idl import RowChanges
-from topology.ovsdb.row_columns import read
 from topology.rules.attributes.attributes import PORT
 from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
@@ -40,6 +41,19 @@ _NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
 _PAIRS = "allowed_address_pairs"
 
 _MAX_TEXT = 300  # characters
+
+_FREE_TEXTS = {"Network": ("name",), "Port": ("name", "device_id", "device_owner"), "Host": ("name", "version")}
+"""Columns of objects that may have any text, but for its length."""
+
+_LONGEST = 1024
+"""Characters: as the schema has it, of which a server with an older one knows nothing."""
+
+_END_OF_REVISIONS = RowProblem(
+    "Topology",
+    "",
+    f"revision: is not counted from {LAST_REVISION} on, so no host can find out any more that the topology was "
+    "restored from a backup: set it to 0; every host then writes back what it runs and the database lacks",
+)
 
 _ROOTS = ("Network", "Port", "Host")
 """The tables that hold objects."""
@@ -72,6 +86,12 @@ class Assembler:
     def row_of(self, table: str, object_id: str) -> uuid.UUID | None:
         """The row that holds an object; None for objects that are not there or break a rule."""
         return self._row_of.get((table, object_id))
+
+    def find(self, kind: type[_P], object_id: str) -> _P | None:
+        """An object; None: as of :meth:`row_of`."""
+        row = self._row_of.get((kind.__name__, object_id))
+        found = None if row is None else self._objects[_Key(kind.__name__, row)]
+        return found if isinstance(found, kind) else None
 
     def objects(self) -> tuple[list[Network], list[Port]]:
         """All networks and ports."""
@@ -126,6 +146,7 @@ class Assembler:
         if row is not None:
             try:
                 made = self._make(key, row)
+                _require_short(made, _FREE_TEXTS[key.table])
                 self._objects[key] = made
                 self._row_of[key.table, _id(made)] = key.row
             except ValueError as error:
@@ -276,6 +297,8 @@ class Assembler:
                 found[key.table][_id(new)] = new
         problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
         version = self._version()
+        if version is not None and version.revision >= LAST_REVISION:
+            problems += (_END_OF_REVISIONS,)
         told, now = (self._told_problems, self._told_version), (problems, version)
         if not complete and told == now and not any(found.values()):
             return None
@@ -324,10 +347,18 @@ def _require_canonical(column: str, written: str, canonical: str) -> None:
         raise ValueError(f"{column}: {written!r} must be written as {canonical!r}")
 
 
+def _require_short(made: _Object | Subnet, columns: Iterable[str]) -> None:
+    for column in columns:
+        length = len(getattr(made, column))
+        if length > _LONGEST:
+            raise ValueError(f"{column}: has {length} characters, and {_LONGEST} are the most")
+
+
 def _subnet(row: Any) -> Subnet:
     subnet = Subnet(id=row.id, cidr=row.cidr, gateway_ip=_optional(read(row, "gateway_ip")), name=row.name)
     _require_canonical("id", row.id, subnet.id)
     _require_canonical("cidr", row.cidr, subnet.cidr)
+    _require_short(subnet, ("name",))
     return subnet
 
 

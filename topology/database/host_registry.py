@@ -70,19 +70,10 @@ def enter(edit: Edit, host: Host, now: float) -> bool | HostClaim:
     row = _row(edit, host.name)
     if row is not None and row.instance not in ("", host.instance):
         return HostClaim(host.name, None, tuple(sorted(_addresses(row))))
-    for other in edit.rows("Host").values():
-        taken = sorted(_addresses(other).keys() & set(host.tunnel_ips)) if other is not row else []
-        if taken:
-            return HostClaim(other.name, taken[0], tuple(sorted(_addresses(other))))
-    known = _addresses(row) if row is not None else {}
-    columns: dict[str, Any] = {
-        "tunnel_endpoints": [known.get(ip) or edit.insert("TunnelEndpoint", ip_address=ip) for ip in host.tunnel_ips],
-        "tunnel_types": list(host.tunnel_types),
-        "bridge_mappings": dict(host.bridge_mappings),
-        "instance": host.instance,
-        "version": host.version,
-        "attributes": _attributes(host, row.attributes if row is not None else {}),
-    }
+    claim = _address_claim(edit, host, row)
+    if claim is not None:
+        return claim
+    columns = _columns(edit, host, row)
     if row is None:
         begin_revision(edit)
         edit.insert("Host", name=host.name, **columns)
@@ -101,21 +92,33 @@ def put_back(edit: Edit, host: Host) -> str | None:
     """
     if _row(edit, host.name) is not None:
         return None
-    for other in edit.rows("Host").values():
-        taken = sorted(_addresses(other).keys() & set(host.tunnel_ips))
-        if taken:
-            return f"tunnel address {taken[0]} is of host {other.name} there: `tunbridge host delete {other.name}`"
-    edit.insert(
-        "Host",
-        name=host.name,
-        tunnel_endpoints=[edit.insert("TunnelEndpoint", ip_address=ip) for ip in host.tunnel_ips],
-        tunnel_types=list(host.tunnel_types),
-        bridge_mappings=dict(host.bridge_mappings),
-        instance=host.instance,
-        version=host.version,
-        attributes=_attributes(host, {}),
-    )
+    claim = _address_claim(edit, host, None)
+    if claim is not None:
+        return f"tunnel address {claim.address} is of host {claim.holder} there: `tunbridge host delete {claim.holder}`"
+    edit.insert("Host", name=host.name, **_columns(edit, host, None))
     return None
+
+
+def _address_claim(edit: Edit, host: Host, row: Any | None) -> HostClaim | None:
+    """Another host, whose row is not ``row``, that has one of the tunnel addresses."""
+    for other in edit.rows("Host").values():
+        taken = sorted(_addresses(other).keys() & set(host.tunnel_ips)) if other is not row else []
+        if taken:
+            return HostClaim(other.name, taken[0], tuple(sorted(_addresses(other))))
+    return None
+
+
+def _columns(edit: Edit, host: Host, row: Any | None) -> dict[str, Any]:
+    """:param row: that there is of the host"""
+    known = _addresses(row) if row is not None else {}
+    return {
+        "tunnel_endpoints": [known.get(ip) or edit.insert("TunnelEndpoint", ip_address=ip) for ip in host.tunnel_ips],
+        "tunnel_types": list(host.tunnel_types),
+        "bridge_mappings": dict(host.bridge_mappings),
+        "instance": host.instance,
+        "version": host.version,
+        "attributes": _attributes(host, row.attributes if row is not None else {}),
+    }
 
 
 def mark_alive(edit: Edit, name: str, now: float) -> None:
@@ -225,10 +228,9 @@ def _registry(changes: RowChanges) -> HostRegistry | None:
     batch = Assembler()(changes)
     if batch is None:
         return None
-    states = (row for row in changes.rows[HOST_STATE].values() if row is not None)
-    seen = {row.name: row.last_seen * _MILLISECOND for row in states}
-    infos = (HostInfo(host, seen.get(name)) for name, host in sorted(batch.hosts.items()) if host is not None)
-    return HostRegistry(tuple(infos), batch.problems)
+    hosts = FollowedHosts()
+    hosts.follow(changes, batch)
+    return HostRegistry(tuple(agent.host for agent in hosts.all()), batch.problems)
 
 
 class FollowedHosts:

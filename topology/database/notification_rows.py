@@ -10,7 +10,7 @@ only while another server becomes that.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -43,7 +43,7 @@ class _Chunk:
     writes: dict[str, Told | None]
 
 
-class Notifications:
+class Notifications(Replica[bool]):
     """Follows ports, and what was told of them.
 
     :param connection: OVSDB connection method of the topology database
@@ -59,7 +59,7 @@ class Notifications:
         self._left: set[str] = set()
         self._due: dict[str, Event] = {}
         self._leading = False
-        self._replica: Replica[bool] = Replica(
+        super().__init__(
             connection,
             DATABASE,
             tables={"Port": ("id", "device_id", "device_owner", "status"), NOTIFICATION: ()},
@@ -70,32 +70,16 @@ class Notifications:
         )
 
     @property
-    def leading(self) -> bool:
-        """True while it is this process that tells."""
-        return self._replica.locked
-
-    @property
     def pending(self) -> int:
         """Ports of which something is to be told by this process."""
         return len(self._due)
-
-    def start(self, wake: Callable[[], None]) -> None:
-        """Begin to follow; returns at once.
-
-        :param wake: called after each change, in another thread; must only enqueue
-        """
-        self._replica.start(lambda _: wake())
-
-    def stop(self) -> None:
-        """End the connection, and with it the lock."""
-        self._replica.stop()
 
     def due(self, limit: int) -> list[Event]:
         """What is to be told next, at most one event of each port; nothing while another process tells.
 
         :raises TopologyError: what has to be remembered first cannot be
         """
-        if not self.leading:
+        if not self.locked:
             self._follow()
             return []
         if not self._leading:
@@ -111,7 +95,7 @@ class Notifications:
 
         :raises TopologyError: that cannot be, and they are due again
         """
-        self._replica.transact(lambda edit: self._write(edit, {event.port_id: after(event) for event in events}))
+        self.transact(lambda edit: self._write(edit, {event.port_id: after(event) for event in events}))
 
     def _follow(self) -> None:
         """Another process tells: keep of the changes what is needed to go on where it stops."""
@@ -147,7 +131,7 @@ class Notifications:
 
     def _remember(self, chunk: _Chunk) -> None:
         try:
-            self._replica.transact(lambda edit: self._write(edit, chunk.writes))
+            self.transact(lambda edit: self._write(edit, chunk.writes))
         except BaseException:
             with self._lock:
                 self._changed.update(dict.fromkeys(chunk.ports))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.database.assembler import Assembler
+from topology.database.row_index import stored_rows
 from topology.database.tables import DATABASE, SCHEMA
 from topology.model import Network, Port
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tls import TlsFiles
-from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.views import decode, network_view
+from topology.rules.views import network_view
 from topology.source import RowProblem
 
 _TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation")
@@ -72,39 +72,20 @@ class _Converter:
     def __init__(self, port_id: str) -> None:
         self._port_id = port_id
         self._assembler = Assembler()
-        self._networks: dict[str, Network] = {}
-        self._port: Port | None = None
-        self._rows: dict[str, dict[Any, Any]] = {}
+        self._networks, self._subnets = stored_rows("network"), stored_rows("subnet")
 
     def __call__(self, changes: RowChanges) -> Found:
-        if changes.complete:
-            self._networks, self._port, self._rows = {}, None, {}
-        for table, rows in changes.rows.items():
-            known = self._rows.setdefault(table, {})
-            known.update((identity, row) for identity, row in rows.items() if row is not None)
-            for identity in [identity for identity, row in rows.items() if row is None]:
-                known.pop(identity, None)
+        self._networks.follow(changes)
+        self._subnets.follow(changes)
         batch = self._assembler(changes)
-        if batch is None:
-            return self._found(())
-        for network_id, network in batch.networks.items():
-            self._networks.pop(network_id, None)
-            if network is not None:
-                self._networks[network_id] = network
-        self._port = batch.ports.get(self._port_id, self._port)
-        return self._found(batch.problems)
-
-    def _found(self, problems: tuple[RowProblem, ...]) -> Found:
-        network = self._networks.get(self._port.network_id) if self._port is not None else None
-        if self._port is None or network is None:
+        problems = batch.problems if batch is not None else ()
+        port = self._assembler.find(Port, self._port_id)
+        network = self._assembler.find(Network, port.network_id) if port is not None else None
+        if port is None or network is None:
             return Found(None, problems)
-        mtu = network_view(network, self._attributes("Network", network.id))["mtu"]
-        routes = {one.id: _host_routes(self._attributes("Subnet", one.id)) for one in network.subnets}
-        return Found(PortDetails(self._port, network, mtu, routes), problems)
-
-    def _attributes(self, table: str, object_id: str) -> dict[str, Any]:
-        resource = RESOURCES[table.lower()]
-        return next((decode(resource, row.attributes) for row in self._rows[table].values() if row.id == object_id), {})
+        mtu = network_view(network, self._networks.values.get(network.id, {}))["mtu"]
+        routes = {one.id: _host_routes(self._subnets.values.get(one.id, {})) for one in network.subnets}
+        return Found(PortDetails(port, network, mtu, routes), problems)
 
 
 def _host_routes(attributes: Mapping[str, Any]) -> HostRoutes:

@@ -33,25 +33,24 @@ from topology.rules.views import View
 
 T = TypeVar("T")
 
+_ROUND = 2**62
+"""Where ``creations`` begins anew: it only has to change, and whoever wrote its last number by hand blocks nobody."""
+
 
 class Database(Protocol):
     """As much of a topology database as is used."""
 
     def read(self, find: Callable[[ResourceState], T]) -> T:
-        """Find out something of what is there.
-
-        :raises TopologyUnavailable: the database does not answer
-        """
+        """Find out something of what is there."""
 
     def change(self, change: Callable[[Edit, ResourceState], T]) -> T:
-        """Change it in one transaction.
-
-        :raises TopologyError: the database does not answer, or refuses it
-        """
+        """Change it in one transaction."""
 
 
 class Quotas:
     """The limits of all projects.
+
+    Methods raise :class:`Forbidden` where the caller may not, and what the database raises.
 
     :param database: that the rows are in
     :param defaults: of projects that have none of their own
@@ -65,37 +64,24 @@ class Quotas:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def defaults(self, caller: Caller, project_id: str) -> Limits:
-        """What holds for a project without limits of its own.
-
-        :raises Forbidden: the caller may not know
-        """
+        """What holds for a project without limits of its own."""
         _require("get_quota", caller, project_id)
         return self._defaults
 
     def show(self, caller: Caller, project_id: str) -> Limits:
-        """What holds for a project.
-
-        :raises Forbidden: the caller may not know
-        :raises TopologyUnavailable: the database does not answer
-        """
+        """What holds for a project."""
         _require("get_quota", caller, project_id)
         return self._database.read(lambda _: merged(self._defaults, self._own(project_id)))
 
     def details(self, caller: Caller, project_id: str) -> View:
-        """The same, with what it has.
-
-        :raises TopologyError: as of :meth:`show`
-        """
+        """The same, with what it has."""
         _require("get_quota", caller, project_id)
         return self._database.read(
             lambda state: details(merged(self._defaults, self._own(project_id)), state, project_id)
         )
 
     def all(self, caller: Caller) -> list[View]:
-        """Projects that have limits of their own, by their ids.
-
-        :raises TopologyError: as of :meth:`show`
-        """
+        """Projects that have limits of their own, by their ids."""
         _require("get_quota", caller, "")
         return self._database.read(
             lambda _: [
@@ -115,8 +101,7 @@ class Quotas:
 
         :param force: also below what it has; it can create none then until it has fewer
         :returns: all that hold for it now
-        :raises ResourceError: it has more already, or the caller may not
-        :raises TopologyError: the database does not answer, or refuses it
+        :raises ResourceError: it has more already
         """
         _require("update_quota", caller, project_id)
 
@@ -138,7 +123,6 @@ class Quotas:
         """Have the defaults hold for a project again.
 
         :raises NotFound: they do
-        :raises TopologyError: as of :meth:`put`
         """
         _require("delete_quota", caller, project_id)
 
@@ -171,7 +155,7 @@ class Quotas:
         if row is None:
             edit.insert(QUOTA, project_id=project_id, creations=1)  # the index refuses a second one
         else:
-            edit.set(row, creations=row.creations + 1)  # which verifies what it was
+            edit.set(row, creations=(row.creations + 1) % _ROUND)  # which verifies what it was
 
     def _row(self, edit: Edit, project_id: str) -> Any | None:
         row_uuid = self._limits.row_of.get(project_id)

@@ -17,44 +17,39 @@ from topology.database import host_registry
 from topology.database.assembler import Assembler
 from topology.database.host_registry import FollowedHosts
 from topology.database.quota_rows import Quotas
-from topology.database.row_index import RowIndex
+from topology.database.row_index import RowIndex, stored_rows
 from topology.database.row_state import segment_key
 from topology.database.tables import DATABASE, HOST_STATE, OBJECT_TABLES, QUOTA, SCHEMA, TABLES, advance_revision
 from topology.database.topology_writer import TopologyWriter
-from topology.errors import ConflictError, TopologyUnavailable, TopologyUnconfirmed
+from topology.errors import TopologyUnavailable, TopologyUnconfirmed
 from topology.model import PortStatus
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import ErrorTypes, Replica, RowChanges
-from topology.ovsdb.row_columns import read
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.access.access import Access, shown
 from topology.rules.access.policy import Caller, allowed
 from topology.rules.access.quotas import NO_LIMITS, Limits
 from topology.rules.agent_views import AgentInfo
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey
-from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.index import Selection
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, Maker
 from topology.rules.operations.operate import TopologyOperation, operate_all, reserve
 from topology.rules.request_errors import Forbidden
-from topology.rules.state import Attributes, ResourceState
-from topology.rules.views import View, decode, network_view, port_view, subnet_view, with_host
+from topology.rules.state import ResourceState
+from topology.rules.views import View, network_view, port_view, subnet_view, with_host
 
 T = TypeVar("T")
 
 _ATTEMPTS = 30
 """Requests that may lose a race before the server's refusal is final; each loss means that another writer has won."""
 
-_TIMEOUT = 10.0  # seconds that a change may take
 
-
-class _Refused(ConflictError):
-    """The server refused a change: another writer was faster, or a row that is in the way is broken."""
-
-
-class ResourceDatabase:
+class ResourceDatabase(Replica[None]):
     """Resources of a topology database.
+
+    What reads raises :class:`TopologyUnavailable` where the database does not answer, what changes
+    :class:`TopologyError` where it refuses that too, and both a :class:`ResourceError` where a rule stands against it.
 
     :param connection: OVSDB connection method of the topology database
     :param policy: what is given to objects that leave it open
@@ -80,101 +75,53 @@ class ResourceDatabase:
         self._lock = threading.Lock()
         self._state = ResourceState()
         self._segments: RowIndex[SegmentKey, None] = RowIndex("Segment", lambda row: (segment_key(row), None))
-        self._stored = {kind: _stored_rows(kind) for kind in OBJECT_TABLES}
+        self._stored = {kind: stored_rows(kind) for kind in OBJECT_TABLES}
         self._hosts = FollowedHosts()
-        self.conflicts = 0
-        """Requests that were worked out again because another writer was faster."""
-        self._replica: Replica[None] = Replica(
+        super().__init__(
             connection,
             DATABASE,
             tables=dict.fromkeys((*TABLES, HOST_STATE, QUOTA), ()),
             convert=self._follow,
             schema=SCHEMA,
-            errors=ErrorTypes(conflict=_Refused, unconfirmed=TopologyUnconfirmed),
-            timeout=_TIMEOUT,
+            errors=ErrorTypes(unconfirmed=TopologyUnconfirmed),
             tls=tls,
         )
-
-    @property
-    def connected(self) -> bool:
-        """True while what can be read is current."""
-        return self._replica.connected
-
-    @property
-    def transactions(self) -> int:
-        """Transactions committed that changed something."""
-        return self._replica.transactions
-
-    def start(self) -> None:
-        """Begin to follow the database; returns at once, also when it is down."""
-        self._replica.start(lambda _: None)
-
-    def stop(self) -> None:
-        """End the connection and its thread."""
-        self._replica.stop()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def show(self, caller: Caller, kind: str, object_id: str) -> View:
-        """One object.
-
-        :raises NotFound: there is none
-        :raises TopologyUnavailable: the database does not answer
-        """
-        self._require_connection()
-        with self._lock:
-            return self._with_host(Access(caller, self._state).show(kind, object_id))
+        """One object."""
+        return self.read(lambda state: self._with_host(Access(caller, state).show(kind, object_id)))
 
     def select(self, caller: Caller, kind: str, wanted: Selection, choose: Callable[[Iterator[View]], T]) -> T:
         """Choose among the objects that can be wanted; see :meth:`topology.rules.index.Index.walk`.
 
         :param choose: takes those that it looks at, and waits for nothing
-        :returns: what ``choose`` has
-        :raises TopologyUnavailable: the database does not answer
         """
-        self._require_connection()
-        with self._lock:
-            return choose(self._with_host(view) for view in Access(caller, self._state).walk(kind, wanted))
+        return self.read(lambda state: choose(map(self._with_host, Access(caller, state).walk(kind, wanted))))
 
     def agents(self, caller: Caller) -> list[AgentInfo]:
-        """The hosts, by name; none for who may not see them.
-
-        :raises TopologyUnavailable: the database does not answer
-        """
-        self._require_connection()
-        if not allowed("get_agent", caller):
-            return []
-        with self._lock:
-            return self._hosts.all()
+        """The hosts, by name; none for who may not see them."""
+        return self.read(lambda _: self._hosts.all() if allowed("get_agent", caller) else [])
 
     def read(self, find: Callable[[ResourceState], T]) -> T:
-        """Find out something of what is there, as far as the other methods do not.
-
-        :raises TopologyUnavailable: the database does not answer
-        """
-        self._require_connection()
+        """Find out something of what is there, as far as the other methods do not."""
+        if not self.connected:
+            raise TopologyUnavailable(f"the topology database at {self.connection} does not answer")
         with self._lock:
             return find(self._state)
 
     def counts(self) -> tuple[dict[str, int], dict[PortStatus, int]]:
-        """How many objects there are: by kind, and ports by status.
-
-        :raises TopologyUnavailable: the database does not answer
-        """
-        self._require_connection()
-        with self._lock:
-            state = self._state
-            return (
+        """How many objects there are: by kind, and ports by status."""
+        return self.read(
+            lambda state: (
                 {kind: state.count(kind) for kind in OBJECT_TABLES},
                 {status: state.count("port", status=status.value) for status in PortStatus},
             )
+        )
 
     def _with_host(self, view: View) -> View:
         return with_host(view, self._hosts.find(view["binding:host_id"])) if view.get("binding:vif_details") else view
-
-    def _require_connection(self) -> None:
-        if not self._replica.connected:
-            raise TopologyUnavailable(f"the topology database at {self._replica.connection} does not answer")
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -190,8 +137,6 @@ class ResourceDatabase:
         :param wanted: checked values; see :meth:`topology.rules.attributes.attributes.Resource.read_create`
         :param later: those that the same request creates afterwards: there must be room for them, and what they name is
             given to none of these
-        :raises ResourceError: one of them cannot be
-        :raises TopologyError: the database does not answer, or refuses it
         """
 
         def change(edit: Edit, draft: Draft) -> list[View]:
@@ -213,8 +158,6 @@ class ResourceDatabase:
 
         :param values: checked; see :meth:`topology.rules.attributes.attributes.Resource.read_update`
         :param if_match: the revision that it must have
-        :raises ResourceError: there is none, it has another revision, or the change breaks a rule
-        :raises TopologyError: as of :meth:`create`
         """
 
         def change(edit: Edit, draft: Draft) -> View:
@@ -225,11 +168,7 @@ class ResourceDatabase:
         return self._change(change)
 
     def delete(self, caller: Caller, kind: str, object_id: str, if_match: int | None = None) -> None:
-        """Delete an object; a network takes its subnets along.
-
-        :raises ResourceError: there is none, it has another revision, or it is in use
-        :raises TopologyError: as of :meth:`create`
-        """
+        """Delete an object; a network takes its subnets along."""
 
         def change(edit: Edit, draft: Draft) -> None:
             Access(caller, self._state).check(kind, object_id, f"delete_{kind}")
@@ -238,10 +177,7 @@ class ResourceDatabase:
         self._change(change)
 
     def undo(self, kind: str, object_ids: Sequence[str]) -> None:
-        """Delete objects that were created and must not be, as far as they are there still.
-
-        :raises TopologyError: as of :meth:`create`, or others use one
-        """
+        """Delete objects that were created and must not be, as far as they are there still and nobody uses them."""
 
         def change(edit: Edit, draft: Draft) -> None:
             state = self._state
@@ -264,8 +200,6 @@ class ResourceDatabase:
         """Give an object other tags; where they are those that it has, nothing is written.
 
         :param action: ``delete`` where some are taken away, which others may do
-        :raises ResourceError: there is none, or it would have too many
-        :raises TopologyError: as of :meth:`create`
         """
 
         def retag(edit: Edit, draft: Draft) -> View:
@@ -284,8 +218,6 @@ class ResourceDatabase:
         """Describe a host; it is as before otherwise.
 
         :param values: checked; see :data:`topology.rules.agent_views.AGENT`
-        :raises ResourceError: there is none, or the caller may not
-        :raises TopologyError: as of :meth:`create`
         """
         if not allowed("update_agent", caller):
             raise Forbidden(["update_agent"])
@@ -295,12 +227,10 @@ class ResourceDatabase:
         """Remove a host; see :func:`topology.database.host_registry.remove`.
 
         :returns: whether there was anything of it
-        :raises Forbidden: the caller may not
-        :raises TopologyError: as of :meth:`create`
         """
         if not allowed("delete_agent", caller):
             raise Forbidden(["delete_agent"])
-        return self._replica.transact(partial(host_registry.remove, name=name))
+        return self.transact(partial(host_registry.remove, name=name))
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
         def change(edit: Edit, _state: ResourceState) -> T:
@@ -320,17 +250,8 @@ class ResourceDatabase:
         """Change what no host depends on, in one transaction; as far as the other methods do not.
 
         :param change: is called again, on newer rows, when another writer was faster
-        :raises TopologyError: as of :meth:`create`
         """
-        refusal, deadline = _Refused(""), time.monotonic() + _TIMEOUT
-        for _ in range(_ATTEMPTS):
-            left = max(0.0, deadline - time.monotonic())
-            try:
-                return self._replica.transact(lambda edit: change(edit, self._state), timeout=left)
-            except _Refused as error:  # another writer was faster; its rows are there now
-                self.conflicts += 1
-                refusal = error
-        raise ConflictError(str(refusal))
+        return self.transact(lambda edit: change(edit, self._state), attempts=_ATTEMPTS)
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
 
@@ -367,12 +288,6 @@ class ResourceDatabase:
                 self._state.segments.add(key)
             else:
                 self._state.segments.discard(key)
-
-
-def _stored_rows(kind: str) -> RowIndex[str, Attributes]:
-    """Id → what is stored of the object."""
-    resource = RESOURCES[kind]
-    return RowIndex(OBJECT_TABLES[kind], lambda row: (row.id, decode(resource, read(row, "attributes"))))
 
 
 def _drafted(draft: Draft, kind: str, object_id: str) -> View:

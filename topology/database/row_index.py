@@ -6,7 +6,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from topology.database.tables import OBJECT_TABLES
+from topology.ovsdb.edit import read
 from topology.ovsdb.following_idl import RowChanges
+from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.state import Attributes
+from topology.rules.views import decode
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,3 +54,9 @@ class RowIndex(Generic[K, V]):
                 touched.setdefault(key, None)
                 self._keys[row_uuid], self.row_of[key], self.values[key] = key, row_uuid, value
         return touched
+
+
+def stored_rows(kind: str) -> RowIndex[str, Attributes]:
+    """Id → what is stored of a network, subnet or port as it was given."""
+    resource = RESOURCES[kind]
+    return RowIndex(OBJECT_TABLES[kind], lambda row: (row.id, decode(resource, read(row, "attributes"))))

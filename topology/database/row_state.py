@@ -7,8 +7,7 @@ from typing import Any
 from topology.database.assembler import Assembler
 from topology.database.tables import OBJECT_TABLES
 from topology.model import NetworkType
-from topology.ovsdb.edit import Edit
-from topology.ovsdb.row_columns import read
+from topology.ovsdb.edit import Edit, read
 from topology.rules.allocation.segment_allocation import SegmentKey
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.state import Attributes, TopologyState

@@ -8,9 +8,9 @@ from typing import Any
 
 from topology.database.assembler import Assembler
 from topology.database.tables import DATABASE, OBJECT_TABLES, SCHEMA, TABLES
+from topology.ovsdb.edit import read
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
-from topology.ovsdb.row_columns import read
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.views import decode

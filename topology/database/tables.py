@@ -33,6 +33,9 @@ NOTIFICATION = "Notification"
 OBJECT_TABLES = {"network": "Network", "subnet": "Subnet", "port": "Port"}
 """Kind of object → the table that holds such."""
 
+LAST_REVISION = 2**62
+"""Counting ends here, far from where an integer of OVSDB does: a revision as high was written by hand, and stays."""
+
 _TOPOLOGY = "Topology"
 
 
@@ -44,10 +47,11 @@ def begin_revision(edit: Edit) -> None:
 
 def advance_revision(edit: Edit) -> None:
     """Count a change of what should exist; any number of them at once."""
-    if edit.rows(_TOPOLOGY):
-        edit.mutate(_TOPOLOGY, [], [["revision", "+=", 1]])
-    else:
+    rows = edit.rows(_TOPOLOGY).values()
+    if not rows:
         edit.insert(_TOPOLOGY, revision=1)
+    elif all(row.revision < LAST_REVISION for row in rows):
+        edit.mutate(_TOPOLOGY, [], [["revision", "+=", 1]])
 
 
 def renew_identity(edit: Edit, database: str) -> bool:
@@ -60,6 +64,6 @@ def renew_identity(edit: Edit, database: str) -> bool:
     if row is None:
         return False
     edit.verify(row, "revision")
-    edit.insert(_TOPOLOGY, revision=row.revision + 1)
+    edit.insert(_TOPOLOGY, revision=min(row.revision + 1, max(row.revision, LAST_REVISION)))
     edit.delete(row)
     return True

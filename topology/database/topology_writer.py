@@ -6,16 +6,14 @@ import uuid
 from typing import Any
 
 from topology.database.assembler import Assembler
+from topology.database.tables import OBJECT_TABLES
 from topology.model import Network, Port, PortStatus, Subnet
-from topology.ovsdb.edit import Edit
-from topology.ovsdb.row_columns import read
+from topology.ovsdb.edit import Edit, read
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.request_errors import not_found
 from topology.rules.views import encode
-
-_TABLES = {"network": "Network", "port": "Port"}
 
 
 class TopologyWriter:
@@ -56,11 +54,11 @@ class TopologyWriter:
 
     def _find(self, kind: str, object_id: str) -> Any | None:
         """The row of an object, also of one that breaks a rule; None: there is none."""
-        row_uuid = self._assembler.row_of(_TABLES[kind], object_id)
+        row_uuid = self._assembler.row_of(OBJECT_TABLES[kind], object_id)
         if row_uuid is None:
             broken = self._draft.state.broken.get((kind, object_id))
             row_uuid = broken.row if broken is not None else None
-        return None if row_uuid is None else self._edit.rows(_TABLES[kind]).get(row_uuid)
+        return None if row_uuid is None else self._edit.rows(OBJECT_TABLES[kind]).get(row_uuid)
 
     def _network(self, network_id: str) -> Any:
         if network_id not in self._networks:
@@ -191,5 +189,5 @@ class TopologyWriter:
 
     def _write_guard(self, guard: NameGuard) -> None:
         self._edit.expect(
-            _TABLES[guard.kind], [["name", "==", guard.name]], ["id"], [{"id": id_} for id_ in sorted(guard.ids)]
+            OBJECT_TABLES[guard.kind], [["name", "==", guard.name]], ["id"], [{"id": id_} for id_ in sorted(guard.ids)]
         )

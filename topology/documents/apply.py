@@ -15,10 +15,9 @@ from topology.database.topology_writer import TopologyWriter
 from topology.documents.changes import TopologyChange
 from topology.documents.plan import plan
 from topology.documents.reader import Document
-from topology.errors import ConflictError
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import opened
-from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.replica import Replica
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.rules.operations.draft import Draft, Maker
@@ -29,10 +28,6 @@ _ATTEMPTS = 30
 
 _PER_PORT = 0.01
 """Seconds more that a change may take for each port of the document; it takes some 1 ms."""
-
-
-class _Refused(ConflictError):
-    """The server refused a plan: another writer was faster, or a row that is in the way is broken."""
 
 
 def apply_document(
@@ -66,7 +61,6 @@ def apply_document(
         tables=dict.fromkeys(TABLES, ()),
         convert=assembler,
         schema=SCHEMA,
-        errors=ErrorTypes(conflict=_Refused),
         timeout=timeout,
         tls=tls,
     )
@@ -82,12 +76,4 @@ def apply_document(
 
     with opened(replica, timeout):
         patience = timeout + _PER_PORT * sum(len(network.ports) for network in document)
-        deadline = time.monotonic() + patience
-        for _ in range(_ATTEMPTS):
-            try:
-                return replica.transact(change, timeout=patience)
-            except _Refused as refusal:
-                last = refusal
-            if time.monotonic() > deadline:
-                break
-        raise ConflictError(str(last))
+        return replica.transact(change, timeout=patience, attempts=_ATTEMPTS)

@@ -1,4 +1,4 @@
-"""What a transaction may do to rows, with the traps of the Python IDL closed.
+"""Rows: how they are read, and what a transaction may do to them, with the traps of the Python IDL closed.
 
 The IDL logs and drops a value that does not fit a column, and forgets to verify rows that are not written. Here the
 first is an error and the second is sent.
@@ -17,6 +17,17 @@ from ovs.db.idl import Idl, Row, Transaction
 
 def _row_to_uuid(value: Any) -> Any:
     return value.uuid if isinstance(value, Row) else value
+
+
+def read(row: Any, column: str) -> Any:
+    """What ``row.column`` is.
+
+    The IDL converts a set or a map three times, for changes that the transaction under way may have made to it; most
+    rows that are read have none.
+    """
+    if row._changes or row._mutations or row._data is None or column not in row._data:
+        return getattr(row, column)
+    return row._data[column].to_python(row._uuid_to_row)
 
 
 class Edit:

@@ -27,15 +27,10 @@ def obstacle(connection: str) -> str:
         except ConnectionRefusedError:
             return " (nobody listens there: its server has ended)"
         except PermissionError:
-            return f" ({_user()} may not open it: {_access(path)})"
+            return f" (user {user_name(os.geteuid())} may not open it: {_access(path)})"
         except OSError:
             pass
     return ""
-
-
-def _user() -> str:
-    """Us, e.g. ``user tunbridge``."""
-    return f"user {_name(os.geteuid())}"
 
 
 def _access(path: str) -> str:
@@ -47,12 +42,13 @@ def _access(path: str) -> str:
     with suppress(KeyError):
         group = grp.getgrgid(status.st_gid).gr_name
     return (
-        f"it is {_name(status.st_uid)}:{group}'s with mode {status.st_mode & 0o7777:04o}; give its server a group of "
-        "this user and umask 0007, or run as another user"
+        f"it is {user_name(status.st_uid)}:{group}'s with mode {status.st_mode & 0o7777:04o}; give its server a group "
+        "of this user and umask 0007, or run as another user"
     )
 
 
-def _name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Of a user that is not known, the number."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)

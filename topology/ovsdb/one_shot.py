@@ -5,17 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar, Union
+from typing import Generic, TypeVar
 
 from topology.errors import TopologyUnavailable, TunbridgeError
-from topology.ovsdb.followed_database import FollowedDatabase
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.replica import Replica
 
 B = TypeVar("B")
-
-Followable = Union[FollowedDatabase[B], Replica[B]]
-"""What can be looked at: a view of a database, or a copy that nothing is made of."""
 
 _LARGE_SNAPSHOT = 60.0
 """Seconds more to wait for the rows of a server that is reached; 10,000 ports take some 5 s."""
@@ -53,22 +49,9 @@ class Followed(Generic[B]):
             return self._news.wait_for(lambda: self.filled and accepts(self.latest), timeout)
 
 
-def _wait_for_first(
-    view: Followable[B],
-    batches: Followed[B],
-    timeout: float,
-    what: str,
-    unavailable: type[TunbridgeError],
-) -> None:
-    if batches.until(lambda _: True, timeout) or (view.reached and batches.until(lambda _: True, _LARGE_SNAPSHOT)):
-        return
-    why = f": {view.problem}" if view.problem else obstacle(view.connection)
-    raise unavailable(f"{what} at {view.connection} does not answer within {timeout:g} s{why}")
-
-
 @contextmanager
 def followed(
-    view: Followable[B],
+    view: Replica[B],
     timeout: float,
     what: str = "topology database",
     unavailable: type[TunbridgeError] = TopologyUnavailable,
@@ -82,14 +65,20 @@ def followed(
     batches: Followed[B] = Followed()
     view.start(batches.add)
     try:
-        _wait_for_first(view, batches, timeout, what, unavailable)
+        if not (batches.until(_any, timeout) or (view.reached and batches.until(_any, _LARGE_SNAPSHOT))):
+            why = f": {view.problem}" if view.problem else obstacle(view.connection)
+            raise unavailable(f"{what} at {view.connection} does not answer within {timeout:g} s{why}")
         yield batches
     finally:
         view.stop()
 
 
+def _any(_: object) -> bool:
+    return True
+
+
 @contextmanager
-def opened(view: Followable[B], timeout: float) -> Iterator[B]:
+def opened(view: Replica[B], timeout: float) -> Iterator[B]:
     """The same for a topology database and who has no use for a second batch: gives the first one.
 
     :raises TopologyUnavailable: as of :func:`followed`

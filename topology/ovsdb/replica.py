@@ -5,8 +5,8 @@ is lost in the middle. A controller must start while a server is down and must k
 so only ovsdbapp's ``OvsdbIdl`` and wake-up queue are used here, under a loop of our own.
 
 Rows of the IDL belong to the replica's thread: ``convert`` turns them into frozen values there, and nothing else of the
-IDL leaves it. Only ``threading`` and ``queue`` are used to wait, so the module runs the same with native threads and
-under a full ``eventlet.monkey_patch()``.
+IDL leaves it. Only ``threading`` and what rests on it are used to wait, so the module runs the same with native threads
+and under a full ``eventlet.monkey_patch()``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import InvalidStateError, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -28,7 +30,7 @@ from topology.errors import ConflictError, TopologyError, TopologyUnavailable, T
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges
 from topology.ovsdb.obstacle import obstacle
-from topology.ovsdb.schema import SchemaFetch, restrict
+from topology.ovsdb.schema import SchemaFetch, restrict, without_lengths
 from topology.ovsdb.tls import TlsFiles
 from topology.ovsdb.tls_stream import problem, secured
 from topology.ovsdb.transaction import PendingTransaction
@@ -64,7 +66,7 @@ class ErrorTypes:
 
 
 class Replica(Generic[B]):
-    """A live copy of some tables of one database.
+    """A live copy of some tables of one database; each database has a subclass that reads and writes in its own words.
 
     :param connection: OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``; several, comma-separated,
         name the members of a cluster (ovsdb(7))
@@ -104,7 +106,7 @@ class Replica(Generic[B]):
         self.database = database
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._conditions = conditions or {}
-        self._lock = lock
+        self._lock_name = lock
         self._convert = convert
         self._schema = schema
         self._errors = errors or ErrorTypes()
@@ -125,6 +127,8 @@ class Replica(Generic[B]):
         """Transactions that the server has accepted and that changed something."""
         self.rows_written = 0
         """Rows inserted, changed or deleted by those."""
+        self.conflicts = 0
+        """Changes that were made again because another writer was faster."""
 
     @property
     def connected(self) -> bool:
@@ -152,12 +156,14 @@ class Replica(Generic[B]):
             return f"cannot be followed: {refusal}: its server is of another version, upgrade that first"
         return problem(self.connection, self._tls)
 
-    def start(self, listener: Callable[[B], None]) -> None:
+    def start(self, listener: Callable[[B], None] | None = None) -> None:
         """Begin to follow the database, for ever; returns at once, also when the server is down.
 
         The first value after each (re)connection is made of :class:`RowChanges` that are ``complete``. ``listener`` is
         called in the replica's thread and must only enqueue. Should it or ``convert`` raise, that is logged and a
         complete value follows.
+
+        :param listener: None: ``convert`` does all that is to be done
         """
         if self._thread is not None:
             raise RuntimeError(f"{self.database} at {self.connection} is being followed already")
@@ -178,7 +184,7 @@ class Replica(Generic[B]):
         with self._submitting:
             self._requests.close()
 
-    def transact(self, apply: Callable[[Edit], T], *, timeout: float | None = None) -> T:
+    def transact(self, apply: Callable[[Edit], T], *, timeout: float | None = None, attempts: int = 1) -> T:
         """Change the database in one transaction and wait until it is committed.
 
         ``apply`` is called in the replica's thread with the current rows. It is called again, on newer rows, when what
@@ -186,20 +192,24 @@ class Replica(Generic[B]):
         raises aborts the transaction and is raised here. When it changes nothing, nothing is sent.
 
         :param timeout: seconds; None: the replica's
+        :param attempts: how many refusals as a conflict are final; each means that another writer was faster
         :returns: what ``apply`` returned
         :raises TunbridgeError: of :class:`ErrorTypes`: ``unavailable`` at once when there is no connection. When the
             connection is lost or the time runs out after the change was sent, it may have been made all the same; the
             text says so, and the snapshot after the re-connection tells.
         """
         seconds = self._timeout if timeout is None else timeout
-        request = PendingTransaction(apply, deadline=time.monotonic() + seconds)
+        request = PendingTransaction(apply, time.monotonic() + seconds, attempts)
         with self._submitting:
             if self._thread is None or self._stopping:
                 raise self._unavailable("is not being followed")
             self._requests.put(request)
         # The thread gives up at the deadline. It is late only while it converts a large snapshot, makes a large change
-        # or waits for a listener that breaks its promise; then the request expires unsent.
-        value: T = request.result(seconds + 1.0, self._unavailable(f"did not take the change within {seconds:g} s"))
+        # or waits for a listener that breaks its promise; then the request expires unsent. What was sent is waited for.
+        wait([request.result], seconds + 1.0)
+        if not request.result.done() and request.result.cancel():
+            raise self._unavailable(f"did not take the change within {seconds:g} s")
+        value: T = request.result.result()
         return value
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
@@ -241,13 +251,13 @@ class Replica(Generic[B]):
                         return None
             finally:
                 fetch.close()
-        helper = SchemaHelper(schema_json=schema_json)
+        helper = SchemaHelper(schema_json=without_lengths(schema_json))
         restrict(helper, self._tables)
         idl = FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])
-        if self._lock is not None:
-            idl.set_lock(self._lock)
+        if self._lock_name is not None:
+            idl.set_lock(self._lock_name)
         return idl
 
     def _step(self, idl: FollowingIdl) -> None:
@@ -276,24 +286,27 @@ class Replica(Generic[B]):
         return request
 
     def _serve(self, idl: FollowingIdl, request: PendingTransaction) -> None:
+        where = f"{self.database} at {self.connection}"
         try:
-            written = request.commit(idl, self._errors, f"{self.database} at {self.connection}", self._is_stopping)
+            value, written = request.commit(idl, self._errors, where, lambda: self._stopping)
         except Exception as error:
-            request.fail(error)
+            with suppress(InvalidStateError):  # nobody waits any more
+                request.result.set_exception(error)
             if not isinstance(error, TunbridgeError):
-                LOG.debug("%s at %s: transaction abandoned", self.database, self.connection, exc_info=True)
+                LOG.debug("%s: transaction abandoned", where, exc_info=True)
             return
+        finally:
+            self.conflicts += request.conflicts
         if written:
             self.transactions += 1
             self.rows_written += written
-        request.succeed()
-
-    def _is_stopping(self) -> bool:
-        return self._stopping
+        with suppress(InvalidStateError):
+            request.result.set_result(value)
 
     def _refuse_pending(self, why: str) -> None:
         while (request := self._next()) is not None:
-            request.fail(self._unavailable(why))
+            with suppress(InvalidStateError):
+                request.result.set_exception(self._unavailable(why))
 
     def _unavailable(self, why: str) -> TunbridgeError:
         return self._errors.unavailable(f"database {self.database} at {self.connection} {why}")

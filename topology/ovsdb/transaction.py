@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,46 +34,27 @@ class PendingTransaction:
 
     :param apply: makes the change; see :meth:`topology.ovsdb.replica.Replica.transact`
     :param deadline: of :func:`time.monotonic`; the request is given up then
+    :param attempts: how many conflicts with rows of other writers end it
     """
 
-    def __init__(self, apply: Callable[[Edit], Any], deadline: float) -> None:
+    def __init__(self, apply: Callable[[Edit], Any], deadline: float, attempts: int) -> None:
         self._apply = apply
         self._deadline = deadline
+        self._attempts = attempts
         self._confirmation = (deadline - time.monotonic()) / 2
         """Seconds that the server has at least to confirm what it was sent, however late that was."""
-        self._value: Any = None
-        self._outcome: queue.Queue[Exception | None] = queue.Queue()
-        self._decided = threading.Lock()
-        """Had by who decides whether it is sent: the thread that would send it, or the one that waits for no longer."""
+        self.conflicts = 0
+        """How often it was made again because another writer was faster."""
+        self.result: Future[Any] = Future()
+        """What ``apply`` did. It runs once the change is sent; until then, who waits for no longer may cancel it."""
 
-    def result(self, timeout: float, late: TunbridgeError) -> Any:
-        """Wait for the outcome; of what was sent as long as that takes.
-
-        :raises TunbridgeError: ``late``, when it was not sent within ``timeout`` seconds, and will not be
-        """
-        try:
-            error = self._outcome.get(timeout=timeout)
-        except queue.Empty:
-            if self._decided.acquire(blocking=False):
-                raise late from None
-            error = self._outcome.get()
-        if error is not None:
-            raise error
-        return self._value
-
-    def succeed(self) -> None:
-        """Let :meth:`result` return what ``apply`` did."""
-        self._outcome.put(None)
-
-    def fail(self, error: Exception) -> None:
-        """Let :meth:`result` raise."""
-        self._outcome.put(error)
-
-    def commit(self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]) -> int:
+    def commit(
+        self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]
+    ) -> tuple[Any, int]:
         """Make the change, again and again while it is based on rows that have changed meanwhile.
 
         :param where: names the database in errors
-        :returns: the number of rows written; 0 when nothing was to be done
+        :returns: what ``apply`` returned, and the number of rows written; 0 when nothing was to be done
         """
         sent = False
         while True:
@@ -86,8 +66,8 @@ class PendingTransaction:
             seqno = idl.change_seqno
             txn = Transaction(idl)
             try:
-                self._value = self._apply(Edit(idl, txn))
-                if time.monotonic() >= self._deadline or not (sent or self._decided.acquire(blocking=False)):
+                value = self._apply(Edit(idl, txn))
+                if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
                     raise late  # which it has become meanwhile
             except BaseException:
                 txn.abort()
@@ -101,14 +81,17 @@ class PendingTransaction:
                 until = max(self._deadline, time.monotonic() + self._confirmation)
                 _pump(idl, partial(_is_settled, txn), until, lost, stopping)
                 status = txn.commit()
-            if status == Transaction.SUCCESS:
-                return written
-            if status == Transaction.UNCHANGED:
-                return 0
-            if status != Transaction.TRY_AGAIN:
-                raise _refusal(txn, errors, where)
-            changing = errors.unavailable(f"database {where} kept changing; nothing was written")
-            _pump(idl, partial(_has_changed, idl, seqno), self._deadline, changing, stopping)
+            if status in (Transaction.SUCCESS, Transaction.UNCHANGED):
+                return value, written if status == Transaction.SUCCESS else 0
+            if status == Transaction.TRY_AGAIN:
+                changing = errors.unavailable(f"database {where} kept changing; nothing was written")
+                _pump(idl, partial(_has_changed, idl, seqno), self._deadline, changing, stopping)
+                continue
+            refusal = _refusal(txn, errors, where)
+            self._attempts -= 1
+            if self._attempts <= 0 or not isinstance(refusal, errors.conflict):
+                raise refusal
+            self.conflicts += 1  # the rows of the other writer came before the refusal
 
 
 def _pump(

@@ -7,11 +7,17 @@ writes. An operator must learn of that before it happens, so the file is checked
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
 import shutil
+from collections import Counter
+from operator import itemgetter
 from pathlib import Path
+
+import ovs.db.error
+from ovs.db.schema import DbSchema
 
 from topology.database.tables import DATABASE, SCHEMA
 from topology.errors import TopologyError
@@ -38,6 +44,8 @@ def prepare(file: Path) -> None:
     """
     try:
         refuse_links(file, file.with_name(f".{file.name}.~lock~"))
+        for name in (f"{file.name}.tmp", f".{file.name}.tmp.~lock~", f".{file.name}.new.~lock~"):
+            file.with_name(name).unlink(missing_ok=True)  # of ovsdb-tool, which would follow a link
         if not file.exists():
             _create(file)
             return
@@ -45,7 +53,7 @@ def prepare(file: Path) -> None:
         if name != DATABASE:
             raise TopologyError(f"holds the database {name}, not {DATABASE}")
         _drop_unfinished(file)
-        _bring_to_version(file)
+        _bring_to_schema(file)
         _compact(file)
     except (TopologyError, OSError) as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
@@ -74,19 +82,81 @@ def _create(file: Path) -> None:
     LOG.info("created the topology database %s", file)
 
 
-def _bring_to_version(file: Path) -> None:
-    version, ours = ovsdb_tool("db-version", file), ovsdb_tool("schema-version", SCHEMA)
-    if _order(version) > _order(ours):
-        raise TopologyError(f"has schema version {version}, and this Tunbridge knows {ours}: use a newer one")
-    if _order(version) < _order(ours):
-        copy = file.with_name(f"{file.name}.{version}")
+def _bring_to_schema(file: Path) -> None:
+    """Give the file the schema of this version, also where a client has changed it: any client can, while it is served.
+
+    Where rows stand against that, such as two with one id that came while an index was missing, an operator is to say
+    which goes; so the file is served as it is, as long as it has all tables and columns.
+    """
+    stored, ours = _stored_schema(file), DbSchema.from_json(json.loads(SCHEMA.read_text()))
+    differing = sorted(name for name in stored.tables.keys() | ours.tables.keys() if _differs(name, stored, ours))
+    if stored.version == ours.version and not differing:
+        return
+    unknown = sorted(".".join(column) for column in _columns(stored) - _columns(ours))
+    if _order(stored.version) > _order(ours.version) and unknown:
+        raise TopologyError(
+            f"has schema version {stored.version}, and this Tunbridge knows {ours.version}: use a newer one, or, where "
+            f"a client has converted it, `ovsdb-tool convert {file} {SCHEMA}`, which drops {', '.join(unknown)}"
+        )
+    copy = file.with_name(f"{file.name}.{stored.version or 'changed'}")
+    changed = f"version {stored.version}, differing: {', '.join(differing) or 'nothing else'}"
+    try:
+        _refuse_double_rows(file, stored, ours)
         _copy(file, copy)
         ovsdb_tool("convert", file, SCHEMA)
-        LOG.info("converted %s from schema version %s to %s; %s is a copy as it was", file, version, ours, copy)
+    except TopologyError as error:
+        if passes(str(error)) or _columns(ours) - _columns(stored):
+            raise
+        text = "%s cannot have the schema of version %s again, and is served with what it has (%s): %s"
+        LOG.error(text, file, ours.version, changed, error)
+        return
+    if _order(stored.version) < _order(ours.version):
+        text = "converted %s from schema version %s to %s; %s is a copy as it was"
+        LOG.info(text, file, stored.version, ours.version, copy)
+    else:
+        text = "%s: a client had changed the schema (%s), it is that of version %s again; %s is a copy as it was"
+        LOG.warning(text, file, changed, ours.version, copy)
 
 
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _refuse_double_rows(file: Path, stored: DbSchema, ours: DbSchema) -> None:
+    """Of rows with the same values in a new index, the conversion would keep one and say nothing.
+
+    :raises TopologyError: there are such
+    """
+    for name in stored.tables.keys() & ours.tables.keys():
+        known = stored.tables[name].to_json().get("indexes", [])
+        for index in ours.tables[name].to_json().get("indexes", []):
+            if index in known or not stored.tables[name].columns.keys() >= set(index):
+                continue
+            select = {"op": "select", "table": name, "where": [], "columns": ["_uuid", *index]}
+            [result] = json.loads(ovsdb_tool("query", file, json.dumps([DATABASE, select])))
+            values = Counter(json.dumps([row[column] for column in index]) for row in result["rows"])
+            double, count = max(values.items(), key=itemgetter(1), default=("", 0))
+            if count > 1:
+                raise TopologyError(f"{count} rows of {name} have the {', '.join(index)} {double}: delete all but one")
+
+
+def _stored_schema(file: Path) -> DbSchema:
+    """The first record of the file (ovsdb(5), "Standalone Format"); the server writes it anew when it converts."""
+    with file.open("rb") as log:
+        header = _HEADER.fullmatch(log.readline(_MAX_HEADER))
+        try:
+            return DbSchema.from_json(json.loads(log.read(int(header[1])) if header else ""))
+        except (ovs.db.error.Error, ValueError) as error:
+            raise TopologyError(f"has a schema that cannot be read: {error}") from None
+
+
+def _differs(table: str, one: DbSchema, other: DbSchema) -> bool:
+    tables = [schema.tables.get(table) for schema in (one, other)]
+    return None in tables or tables[0].to_json() != tables[1].to_json()
+
+
+def _columns(schema: DbSchema) -> set[tuple[str, str]]:
+    return {(name, column) for name, table in schema.tables.items() for column in table.columns}
+
+
+def _order(version: str | None) -> tuple[int, ...]:
+    return tuple(int(part) for part in (version or "0").split("."))
 
 
 def _drop_unfinished(file: Path) -> None:

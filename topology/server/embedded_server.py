@@ -140,6 +140,7 @@ class EmbeddedServer:
             "-vsyslog:off",
             "-vfile:off",
         ]
+        self._pidfile.with_name(f"{self._pidfile.name}.tmp").unlink(missing_ok=True)  # the server would follow a link
         with open(self._log, "wb", opener=open_own) as log:
             self._child.launch(argv, stdout=log, stderr=log, umask=_PRIVATE)
         deadline = time.monotonic() + _START_TIMEOUT

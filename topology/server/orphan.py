@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from topology.errors import TopologyError
@@ -72,17 +71,12 @@ def end_orphan(pidfile: Path, database: Path) -> None:
     for signum in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
-        for _ in _until(_PATIENCE):
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
             if not _serves(pid, database):
                 return
+            time.sleep(0.02)
     raise TopologyError(f"ovsdb-server (pid {pid}) on {database} does not end")
-
-
-def _until(seconds: float, interval: float = 0.02) -> Iterator[None]:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        yield
-        time.sleep(interval)
 
 
 def _serves(pid: int, database: Path) -> bool:

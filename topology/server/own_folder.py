@@ -7,12 +7,17 @@ what he cannot; so nobody else may, and no link is followed, whoever has made it
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import pwd
 import stat
 from pathlib import Path
 
 from topology.errors import ConfigError
+from topology.ovsdb.obstacle import user_name
+
+_MAX_PASSED = 200
+"""Folders and links on the way to a folder; more are links in a circle."""
 
 
 def make_own(option: str, path: str | os.PathLike[str]) -> None:
@@ -23,25 +28,73 @@ def make_own(option: str, path: str | os.PathLike[str]) -> None:
     :raises OSError: it cannot be made
     """
     folder = Path(path)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for missing in reversed([one for one in folder.parents if not one.exists()]):
+        missing.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     check_own(option, folder)
 
 
 def check_own(option: str, path: str | os.PathLike[str]) -> None:
-    """See that only this user and root can put files into a folder, where there is one; its group may.
+    """See that only this user and root can put files into a folder, where there is one, or another in its place.
 
     :raises ConfigError: somebody else can
     """
     try:
-        state = os.stat(path)
+        *above, (folder, state) = _passed(Path(path).absolute())
     except FileNotFoundError:
         return
+    why = _who_may_write(folder, state, 0)
+    if why is not None:
+        raise ConfigError(f"{option} {path} {why}")
+    for folder, state in above:
+        why = _who_may_write(folder, state, stat.S_ISVTX)
+        if why is not None:
+            raise ConfigError(f"{option} {path} is below {folder}, which {why}")
+
+
+def _passed(path: Path) -> list[tuple[Path, os.stat_result]]:
+    """All folders and links that one comes through on the way to a folder, and at last that."""
+    found, here, names = [], Path(path.anchor), list(reversed(path.parts[1:]))
+    found.append((here, os.lstat(here)))
+    while names:
+        here = Path(os.path.normpath(here / names.pop()))
+        state = os.lstat(here)
+        found.append((here, state))
+        if stat.S_ISLNK(state.st_mode):
+            if len(found) > _MAX_PASSED:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+            target = Path(here.parent, os.readlink(here))
+            here, names = Path(target.anchor), names + list(reversed(target.parts[1:]))
+    return found
+
+
+def _who_may_write(folder: Path, state: os.stat_result, safe: int) -> str | None:
+    """Who else may put something else into a folder, and the command that ends that.
+
+    :param safe: bits of the mode with which those that may write cannot replace what is of others
+    """
     if state.st_uid not in (0, os.geteuid()):
-        user = f"chown {_user(os.geteuid())} {path}"
-        raise ConfigError(f"{option} {path} belongs to {_user(state.st_uid)}, who could replace files there: {user}")
+        owner = user_name(state.st_uid)
+        known = f"user {owner}" if owner.isdigit() else owner
+        return f"belongs to {known}, who could replace what is there: chown {user_name(os.geteuid())} {folder}"
+    if stat.S_ISLNK(state.st_mode) or state.st_mode & safe:
+        return None
+    mode = f"(mode {stat.S_IMODE(state.st_mode):04o})"
     if state.st_mode & stat.S_IWOTH:
-        mode = stat.S_IMODE(state.st_mode)
-        raise ConfigError(f"{option} {path} may be written by everybody (mode {mode:04o}): chmod o-w {path}")
+        return f"may be written by everybody {mode}: chmod o-w {folder}"
+    if state.st_mode & stat.S_IWGRP and not _is_private(state.st_gid):
+        return f"may be written by its group {mode}: chmod g-w {folder}"
+    return None
+
+
+def _is_private(gid: int) -> bool:
+    """Whether nobody but us and root is in a group."""
+    try:
+        members = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        return False
+    members.update(user.pw_name for user in pwd.getpwall() if user.pw_gid == gid)
+    return members <= {user_name(0), user_name(os.geteuid())}
 
 
 def open_own(path: str | os.PathLike[str], flags: int) -> int:
@@ -77,7 +130,7 @@ def open_own(path: str | os.PathLike[str], flags: int) -> int:
 def refuse_links(*paths: Path) -> None:
     """For files that another program opens for us.
 
-    :raises OSError: one is a link or no regular file
+    :raises OSError: one is a link, no regular file, or has another name elsewhere
     """
     for path in paths:
         try:
@@ -88,14 +141,9 @@ def refuse_links(*paths: Path) -> None:
             raise _other(path, "a symbolic link", errno.ELOOP)
         if not stat.S_ISREG(state.st_mode):
             raise _other(path, "no regular file", errno.EINVAL)
+        if state.st_nlink > 1:
+            raise _other(path, "a link to a file that has another name too", errno.EMLINK)
 
 
 def _other(path: str | os.PathLike[str], what: str, number: int) -> OSError:
     return OSError(number, f"it is {what}, which is not followed: remove it", os.fspath(path))
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"

@@ -61,7 +61,7 @@ class EventNotifier:
     def start(self) -> None:
         """Begin to tell; returns at once."""
         if self._webhook is not None:
-            self._notifications.start(self._changes.wake)
+            self._notifications.start(lambda _: self._changes.wake())
             self._started = True
             webhook = self._webhook
             self._workers.spawn("notifications", lambda: self._run(webhook))

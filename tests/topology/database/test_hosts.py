@@ -463,7 +463,7 @@ def test_while_the_database_is_away_each_call_says_so_at_once(
         lambda: database.delete_host("h1"),
         lambda: read_hosts(server.connection, timeout=0.3),
     ]
-    database._replica._timeout = 3600.0  # who waited for an answer would be here for that long
+    database._timeout = 3600.0  # who waited for an answer would be here for that long
     for call in calls:
         with pytest.raises(TopologyUnavailable, match=server.connection):
             call()

@@ -42,7 +42,7 @@ def report(server: OvsdbServer, status: str, *names: str) -> None:
 @contextmanager
 def followed(server: OvsdbServer) -> Iterator[Notifications]:
     notifications = Notifications(server.connection)
-    notifications.start(lambda: None)
+    notifications.start()
     try:
         yield notifications
     finally:
@@ -62,14 +62,14 @@ def wait_due(notifications: Notifications, *wanted: tuple[str, str]) -> list[Eve
 def wait_seen(notifications: Notifications, status: str) -> None:
     """Wait until port a has this status there."""
     ports = notifications._ports.values
-    wait_until(lambda: notifications._replica.connected and ports["a"].status == status, 10, status)
+    wait_until(lambda: notifications.connected and ports["a"].status == status, 10, status)
 
 
 def test_it_is_remembered_by_who_comes_next(server: OvsdbServer) -> None:
     """What was told is not told again, and what was not is, be it of a port that is gone or came meanwhile."""
     add(server, "a", "b", "c", status="ACTIVE")
     with followed(server) as first:
-        wait_until(lambda: first.leading, 10, "it leads")
+        wait_until(lambda: first.locked, 10, "it leads")
         events = wait_due(first, ("plugged", "a"), ("plugged", "b"), ("plugged", "c"))
         first.told(one for one in events if one.port_id != "c")
         wait_due(first, ("plugged", "c"))
@@ -77,7 +77,7 @@ def test_it_is_remembered_by_who_comes_next(server: OvsdbServer) -> None:
     report(server, "DOWN", "b")
     add(server, "d")
     with followed(server) as second:
-        wait_until(lambda: second.leading, 10, "it leads")
+        wait_until(lambda: second.locked, 10, "it leads")
         second.told(wait_due(second, ("deleted", "a"), ("unplugged", "b"), ("plugged", "c")))
         wait_due(second)
         assert second.pending == 0
@@ -92,12 +92,12 @@ def test_one_leads(server: OvsdbServer) -> None:
     """The other has nothing to tell, and cannot remember anything, until the first one ends."""
     with ExitStack() as stack:
         first = stack.enter_context(followed(server))
-        wait_until(lambda: first.leading, 10, "it leads")
+        wait_until(lambda: first.locked, 10, "it leads")
         add(server, "a", status="ACTIVE")
         with followed(server) as second:
             wait_seen(second, "ACTIVE")
             events = wait_due(first, ("plugged", "a"))
-            assert (second.due(10), second.leading) == ([], False)
+            assert (second.due(10), second.locked) == ([], False)
             with pytest.raises(TopologyError, match="not locked"):
                 second.told(events)
             first.told(events)
@@ -110,7 +110,7 @@ def test_one_leads(server: OvsdbServer) -> None:
             add(server, "b", status="ACTIVE")
             wait_due(first, ("plugged", "b"))
             stack.close()
-            wait_until(lambda: second.leading, 10, "it leads")
+            wait_until(lambda: second.locked, 10, "it leads")
             wait_due(second, ("plugged", "b"))
 
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_remembered_is_not_forgotten(server: OvsdbServer, monkeyp
     """A database that refuses to remember a port is asked again."""
     add(server, "a", status="ACTIVE")
     with followed(server) as first:
-        wait_until(lambda: first.leading, 10, "it leads")
+        wait_until(lambda: first.locked, 10, "it leads")
         with monkeypatch.context() as patch:
             patch.setattr(first, "_write", refuse)
             with pytest.raises(TopologyError, match="full"):
@@ -134,7 +134,7 @@ def test_a_port_that_was_down_for_a_moment(server: OvsdbServer) -> None:
     """Is told to be plugged anew, also by who comes next, and also when it was so while it was told the first time."""
     add(server, "a", status="ACTIVE")
     with followed(server) as first:
-        wait_until(lambda: first.leading, 10, "it leads")
+        wait_until(lambda: first.locked, 10, "it leads")
         events = wait_due(first, ("plugged", "a"))
         for status in ("DOWN", "ACTIVE"):
             report(server, status, "a")
@@ -146,7 +146,7 @@ def test_a_port_that_was_down_for_a_moment(server: OvsdbServer) -> None:
         wait_until(lambda: first.due(1) or server.rows("Notification", "status") == [{"status": "BUILD"}], 10, "left")
     report(server, "ACTIVE", "a")
     with followed(server) as second:
-        wait_until(lambda: second.leading, 10, "it leads")
+        wait_until(lambda: second.locked, 10, "it leads")
         second.told(wait_due(second, ("plugged", "a")))
         wait_due(second)
 
@@ -158,7 +158,7 @@ def test_many(server: OvsdbServer) -> None:
         add(server, *names[begin : begin + 300], status="ACTIVE")
     add(server, "dhcp", status="ACTIVE", owner="network:dhcp")
     with followed(server) as first:
-        wait_until(lambda: first.leading, 10, "it leads")
+        wait_until(lambda: first.locked, 10, "it leads")
         wait_until(lambda: first.due(1) and first.pending == len(names), 10, "all are due")
         batch = first.due(100)
         assert len(batch) == 100

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 from typing import Any
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
+from tests.topology.racer import POLICY, Racer
+from topology.database.tables import DATABASE, LAST_REVISION
+from topology.database.topology_database import TopologyDatabase
+from topology.documents.apply import apply_document
+from topology.documents.reader import parse_document
+from topology.ovsdb.one_shot import opened
+from topology.rules.access.policy import ADMIN
 
 N1, N2 = "00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2"
 S1 = "00000000-0000-4000-8000-0000000000b1"
@@ -73,3 +84,80 @@ def test_a_network_with_ports_cannot_be_deleted_and_one_without_takes_its_rows_a
     server.write({"op": "delete", "table": "Port", "where": []}, delete_network)
     assert server.rows("Segment", "segmentation_id") == []
     assert server.rows("Subnet", "id") == []
+
+
+def _transact(server: OvsdbServer, *operations: dict[str, Any]) -> list[Any]:
+    """As :meth:`OvsdbServer.transact`, also with more than a command line may have."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(str(server.socket))
+        client.sendall(json.dumps({"method": "transact", "params": [DATABASE, *operations], "id": 1}).encode())
+        reply = bytearray()
+        while True:
+            reply += client.recv(1 << 20)
+            if reply.endswith(b"}"):
+                with contextlib.suppress(ValueError):
+                    results: list[Any] = json.loads(reply)["result"]
+                    return results
+
+
+NETWORK_ROW = {"id": N1, "network_type": "local"}
+LONG = "x" * 1025
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("Network", {**NETWORK_ROW, "name": "x" * 50_000_000}),
+        ("Network", {**NETWORK_ROW, "id": LONG}),
+        ("Network", {**NETWORK_ROW, "attributes": ["map", [["description", "x" * 262_145]]]}),
+        ("Network", {**NETWORK_ROW, "attributes": ["map", [[LONG, "1"]]]}),
+        ("Host", {"name": LONG}),
+        ("Host", {"name": "h1", "version": LONG}),
+        ("Host", {"name": "h1", "bridge_mappings": ["map", [["physnet", LONG]]]}),
+        ("HostState", {"name": LONG}),
+        ("Quota", {"project_id": LONG}),
+        ("Notification", {"port_id": "p", "device_id": LONG, "status": "DOWN"}),
+    ],
+    ids=[
+        *("name of 50 MB", "id", "attribute", "name of an attribute", "host", "version", "bridge", "host state"),
+        *("project", "device"),
+    ],
+)
+def test_a_text_that_is_too_long_is_refused_by_the_server(server: OvsdbServer, table: str, row: dict[str, Any]) -> None:
+    assert _error(_transact(server, {"op": "insert", "table": table, "row": row})) == "constraint violation"
+    assert server.rows(table, "_uuid") == []
+
+
+def test_the_longest_that_the_network_api_takes_have_room(server: OvsdbServer) -> None:
+    tags = json.dumps(["\U0001f600" * 254 + f"{number:x}"[-1] for number in range(50)])
+    row = {**NETWORK_ROW, "name": "\U0001f600" * 255, "attributes": ["map", [["tags", tags]]]}
+    assert "error" not in _transact(server, {"op": "insert", "table": "Network", "row": row})[0]
+
+
+@pytest.mark.parametrize("revision", [2**63 - 1, 2**63 - 2, LAST_REVISION, LAST_REVISION - 1])
+def test_a_revision_at_its_end_stands_against_no_change(server: OvsdbServer, racer: Racer, revision: int) -> None:
+    server.write({"op": "insert", "table": "Topology", "row": {"revision": revision}})
+    wait_until(lambda: racer.second.transact(lambda edit: len(edit.rows("Topology"))), 10, "the revision is known")
+    racer.create("network", name="one")
+    document = parse_document({"networks": [{"name": "two"}, {"name": "three"}]})
+    for _ in range(2):
+        apply_document(server.connection, document, POLICY, prune=False, dry_run=False)
+    assert racer.first.delete_host(ADMIN, "gone") is False
+    assert [row["name"] for row in server.rows("Network", "name")] == ["one", "three", "two"]
+    counted = max(revision, min(revision + 2, LAST_REVISION))
+    assert server.rows("Topology", "revision") == [{"revision": counted}]
+    with opened(TopologyDatabase(server.connection), 10) as batch:
+        problems = [problem.reason for problem in batch.problems]
+        assert any("set it to 0" in reason for reason in problems) == (counted >= LAST_REVISION)
+
+
+@pytest.mark.parametrize("creations", [2**63 - 1, 2**63 - 2, 2**62])
+def test_a_count_of_creations_at_its_end_stands_against_none(server: OvsdbServer, racer: Racer, creations: int) -> None:
+    row = {"project_id": "p", "limits": ["map", [["network", 9]]], "creations": creations}
+    server.write({"op": "insert", "table": "Quota", "row": row})
+    wait_until(lambda: racer.first.quotas.show(ADMIN, "p")["network"] == 9, 10, "the limit is known")
+    for name in ("one", "two"):
+        racer.create_first("network", name=name, project_id="p")
+    assert len(server.rows("Network", "name")) == 2
+    assert server.rows("Quota", "creations")[0]["creations"] < 2**63 - 1

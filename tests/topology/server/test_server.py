@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,14 +16,17 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ovs.db.schema import DbSchema
 
 from tests.support.waiting import wait_until
 from topology.database.topology_database import DATABASE, SCHEMA
 from topology.errors import ConfigError, TopologyError
 from topology.server.database_file import finished_length
 from topology.server.embedded_server import EmbeddedServer, passive_method
+from topology.server.own_folder import check_own, make_own
 
 VERSION = json.dumps(json.loads(SCHEMA.read_text())["version"])
 ROOT = Path(__file__).parents[3]
@@ -104,19 +108,48 @@ def test_no_link_is_followed(
     assert elsewhere.read_text() == "as it was"
 
 
-@pytest.mark.parametrize("name", ["topology.pid", "topology.db.new", "topology.ctl"])
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("starts", [1, 2])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("topology.pid", "topology.pid.tmp", "topology.db.new", "topology.ctl", "topology.db.tmp"),
+        *(".topology.db.tmp.~lock~", ".topology.db.new.~lock~", "topology.sock"),
+    ],
+)
 def test_a_link_that_is_replaced_is_not_followed(
-    make: Callable[..., EmbeddedServer], directory: Path, name: str
+    make: Callable[..., EmbeddedServer], directory: Path, name: str, starts: int, is_there: bool
 ) -> None:
+    """Neither where the file is made nor where it is compacted."""
     elsewhere = directory / "elsewhere"
-    elsewhere.write_text("as it was")
+    if is_there:
+        elsewhere.write_text("as it was")
     for part in ("state", "run"):
         (directory / part).mkdir(mode=0o700)
-        (directory / part / name).symlink_to(elsewhere)
+    server = make()
+    for _ in range(starts):
+        server.stop()
+        for part in ("state", "run"):
+            with contextlib.suppress(FileNotFoundError):
+                (directory / part / name).unlink()
+            (directory / part / name).symlink_to(elsewhere)
+        server.start()
+        assert client("list-dbs", server.connection).split() == [DATABASE, "_Server"]
+    assert (elsewhere.read_text() == "as it was") if is_there else not elsewhere.exists()
+
+
+def test_a_database_that_has_another_name_is_refused(make: Callable[..., EmbeddedServer], directory: Path) -> None:
     server = make()
     server.start()
-    assert client("list-dbs", server.connection).split() == [DATABASE, "_Server"]
-    assert elsewhere.read_text() == "as it was"
+    server.stop()
+    file, elsewhere = directory / "state/topology.db", directory / "elsewhere"
+    with file.open("ab") as log:
+        log.write(b"OVSDB JSON 100 ")  # which would be cut off
+    os.link(file, elsewhere)
+    before = elsewhere.read_bytes()
+    with pytest.raises(TopologyError, match="it is a link to a file that has another name too"):
+        server.start()
+    assert elsewhere.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["topology.db", ".topology.db.~lock~"])
@@ -153,6 +186,96 @@ def test_a_folder_that_everybody_may_write_is_refused(
     with pytest.raises(TopologyError, match=rf"\[DEFAULT\] {part}_path .* may be written by everybody .*: chmod o-w"):
         make().start()
     assert not list((directory / part).iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("part", ["state", "run"])
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "refused"),
+    [
+        (0o770, 0, 12345, "may be written by its group .mode 0770.*chmod g-w"),
+        (0o2775, 0, 12345, "may be written by its group .mode 2775.*chmod g-w"),
+        (0o770, 0, 0, None),
+        (0o750, 0, 12345, None),
+        (0o700, 12345, 0, "belongs to user 12345"),
+    ],
+)
+def test_a_folder_that_others_may_write_is_refused(
+    make: Callable[..., EmbeddedServer],
+    directory: Path,
+    part: str,
+    mode: int,
+    owner: int,
+    group: int,
+    refused: str | None,
+) -> None:
+    """The group of root, in which nobody else is, is not others."""
+    (directory / part).mkdir()
+    os.chown(directory / part, owner, group)
+    (directory / part).chmod(mode)
+    if refused is None:
+        make().start()
+    else:
+        with pytest.raises(TopologyError, match=rf"\[DEFAULT\] {part}_path .*{refused}"):
+            make().start()
+        assert not list((directory / part).iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "refused"),
+    [
+        (0o777, 0, 0, "may be written by everybody .mode 0777.: chmod o-w"),
+        (0o775, 0, 12345, "may be written by its group .mode 0775.: chmod g-w"),
+        (0o755, 12345, 0, "belongs to user 12345, who could replace what is there: chown root"),
+        (0o1777, 0, 0, None),
+        (0o775, 0, 0, None),
+        (0o755, 0, 12345, None),
+    ],
+)
+def test_a_folder_that_others_could_replace_is_refused(
+    directory: Path, mode: int, owner: int, group: int, refused: str | None, linked: bool
+) -> None:
+    """Also one to which a link leads that others could replace."""
+    above = directory / "above"
+    above.mkdir()
+    folder = above / "between" / "state"
+    if linked:
+        (directory / "state").mkdir(mode=0o700)
+        (above / "between").symlink_to(directory)
+    else:
+        folder.mkdir(mode=0o700, parents=True)
+    os.chown(above, owner, group)
+    above.chmod(mode)
+    if refused is None:
+        check_own("[DEFAULT] state_path", folder)
+    else:
+        with pytest.raises(ConfigError, match=rf"state_path {folder} is below {above}, which {refused} {above}"):
+            check_own("[DEFAULT] state_path", folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_somebody_else_and_links_in_a_circle_are_refused(directory: Path) -> None:
+    (directory / "state").mkdir(mode=0o700)
+    (directory / "link").symlink_to("state")
+    check_own("[DEFAULT] state_path", directory / "link")
+    os.chown(directory / "link", 12345, 0, follow_symlinks=False)
+    with pytest.raises(ConfigError, match=f"is below {directory}/link, which belongs to user 12345"):
+        check_own("[DEFAULT] state_path", directory / "link")
+    (directory / "circle").symlink_to("circle")
+    with pytest.raises(OSError, match="Too many levels"):
+        check_own("[DEFAULT] state_path", directory / "circle" / "state")
+
+
+@pytest.mark.parametrize("umask", [0, 0o002, 0o077])
+def test_folders_that_are_missing_are_made_for_us_alone(directory: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        make_own("[DEFAULT] state_path", directory / "some/where/state")
+    finally:
+        os.umask(before)
+    assert (mode(directory / "some/where/state"), mode(directory / "some")) == ("700", f"{0o755 & ~umask:o}")
 
 
 def test_it_keeps_what_was_written_and_compacts_it(make: Callable[..., EmbeddedServer], directory: Path) -> None:
@@ -373,7 +496,9 @@ def test_a_file_of_the_first_version_keeps_its_rows(make: Callable[..., Embedded
     ("schema", "message"),
     [
         (
-            SCHEMA.read_text().replace(VERSION, '"1.10.0"'),
+            SCHEMA.read_text()
+            .replace(VERSION, '"1.10.0"')
+            .replace('"device_owner": {', '"device_profile": {"type": "string"}, "device_owner": {'),
             f"has schema version 1.10.0, and this Tunbridge knows {json.loads(VERSION)}",
         ),
         (SCHEMA.read_text().replace(DATABASE, "Another"), "holds the database Another"),
@@ -387,6 +512,128 @@ def test_a_newer_schema_or_another_database_is_refused(
     with pytest.raises(TopologyError, match=re.escape(message)):
         make().start()
     assert file.read_bytes() == before
+
+
+def _without_indexes(schema: dict[str, Any]) -> None:
+    for table in schema["tables"].values():
+        table.pop("indexes", None)
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "newer version": lambda schema: schema.update(version="9.0.0"),
+    "older version": lambda schema: schema.update(version="0.1.0"),
+    "newer version without a column": lambda schema: (
+        schema.update(version="2.0.0"),
+        schema["tables"]["Host"]["columns"].pop("version"),
+    ),
+    "no version": lambda schema: schema.pop("version"),
+    "indexes dropped": _without_indexes,
+    "indexes dropped in a newer version": lambda schema: (schema.update(version="1.99.0"), _without_indexes(schema)),
+    "more rows allowed": lambda schema: schema["tables"]["Topology"].update(maxRows=9),
+    "no bounds": lambda schema: schema["tables"]["Host"]["columns"].update(name={"type": "string"}),
+    "weak references": lambda schema: schema["tables"]["Port"]["columns"]["network"]["type"]["key"].update(
+        refType="weak"
+    ),
+    "sets of texts": lambda schema: schema["tables"]["Host"]["columns"].update(
+        version={"type": {"key": "string", "min": 0, "max": "unlimited"}}
+    ),
+    "two tables left": lambda schema: schema.update(
+        tables={name: schema["tables"][name] for name in ("Host", "TunnelEndpoint")}
+    ),
+    "a table of its own": lambda schema: schema["tables"].update(Mine={"columns": {"x": {"type": "string"}}}),
+    "a table dropped": lambda schema: schema["tables"].pop("Quota"),
+}
+
+
+def _changed(directory: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    schema = json.loads(SCHEMA.read_text())
+    change(schema)
+    file = directory / "changed.ovsschema"
+    file.write_text(json.dumps(schema))
+    return file
+
+
+def _schema(connection: str) -> dict[str, Any]:
+    found: dict[str, Any] = DbSchema.from_json(json.loads(client("get-schema", connection, DATABASE))).to_json()
+    return found
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_schema_that_a_client_has_changed_is_as_it_was_after_a_start(
+    make: Callable[..., EmbeddedServer],
+    directory: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    caplog.set_level("INFO")
+    server = make()
+    server.start()
+    ours = _schema(server.connection)
+    add_host(server.connection, "h1")
+    client("convert", server.connection, str(_changed(directory, change)))
+    changed = _schema(server.connection)
+    assert changed != ours
+    server.stop()
+    before = (directory / "state/topology.db").read_bytes()
+    server.start()
+    assert _schema(server.connection) == ours
+    assert hosts(server.connection) == ["h1"]
+    assert (directory / f"state/topology.db.{changed.get('version', 'changed')}").read_bytes() == before
+    assert "is a copy as it was" in caplog.text
+
+
+def test_what_drops_the_columns_of_a_newer_schema_is_said(make: Callable[..., EmbeddedServer], directory: Path) -> None:
+    server = make()
+    server.start()
+    add_host(server.connection, "h1")
+    ours = _schema(server.connection)
+
+    def change(schema: dict[str, Any]) -> None:
+        schema.update(version="7.0.0")
+        schema["tables"]["Host"]["columns"]["mine"] = {"type": "string"}
+
+    client("convert", server.connection, str(_changed(directory, change)))
+    server.stop()
+    with pytest.raises(TopologyError, match=r"knows .*: use a newer one, or, .* drops Host\.mine") as caught:
+        server.start()
+    command = re.search("`(.*)`", str(caught.value))
+    assert command is not None
+    subprocess.run(command[1].split(), check=True)
+    server.start()
+    assert (hosts(server.connection), _schema(server.connection)) == (["h1"], ours)
+
+
+@pytest.mark.parametrize(
+    "double",
+    [
+        {"table": "Host", "row": {"name": "h1"}},
+        {"table": "Notification", "row": {"port_id": "p", "device_id": "d", "status": "DOWN"}},
+        {"table": "HostState", "row": {"name": "h1", "last_seen": 1}},
+    ],
+    ids=lambda double: str(double["table"]),
+)
+def test_rows_that_stand_against_the_schema_are_served_and_named(
+    make: Callable[..., EmbeddedServer],
+    directory: Path,
+    caplog: pytest.LogCaptureFixture,
+    double: dict[str, Any],
+) -> None:
+    server = make()
+    server.start()
+    ours = _schema(server.connection)
+    client("convert", server.connection, str(_changed(directory, _without_indexes)))
+    for _ in range(2):
+        client("transact", server.connection, json.dumps([DATABASE, {"op": "insert", **double}]))
+    server.stop()
+    server.start()
+    assert _schema(server.connection) != ours
+    assert f"is served with what it has (version {json.loads(VERSION)}, differing: " in caplog.text
+    assert f"2 rows of {double['table']} have the " in caplog.text and "delete all but one" in caplog.text
+    delete = {"op": "delete", "table": double["table"], "where": []}
+    assert client("transact", server.connection, json.dumps([DATABASE, delete])) == '[{"count":2}]\n'
+    server.stop()
+    server.start()
+    assert _schema(server.connection) == ours
 
 
 def test_a_backup_of_an_older_version_that_is_put_in_place_under_it_is_converted(
