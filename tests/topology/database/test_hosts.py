@@ -140,7 +140,7 @@ def test_what_a_host_tells_of_its_tunnels_stands_beside_what_others_say_of_it(
 
 
 @pytest.mark.parametrize(
-    "port", ["", "null", "true", "-1", "4789.0", '"4789"', "1e4", "\u0664\u0665", "9" * 1000, "9" * 10_000, "[" * 9999]
+    "port", ["", "null", "true", "4789.0", '"4789"', "1e4", "\u0664\u0665", "9" * 1000, "9" * 10_000, "[" * 9999]
 )
 def test_what_a_row_tells_wrongly_is_not_told(server: OvsdbServer, follow: Callable[[], Follower], port: str) -> None:
     pairs = [["vxlan_udp_port", port], ["lacks_local_ip", port + "true"]]
