@@ -198,7 +198,8 @@ def test_a_device_that_cannot_be_made(host: Host) -> None:
 
 
 def test_all_is_in_sync_after_all_of_it(host: Host) -> None:
-    """What is wrong with devices leaves no flow missing or left over, and no problem of the controller's own."""
+    """What is wrong with devices leaves no flow missing or left over, and no problem but of what is in all networks."""
     host.serves()
     status = host.controller.wait_in_sync(TIMEOUT)
-    assert status["problems"] == []
+    in_all = "device tapempty: it has no external_ids:iface-id and is a trunk of all VLANs"
+    assert [problem for problem in status["problems"] if not problem.startswith(in_all)] == []

@@ -211,12 +211,9 @@ def test_on_a_served_host(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> 
     controller.stop()
     flow = next(flow for flow in ovs.dump("br-tun", cookies=True) if "fa:16:3e:00:00:01" in flow)
     ovs.ofctl("del-flows", "br-tun", "dl_dst=fa:16:3e:00:00:01,tun_id=2")
-    ovs.vsctl("set", "Port", "tap1", "other_config:network_type=flat")
+    ovs.vsctl("set", "Port", "tap1", "vlan_mode=native-untagged")
     assert dry_run(controller) == {
-        f"Open_vSwitch at {ovs.db}": [
-            "- Port tap1 other_config:network_type=flat",
-            "+ Port tap1 other_config:network_type=gre",
-        ],
+        f"Open_vSwitch at {ovs.db}": ["- Port tap1 vlan_mode=native-untagged"],
         "bridge br-tun": [f"+ {flow}"],
     }
 

@@ -21,7 +21,7 @@ WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "Tunbridge_Topology": {
         "Topology": ("revision",),
-        "Host": ("name", "tunnel_endpoints", "tunnel_types", "bridge_mappings", "instance", "version"),
+        "Host": ("name", "tunnel_endpoints", "tunnel_types", "bridge_mappings", "instance", "version", "attributes"),
         "TunnelEndpoint": ("ip_address",),
         "Port": ("id", "host", "status"),
     },
