@@ -131,7 +131,7 @@ def test_an_iface_id_in_capitals(host: Host) -> None:
 
 
 def test_an_empty_iface_id_is_nobodys(host: Host) -> None:
-    """A device without a port's id is left alone: no tag, no word."""
+    """A device without a port's id is left alone: no tag, and it is no port of ours."""
     host.plug_raw("tapempty", {"iface-id": ""})
     host.serves()
     assert host.ovs.tag("tapempty") is None
