@@ -98,7 +98,7 @@ CASES: dict[str, tuple[list[Row], str]] = {
     "CIDR with host bits": (subnet(cidr="10.0.0.1/24"), "cidr: '10.0.0.1/24' is not a CIDR such as 10.0.0.0/24"),
     "gateway elsewhere": (subnet(gateway_ip="192.0.2.1"), "gateway_ip: 192.0.2.1 is not in 10.0.0.0/24"),
     "control characters": (port(id="x\n2026-01-01 ERROR forged\x1b[2J"), r"x\n2026-01-01 ERROR forged\x1b[2J"),
-    "id of 100 kB": (port(id="z" * 100_000), "is not a UUID"),
+    "id of 1 kB": (port(id="z" * 1_000), "is not a UUID"),  # the server takes none that is longer
 }
 
 

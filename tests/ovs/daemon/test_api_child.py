@@ -81,7 +81,7 @@ def test_its_death_disturbs_no_binding(ovs: OvsHost, tunbridge: Start) -> None:
 def test_it_ends_with_a_parent_that_is_killed(tunbridge: Start) -> None:
     api = Client(free_tcp_port())
     controller = tunbridge(options={"api": {"enabled": "true", "listen_port": api.port}}, check=False)
-    child = child_of(controller.pid)
+    child = wait_until(lambda: child_of(controller.pid), 60, "the child has been started")
     controller.kill9()
     wait_until(lambda: not runs(child), 20, "the child ends too")
     assert "the controller has ended, and so does its Network API" in controller.log_text()
