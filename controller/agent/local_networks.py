@@ -26,8 +26,8 @@ from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
 
 
-class _Way(NamedTuple):
-    """A network, and by what its frames leave this host."""
+class _Segment(NamedTuple):
+    """A network, and what its frames are told apart by when they leave this host."""
 
     network_id: str
     network_type: NetworkType
@@ -82,9 +82,9 @@ class LocalNetworks:
         self._network_of: dict[str, str] = {}
         self._vlanless: set[str] = set()
         """Networks with bound ports and without a local VLAN."""
-        self._owners = {vlan: _way(facts.networks[network_id]) for network_id, vlan in self.vlans.items()}
+        self._owners = {vlan: _segment(facts.networks[network_id]) for network_id, vlan in self.vlans.items()}
         """Local VLAN → who has it."""
-        self._left: dict[int, _Way] = {}
+        self._left: dict[int, _Segment] = {}
         """Local VLAN that nobody has any more → who had it last; the one that was left first comes first."""
         self._lowest = VLAN_MIN
         """All local VLANs below this one are in use."""
@@ -165,14 +165,14 @@ class LocalNetworks:
     def _give_up(self, gone: Set[str], changed: ChangedPorts) -> dict[str, str]:
         """Take their local VLAN from networks without ports, and from those that need another.
 
-        That is where others have it now, and where the way out of this host has changed.
+        That is where others have it now, and where the segment has changed.
 
         :returns: id of a network that needs another → why
         """
         moved = {}
         for network_id in changed.networks & self.vlans.keys() - gone:
-            if self._owners[self.vlans[network_id]] != _way(self._facts.networks[network_id]):
-                moved[network_id] = "it leaves this host by another way"
+            if self._owners[self.vlans[network_id]] != _segment(self._facts.networks[network_id]):
+                moved[network_id] = "its type, physical network or segmentation id is another"
         for number in changed.foreign & self._facts.foreign.keys() & self._owners.keys():
             network_id = self._owners[number].network_id
             if network_id not in gone:
@@ -201,12 +201,12 @@ class LocalNetworks:
         free = {network_id: vlan for network_id, vlan in recovered.items() if vlan not in self._owners}
         dealt = set()
         for network_id in sorted(self._vlanless, key=lambda network_id: (network_id not in free, network_id)):
-            way = _way(self._facts.networks[network_id])
-            vlan = free[network_id] if network_id in free else self._free_vlan(way)
+            segment = _segment(self._facts.networks[network_id])
+            vlan = free[network_id] if network_id in free else self._free_vlan(segment)
             if vlan is None:
                 break
             self.vlans[network_id] = vlan
-            self._owners[vlan] = way
+            self._owners[vlan] = segment
             self._left.pop(vlan, None)
             dealt.add(network_id)
         self._vlanless -= dealt
@@ -215,7 +215,7 @@ class LocalNetworks:
     def _note(self, network_id: str, vlan: int, reason: str) -> None:
         self.conflicts = {**self.conflicts, vlan: f"network {network_id}: {reason}"}
 
-    def _free_vlan(self, way: _Way) -> int | None:
+    def _free_vlan(self, segment: _Segment) -> int | None:
         """A number that neither a network nor any device on the bridge has, None where there is none.
 
         The one that the network had before, as it is now; else the lowest that nobody had; else the one that was left
@@ -224,7 +224,7 @@ class LocalNetworks:
         """
         while self._lowest in self._owners:
             self._lowest += 1
-        again = (vlan for vlan, was in self._left.items() if was == way)
+        again = (vlan for vlan, was in self._left.items() if was == segment)
         new = (vlan for vlan in range(self._lowest, VLAN_MAX + 1) if vlan not in self._left)
         return next((vlan for vlan in chain(again, new, self._left) if self._is_free(vlan)), None)
 
@@ -284,5 +284,5 @@ class LocalNetworks:
         return DeadPort(name, ofport) if name in self._facts.detached and ofport is not None else None
 
 
-def _way(network: Network) -> _Way:
-    return _Way(network.id, network.network_type, network.physical_network, network.segmentation_id)
+def _segment(network: Network) -> _Segment:
+    return _Segment(network.id, network.network_type, network.physical_network, network.segmentation_id)
