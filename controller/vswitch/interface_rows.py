@@ -113,11 +113,12 @@ class PortSet:
 
 
 class _Port(NamedTuple):
-    """A Port row, and what has to be known of it once it is gone."""
+    """What is known of a Port; read once for each change of its row, and not for each of its Interface."""
 
-    row: Any
     name: str
     interfaces: tuple[uuid.UUID, ...]
+    vlans: VlanColumns
+    other_config: Mapping[str, str]
 
 
 class RowTracker:
@@ -194,7 +195,7 @@ class RowTracker:
                     del self.port_ids[old.name]
             if row is not None:
                 interfaces = tuple(interface.uuid for interface in row.interfaces)
-                self._ports[identity] = _Port(row, row.name, interfaces)
+                self._ports[identity] = _Port(row.name, interfaces, VlanColumns.of(row), dict(row.other_config))
                 self.port_ids[row.name] = identity
                 self._port_of.update(dict.fromkeys(interfaces, identity))
                 touched.update(interfaces)
@@ -222,16 +223,17 @@ class RowTracker:
 
     def _layout(self, row: Any) -> tuple[Any, ...]:
         """What the set-up of bridges depends on in a Bridge row; devices come and go, and are no part of it."""
-        ports: Iterable[uuid.UUID] = (port.uuid for port in row.ports)
-        if row.name == self._bridge_name:
+        if row.name == self._bridge_name:  # whose ports are many, and not to be gone through
             patches = (self.port_ids[name] for name in self._patch_ports & self.port_ids.keys())
-            ports = (port for port in patches if port in self._bridge_ports)
+            ports = frozenset(port for port in patches if port in self._bridge_ports)
+        else:
+            ports = frozenset(port.uuid for port in row.ports)
         return (
             row.name,
             optional(row.fail_mode),
             frozenset(row.protocols),
             frozenset(controller.uuid for controller in row.controller),
-            frozenset(ports),
+            ports,
             serial_of(row.other_config),
             row.other_config.get(MAC_TABLE_SIZE),
             row.mcast_snooping_enable,
@@ -255,14 +257,14 @@ class RowTracker:
             return None
         if row.name in self._patch_ports or row.name == self._bridge_name:
             return None
-        port, external_ids = self._ports[port_id].row, row.external_ids
+        port, external_ids = self._ports[port_id], row.external_ids
         return Device(
             name=row.name,
             port_name=port.name,
             iface_id=external_ids.get("iface-id") or None,
             attached_mac=external_ids.get("attached-mac"),
-            **vars(VlanColumns.of(port)),
-            other_config=dict(port.other_config),
+            **vars(port.vlans),
+            other_config=port.other_config,
             error=optional(row.error),
             ofport=optional(row.ofport),
             rows=(identity, port_id),

@@ -141,7 +141,9 @@ class VSwitch(Replica[VSwitchBatch]):
             row = rows.get(ids[name]) if name in ids else None
             if row is None or tagging.agrees(columns := VlanColumns.of(row), row.other_config):
                 continue
-            edit.set(row, **tagging.columns.row, other_config=tagging.written(row.other_config))
+            present, right = columns.row, tagging.columns.row
+            differing = {name: value for name, value in right.items() if value != present[name]}
+            edit.set(row, **differing, other_config=tagging.written(row.other_config))
             is_unseen |= columns.tag == tagging.tag and columns != tagging.columns
         if is_unseen:
             tell_vswitchd(edit)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ovs.db.data import Datum
 from ovs.db.types import Type
 
-from controller.vswitch.interface_rows import PortSet
+from controller.vswitch.interface_rows import PortSet, RowTracker
+from topology.ovsdb.replica import RowChanges
 
 TYPE = Type.from_json({"key": {"type": "uuid"}, "min": 0, "max": "unlimited"})
 PORTS = [uuid.UUID(int=number) for number in range(1, 9)]
@@ -93,3 +94,22 @@ def test_one_more_port_is_found_without_going_through_the_others(others: int) ->
     bridge.toggle(PORTS[0])
     assert ports.follow(bridge.row, [PORTS[0]]) == {PORTS[0]}
     assert bridge.members.seen == 3  # the new one and the last of the others; without it the last of the others
+
+
+def test_the_ports_of_br_int_are_not_made_a_list_of_rows() -> None:
+    """Which the IDL would sort anew for each port that comes or goes."""
+
+    class Row(SimpleNamespace):
+        @property
+        def ports(self) -> list[Any]:
+            raise AssertionError("all ports of br-int are gone through")
+
+    bridge, tracker, identity = BridgeRow(), RowTracker("br-int", frozenset({"patch-tun"})), uuid.UUID(int=99)
+    row = Row(
+        name="br-int", _data=bridge.row._data, datapath_id=["0000000000000001"], other_config={}, fail_mode=["secure"],
+        protocols=["OpenFlow13"], controller=[], mcast_snooping_enable=False,
+    )  # fmt: skip
+    for _ in range(2):
+        batch = tracker.convert(RowChanges(False, {"Bridge": {identity: row}}))
+        bridge.toggle(PORTS[0])
+        assert batch is None or batch.datapaths == {"br-int": 1}
