@@ -99,9 +99,10 @@ class OvsHost(PrivateOvs):
         return self.ofport(device)
 
     def plug_many(self, devices: Iterable[Device], bridge: str = "br-int") -> None:
-        """Plug devices in one transaction; returns when ovs-vswitchd has made the ports."""
+        """Plug devices in one transaction, once the bridge is there; returns when ovs-vswitchd has made the ports."""
         interface_type = "internal" if self.datapath is Datapath.NETDEV else ""
-        self.vsctl(*(word for device in devices for word in device.plug_command(bridge, interface_type)))
+        words = (word for device in devices for word in device.plug_command(bridge, interface_type))
+        self.vsctl("wait-until", "Bridge", bridge, *words)
 
     def unplug(self, *devices: str, bridge: str = "br-int") -> None:
         """Unplug devices in one transaction; returns when ovs-vswitchd has removed the ports."""
