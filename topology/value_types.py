@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import uuid as uuids
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -170,7 +169,8 @@ def uuid(value: Any) -> str:
     # Not uuid.UUID's parser alone: it reads blanks and underscores as digits.
     if not isinstance(value, str) or not _IS_UUID.fullmatch(value):
         raise ValueError(f"{value!r} is not a UUID")
-    return str(uuids.UUID(value))
+    digits = value.strip("{}").replace("-", "").lower()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 _PAIR = "[0-9A-Fa-f]{2}"
@@ -187,7 +187,7 @@ def mac(value: Any) -> str:
     # Not netaddr's parser: it reads fa:16:3e as 00:fa:00:16:00:3e.
     if not isinstance(value, str) or not _IS_MAC.fullmatch(value):
         raise ValueError(f"{value!r} is not a MAC address")
-    octets = bytes.fromhex(re.sub("[:-]", "", value))
+    octets = bytes.fromhex(value.replace(":", "").replace("-", ""))
     canonical = octets.hex(":")
     if not any(octets):
         raise ValueError(f"{canonical} is not the address of a port")

@@ -14,7 +14,7 @@ comes of an output is the next event.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
 from immutables import Map
@@ -29,7 +29,7 @@ from controller.agent.facts.host_facts import HostFacts, News
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, TunnelState
 from controller.agent.local_networks import LocalChange, LocalNetworks
 from controller.agent.outputs import Outputs
-from controller.agent.patches import PatchGate, PatchPorts, patch_ports, roles
+from controller.agent.patches import PatchGate, patch_ports, roles
 from controller.agent.port_states import PortStates
 from controller.agent.port_tags import PortTags
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState
@@ -72,6 +72,7 @@ class HostAgent:
         self._flows = BridgeFlows(compiler, outputs.flows)
         self._tags = PortTags()
         self._states = PortStates(self.facts, self._bindings, self._networks, compiler)
+        self._patch_ports = patch_ports(names, self.facts.bridges)
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
         self._moves = PortMoves()
@@ -115,14 +116,16 @@ class HostAgent:
         it was away. Tunnels are planned when local VLANs are dealt, or recovered: they can be trunks of these.
         """
         news = self.facts.collect()
+        if news.renumbered:
+            self._patch_ports = patch_ports(self._names, self.facts.bridges)
         is_set_up_due = self._follow_bridges(news) or news.set_up
         self._follow_others(news)
         tags, shown = dict(news.detached), set[str]()
         if self.facts.is_complete:
             changed = self.facts.ports.collect()
             bound = self._bindings.update(changed.ports)
-            local = self._networks.update(bound, changed, patches := patch_ports(self._names, self.facts.bridges))
-            self._hand_out_flows(local, patches)
+            local = self._networks.update(bound, changed, self._patch_ports)
+            self._hand_out_flows(local)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
             self._log.devices(bound, changed.devices, local, time.monotonic())
             reports, settled = self._states.settle()
@@ -176,7 +179,7 @@ class HostAgent:
             self._states.recheck(batch.ports)
         self._retries.retry(time.monotonic())
 
-    def _hand_out_flows(self, local: LocalChange, patches: PatchPorts) -> None:
+    def _hand_out_flows(self, local: LocalChange) -> None:
         compiled = self._flows.update(local.view, local.ports, self.facts.bridges.ports.keys())
         if compiled is None:
             return
@@ -184,7 +187,8 @@ class HostAgent:
         for unit in changed:
             self._states.reconsider(unit.subject)
         self._states.touch(ports, self._flows.generation)
-        self._patches.compiled(patches.physical, self._flows.drops(patches.physical), self._flows.generation)
+        physical = self._patch_ports.physical
+        self._patches.compiled(physical, self._flows.drops(physical), self._flows.generation)
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))
@@ -212,7 +216,7 @@ class HostAgent:
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
-    def _publish(self, news: News, shown: Iterable[str]) -> None:
+    def _publish(self, news: News, shown: Collection[str]) -> None:
         """Publish what is so now; ``shown`` are the ports of which something else may have to be told."""
         facts, before = self.facts, self.snapshot
         self.snapshot = HostSnapshot(
@@ -241,8 +245,10 @@ class HostAgent:
             answer()
 
     def _device_states(
-        self, before: Map[str, tuple[DeviceState, ...]], port_ids: Iterable[str]
+        self, before: Map[str, tuple[DeviceState, ...]], port_ids: Collection[str]
     ) -> Map[str, tuple[DeviceState, ...]]:
+        if not port_ids:
+            return before
         after = before.mutate()
         for port_id in port_ids:
             states = tuple(map(self._device_state, self._bindings.of(port_id)))

@@ -88,6 +88,7 @@ class LocalNetworks:
         """Local VLAN that nobody has any more → who had it last; the one that was left first comes first."""
         self._lowest = VLAN_MIN
         """All local VLANs below this one are in use."""
+        self._patches: PatchPorts | None = None
         self._wired: dict[str, tuple[PortBinding, ...]] = {}
         self._dead: dict[str, DeadPort] = {}
 
@@ -98,6 +99,9 @@ class LocalNetworks:
         :param changed: what was touched besides
         """
         ports = set(rebound)
+        if not (ports or changed.devices or changed.networks) and patches == self._patches:
+            return LocalChange(ViewChange(self.view, self.view), ports, (), {})
+        self._patches = patches
         if changed.devices and self.conflicts:
             self.conflicts = {vlan: text for vlan, text in self.conflicts.items() if vlan in self._facts.foreign}
         joined, gone = self._count(ports)

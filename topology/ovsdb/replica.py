@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import InvalidStateError, wait
+from concurrent.futures import InvalidStateError, TimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,10 +206,13 @@ class Replica(Generic[B]):
             self._requests.put(request)
         # The thread gives up at the deadline. It is late only while it converts a large snapshot, makes a large change
         # or waits for a listener that breaks its promise; then the request expires unsent. What was sent is waited for.
-        wait([request.result], seconds + 1.0)
-        if not request.result.done() and request.result.cancel():
+        value: T
+        with suppress(TimeoutError):
+            value = request.result.result(seconds + 1.0)
+            return value
+        if request.result.cancel():
             raise self._unavailable(f"did not take the change within {seconds:g} s")
-        value: T = request.result.result()
+        value = request.result.result()
         return value
 
     # -- the replica's thread ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import singledispatchmethod
+from typing import Any
 
 from controller.agent.events import (
     Closed,
@@ -133,24 +133,20 @@ class HostFacts:
         news, self._news = self._news, News()
         return news
 
-    @singledispatchmethod
     def apply(self, event: Event) -> None:
         """Take in what an event says."""
-        raise TypeError(f"{event!r} is no event of an agent")
+        _HANDLERS[type(event)](self, event)
 
     # -- OpenFlow ------------------------------------------------------------------------------------------------------
 
-    @apply.register
     def _identified(self, event: Identified) -> None:
         self.bridges.identified(event.session)
 
-    @apply.register
     def _closed(self, event: Closed) -> None:
         bridge = self.bridges.closed(event.session)
         if bridge is not None:
             self._news.lost.append((bridge, event.session))
 
-    @apply.register
     def _ports_listed(self, event: PortsListed) -> None:
         bridge = self.bridges.ports_listed(event.session, event.ports)
         if bridge is None:
@@ -162,7 +158,6 @@ class HostFacts:
             for name, ofport in ofports.items():
                 self.ports.set_ofport(name, ofport)
 
-    @apply.register
     def _port_seen(self, event: PortSeen) -> None:
         bridge = self.bridges.port_seen(event.session, event.port, event.present)
         if bridge is None:
@@ -171,13 +166,11 @@ class HostFacts:
         if bridge == self.names.integration_bridge:
             self.ports.set_ofport(event.port.name, self.bridges.ofport(bridge, event.port.name))
 
-    @apply.register
     def _synced(self, event: Synced) -> None:
         self._news.confirmed.append(event)
 
     # -- the local OVSDB -----------------------------------------------------------------------------------------------
 
-    @apply.register
     def _vswitch(self, batch: VSwitchBatch) -> None:
         self._news.vswitch, devices = True, batch.devices
         if batch.complete:
@@ -215,13 +208,11 @@ class HostFacts:
             LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
             self._news.detached[device.port_name] = detached(device.other_config)
 
-    @apply.register
     def _set_up(self, event: SetUp) -> None:
         self.misplaced = event.misplaced
 
     # -- the topology --------------------------------------------------------------------------------------------------
 
-    @apply.register
     def _topology(self, batch: TopologyBatch) -> None:
         batch = self.guard.correct(batch)
         networks, ports = batch.networks, batch.ports
@@ -258,7 +249,6 @@ class HostFacts:
         if name == self.names.host:
             LOG.warning("this host was deleted: others remove their tunnels to it, until its controller is restarted")
 
-    @apply.register
     def _registered(self, event: Registered) -> None:
         self.known.registered = True
         self._want_back()
@@ -269,16 +259,29 @@ class HostFacts:
         if wanted is not None:
             self._news.write_back = wanted
 
-    @apply.register
     def _written_back(self, event: WrittenBack) -> None:
         self.guard.written(event.refused)
 
     # -- the agent itself ----------------------------------------------------------------------------------------------
 
-    @apply.register
     def _ping(self, event: Ping) -> None:
         self._news.pings.append(event.answer)
 
-    @apply.register
     def _stop(self, event: Stop) -> None:
         self.is_stopping = True
+
+
+_HANDLERS: Mapping[type, Callable[[HostFacts, Any], None]] = {
+    Identified: HostFacts._identified,
+    Closed: HostFacts._closed,
+    PortsListed: HostFacts._ports_listed,
+    PortSeen: HostFacts._port_seen,
+    Synced: HostFacts._synced,
+    VSwitchBatch: HostFacts._vswitch,
+    SetUp: HostFacts._set_up,
+    TopologyBatch: HostFacts._topology,
+    Registered: HostFacts._registered,
+    WrittenBack: HostFacts._written_back,
+    Ping: HostFacts._ping,
+    Stop: HostFacts._stop,
+}

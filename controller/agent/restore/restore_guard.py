@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import TypeVar
 
 from immutables import Map
@@ -44,6 +45,17 @@ class SavedState:
     overridden: Mapping[str, Network | Port | None] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
     overridden_hosts: Mapping[str, Host | None] = field(default_factory=dict)
+
+
+_State = tuple[
+    TopologyVersion | None,
+    Map[str, Network],
+    Map[str, Port],
+    Map[str, Network | Port | None],
+    Map[str, Host],
+    Map[str, Host | None],
+]
+"""The fields of :class:`SavedState`, in their order."""
 
 
 class RestoreGuard:
@@ -83,13 +95,12 @@ class RestoreGuard:
 
     def changed(self) -> SavedState | None:
         """What is to be saved, None when that is what it was at the last call."""
-        said, self._said = self._said, self._state()
-        return None if _are_same(said, self._said) else self._said
+        (version, *said), self._said = self._said, self._state()
+        is_same = version == self._version and all(map(is_, said, self._said[1:]))
+        return None if is_same else SavedState(*self._said)
 
-    def _state(self) -> SavedState:
-        return SavedState(
-            self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts
-        )
+    def _state(self) -> _State:
+        return (self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts)
 
     def bound(self, ports: Iterable[tuple[Port, Network]]) -> None:
         """Ports are bound here."""
@@ -264,13 +275,6 @@ def _with(values: Map[str, _Value], key: str, value: _Value) -> Map[str, _Value]
 
 def _without(values: Map[str, _Value], key: str) -> Map[str, _Value]:
     return values.delete(key) if key in values else values
-
-
-def _are_same(one: SavedState, other: SavedState) -> bool:
-    return one.version == other.version and all(
-        getattr(one, name) is getattr(other, name)
-        for name in ("networks", "ports", "overridden", "hosts", "overridden_hosts")
-    )
 
 
 def _wanted(port: Port) -> Port:
