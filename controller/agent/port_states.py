@@ -105,6 +105,9 @@ class PortStates:
         self._is_refused_known = True
         self._reported: dict[str, PortReport] = {}
         self._dirty: set[str] = set()
+        """Ids of the ports that are to be decided."""
+        self._served: set[str] = set()
+        """Ids of those that have to be decided only because a bridge confirmed what they wait for."""
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -141,11 +144,12 @@ class PortStates:
         """A bridge confirmed."""
         if self._refused.get(event.bridge, {}) != event.refused:
             self._is_refused_known = False
+        before = self._confirmed.get(event.bridge, 0)
         self._confirmed[event.bridge] = event.generation
         self._refused[event.bridge] = event.refused
         for generation, waiting in self._awaiting.items():
-            if generation <= event.generation:
-                self._dirty.update(waiting)
+            if before < generation <= event.generation:
+                self._served.update(waiting)
 
     # -- what they are -------------------------------------------------------------------------------------------------
 
@@ -167,17 +171,20 @@ class PortStates:
     def settle(self) -> tuple[dict[str, PortReport], set[str]]:
         """Decide what has changed.
 
-        :returns: port id → what the topology must be told; and all ports that were decided
+        :returns: port id → what the topology must be told; and the ports of which :meth:`state` may be another
         """
         self._find_refused()
         now, host, reports = time.monotonic(), self._facts.names.host, {}
         if self.due is not None and now >= self.due:
             self.due = None
             self._dirty.update(*self._awaiting.values())
-        dirty, self._dirty = self._dirty, set()
+        shown, self._dirty = self._dirty, set()
+        dirty, self._served = shown | self._served, set()
         for port_id in dirty:
             binding = self._bound(port_id)
             status = self._settle_port(port_id, binding, now)
+            if status is not None:
+                shown.add(port_id)
             row = self._facts.ports.ports.get(port_id)
             if status is None or row is None:
                 continue
@@ -187,7 +194,7 @@ class PortStates:
                 self._reported[port_id] = reports[port_id] = report
         if self.due is None and any(self._waits(port_id) and self._is_quiet(port_id) for port_id in dirty):
             self.due = now + PATIENCE
-        return reports, dirty
+        return reports, shown
 
     def _settle_port(self, port_id: str, binding: PortBinding | None, now: float) -> PortStatus | None:
         """Let a port pass to the state that it is in; the status that is to be reported, None for none."""
