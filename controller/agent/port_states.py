@@ -192,7 +192,7 @@ class PortStates:
             is_news = (row.host, row.status) != (host, status) if report.claim else row.host == host
             if is_news and self._reported.get(port_id) != report:
                 self._reported[port_id] = reports[port_id] = report
-        if self.due is None and any(self._waits(port_id) and self._is_quiet(port_id) for port_id in dirty):
+        if self.due is None and any(self._will_be_late(port_id, now) for port_id in dirty):
             self.due = now + PATIENCE
         return reports, shown
 
@@ -204,8 +204,7 @@ class PortStates:
         life = self._lives.setdefault(port_id, _Life())
         if life.generation is not None:
             if not self._networks.is_tagged(port_id) or not self._is_confirmed(port_id, life.generation):
-                is_late = life.since is not None and now >= life.since + PATIENCE
-                return PortStatus.BUILD if is_late and self._is_quiet(port_id) else None
+                return PortStatus.BUILD if self._is_late(life, now) and self._is_quiet(port_id) else None
             self._await(port_id, life, None)
         failure = self._failure(port_id)
         if failure is None:
@@ -267,9 +266,14 @@ class PortStates:
         binding = self._bindings.bound(port_id)
         return binding if binding is not None and self._networks.reason(binding) is None else None
 
-    def _waits(self, port_id: str) -> bool:
+    def _will_be_late(self, port_id: str, now: float) -> bool:
+        """Whether a port waits of which it may have to be said soon that it is being built, and was not."""
         life = self._lives.get(port_id)
-        return life is not None and life.generation is not None
+        waits = life is not None and life.generation is not None and not self._is_late(life, now)
+        return waits and self._is_quiet(port_id)
+
+    def _is_late(self, life: _Life, now: float) -> bool:
+        return life.since is not None and now >= life.since + PATIENCE
 
     def _is_quiet(self, port_id: str) -> bool:
         """Whether it may have to be said of a port that waits that it is being built.
