@@ -7,9 +7,8 @@ are dropped, zero masks are refused, value bits outside the mask are refused, fi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 from typing import Union
 
 import netaddr
@@ -89,18 +88,17 @@ class Match:
     """
 
     terms: tuple[Term, ...] = ()
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Flows are looked up far more often than they are made."""
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.terms, key=lambda term: term.field.order))
         if len({term.field for term in ordered}) != len(ordered):
             raise ValueError(f"a field occurs twice in {ordered}")
         object.__setattr__(self, "terms", ordered)
+        object.__setattr__(self, "_hash", hash(ordered))
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.terms)
-
-    def __hash__(self) -> int:  # flows are looked up far more often than they are made
+    def __hash__(self) -> int:
         return self._hash
 
 
@@ -229,10 +227,10 @@ class FlowKey:
     table: int
     priority: int
     match: Match
+    _hash: int = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.table, self.priority, self.match))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.table, self.priority, self.match)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -252,11 +250,11 @@ class Flow:
     actions: tuple[Action, ...]
     cookie: int
     table: int = 0
+    key: FlowKey = field(init=False, repr=False, compare=False)
+    """Identity of the flow on its bridge."""
 
-    @cached_property
-    def key(self) -> FlowKey:
-        """Identity of the flow on its bridge."""
-        return FlowKey(self.table, self.priority, self.match)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", FlowKey(self.table, self.priority, self.match))
 
 
 def by_key(flows: Iterable[Flow]) -> dict[FlowKey, Flow]:

@@ -167,7 +167,10 @@ class Bindings:
 
     def bound(self, port_id: str) -> PortBinding | None:
         """The binding of the device that carries a port's traffic, None while none does."""
-        return next((binding for binding in self.of(port_id) if binding.bound), None)
+        for binding in self.of(port_id):
+            if binding.bound:
+                return binding
+        return None
 
     def bound_ports(self, port_ids: Iterable[str]) -> Iterator[tuple[Port, Network]]:
         """Those of some ports that are bound here, each with its network."""

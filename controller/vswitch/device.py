@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.framework.local_vlans import DEAD_VLAN
+from topology.ovsdb.edit import read
 
 PORT_NAME_MAX = 15
 """Characters of a port's name that OpenFlow tells (OFP_MAX_PORT_NAME_LEN less the final zero)."""
@@ -34,8 +35,8 @@ class VlanColumns:
     @classmethod
     def of(cls, port: Any) -> VlanColumns:
         """Those of a row of the IDL."""
-        tag, mode = port.tag or [None], port.vlan_mode or [None]
-        return cls(tag[0], mode[0], frozenset(port.trunks), frozenset(port.cvlans))
+        tag, mode = read(port, "tag") or [None], read(port, "vlan_mode") or [None]
+        return cls(tag[0], mode[0], frozenset(read(port, "trunks")), frozenset(read(port, "cvlans")))
 
     @property
     def row(self) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from controller.vswitch.bridge_proof import serial_of
 from controller.vswitch.device import Device, VlanColumns, fault_of
 from controller.vswitch.names import NO_PEER
 from topology.model import NetworkType
-from topology.ovsdb.edit import Edit
+from topology.ovsdb.edit import Edit, read
 from topology.ovsdb.replica import RowChanges
 
 TABLES: Mapping[str, tuple[str, ...]] = {
@@ -194,8 +194,8 @@ class RowTracker:
                 if self.port_ids.get(old.name) == identity:  # else another row has the name by now
                     del self.port_ids[old.name]
             if row is not None:
-                interfaces = tuple(interface.uuid for interface in row.interfaces)
-                self._ports[identity] = _Port(row.name, interfaces, VlanColumns.of(row), dict(row.other_config))
+                interfaces = tuple(interface.uuid for interface in read(row, "interfaces"))
+                self._ports[identity] = _Port(row.name, interfaces, VlanColumns.of(row), read(row, "other_config"))
                 self.port_ids[row.name] = identity
                 self._port_of.update(dict.fromkeys(interfaces, identity))
                 touched.update(interfaces)
@@ -257,7 +257,7 @@ class RowTracker:
             return None
         if row.name in self._patch_ports or row.name == self._bridge_name:
             return None
-        port, external_ids = self._ports[port_id], row.external_ids
+        port, external_ids = self._ports[port_id], read(row, "external_ids")
         return Device(
             name=row.name,
             port_name=port.name,
@@ -265,8 +265,8 @@ class RowTracker:
             attached_mac=external_ids.get("attached-mac"),
             **vars(port.vlans),
             other_config=port.other_config,
-            error=optional(row.error),
-            ofport=optional(row.ofport),
+            error=optional(read(row, "error")),
+            ofport=optional(read(row, "ofport")),
             rows=(identity, port_id),
         )
 
@@ -275,7 +275,7 @@ class RowTracker:
         if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"}:
             return True
         interfaces, ports = changes.rows.get("Interface", {}).values(), changes.rows.get("Port", {}).values()
-        members = (interface for row in ports if row is not None for interface in row.interfaces)
+        members = (interface for row in ports if row is not None for interface in read(row, "interfaces"))
         return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
             row is not None and row.type in TUNNEL_TYPES for row in (*interfaces, *members)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import ovs.db.error
@@ -22,12 +23,20 @@ def _row_to_uuid(value: Any) -> Any:
 def read(row: Any, column: str) -> Any:
     """What ``row.column`` is.
 
-    The IDL converts a set or a map three times, for changes that the transaction under way may have made to it; most
-    rows that are read have none.
+    The IDL converts a set or a map three times, for changes that the transaction under way may have made to it, and
+    makes the default of a column that the server left out; most rows that are read have no changes.
     """
-    if row._changes or row._mutations or row._data is None or column not in row._data:
+    if row._changes or row._mutations or row._data is None:
         return getattr(row, column)
-    return row._data[column].to_python(row._uuid_to_row)
+    datum = row._data.get(column)  # not by [], which makes what is left out each time
+    if datum is None:
+        datum = _default(row._table.columns[column])
+    return datum.to_python(row._uuid_to_row)
+
+
+@cache  # as many as there are columns
+def _default(column: Any) -> Datum:
+    return Datum.default(column.type)
 
 
 class Edit:
