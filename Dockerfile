@@ -29,7 +29,7 @@ COPY controller controller
 RUN /opt/tunbridge/bin/pip install --no-cache-dir --disable-pip-version-check --constraint wheelhouse/constraints.txt . \
     && /opt/tunbridge/bin/pip uninstall --yes --quiet \
         ncclient paramiko lxml cryptography bcrypt PyNaCl invoke cffi pycparser Pygments \
-        Routes repoze.lru WebOb fixtures msgpack requests urllib3 charset-normalizer certifi setuptools pip \
+        Routes repoze.lru WebOb fixtures msgpack requests charset-normalizer certifi setuptools pip \
     && rm /opt/tunbridge/lib/python3*/site-packages/netaddr/eui/*.txt \
     && find /opt/tunbridge -depth -type d -name tests -exec rm -r {} + \
     && /opt/tunbridge/bin/tunbridge --version

@@ -162,7 +162,8 @@ class Fabric:
         pid = self._pid(service, "-m containers.vm ")
         if not Path(f"/proc/{pid}").exists():
             raise ProcessError(f"the VM of {service} is not on this machine")
-        return ProbedVm(service, pid, self._services[service]["environment"]["VM_MAC"])
+        mac = self._services[service]["environment"]["VM_MAC"]
+        return ProbedVm(service, pid, mac, self._pid(service, "ovs-vswitchd "))
 
     def _address(self, service: str) -> str:
         return str(self._services[service]["environment"]["VM_ADDRESS"]).partition("/")[0]

@@ -54,7 +54,7 @@ def restart_as_ovs_ctl(host: LabHost) -> None:
     host.ovs.stop_vswitchd()
     host.ovs.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:flow-restore-wait=true")
     host.ovs.start_vswitchd()
-    steady(host)
+    steady(host.ovs.vswitchd_pid)
     restore_flows(host, script)
     host.ovs.vsctl("--no-wait", "remove", "Open_vSwitch", ".", "other_config", "flow-restore-wait")
 
@@ -63,7 +63,7 @@ def restart_plainly(signum: signal.Signals) -> Callable[[LabHost], None]:
     def restart(host: LabHost) -> None:
         host.ovs.stop_vswitchd(signum)
         host.ovs.start_vswitchd()
-        steady(host)
+        steady(host.ovs.vswitchd_pid)
 
     return restart
 

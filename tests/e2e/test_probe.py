@@ -126,7 +126,7 @@ def test_what_the_machine_loses_is_told_apart(lab: Lab, host: LabHost, room: int
     """A switch that does not come by for a while loses nothing, unless there is no room for what waits."""
     with Probe(lab, full_mesh(vms(lab))) as probe:
         if room is not None:
-            steady(host, room)
+            steady(host.ovs.vswitchd_pid, room)
         os.kill(host.ovs.vswitchd_pid, signal.SIGSTOP)
         try:
             time.sleep(A_WHILE)

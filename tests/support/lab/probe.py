@@ -173,7 +173,7 @@ class Probe:
         :raises AssertionError: one does not get any
         """
         for host in self._lab.hosts.values():
-            steady(host)
+            steady(host.ovs.vswitchd_pid)
         self._backlog = backlog_dropped()
         vms = {vm.name: vm for stream in self.streams for vm in stream.receivers}
         spec = {
@@ -244,7 +244,9 @@ class Probe:
 
     def _result(self, answer: dict[str, Any]) -> Result:
         for host in self._lab.hosts.values():
-            self._dropped.update({f"{device} of {host}": count for device, count in dropped(host).items()})
+            self._dropped.update(
+                {f"{device} of {host}": count for device, count in dropped(host.ovs.vswitchd_pid).items()}
+            )
         machine = {"probe": answer["overrun"], "backlog": backlog_dropped() - self._backlog, **self._dropped}
         arrivals = tuple(self._arrival(answer["sent"], one) for one in answer["arrivals"])
         machine = {where: count for where, count in machine.items() if count}

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.lab.host import LabHost
-
 _ROOM = 32 * 1024 * 1024  # bytes, half of which the kernel uses: some 20,000 small frames
 _PRIORITY = -10  # the nice value that ovs-ctl(8) gives ovs-vswitchd
 _SO_RCVBUFFORCE = 33  # <asm/socket.h>
@@ -26,24 +24,25 @@ _SYS_PIDFD_GETFD = 438  # pidfd_getfd(2), the same on all architectures
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def steady(host: LabHost, room: int = _ROOM) -> None:
-    """Make room for frames that wait for a host's switch, and forget what was dropped before.
+def steady(vswitchd: int, room: int = _ROOM) -> None:
+    """Make room for frames that wait for a switch, and forget what was dropped before.
 
     It is for the ports that the switch has now: call it again when it has got others, or was started anew.
 
+    :param vswitchd: process id
     :param room: bytes, of each port
     """
-    os.setpriority(os.PRIO_PROCESS, host.ovs.vswitchd_pid, _PRIORITY)
-    for sock in _packet_sockets(host.ovs.vswitchd_pid):
+    os.setpriority(os.PRIO_PROCESS, vswitchd, _PRIORITY)
+    for sock in _packet_sockets(vswitchd):
         with sock:
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, room)
             _dropped(sock)
 
 
-def dropped(host: LabHost) -> dict[str, int]:
+def dropped(vswitchd: int) -> dict[str, int]:
     """Device → frames dropped by the kernel for want of room before the switch saw them, since this was last asked."""
     counts: dict[str, int] = {}
-    for sock in _packet_sockets(host.ovs.vswitchd_pid):
+    for sock in _packet_sockets(vswitchd):
         with sock:
             if count := _dropped(sock):
                 device = sock.getsockname()[0]

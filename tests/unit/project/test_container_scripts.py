@@ -88,8 +88,11 @@ def test_lost_frames_are_counted() -> None:
     """Of both ways together; a stream that ended silently has a gap as long as what was lost."""
     one = {"arrived": 990, "duplicated": 0, "gap_ns": 4_000_000, "lost": [[100, 3], [200, 7]]}
     other = {"arrived": 400, "duplicated": 2, "gap_ns": 3_000_000, "lost": [[400, 600]]}
-    counted = container_probe._counted({"sent": 1000, "arrivals": [one, other]})
+    counted = container_probe._counted({"sent": 1000, "arrivals": [one, other]}, {"eth0 of hypervisor1": 3})
     assert (counted.sent, counted.lost, counted.duplicated, counted.gap) == (2000, 610, 2, 600.0)
+    assert str(counted).endswith(
+        "610 lost, 2 twice, longest gap 600 ms; dropped by the machine: {'eth0 of hypervisor1': 3}"
+    )
 
 
 def test_the_images_are_those_of_the_compose_file() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import json
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from controller.cli import commands
 
@@ -18,6 +22,8 @@ ROOT = Path(__file__).parents[3]
 FILE = ROOT / "Dockerfile"
 USER = "6653"
 INSTALLERS = ("python3-venv", "python3-pip", "gcc", "build-essential", "python3-dev")
+OF_AN_EXTRA = ("keystonemiddleware", "keystoneauth1")
+"""Of pyproject.toml: no image has them."""
 
 
 @dataclass(frozen=True)
@@ -151,3 +157,49 @@ def test_the_modules_of_an_image_need_no_others(stage: str, tmp_path: Path) -> N
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '.'); import {module}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _installed(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
+    """The distributions that pip installs with one of them, by their canonical names."""
+    names = {canonicalize_name(name)}
+    for line in metadata.requires(name) or []:
+        wanted = Requirement(line)
+        if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            names |= _installed(wanted.name, frozenset(wanted.extras))
+    return names
+
+
+def _lay_out(site: Path, names: set[str]) -> None:
+    """Give a directory what distributions have in site-packages."""
+    for name in names:
+        distribution = metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or []} - {".."}:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(distribution.locate_file(top))))
+
+
+def _imported() -> set[str]:
+    """All modules of the program, and all that are imported anywhere in them, in functions too."""
+    modules = set()
+    for path in (path for package in ("controller", "apps", "topology") for path in (ROOT / package).rglob("*.py")):
+        modules.add(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module)
+    return {module for module in modules if not module.startswith(OF_AN_EXTRA)}
+
+
+def test_what_the_program_imports_is_in_the_image(tmp_path: Path) -> None:
+    """It was installed with it and not taken away again: commands import theirs only when they are called."""
+    (line,) = (line for line in STAGES["build"].all("RUN") if "pip uninstall" in line)
+    words = line.partition("pip uninstall")[2].partition("&&")[0].split()
+    removed = {canonicalize_name(word) for word in words if not word.startswith("-")}
+    _lay_out(tmp_path, _installed("tunbridge") - {"tunbridge"} - removed)
+    script = (
+        "import importlib, sys; sys.path += sys.argv[1:3]; [importlib.import_module(name) for name in sys.argv[3:]]"
+    )
+    command = [sys.executable, "-I", "-S", "-c", script, str(ROOT), str(tmp_path), *sorted(_imported())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
