@@ -12,9 +12,13 @@ import falcon
 
 from controller.config.http_limits import HttpLimits
 from controller.network_api.lists import Page, Query, chosen, links, parse
+from topology import value_types
 from topology.rules.attributes.schemas import ValueKind
 from topology.rules.request_errors import BadRequest
 from topology.rules.views import View
+
+_MAX_LEVELS = 32
+"""Of dictionaries and lists in one another in a body; what attributes need is less."""
 
 IF_MATCH = '^"?revision_number=[0-9]{1,18}"?$'
 
@@ -73,6 +77,8 @@ def body_of(request: falcon.Request) -> dict[str, Any]:
         body = json.loads(request.bounded_stream.read(), parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise BadRequest("HTTPBadRequest", "The server could not comply with the request: malformed JSON") from None
+    if value_types.is_deeper(body, _MAX_LEVELS):
+        raise BadRequest("HTTPBadRequest", f"The body is nested deeper than {_MAX_LEVELS} levels")
     if not isinstance(body, dict):
         raise BadRequest("HTTPBadRequest", "The body is not a dictionary")
     return body
