@@ -76,7 +76,8 @@ class RestoreGuard:
         self._ports = Map(saved.ports)
         self._overridden: Map[str, Network | Port | None] = Map(saved.overridden)
         self._hosts = Map(saved.hosts)
-        self._overridden_hosts: Map[str, Host | None] = Map(saved.overridden_hosts)
+        overridden = {name: older for name, older in saved.overridden_hosts.items() if name in saved.hosts}
+        self._overridden_hosts: Map[str, Host | None] = Map(overridden)
         self.is_older = False
         """True when the last batch was of an older copy."""
         self._refused: Mapping[str, str] = {}

@@ -235,6 +235,8 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     if origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        if isinstance(value, str):
+            value.encode()  # half of a surrogate pair is no text
         return value
     raise TypeError(f"{where} is of type {type(value).__name__}")
 
