@@ -12,7 +12,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,76 @@ def concurrently(what: str, port: int, work: Callable[[Session, int], None]) -> 
     print(f"| {what} | {len(done) / (time.perf_counter() - started):.0f} |", flush=True)
 
 
+def fill(ask: Session, wanted: int, networks: int) -> list[str]:
+    """Make so many ports on so many networks; the ids of the networks."""
+    started = time.perf_counter()
+    ids: list[str] = []
+    for number in range(networks):
+        network = ask("POST", "/networks", {"network": {"name": f"net{number}"}})["network"]["id"]
+        subnet = {"network_id": network, "cidr": "10.0.0.0/16", "ip_version": 4}
+        ask("POST", "/subnets", {"subnet": subnet})
+        ids.append(network)
+    for first in range(0, wanted, _BULK):
+        ports = [
+            {"network_id": ids[number % networks], "name": f"p{number}", "device_id": f"d{number}"}
+            for number in range(first, min(wanted, first + _BULK))
+        ]
+        ask("POST", "/ports", {"ports": ports})
+    seconds = time.perf_counter() - started
+    print(f"{wanted} ports on {networks} networks, made {_BULK} at once in {seconds:.0f} s\n")
+    return ids
+
+
+def create(ask: Session, network: str) -> str:
+    """The id of a new port."""
+    return str(ask("POST", "/ports", {"port": {"network_id": network}})["port"]["id"])
+
+
+def measure_one_client(ask: Session, ids: Sequence[str], marker: str) -> None:
+    """Requests one after the other.
+
+    :param ids: of networks
+    :param marker: id of a port towards the end of the list
+    """
+    print("| request | p50, ms | p99, ms |\n| --- | --- | --- |")
+    made: list[str] = []
+    name = {"port": {"name": "n"}}
+    by_address = "GET /ports?fixed_ips=ip_address=… (200 ports)"
+    address = "/ports?fixed_ips=ip_address%3D10.0.0."
+    measures: list[tuple[str, int, Callable[[int], object]]] = [
+        ("POST /ports", SAMPLES, lambda number: made.append(create(ask, ids[number % len(ids)]))),
+        ("GET /ports/ID", SAMPLES, lambda number: ask("GET", f"/ports/{made[number]}")),
+        ("PUT /ports/ID", SAMPLES, lambda number: ask("PUT", f"/ports/{made[number]}", name)),
+        ("GET /ports?device_id=…", SAMPLES, lambda number: ask("GET", f"/ports?device_id=d{number}")),
+        ("GET /ports?network_id=…", SAMPLES, lambda number: ask("GET", f"/ports?network_id={ids[number % len(ids)]}")),
+        (
+            by_address,
+            SAMPLES,
+            lambda number: ask("GET", f"{address}{2 + number % 40}"),
+        ),
+        ("GET /ports?limit=100", 20, lambda _: ask("GET", "/ports?limit=100")),
+        ("GET /ports?limit=100&marker=…", 20, lambda _: ask("GET", f"/ports?limit=100&marker={marker}")),
+        ("GET /ports", 5, lambda _: ask("GET", "/ports")),
+        ("DELETE /ports/ID", SAMPLES, lambda number: ask("DELETE", f"/ports/{made[number]}")),
+        ("POST /networks", SAMPLES, lambda number: ask("POST", "/networks", {"network": {}})),
+    ]
+    for what, samples, work in measures:
+        measure(what, samples, work)
+
+
+def measure_several_clients(port: int, ids: Sequence[str]) -> None:
+    """The same at once.
+
+    :param port: of the API
+    """
+    print(f"\n| {_CLIENTS} clients at once | requests a second |\n| --- | --- |")
+    new: queue.Queue[str] = queue.Queue()
+    concurrently("POST /ports", port, lambda ask, number: new.put(create(ask, ids[number % len(ids)])))
+    some = list(new.queue)
+    concurrently("GET /ports/ID", port, lambda ask, number: ask("GET", f"/ports/{some[number]}"))
+    concurrently("DELETE /ports/ID", port, lambda ask, _: ask("DELETE", f"/ports/{new.get()}"))
+
+
 def main() -> None:
     """Fill a topology, then ask."""
     wanted, networks = (int(arg) for arg in (*sys.argv[1:], *("10000", "200")[len(sys.argv) - 1 :]))
@@ -79,61 +149,10 @@ def main() -> None:
         server.start()
         with ApiProcess(server.connection) as process:
             ask = Session(process.port)
-            started = time.perf_counter()
-            ids = []
-            for number in range(networks):
-                network = ask("POST", "/networks", {"network": {"name": f"net{number}"}})["network"]["id"]
-                subnet = {"network_id": network, "cidr": "10.0.0.0/16", "ip_version": 4}
-                ask("POST", "/subnets", {"subnet": subnet})
-                ids.append(network)
-            for first in range(0, wanted, _BULK):
-                ports = [
-                    {"network_id": ids[number % networks], "name": f"p{number}", "device_id": f"d{number}"}
-                    for number in range(first, min(wanted, first + _BULK))
-                ]
-                ask("POST", "/ports", {"ports": ports})
-            seconds = time.perf_counter() - started
-            print(f"{wanted} ports on {networks} networks, made {_BULK} at once in {seconds:.0f} s\n")
-            print("| request | p50, ms | p99, ms |\n| --- | --- | --- |")
-            made: list[str] = []
-
-            def create(number: int) -> None:
-                port = {"port": {"network_id": ids[number % networks]}}
-                made.append(ask("POST", "/ports", port)["port"]["id"])
-
-            measure("POST /ports", SAMPLES, create)
-            measure("GET /ports/ID", SAMPLES, lambda number: ask("GET", f"/ports/{made[number]}"))
-            measure(
-                "PUT /ports/ID", SAMPLES, lambda number: ask("PUT", f"/ports/{made[number]}", {"port": {"name": "n"}})
-            )
-            measure("GET /ports?device_id=…", SAMPLES, lambda number: ask("GET", f"/ports?device_id=d{number}"))
-            measure(
-                "GET /ports?network_id=…",
-                SAMPLES,
-                lambda number: ask("GET", f"/ports?network_id={ids[number % networks]}"),
-            )
-            measure(
-                "GET /ports?fixed_ips=ip_address=… (200 ports)",
-                SAMPLES,
-                lambda number: ask("GET", f"/ports?fixed_ips=ip_address%3D10.0.0.{2 + number % 40}"),
-            )
-            measure("GET /ports?limit=100", 20, lambda _: ask("GET", "/ports?limit=100"))
+            ids = fill(ask, wanted, networks)
             marker = sorted(port["id"] for port in ask("GET", "/ports?fields=id")["ports"])[wanted * 9 // 10]
-            measure("GET /ports?limit=100&marker=…", 20, lambda _: ask("GET", f"/ports?limit=100&marker={marker}"))
-            measure("GET /ports", 5, lambda _: ask("GET", "/ports"))
-            measure("DELETE /ports/ID", SAMPLES, lambda number: ask("DELETE", f"/ports/{made[number]}"))
-            measure("POST /networks", SAMPLES, lambda number: ask("POST", "/networks", {"network": {}}))
-            print(f"\n| {_CLIENTS} clients at once | requests a second |\n| --- | --- |")
-            new: queue.Queue[str] = queue.Queue()
-
-            def create_one(ask: Session, number: int) -> None:
-                port = {"port": {"network_id": ids[number % networks]}}
-                new.put(ask("POST", "/ports", port)["port"]["id"])
-
-            concurrently("POST /ports", process.port, create_one)
-            some = list(new.queue)
-            concurrently("GET /ports/ID", process.port, lambda ask, number: ask("GET", f"/ports/{some[number]}"))
-            concurrently("DELETE /ports/ID", process.port, lambda ask, _: ask("DELETE", f"/ports/{new.get()}"))
+            measure_one_client(ask, ids, marker)
+            measure_several_clients(process.port, ids)
 
 
 if __name__ == "__main__":

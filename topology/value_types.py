@@ -23,6 +23,7 @@ _MAX_SHOWN = 100
 _MAX_ITEMS = 200
 _MAX_TAGS = 50
 _MAX_PROFILE = 4095  # characters, as in Neutron
+_MAX_LEVELS = 16  # of a profile, which so goes into a document too
 
 
 @dataclass(frozen=True)
@@ -341,6 +342,17 @@ address_pairs = _list_of(_record({"ip_address": _ip_or_prefix, "mac_address": ma
 """``[{"ip_address": IP or CIDR, "mac_address": MAC or left out}, …]``."""
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether there are more than so many dictionaries and lists in one another."""
+    found = [value]
+    for _ in range(levels + 1):
+        parts = [one.values() if isinstance(one, dict) else one for one in found if isinstance(one, (dict, list))]
+        found = [one for some in parts for one in some]
+        if not parts:
+            return False
+    return True
+
+
 @_type({"type": "object"}, nullable({"type": "object"}))
 def profile(value: Any) -> dict[str, Any]:
     """A dictionary, or null for an empty one."""
@@ -348,9 +360,12 @@ def profile(value: Any) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is not a dictionary")
+    if is_deeper(value, _MAX_LEVELS):
+        raise ValueError(f"is nested deeper than {_MAX_LEVELS} levels")
     try:
         length = len(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except (TypeError, ValueError):
         raise ValueError("has a value that JSON has no form for") from None
     if length > _MAX_PROFILE:
         raise ValueError(f"exceeds maximum length of {_MAX_PROFILE} characters")

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from controller.config.declaration import Declaration, Problem
 from topology.errors import ConfigError
+from topology.regular_file import open_regular, read_all
 
 DEFAULT = "DEFAULT"
 """The group of options that need none; oslo.config has it as no group."""
@@ -91,10 +92,12 @@ def _oslo_group(group: str) -> str | None:
 
 
 def _check_readable(path: str) -> None:
-    """oslo.config passes over some unreadable files and raises bare errors for others."""
+    """oslo.config passes over some unreadable files and raises bare errors for others; a pipe it finds empty."""
+    if os.path.realpath(path) == os.devnull:
+        return
     try:
-        with open(path, encoding="utf-8") as file:
-            file.read()
+        with open(path, "rb", opener=open_regular) as file:
+            read_all(file).decode()
     except OSError as error:
         raise ConfigError(f"{path}: cannot read this configuration file: {error.strerror}") from None
     except UnicodeDecodeError as error:

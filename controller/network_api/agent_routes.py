@@ -10,6 +10,7 @@ from functools import partial
 
 import falcon
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api import openapi
 from controller.network_api.identity.identity import caller_of
 from controller.network_api.lists import select
@@ -25,16 +26,18 @@ _KINDS = kinds(AGENT)
 
 
 class _Agents:
-    def __init__(self, database: ResourceDatabase, agent_down_time: float) -> None:
+    def __init__(self, database: ResourceDatabase, agent_down_time: float, limits: HttpLimits) -> None:
         self._database = database
+        self._limits = limits
         self._agent_down_time = agent_down_time
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         views = [self._view(agent) for agent in self._database.agents(caller_of(request))]
-        answer_list(request, response, "agents", _KINDS, partial(select, views))
+        answer_list(request, response, "agents", _KINDS, partial(select, views), self._limits)
 
     def on_get_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        response.media = {"agent": fields_of(request, self._view(self._find(caller_of(request), object_id)))}
+        view = self._view(self._find(caller_of(request), object_id))
+        response.media = {"agent": fields_of(request, view, self._limits)}
 
     def on_put_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         values = AGENT.read_update(only(body_of(request), "agent"))
@@ -58,12 +61,12 @@ class _Agents:
         raise agent_not_found(object_id)
 
 
-def routes(database: ResourceDatabase, agent_down_time: float) -> list[ApiRoute]:
+def routes(database: ResourceDatabase, agent_down_time: float, limits: HttpLimits) -> list[ApiRoute]:
     """Their paths.
 
     :param agent_down_time: seconds of silence after which a host is down
     """
-    agents = _Agents(database, agent_down_time)
+    agents = _Agents(database, agent_down_time, limits)
     update = Operation(
         "update_agent",
         "Describe a host",

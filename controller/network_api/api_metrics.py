@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric as Family
 
 from controller.network_api.events.notifier import EventNotifier
+from controller.network_api.http.http_server import HttpServer
 from controller.runtime.metric_families import Kind, Metric
 from topology.database.resource_database import ResourceDatabase
 from topology.errors import TopologyUnavailable
@@ -31,6 +32,12 @@ DURATION = Metric(
     ("method", "route"),
 )
 CONNECTIONS = Metric("tunbridge_api_connections", Kind.GAUGE, "Connections of clients that are open")
+ENDED = Metric(
+    "tunbridge_api_connections_ended_total",
+    Kind.COUNTER,
+    "Connections that a limit of [api] has ended; limit is the name of the option",
+    ("limit",),
+)
 CONNECTED = Metric(
     "tunbridge_api_topology_connected", Kind.GAUGE, "1 while the API follows the topology database, 0 otherwise"
 )
@@ -80,6 +87,12 @@ class RequestMetrics:
         method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._duration.labels(method, route).observe(seconds)
+
+
+def connections_served(server: HttpServer) -> Iterator[Family]:
+    """What a scrape is told of the connections of an address."""
+    yield CONNECTIONS.family(server.connections)
+    yield ENDED.family({(limit.value,): number for limit, number in server.ended.items()})
 
 
 def events_told(notifier: EventNotifier) -> Iterator[Family]:

@@ -11,12 +11,13 @@ from typing import Any
 
 import falcon
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api import agent_routes, discovery, error_responses, openapi, quota_routes
 from controller.network_api.identity.identity import Identify, Identity, LocalNames, RequestMarks, caller_of
 from controller.network_api.lists import Page, Query, walked
 from controller.network_api.metrics_page import MetricsPage
 from controller.network_api.openapi import ApiRoute, Operation, register
-from controller.network_api.request_bodies import MAX_BULK, answer_list, body_of, fields_of, if_match, only
+from controller.network_api.request_bodies import answer_list, body_of, fields_of, if_match, only
 from controller.network_api.turns import Turns, create_in_parts
 from controller.runtime.exposition import Exposition
 from topology import value_types
@@ -41,7 +42,7 @@ def make_application(
     *,
     local: bool,
     by_token: bool,
-    turns: Turns,
+    limits: HttpLimits,
 ) -> falcon.App[Any, Any]:
     """The application.
 
@@ -50,9 +51,9 @@ def make_application(
     :param identify: tells who sent a request
     :param local: only this machine is to be served
     :param by_token: callers show who they are with a token in each request
-    :param turns: of changes
+    :param limits: of what is asked for
     """
-    routes = make_routes(database, agent_down_time, metrics, turns)
+    routes = make_routes(database, agent_down_time, metrics, limits)
     identity = Identity(identify, {route.path for route in routes if route.open}, by_token=by_token)
     guards: list[Any] = [RequestMarks(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
@@ -66,9 +67,10 @@ def make_application(
 
 
 def make_routes(
-    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, turns: Turns
+    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, limits: HttpLimits
 ) -> list[ApiRoute]:
     """All that is served."""
+    turns = Turns(limits)
     resources = tuple(RESOURCES.values())
     collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
     routes = [
@@ -78,16 +80,16 @@ def make_routes(
         ),
         ApiRoute("/v2.0/extensions", _Document(lambda _: discovery.extensions()), discovery.LIST),
         ApiRoute("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": openapi.TEXT}),
-        *agent_routes.routes(database, agent_down_time),
-        *quota_routes.routes(database.quotas),
+        *agent_routes.routes(database, agent_down_time, limits),
+        *quota_routes.routes(database.quotas, limits),
         ApiRoute("/healthz", _Health(database), _HEALTH, open=True),
         ApiRoute("/metrics", MetricsPage(metrics, local=True), _METRICS),
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"
-        one, handlers = f"{path}/{{object_id}}", _ResourceHandlers(resource, database, turns)
+        one, handlers = f"{path}/{{object_id}}", _ResourceHandlers(resource, database, turns, limits)
         routes += [
-            ApiRoute(path, handlers, openapi.collection(resource)),
+            ApiRoute(path, handlers, openapi.collection(resource, limits.max_bulk_size)),
             ApiRoute(one, handlers, openapi.one(resource), openapi.OBJECT_ID, suffix="one"),
             ApiRoute(f"{one}/tags", handlers, openapi.tags(resource), openapi.OBJECT_ID, suffix="tags"),
             ApiRoute(f"{one}/tags/{{tag}}", handlers, openapi.tag(resource), openapi.TAG, suffix="tag"),
@@ -145,8 +147,9 @@ class _Health:
 class _ResourceHandlers:
     """One kind of object: all of them, one, and its tags (standard-attr-tag)."""
 
-    def __init__(self, resource: Resource, database: ResourceDatabase, turns: Turns) -> None:
+    def __init__(self, resource: Resource, database: ResourceDatabase, turns: Turns, limits: HttpLimits) -> None:
         self._turns = turns
+        self._limits = limits
         self._resource = resource
         self._name = resource.name
         self._database = database
@@ -159,7 +162,7 @@ class _ResourceHandlers:
             return [self._resource.seen(view) for view in found]
 
         kinds = shown(caller_of(request), self._name, self._kinds)
-        answer_list(request, response, self._resource.collection, kinds, page)
+        answer_list(request, response, self._resource.collection, kinds, page, self._limits)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
         name, collection = self._name, self._resource.collection
@@ -168,8 +171,8 @@ class _ResourceHandlers:
             wanted = body[collection]
             if not isinstance(wanted, list) or not wanted:
                 raise BadRequest("HTTPBadRequest", "Resources required")
-            if len(wanted) > MAX_BULK:
-                raise BadRequest("HTTPBadRequest", f"At most {MAX_BULK} {collection} are created at once")
+            if len(wanted) > (most := self._limits.max_bulk_size):
+                raise BadRequest("HTTPBadRequest", f"At most {most} {collection} are created at once")
             response.media = {collection: self._create(request, wanted)}
         else:
             [view] = self._create(request, [only(body, name)])
@@ -177,7 +180,7 @@ class _ResourceHandlers:
         response.status = falcon.HTTP_201
 
     def on_get_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        response.media = {self._name: fields_of(request, self._show(request, object_id))}
+        response.media = {self._name: fields_of(request, self._show(request, object_id), self._limits)}
 
     def on_put_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         values = self._resource.read_update(only(body_of(request), self._name))
@@ -233,7 +236,8 @@ class _ResourceHandlers:
 
     def _create(self, request: falcon.Request, wanted: Sequence[Any]) -> list[View]:
         values = [self._resource.read_create(one) for one in wanted]
-        return create_in_parts(self._database, self._turns, caller_of(request), self._name, values)
+        caller, part = caller_of(request), self._limits.bulk_part_size
+        return create_in_parts(self._database, self._turns, caller, self._name, values, part)
 
     def _show(self, request: falcon.Request, object_id: str) -> View:
         return self._database.show(caller_of(request), self._name, self._id(object_id))

@@ -13,7 +13,6 @@ from controller.network_api.events.notifier import EventNotifier
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.identity.identity import identify_by
 from controller.network_api.metrics_page import metrics_server
-from controller.network_api.turns import Turns
 from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from topology.database.resource_database import ResourceDatabase
@@ -57,8 +56,9 @@ class HttpServices:
 
     def _add_api(self, config: Config, metrics: Exposition) -> None:
         api, connection, tls = config.api, config.topology_connection, config.topology.tls
+        quotas = config.quotas.limits(api.auth_strategy)
         database = ResourceDatabase(
-            connection, config.allocation_policy(), tls, limits=config.quotas.limits(api.auth_strategy)
+            connection, config.allocation_policy(), tls, limits=quotas, timeout=api.topology_timeout
         )
         notifier = EventNotifier(config.notifications, connection, tls, self.workers)
         self._behind += [database, notifier]
@@ -67,15 +67,14 @@ class HttpServices:
         # A browser cannot be made to send a token; where it needs none, see LocalNames.
         local = not by_token and api.only_local and not api.insecure_remote
         identify = identify_by(api.auth_strategy, api.token_file, config.files)
-        turns = Turns(api.max_waiting_changes)
         application = make_application(
-            database, down_time, metrics, identify, local=local, by_token=by_token, turns=turns
+            database, down_time, metrics, identify, local=local, by_token=by_token, limits=api
         )
         contexts = None if api.tls is None else Contexts(api.tls, server_side=True)
         observe = api_metrics.RequestMetrics(metrics.registry).answered
         server = HttpServer(application, api.listen_address, api.listen_port, contexts, observe=observe, limits=api)
         self._served.append(_Served(server, "api", "the Network API answers at %s", 5.0))
-        metrics.add(lambda: [api_metrics.CONNECTIONS.family(server.connections)])
+        metrics.add(partial(api_metrics.connections_served, server))
         metrics.add(partial(api_metrics.topology_served, database, down_time))
         metrics.add(partial(api_metrics.events_told, notifier))
 

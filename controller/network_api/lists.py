@@ -20,7 +20,7 @@ from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, invalid
 from topology.rules.views import View
 
-MAX_LIMIT = 1_000_000
+_HIGHEST = 1_000_000
 _MAX_DIGITS = 20
 
 _PAGING = ("limit", "marker", "page_reverse")
@@ -71,11 +71,12 @@ class Query:
         )
 
 
-def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, ValueKind]) -> Query:
+def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, ValueKind], most: int | None = None) -> Query:
     """Read a query string.
 
     :param pairs: names and values in their order
     :param kinds: see :func:`topology.rules.attributes.schemas.kinds`
+    :param most: objects of a page; None: any number
     :raises BadRequest: a name or a value cannot be used
     """
     given: dict[str, list[str]] = {}
@@ -88,7 +89,9 @@ def parse(pairs: Sequence[tuple[str, str]], kinds: Mapping[str, ValueKind]) -> Q
     if unknown := sorted(name for name in given if name not in kinds):
         raise BadRequest("HTTPBadRequest", f"{unknown} is invalid attribute for filtering")
     filters = {name: tuple(_value(name, value, kinds[name]) for value in values) for name, values in given.items()}
-    return Query(filters, tags, fields, _sort(keys, directions, kinds), _limit(limit), marker or None, _flag(reverse))
+    return Query(
+        filters, tags, fields, _sort(keys, directions, kinds), _limit(limit, most), marker or None, _flag(reverse)
+    )
 
 
 def _value(name: str, value: str, kind: ValueKind) -> Any:
@@ -130,12 +133,13 @@ def _sort(
     return tuple(found)
 
 
-def _limit(value: str | None) -> int | None:
+def _limit(value: str | None, most: int | None) -> int | None:
     if value is None:
-        return None
+        return most
     if not value.isascii() or not value.isdigit():
         raise BadRequest("HTTPBadRequest", f"Limit must be an integer 0 or greater and not '{value}'")
-    return min(int(value) if len(value) <= _MAX_DIGITS else MAX_LIMIT, MAX_LIMIT) or None
+    wanted = int(value) if len(value) <= _MAX_DIGITS else _HIGHEST
+    return min(wanted, most or _HIGHEST) or most
 
 
 def _flag(value: str | None) -> bool:

@@ -16,7 +16,7 @@ import falcon
 
 from controller.network_api.identity.identity import REQUEST_ID
 from controller.network_api.lists import DIRECTIONS, FIXED_IPS_FILTER, TAG_FILTERS
-from controller.network_api.request_bodies import IF_MATCH, MAX_BULK
+from controller.network_api.request_bodies import IF_MATCH
 from topology import value_types
 from topology.rules.attributes import schemas
 from topology.rules.attributes.attributes import RESOURCES, Resource
@@ -161,11 +161,11 @@ def reading(name: str, summary: str, schema: Schema) -> dict[str, Operation]:
     return {"GET": Operation(name, summary, {200: schema})}
 
 
-def collection(resource: Resource) -> dict[str, Operation]:
-    """Of a list of objects that requests create."""
+def collection(resource: Resource, most: int) -> dict[str, Operation]:
+    """Of a list of objects that requests create, at most so many at once."""
     name, plural = resource.name, resource.collection
     wanted, made = reference(f"{name}_create"), reference(name)
-    several = {"type": "array", "items": wanted, "minItems": 1, "maxItems": MAX_BULK}
+    several = {"type": "array", "items": wanted, "minItems": 1, "maxItems": most}
     create = Operation(
         f"create_{name}",
         f"Create a {name}, or several: all or none",

@@ -7,6 +7,7 @@ from functools import partial
 
 import falcon
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api import openapi
 from controller.network_api.identity.identity import caller_of
 from controller.network_api.lists import select
@@ -23,11 +24,13 @@ _KINDS = kinds(QUOTA)
 
 
 class _QuotaHandlers:
-    def __init__(self, quotas: Quotas) -> None:
+    def __init__(self, quotas: Quotas, limits: HttpLimits) -> None:
         self._quotas = quotas
+        self._limits = limits
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        answer_list(request, response, "quotas", _KINDS, partial(select, self._quotas.all(caller_of(request))))
+        page = partial(select, self._quotas.all(caller_of(request)))
+        answer_list(request, response, "quotas", _KINDS, page, self._limits)
 
     def on_get_project(self, request: falcon.Request, response: falcon.Response, project_id: str) -> None:
         response.media = {"quota": self._quotas.show(caller_of(request), _project(project_id))}
@@ -54,22 +57,22 @@ def _project(given: str) -> str:
         raise invalid("project_id", str(error)) from None
 
 
-def routes(quotas: Quotas) -> list[ApiRoute]:
+def routes(quotas: Quotas, limits: HttpLimits) -> list[ApiRoute]:
     """Their paths."""
-    handlers = _QuotaHandlers(quotas)
+    handlers = _QuotaHandlers(quotas, limits)
     path = "/v2.0/quotas/{project_id}"
     parameters = {"project_id": PROJECT_ID.accepted}
     number = {"type": "integer", "minimum": 0}
     limit = QUOTA.attributes["port"].check.shown
-    limits = _record(lambda _kind: limit)
+    own = _record(lambda _kind: limit)
     details = _record(lambda _kind: openapi.record({"limit": limit, "used": number, "reserved": number}))
     taken = openapi.record({"quota": update(QUOTA_UPDATE)})
     one = {
-        "GET": Operation("show_quota", "Show what a project may have", {200: limits}),
-        "PUT": Operation("update_quota", "Set what a project may have", {200: limits}, openapi.WRITES, body=taken),
+        "GET": Operation("show_quota", "Show what a project may have", {200: own}),
+        "PUT": Operation("update_quota", "Set what a project may have", {200: own}, openapi.WRITES, body=taken),
         "DELETE": Operation("delete_quota", "Have the defaults hold for a project", {204: None}, (404, 409)),
     }
-    default = {"GET": Operation("show_quota_default", "Show the defaults", {200: limits})}
+    default = {"GET": Operation("show_quota_default", "Show the defaults", {200: own})}
     detailed = {"GET": Operation("show_quota_details", "Show what a project may have, and has", {200: details})}
     return [
         ApiRoute("/v2.0/quotas", handlers, {"GET": openapi.listing(QUOTA)}),

@@ -10,17 +10,17 @@ from urllib.parse import parse_qsl
 
 import falcon
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api.lists import Page, Query, chosen, links, parse
+from topology import value_types
 from topology.rules.attributes.schemas import ValueKind
 from topology.rules.request_errors import BadRequest
 from topology.rules.views import View
 
-MAX_BULK = 1000
-"""Objects that one request creates."""
+_MAX_LEVELS = 32
+"""Of dictionaries and lists in one another in a body; what attributes need is less."""
 
 IF_MATCH = '^"?revision_number=[0-9]{1,18}"?$'
-
-_MAX_QUERY = 200  # names and values
 
 
 def answer_list(
@@ -29,6 +29,7 @@ def answer_list(
     collection: str,
     kinds: Mapping[str, ValueKind],
     page: Callable[[Query], Page],
+    limits: HttpLimits,
 ) -> None:
     """Answer a list request.
 
@@ -36,8 +37,8 @@ def answer_list(
     :param page: finds what a query asks for
     :raises BadRequest: the query cannot be used
     """
-    pairs = _query(request)
-    query = parse(pairs, kinds)
+    pairs = _query(request, limits)
+    query = parse(pairs, kinds, limits.max_page_size)
     found = page(query)
     answer: dict[str, Any] = {collection: [chosen(view, query.fields) for view in found]}
     if others := list(links(pairs, f"{request.prefix}{request.path}", query, found)):
@@ -45,15 +46,19 @@ def answer_list(
     response.media = answer
 
 
-def fields_of(request: falcon.Request, view: View) -> View:
+def fields_of(request: falcon.Request, view: View, limits: HttpLimits) -> View:
     """The fields of one object that were asked for."""
-    wanted = frozenset(field for name, value in _query(request) if name == "fields" for field in value.split(","))
+    pairs = _query(request, limits)
+    wanted = frozenset(field for name, value in pairs if name == "fields" for field in value.split(","))
     return chosen(view, wanted)
 
 
-def _query(request: falcon.Request) -> list[tuple[str, str]]:
+def _query(request: falcon.Request, limits: HttpLimits) -> list[tuple[str, str]]:
+    text, most = request.query_string, limits.max_query_fields
+    if text.count("&") >= most:
+        raise BadRequest("HTTPBadRequest", f"A query has at most {most} names with their values")
     try:
-        return parse_qsl(request.query_string, keep_blank_values=True, max_num_fields=_MAX_QUERY, errors="strict")
+        return parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError:
         raise BadRequest("HTTPBadRequest", "The query cannot be read") from None
 
@@ -72,6 +77,8 @@ def body_of(request: falcon.Request) -> dict[str, Any]:
         body = json.loads(request.bounded_stream.read(), parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise BadRequest("HTTPBadRequest", "The server could not comply with the request: malformed JSON") from None
+    if value_types.is_deeper(body, _MAX_LEVELS):
+        raise BadRequest("HTTPBadRequest", f"The body is nested deeper than {_MAX_LEVELS} levels")
     if not isinstance(body, dict):
         raise BadRequest("HTTPBadRequest", "The body is not a dictionary")
     return body

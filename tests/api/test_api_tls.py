@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import config
-from controller.config.http_limits import HttpLimits
+from controller.config.http_limits import ConnectionLimit, HttpLimits
 from controller.network_api.http.http_server import HttpServer
 from tests.support.certificates import Identity, Pki, Replaceable, make_pki
 from tests.support.host.tunbridge import free_tcp_port
@@ -128,6 +128,7 @@ def test_a_stalled_handshake_ends(pki: Pki, trickle: bytes) -> None:
             server.stop()
             sender.join()
             serving.join()
+    assert server.ended[ConnectionLimit.HANDSHAKE_TIMEOUT] == 1
 
 
 def test_a_strange_server_is_not_talked_to(api: ApiProcess, pki: Pki) -> None:

@@ -57,6 +57,15 @@ POST, PUT, DELETE, GET = "POST", "PUT", "DELETE", "GET"
 NET = {"network_id": "{net}"}
 FOUR = {**NET, "ip_version": 4}
 
+
+def nested(levels: int) -> Any:
+    """So many dictionaries and lists in one another."""
+    value: Any = {}
+    for level in range(levels - 1):
+        value = {"a": value} if level % 2 or level == levels - 2 else [value]
+    return value
+
+
 CASES: list[tuple[str, str, Any, int, str, str]] = [
     # attributes
     (POST, "networks", {"name": 5}, 400, "HTTPBadRequest", "Invalid input for name"),
@@ -152,6 +161,12 @@ CASES: list[tuple[str, str, Any, int, str, str]] = [
     (POST, "ports", {**NET, "allowed_address_pairs": [{"ip_address": "x"}]}, 400, "HTTPBadRequest", "not an IP"),
     (POST, "ports", {**NET, "binding:vnic_type": "direct"}, 400, "HTTPBadRequest", "binding:vnic_type"),
     (POST, "ports", {**NET, "binding:profile": [1]}, 400, "HTTPBadRequest", "is not a dictionary"),
+    (PUT, "ports/{port}", {"binding:profile": {"a": "\ud800"}}, 400, "HTTPBadRequest", "JSON has no form for"),
+    (PUT, "ports/{port}", {"binding:profile": {"\udc00\ud800": 1}}, 400, "HTTPBadRequest", "JSON has no form for"),
+    (PUT, "ports/{port}", {"binding:profile": nested(17)}, 400, "HTTPBadRequest", "nested deeper than 16 levels"),
+    (PUT, "ports/{port}", {"binding:profile": nested(31)}, 400, "HTTPBadRequest", "nested deeper than 32 levels"),
+    (PUT, "ports/{port}", {"name": nested(200)}, 400, "HTTPBadRequest", "nested deeper than 32 levels"),
+    (POST, "networks", nested(200), 400, "HTTPBadRequest", "nested deeper than 32 levels"),
     (PUT, "ports/{port}", {"mac_address": "fa:16:3e:00:00:01"}, 409, "MacAddressInUse", "in use"),
     (PUT, "ports/{port}", {"fixed_ips": [{"ip_address": "10.0.0.1"}]}, 409, "IpAddressAlreadyAllocated", "10.0.0.1"),
     (PUT, "ports/{port}", {"network_id": "{vlan}"}, 400, "HTTPBadRequest", "not allowed in PUT"),
@@ -240,6 +255,16 @@ def test_heads(world: World, head: bytes, status: bytes) -> None:
             answer += chunk
     assert answer.split(b" ")[1] == status, answer
     assert world.api.request("GET", "/healthz").status == 200
+
+
+def test_a_body_however_deep_is_answered(world: World) -> None:
+    """Around the depth at which the interpreter gives up, which depends on where it is asked."""
+    path = world.fill("/v2.0/ports/{port}")
+    for levels in (*range(15, 20), *range(900, 1010, 2)):
+        text = b"[" * (levels - 1) + b"]" * (levels - 1)
+        answer = world.api.request("PUT", path, b'{"port": {"binding:profile": {"a": %s}}}' % text)
+        assert answer.status == (200 if levels <= 16 else 400), levels
+    world.api.update("port", path.rpartition("/")[2], **{"binding:profile": {}})
 
 
 def test_methods_that_are_not_there(world: World) -> None:

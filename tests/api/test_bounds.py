@@ -8,10 +8,14 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from controller.config.http_limits import HttpLimits
+from controller.network_api.http.http_server import HttpServer
+from tests.support.host.tunbridge import free_tcp_port
 from tests.support.http.api_process import Answer, ApiProcess
 from tests.support.http.impatient_server import ANSWER, IDLE, impatient_server
 from tests.support.waiting import wait_until
@@ -280,33 +284,47 @@ def test_a_client_that_has_said_all_gets_its_answer(api: ApiProcess) -> None:
         assert all_of(client).count(b"HTTP/1.1 201 ") == 3
 
 
-def connect_from(address: str, api: ApiProcess) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", api.port), timeout=30, source_address=(address, 0))
+def connect_from(address: str, port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(address, 0))
 
 
-def test_an_address_has_some_of_the_connections(stopped_database: OvsdbServer) -> None:
+def test_an_address_has_some_of_the_connections(caplog: pytest.LogCaptureFixture) -> None:
     """Of one that has as many as it may, with an answer to come on each, others are closed; others' are served."""
-    database = stopped_database.start()
-    options = {"api": {"max_connections": 6, "max_connections_per_address": 3}}
-    with ApiProcess(database.connection, options=options) as api, contextlib.ExitStack() as clients:
-        freeze(database, signal.SIGSTOP)
-        try:
-            asking = [clients.enter_context(connect_from("127.0.0.2", api)) for _ in range(3)]
-            for client in asking:
-                client.sendall(CREATE + BODY)
-                time.sleep(0.2)  # until each is being answered
-            with connect_from("127.0.0.2", api) as other, contextlib.suppress(ConnectionResetError):
-                other.sendall(OPEN)
-                assert other.recv(1) == b""
-            for address in ("127.0.0.1", "127.0.0.3"):
-                with connect_from(address, api) as other:
-                    other.sendall(OPEN)
-                    assert other.recv(9) == b"HTTP/1.1 "
-        finally:
-            freeze(database, signal.SIGCONT)
+    asked: list[str] = []
+    answered = threading.Event()
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/late":
+            answered.wait()
+        start_response("200 OK", [])
+        return []
+
+    port = free_tcp_port()
+    limits = HttpLimits(max_connections=6, max_connections_per_address=3)
+    server = HttpServer(application, "127.0.0.1", port, limits=limits)
+    server.listen()
+    serving = threading.Thread(target=server.serve)
+    serving.start()
+    with contextlib.ExitStack() as clients:
+        clients.callback(serving.join)
+        clients.callback(server.stop)
+        clients.callback(answered.set)
+        asking = [clients.enter_context(connect_from("127.0.0.2", port)) for _ in range(3)]
         for client in asking:
-            assert until(client, b'"id"').startswith(b"HTTP/1.1 201 ")
-        assert "127.0.0.2 has 3 connections, the most that one address may have" in api.log_text()
+            client.sendall(b"GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: asked == ["/late"] * 3, 60, "each is being answered")
+        with connect_from("127.0.0.2", port) as other, contextlib.suppress(ConnectionResetError):
+            other.sendall(OPEN)
+            assert other.recv(1) == b""
+        for address in ("127.0.0.1", "127.0.0.3"):
+            with connect_from(address, port) as other:
+                other.sendall(OPEN)
+                assert other.recv(9) == b"HTTP/1.1 "
+        answered.set()
+        for client in asking:
+            assert until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert "127.0.0.2 has 3 connections, the most that one address may have" in caplog.text
 
 
 @pytest.mark.parametrize("kept", [b"", OPEN, b"GET /v2.0/networks HTTP/1.1\r\nHost: localhost\r\n\r\n"])
@@ -315,11 +333,11 @@ def test_an_idle_connection_makes_room_for_another_of_its_address(database: Ovsd
     options = {"api": {"max_connections": 6, "max_connections_per_address": 3}}
     with ApiProcess(database.connection, options=options) as api, contextlib.ExitStack() as clients:
         for _ in range(5):
-            client = clients.enter_context(connect_from("127.0.0.2", api))
+            client = clients.enter_context(connect_from("127.0.0.2", api.port))
             client.sendall(kept)
             if kept:
                 assert client.recv(9) == b"HTTP/1.1 "
-        with connect_from("127.0.0.2", api) as other:
+        with connect_from("127.0.0.2", api.port) as other:
             other.sendall(OPEN)
             assert other.recv(9) == b"HTTP/1.1 "
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from controller.network_api.turns import PART
+from controller.config.http_limits import HttpLimits
 from tests.support.http.api_process import Answer, ApiProcess, Client
 from tests.support.http.tokens import ANN, BEN, BOSS, write_tokens
+from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
+PART = HttpLimits().bulk_part_size
 MANY = 2 * PART + 20
 LARGE = 1000
 
@@ -122,3 +124,22 @@ def test_a_large_request_needs_room_for_all_of_it_before_it_begins(api: ApiProce
         assert ann.request("POST", "/v2.0/ports", {"ports": [{"network_id": one}] * (MANY - 1)}).status == 201
     finally:
         assert boss.request("DELETE", "/v2.0/quotas/demo").status == 204
+
+
+def test_a_process_that_dies_leaves_the_parts_that_it_has_made(database: OvsdbServer) -> None:
+    """And nothing of the one that it was at."""
+    with ApiProcess(database.connection) as survivor, ApiProcess(database.connection) as dying:
+        one = network(survivor, "10.50.0.0/16")
+        request = threading.Thread(target=_unanswered, args=(dying, {"ports": [{"network_id": one}] * LARGE}))
+        request.start()
+        wait_until(lambda: number_of_ports(survivor, one) > 0, 60, "a part is there")
+        dying.kill()
+        request.join()
+        made = number_of_ports(survivor, one)
+        assert made % PART == 0
+        assert 0 < made < LARGE
+
+
+def _unanswered(client: Client, body: object) -> None:
+    with pytest.raises(OSError):
+        client.request("POST", "/v2.0/ports", body)

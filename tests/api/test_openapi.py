@@ -10,9 +10,9 @@ import falcon.inspect
 import openapi_spec_validator
 import pytest
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api.application import make_application
 from controller.network_api.openapi import ApiRoute, Operation, register
-from controller.network_api.turns import Turns
 from controller.runtime.exposition import Exposition
 from tests.support.http.api_process import ApiProcess
 from topology.database.resource_database import ResourceDatabase
@@ -48,7 +48,7 @@ def test_operations_have_names_of_their_own(document: Any) -> None:
 def test_every_path_is_in_it(document: Any) -> None:
     """Nothing is served that was not in the table of routes."""
     database = ResourceDatabase("unix:/nowhere", AllocationPolicy(NetworkType.GRE))
-    known: dict[str, Any] = {"local": True, "by_token": False, "turns": Turns(1)}
+    known: dict[str, Any] = {"local": True, "by_token": False, "limits": HttpLimits()}
     application = make_application(database, 75.0, Exposition(), lambda _: ADMIN, **known)
     database.start()
     database.stop()

@@ -56,6 +56,7 @@ class ResourceDatabase(Replica[None]):
     :param tls: certificates, where the connection is TLS
     :param clock: seconds since the epoch
     :param limits: of projects that have none of their own
+    :param timeout: seconds that a change may take
     :raises ConfigError: they are missing or cannot be used
     """
 
@@ -66,6 +67,7 @@ class ResourceDatabase(Replica[None]):
         tls: TlsFiles | None = None,
         clock: Callable[[], float] = time.time,
         limits: Limits = NO_LIMITS,
+        timeout: float = 10.0,
     ) -> None:
         self.quotas = Quotas(self, limits)
         """What projects may have."""
@@ -84,6 +86,7 @@ class ResourceDatabase(Replica[None]):
             convert=self._follow,
             schema=SCHEMA,
             errors=ErrorTypes(unconfirmed=TopologyUnconfirmed),
+            timeout=timeout,
             tls=tls,
         )
 

@@ -107,11 +107,11 @@ def _plain(event: yaml.ScalarEvent) -> Any:
         return text
     try:
         number = float(text) if found[2] else int(text)
-    except ValueError:  # an integer of thousands of digits
-        number = math.inf
-    if math.isinf(number):
-        raise _wrong(event.start_mark, f"{_short(text)} has no meaning; quote it if it is text")
-    return number
+        if not math.isinf(number):
+            return number
+    except (ValueError, OverflowError):  # an integer of thousands of digits, or of more than a float can stand for
+        pass
+    raise _wrong(event.start_mark, f"{_short(text)} has no meaning; quote it if it is text")
 
 
 def _tag(tag: str) -> str:

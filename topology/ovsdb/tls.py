@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.errors import ConfigError
+from topology.regular_file import open_regular, read_all
 
 LOG = logging.getLogger(__name__)
 
@@ -166,8 +167,8 @@ class Contexts:
             context.num_tickets = 0  # nobody resumes; a peer that does not read gets nothing to read
         for path in files.paths:
             try:
-                with open(path, "rb"):
-                    pass
+                with open(path, "rb", opener=open_regular) as file:
+                    read_all(file)
             except OSError as error:
                 raise self._refusal(path, error.strerror or str(error)) from None
         try:

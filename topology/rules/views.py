@@ -34,6 +34,8 @@ def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
     known = resource.stored
     for name, text in attributes.items():
         check = known[name].check if name in known else STAMPS.get(name)
+        if check is None and name in resource.attributes:
+            continue  # it has a column of its own, or is worked out
         try:
             value = json.loads(text)
             values[name] = value if check is None else check(value)

@@ -23,6 +23,9 @@ from topology.source import TopologyBatch, TopologyVersion, WriteBack, restored
 
 LOG = logging.getLogger(__name__)
 
+NOT_SAVED = ("vxlan_udp_port", "lacks_local_ip")
+"""Attributes of a host that the state file has not: it tells them anew whenever it registers."""
+
 _NAMED = 10
 """Objects that the log names; the others are counted."""
 
@@ -73,7 +76,8 @@ class RestoreGuard:
         self._ports = Map(saved.ports)
         self._overridden: Map[str, Network | Port | None] = Map(saved.overridden)
         self._hosts = Map(saved.hosts)
-        self._overridden_hosts: Map[str, Host | None] = Map(saved.overridden_hosts)
+        overridden = {name: older for name, older in saved.overridden_hosts.items() if name in saved.hosts}
+        self._overridden_hosts: Map[str, Host | None] = Map(overridden)
         self.is_older = False
         """True when the last batch was of an older copy."""
         self._refused: Mapping[str, str] = {}
@@ -296,5 +300,5 @@ def _version_text(version: TopologyVersion | None) -> str:
 
 
 def _saved(host: Host | None) -> Host | None:
-    """A host as the state file has it: without what it tells anew whenever it registers."""
-    return None if host is None else replace(host, vxlan_udp_port=None, lacks_local_ip=False)
+    """A host as the state file has it."""
+    return None if host is None else replace(host, **{name: getattr(Host, name) for name in NOT_SAVED})

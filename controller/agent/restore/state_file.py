@@ -20,7 +20,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from os_ken.lib import hub
 
-from controller.agent.restore.restore_guard import SavedState
+from controller.agent.restore.restore_guard import NOT_SAVED, SavedState
 from controller.runtime.backoff import Backoff
 from controller.runtime.worker import Worker
 from topology.errors import TunbridgeError
@@ -186,13 +186,9 @@ def save(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-_LEFT_OUT = ("vxlan_udp_port", "lacks_local_ip")
-"""What a host tells anew whenever it registers."""
-
-
 def _plain(thing: object) -> dict[str, object]:
     """A dataclass for JSON. What most ports do not have is left out: an older version does not know of it."""
-    told = {name: value for name, value in vars(thing).items() if name not in _LEFT_OUT}
+    told = {name: value for name, value in vars(thing).items() if name not in NOT_SAVED}
     return {name: value for name, value in told.items() if name != "allowed_macs" or value}
 
 
@@ -239,6 +235,8 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     if origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        if isinstance(value, str):
+            value.encode()  # half of a surrogate pair is no text
         return value
     raise TypeError(f"{where} is of type {type(value).__name__}")
 

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 
 import h11
@@ -14,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from controller.config.http_limits import HttpLimits
+from controller.config.http_limits import ConnectionLimit, HttpLimits
 from controller.network_api.error_responses import body as error_body
 
 CONNECTION = "tunbridge.connection"
@@ -36,6 +37,7 @@ class BoundedProtocol(H11Protocol):
     """uvicorn's protocol, whose public callbacks are those of :class:`asyncio.Protocol`.
 
     :param refused: is told of each request that could not be read
+    :param limited: is told of the limit that ends the connection
     :param ended: is called when the connection is no more
     """
 
@@ -45,11 +47,13 @@ class BoundedProtocol(H11Protocol):
         state: ServerState,
         limits: HttpLimits,
         refused: ErrorObserver,
+        limited: Callable[[ConnectionLimit], None],
         ended: Callable[[], None],
     ) -> None:
         super().__init__(config, state, {CONNECTION: self}, asyncio.get_running_loop())
         self._limits = limits
         self._refused = refused
+        self._limited = limited
         self._ended = ended
         self._is_first = True
         self._timer: asyncio.TimerHandle | None = None
@@ -82,7 +86,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=1, low=0)  # so pause_writing() says that something was not taken yet
         self._head_until = self.loop.time() + self._limits.head_timeout
-        self._set_timer(self._limits.head_timeout, self._end)
+        self._set_timer(self._limits.head_timeout, self._silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_timer(None)
@@ -107,7 +111,9 @@ class BoundedProtocol(H11Protocol):
         if self._discarding or self.transport.is_closing():
             return
         if self.has_request and self.conn.their_state is h11.SEND_BODY:
-            self._set_timer(self._request_until - self.loop.time(), self._late)
+            self._set_timer(
+                self._request_until - self.loop.time(), partial(self._late, ConnectionLimit.REQUEST_TIMEOUT)
+            )
         elif self.has_request:
             self._set_timer(None)  # it is complete
         elif self._reading_head and self._timer is None:  # it came with the request before
@@ -125,10 +131,10 @@ class BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer a head that cannot be read; the parser's error says how (RFC 9110 §15.5)."""
-        if len(self._head) > self._limits.max_head_size:
+        if len(self._head) > (most := self._limits.max_head_size):
             has_line = b"\n" in self._head
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if has_line else HTTPStatus.REQUEST_URI_TOO_LONG
-            self.refuse(status, f"The head of a request has at most {self._limits.max_head_size} bytes")
+            self.refuse(status, f"The head of a request has at most {most} bytes", ConnectionLimit.MAX_HEAD_SIZE)
         else:
             self.refuse(HTTPStatus.BAD_REQUEST, "The request cannot be read")
 
@@ -152,11 +158,16 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(self._limits.answer_timeout, self.transport.abort)
+            self._answer_timer = self.loop.call_later(self._limits.answer_timeout, self._not_taken)
 
     def resume_writing(self) -> None:
         self._stop_answer_timer()
         super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.is_closing():
+            self._limited(ConnectionLimit.IDLE_TIMEOUT)
+        super().timeout_keep_alive_handler()
 
     def _begin_request(self) -> None:
         self._head = self.conn.trailing_data[0][: self._limits.max_head_size + 1]
@@ -165,18 +176,33 @@ class BoundedProtocol(H11Protocol):
         if not self._is_first:
             self._head_until = now + self._limits.head_timeout
         self._is_first = False
-        self._set_timer(min(self._head_until, self._request_until) - now, self._late)
+        head_first = self._head_until <= self._request_until
+        limit = ConnectionLimit.HEAD_TIMEOUT if head_first else ConnectionLimit.REQUEST_TIMEOUT
+        self._set_timer(min(self._head_until, self._request_until) - now, partial(self._late, limit))
 
     def _end(self) -> None:
         """End a connection on which nothing is on its way; of TLS the peer may say so too, and need not."""
         self.transport.close()
         self._set_timer(_REST, self.transport.abort)
 
-    def _late(self) -> None:
-        self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long")
+    def _silent(self) -> None:
+        self._limited(ConnectionLimit.HEAD_TIMEOUT)
+        self._end()
 
-    def refuse(self, status: HTTPStatus, why: str) -> None:
-        """Answer, and end a connection whose peer may be sending still: closed at once, it loses the answer."""
+    def _not_taken(self) -> None:
+        self._limited(ConnectionLimit.ANSWER_TIMEOUT)
+        self.transport.abort()
+
+    def _late(self, limit: ConnectionLimit) -> None:
+        self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request has taken too long", limit)
+
+    def refuse(self, status: HTTPStatus, why: str, limit: ConnectionLimit | None = None) -> None:
+        """Answer, and end a connection whose peer may be sending still: closed at once, it loses the answer.
+
+        :param limit: that has been reached
+        """
+        if limit is not None:
+            self._limited(limit)
         has_body = True
         if self.has_request:
             self.cycle.disconnected = True

@@ -21,7 +21,7 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from controller.config.http_limits import HttpLimits
+from controller.config.http_limits import ConnectionLimit, HttpLimits
 from controller.network_api.http.bounded_protocol import BoundedProtocol
 from controller.network_api.http.wsgi_adapter import RequestObserver, WsgiAdapter, WsgiApplication
 from topology.errors import ConfigError
@@ -123,6 +123,8 @@ class HttpServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: dict[_Connection, None] = {}
         """The oldest first."""
+        self.ended = dict.fromkeys(ConnectionLimit, 0)
+        """Number of connections that each limit has ended."""
         self._silent_until = 0.0
         self._ended = threading.Event()
         self._stopping = False
@@ -202,8 +204,10 @@ class HttpServer:
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        limits = self._limits
         while True:
-            if self.connections >= self._limits.max_connections and not self._end_one(self._connections):
+            full = self.connections >= limits.max_connections
+            if full and not self._end_one(self._connections, ConnectionLimit.MAX_CONNECTIONS):
                 await asyncio.sleep(_STEP)
                 continue
             try:
@@ -214,8 +218,10 @@ class HttpServer:
                 continue
             address = _address(peer[0])
             same = [one for one in self._connections if one.address == address]
-            if len(same) >= self._limits.max_connections_per_address and not self._end_one(same):
+            limit, full = ConnectionLimit.MAX_CONNECTIONS_PER_ADDRESS, len(same) >= limits.max_connections_per_address
+            if full and not self._end_one(same, limit):
                 sock.close()
+                self._count(limit)
                 self._complain(address)
             else:
                 connection = _Connection(address)
@@ -223,13 +229,17 @@ class HttpServer:
                 connection.task = asyncio.create_task(self._begin(connection, sock, peer))
             await asyncio.sleep(0)  # sock_accept() lets nobody else run while there is another one
 
-    def _end_one(self, connections: Iterable[_Connection]) -> bool:
-        """End the oldest one that has least to lose; whether there was one."""
+    def _count(self, limit: ConnectionLimit) -> None:
+        self.ended[limit] += 1
+
+    def _end_one(self, connections: Iterable[_Connection], limit: ConnectionLimit) -> bool:
+        """End the oldest one that has least to lose, for a limit; whether there was one."""
         found = min((one for one in connections if one.loss is not None), key=lambda one: one.loss or 0, default=None)
         if found is None:
             return False
         found.end()
         self._connections.pop(found, None)
+        self._count(limit)
         return True
 
     def _complain(self, address: str) -> None:
@@ -249,7 +259,7 @@ class HttpServer:
                 self._connections.pop(connection, None)
 
             connection.protocol = BoundedProtocol(
-                self._config, self._state, self._limits, self._adapter.unreadable, ended
+                self._config, self._state, self._limits, self._adapter.unreadable, self._count, ended
             )
             return connection.protocol
 
@@ -265,8 +275,10 @@ class HttpServer:
             return
         except ssl.SSLError as error:
             LOG.info("%s: no HTTPS: %s", peer[0], explain(error))
+        except ConnectionAbortedError:  # by asyncio, when the handshake takes too long
+            self._count(ConnectionLimit.HANDSHAKE_TIMEOUT)
         except OSError:
-            pass  # the peer has gone, or was silent for too long
+            pass  # the peer has gone
         except asyncio.CancelledError:
             sock.close()
             raise

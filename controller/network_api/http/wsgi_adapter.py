@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from controller.config.http_limits import HttpLimits
+from controller.config.http_limits import ConnectionLimit, HttpLimits
 from controller.network_api.http.bounded_protocol import CONNECTION, BoundedProtocol
 from controller.runtime.logs import printable
 
@@ -53,9 +53,10 @@ class _Response:
 class _Unreadable(Exception):
     """A request whose body is not read."""
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    def __init__(self, status: HTTPStatus, reason: str, limit: ConnectionLimit | None = None) -> None:
         super().__init__(reason)
         self.status = status
+        self.limit = limit
 
 
 class WsgiAdapter:
@@ -88,7 +89,7 @@ class WsgiAdapter:
         try:
             length = self._body_length(scope)
         except _Unreadable as error:
-            connection.refuse(error.status, str(error))
+            connection.refuse(error.status, str(error), error.limit)
             return
         body = await _read(receive) if length else b""
         if len(body) < length:
@@ -132,11 +133,14 @@ class WsgiAdapter:
         target = len(scope["raw_path"]) + len(scope["query_string"])
         most = self._limits.max_head_size
         if target > most:
-            raise _Unreadable(HTTPStatus.REQUEST_URI_TOO_LONG, f"A URL has at most {most} bytes")
-        if len(headers) > self._limits.max_head_lines or size + target > most:
+            why = f"A URL has at most {most} bytes"
+            raise _Unreadable(HTTPStatus.REQUEST_URI_TOO_LONG, why, ConnectionLimit.MAX_HEAD_SIZE)
+        has_too_many = len(headers) > self._limits.max_head_lines
+        if has_too_many or size + target > most:
             raise _Unreadable(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"The head of a request has at most {most} bytes and {self._limits.max_head_lines} lines",
+                ConnectionLimit.MAX_HEAD_LINES if has_too_many else ConnectionLimit.MAX_HEAD_SIZE,
             )
         given = dict(headers)
         if b"transfer-encoding" in given:
@@ -144,7 +148,8 @@ class WsgiAdapter:
         length = int(given.get(b"content-length", b"0"))  # which h11 has checked
         largest = self._limits.max_body_size
         if length > largest:
-            raise _Unreadable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {largest} bytes")
+            why = f"A body has at most {largest} bytes"
+            raise _Unreadable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why, ConnectionLimit.MAX_BODY_SIZE)
         return length
 
     def _call(self, environ: dict[str, Any]) -> _Response:

@@ -106,6 +106,8 @@ def _entries(raw: bytes) -> _Entries:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f"line {mark.line + 1}: "
         raise ConfigError(f"{where}this is not YAML") from None
+    except RecursionError:
+        raise ConfigError("it is nested too deep") from None
     if root is None:
         return {}
     if not isinstance(root, yaml.SequenceNode):

@@ -107,7 +107,7 @@ class FewLines(logging.Filter):
         return True
 
 
-UNACCEPTED_LOG = logging.getLogger("controller.openflow.strangers")
+UNACCEPTED_LOG = logging.getLogger(__name__)
 """What there is to say about connections that were never accepted: anybody can make them, without end."""
 
 UNACCEPTED_LOG.addFilter(FewLines(burst=500, rate=2))

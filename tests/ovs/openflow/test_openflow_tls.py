@@ -51,7 +51,7 @@ class Secured:
 
     def reason(self, peer: str) -> str:
         """What the one line of the log says of a peer that was refused."""
-        line = f"WARNING controller.openflow.strangers OpenFlow connection of {peer} ended: "
+        line = f"WARNING controller.openflow.channel.limits OpenFlow connection of {peer} ended: "
         self.tunbridge.wait_log(line)
         [said] = [text for text in self.tunbridge.log_text().splitlines() if f"{peer} " in text]
         return said.partition(line)[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,26 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert refusal(tmp_path / "missing") == f"{tmp_path}/missing: {cannot}: No such file or directory"
     assert refusal(tmp_path) == f"{tmp_path}: {cannot}: Is a directory"
     assert refusal(binary) == f"{binary}: {cannot}: byte 17 is not UTF-8"
+
+
+def test_a_configuration_file_is_a_file(tmp_path: Path) -> None:
+    """A pipe can be read once, and is read twice; a device has no end."""
+    pipe, large = tmp_path / "pipe", tmp_path / "large"
+    os.mkfifo(pipe)
+    with large.open("wb") as file:
+        file.truncate(2**40)  # has no blocks
+    cannot = "cannot read this configuration file"
+    assert refusal(pipe) == f"{pipe}: {cannot}: it is no regular file"
+    assert refusal(Path("/dev/zero")) == f"/dev/zero: {cannot}: it is no regular file"
+    assert refusal(large) == f"{large}: {cannot}: it is larger than 16 MiB"
+    descriptor, end = os.pipe()
+    os.write(end, b"[ovs]\nlocal_ip = 192.0.2.1\n")
+    os.close(end)
+    try:
+        assert refusal(Path(f"/dev/fd/{descriptor}")) == f"/dev/fd/{descriptor}: {cannot}: it is no regular file"
+    finally:
+        os.close(descriptor)
+    assert config.load(["/dev/null"]).ovs.local_ip is None
 
 
 def test_bad_topology_override() -> None:

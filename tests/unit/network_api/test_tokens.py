@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import count
 from pathlib import Path
@@ -95,6 +96,8 @@ FIRST = f"# tokens\n- token: {TOKEN}\n  user: ann\n  project_id: demo\n  roles: 
         (FIRST.replace("token:", "user:").replace("  user: ann\n", ""), "line 2: expected either token or sha256"),
         (FIRST + FIRST.replace(f"token: {TOKEN}", f"sha256: {DIGEST}"), "line 7: the token of line 2 again"),
         ("- \udcff\n", "byte 2 is not UTF-8"),
+        ("[" * 100_000, "it is nested too deep"),
+        ("- token: " + "{a: " * 3000, "it is nested too deep"),
     ],
 )
 def test_what_is_wrong_is_said_by_its_line(path: Path, text: str, problem: str) -> None:
@@ -108,3 +111,25 @@ def test_what_is_wrong_is_said_by_its_line(path: Path, text: str, problem: str) 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no: No such file or directory$"):
         TokenFile(str(tmp_path / "no"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "huge"])
+def test_what_is_no_file_is_not_waited_for(path: Path, kind: str) -> None:
+    """Also when it takes the place of one that is in use, whose tokens stay."""
+    tokens = TokenFile(str(path))
+    path.unlink()
+    why = "it is no regular file"
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "directory":
+        path.mkdir()
+        why = "Is a directory"
+    else:
+        path.touch(0o600)
+        os.truncate(path, 2**40)  # has no blocks
+        why = "it is larger than 16 MiB"
+    with pytest.raises(ConfigError, match=re.escape(f"cannot use {path}: {why}")):
+        TokenFile(str(path))
+    assert tokens.find(ANN)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from controller.config.http_limits import HttpLimits
 from controller.network_api.turns import Turns
 from tests.support.waiting import wait_until
 from topology.errors import TopologyUnavailable
@@ -32,7 +33,7 @@ def length(turns: Turns, project: str) -> int:
 
 def test_of_one_project_the_first_comes_first() -> None:
     """Whoever of its members it is."""
-    turns, done = Turns(100), list[int]()
+    turns, done = Turns(HttpLimits(max_waiting_changes=100)), list[int]()
     with turns.of(ANN):
         others = []
         for number in range(20):
@@ -40,7 +41,7 @@ def test_of_one_project_the_first_comes_first() -> None:
             wait_until(lambda number=number: length(turns, "demo") == number + 2, 5, "it waits")  # type: ignore[misc]
         assert not done
     for thread in others:
-        thread.join(5)
+        thread.join(60)
     assert done == list(range(20))
     assert not turns._lines
 
@@ -48,14 +49,14 @@ def test_of_one_project_the_first_comes_first() -> None:
 @pytest.mark.parametrize(("one", "other"), [(ANN, BEN), (BEN, BOSS), (BOSS, CHIEF)])
 def test_no_project_waits_for_another(one: Caller, other: Caller) -> None:
     """Nor one administrator for another."""
-    turns = Turns(1)
+    turns = Turns(HttpLimits(max_waiting_changes=1))
     with turns.of(one), turns.of(other):
         assert len(turns._lines) == 2
     assert not turns._lines
 
 
 def test_one_too_many_is_told_so_and_those_that_wait_are_served() -> None:
-    turns, done = Turns(2), list[str]()
+    turns, done = Turns(HttpLimits(max_waiting_changes=2)), list[str]()
     with turns.of(ANN):
         others = [waiting(turns, ANN, lambda: done.append("served")) for _ in range(2)]
         wait_until(lambda: length(turns, "demo") == 3, 5, "they wait")
@@ -64,22 +65,21 @@ def test_one_too_many_is_told_so_and_those_that_wait_are_served() -> None:
         with turns.of(BEN):
             done.append("other")
     for thread in others:
-        thread.join(5)
+        thread.join(60)
     assert done == ["other", "served", "served"]
 
 
 def test_one_that_fails_lets_the_next() -> None:
-    turns = Turns(1)
+    turns = Turns(HttpLimits(max_waiting_changes=1))
     with pytest.raises(ValueError, match="a defect"), turns.of(ANN):
         raise ValueError("a defect")
     with turns.of(ANN):
         pass
 
 
-def test_who_waits_for_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_for_too_long_is_told_so() -> None:
     """And those behind come to their turn."""
-    monkeypatch.setattr("controller.network_api.turns._PATIENCE", 0.2)
-    turns, done = Turns(5), list[str]()
+    turns, done = Turns(HttpLimits(max_waiting_changes=5, turn_timeout=0.2)), list[str]()
     with turns.of(ANN), pytest.raises(TopologyUnavailable, match="have come first"), turns.of(ANNE):
         done.append("too soon")
     with turns.of(ANNE):

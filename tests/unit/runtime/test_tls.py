@@ -44,7 +44,12 @@ def test_files_that_cannot_be_used_are_named(identity: Identity, pki: Pki) -> No
     identity.key.with_suffix(".away").rename(identity.key)
     identity.ca_cert.write_text(BROKEN)
     assert refusal(right).startswith(f"{start}{identity.ca_cert}: ")
+    identity.ca_cert.unlink()
+    os.mkfifo(identity.ca_cert)
+    assert refusal(right) == f"{start}{identity.ca_cert}: it is no regular file"
     identity.certificate.write_text("")
+    identity.ca_cert.unlink()
+    identity.ca_cert.write_text(BROKEN)
     assert refusal(right).startswith(f"{start}{identity.certificate} with the key {identity.key}: ")
 
 

@@ -184,6 +184,8 @@ def test_one_name_on_two_networks_is_no_contradiction_for_ports() -> None:
         ("networks: " + "9" * 10000, "has no meaning; quote it"),
         ("networks: " + "-" + "9" * 300_000, "has no meaning; quote it"),
         ("networks: " + "9" * 400 + ".5", "has no meaning; quote it"),
+        ("networks: " + "9" * 309, "has no meaning; quote it"),
+        ("networks: -" + "9" * 4300, "has no meaning; quote it"),
         ("networks: !!int 0x1f", "'0x1f' is not what its tag tag:yaml.org,2002:int says"),
         ("networks: !!int true", "'true' is not what its tag tag:yaml.org,2002:int says"),
         ("networks: !!float .inf", "'.inf' is not what its tag tag:yaml.org,2002:float says"),

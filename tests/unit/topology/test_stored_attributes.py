@@ -25,6 +25,12 @@ from topology.rules.views import decode, encode, subnet_view
         (NETWORK, "tags", '"red"'),
         (PORT, "allowed_address_pairs", "{}"),
         (PORT, "binding:profile", "NaN"),
+        (PORT, "binding:profile", '{"a": "\\ud800"}'),
+        (PORT, "binding:profile", '{"a": ' + "[" * 900 + "]" * 900 + "}"),
+        (SUBNET, "shared", '"\\ud800"'),
+        (SUBNET, "ip_version", "7"),
+        (NETWORK, "status", '"DOWN"'),
+        (PORT, "binding:vif_details", "{}"),
     ],
 )
 def test_what_is_broken_by_hand_counts_as_absent(resource: Resource, name: str, text: str) -> None:

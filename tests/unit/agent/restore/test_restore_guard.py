@@ -203,6 +203,19 @@ def test_other_hosts_keep_their_tunnels(guard: RestoreGuard, caplog: pytest.LogC
         assert one.correct(replace(batch(6, NET, PORT), hosts={})).hosts == {}, "deleted"
 
 
+@pytest.mark.parametrize("older", [None, Host("h2")])
+def test_a_host_of_which_only_the_older_copy_is_saved_counts_as_unknown(older: Host | None) -> None:
+    """As somebody may have written it into the file."""
+    saved = SavedState(TopologyVersion(E0, 9), {NET.id: NET}, {PORT.id: PORT}, {}, {}, {"h2": older})
+    for revision in (9, 5, 10):
+        made = RestoreGuard(HOST, saved)
+        hosts = {"h2": Host("h2")}
+        taken = made.correct(replace(batch(revision, NET, PORT), hosts=hosts, complete=revision != 9))
+        assert taken.hosts == hosts
+        wanted = made.wanted()
+        assert wanted is None or not wanted.hosts
+
+
 def test_what_hosts_tell_anew_is_no_difference(guard: RestoreGuard) -> None:
     """Not in the state file, which an older version reads too; what an older copy has of it is believed."""
     told = Host("h2", ("192.0.2.2",), vxlan_udp_port=4789, lacks_local_ip=True)

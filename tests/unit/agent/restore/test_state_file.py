@@ -52,6 +52,7 @@ WHOLE: dict[str, Any] = json.loads(StateFile(Path(FILE))._encode(STATE))
 
 CHANGES: list[tuple[tuple[str | int, ...], object]] = [
     (("networks", 0, "name"), ["x"]),
+    (("networks", 0, "name"), "\ud800"),
     (("networks", 0, "admin_state_up"), 1),
     (("networks", 0, "segmentation_id"), 2.5),
     (("networks", 0, "subnets", 0, "name"), None),
@@ -62,6 +63,7 @@ CHANGES: list[tuple[tuple[str | int, ...], object]] = [
     (("ports", 0, "fixed_ips", 0, "ip_address"), 167772165),
     (("ports", 0, "status"), []),
     (("hosts", 0, "version"), 1),
+    (("hosts", 0, "bridge_mappings", 0, 1), "\udc00\ud800"),
     (("hosts", 0, "bridge_mappings", 0, 1), 1),
     (("hosts", 0, "tunnel_ips"), [3232235777]),
     (("hosts",), 1),
