@@ -151,6 +151,59 @@ def test_slaac_addresses_follow_from_the_mac_address(api: ApiProcess, network: M
     assert set(ips(port)) == {"10.0.0.2", "2001:db8::f816:3eff:fe02:dd79"}
 
 
+def automatic(api: ApiProcess, network: Made) -> Made:
+    """An automatic subnet of it."""
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    return api.create("subnet", network_id=network["id"], cidr="2001:db8::/64", ip_version=6, **modes)
+
+
+@pytest.mark.parametrize("owner", ["", "compute:nova", "network:dhcp"])
+def test_ports_have_automatic_addresses_whatever_else_they_ask_for(
+    api: ApiProcess, network: Made, subnet: Made, owner: str
+) -> None:
+    """A guest makes its address anyway; what Neutron 29 answers to the same requests is the same."""
+    before = api.create("port", network_id=network["id"], mac_address="fa:16:3e:00:00:01", device_owner=owner)
+    six = automatic(api, network)
+    shown = api.get(f"/ports/{before['id']}")["port"]
+    assert (ips(shown), shown["revision_number"]) == (["10.0.0.2", "2001:db8::f816:3eff:fe00:1"], 2)
+    values = {"network_id": network["id"], "device_owner": owner}
+    made = [
+        api.create("port", mac_address=f"fa:16:3e:00:00:0{at}", fixed_ips=asked, **values)
+        for at, asked in ((2, []), (3, [{"ip_address": "10.0.0.5"}]), (4, [{"subnet_id": six["id"]}]))
+    ]
+    own = [f"2001:db8::f816:3eff:fe00:{at}" for at in (2, 3, 4)]
+    assert [sorted(ips(port)) for port in made] == [[own[0]], ["10.0.0.5", own[1]], [own[2]]]
+    assert ips(api.update("port", made[1]["id"], fixed_ips=[])) == [own[1]]
+    changed = api.update("port", made[1]["id"], fixed_ips=[{"ip_address": "10.0.0.6"}, {"subnet_id": six["id"]}])
+    assert sorted(ips(changed)) == ["10.0.0.6", own[1]]
+    # as Nova's add_fixed_ip_to_instance asks for one in each subnet
+    more = [*changed["fixed_ips"], {"subnet_id": six["id"]}]
+    assert sorted(ips(api.update("port", made[1]["id"], fixed_ips=more))) == ["10.0.0.6", own[1]]
+
+
+def test_automatic_addresses_follow_the_mac_address(api: ApiProcess, network: Made, subnet: Made) -> None:
+    automatic(api, network)
+    port = api.create("port", network_id=network["id"], mac_address="fa:16:3e:00:00:01")
+    changed = api.update("port", port["id"], mac_address="fa:16:3e:00:00:09")
+    assert sorted(ips(changed)) == ["10.0.0.2", "2001:db8::f816:3eff:fe00:9"]
+    assert api.update("port", port["id"], name="n")["fixed_ips"] == changed["fixed_ips"]
+    wrong = {"port": {"fixed_ips": [{"ip_address": "2001:db8::5"}]}}
+    refused = api.request("PUT", f"/v2.0/ports/{port['id']}", wrong)
+    assert (refused.status, refused.error) == (400, "AllocationOnAutoAddressSubnet")
+
+
+def test_a_router_has_the_addresses_that_it_asks_for(api: ApiProcess, network: Made, subnet: Made) -> None:
+    """It sends the advertisements that others make their addresses of."""
+    values = {"network_id": network["id"], "device_owner": "network:router_interface"}
+    before = api.create("port", fixed_ips=[{"ip_address": "10.0.0.1"}], **values)
+    six = automatic(api, network)
+    assert ips(api.get(f"/ports/{before['id']}")["port"]) == ["10.0.0.1"]
+    router = api.create("port", fixed_ips=[{"ip_address": "2001:db8::1"}], **values)
+    assert ips(router) == ["2001:db8::1"]
+    assert ips(api.update("port", router["id"], mac_address="fa:16:3e:00:00:07")) == ["2001:db8::1"]
+    assert ips(api.create("port", fixed_ips=[{"subnet_id": six["id"]}], **values)) == ["2001:db8::2"]
+
+
 def test_several_are_created_together_or_none(api: ApiProcess, network: Made, subnet: Made) -> None:
     body = {"ports": [{"network_id": network["id"], "name": f"b{at}"} for at in range(5)]}
     answer = api.request("POST", "/v2.0/ports", body)

@@ -151,6 +151,7 @@ class AddressRequest:
 
     :param owner: ``device_owner``
     :param taken: the addresses of a subnet, as numbers, that are in use, and that the same request has given to others
+    :param chosen: those that it has
     """
 
     network_id: str
@@ -159,12 +160,11 @@ class AddressRequest:
     taken: Callable[[str], tuple[Numbers, Numbers]]
     chosen: list[FixedIp] = field(default_factory=list)
 
-    def allocate(self, subnets: Sequence[Pooled]) -> tuple[FixedIp, ...]:
-        """One address for each IP version that the network has, and one in each automatic subnet.
+    def allocate(self, subnets: Sequence[Pooled]) -> None:
+        """Choose one address for each IP version that the network has in subnets that are not automatic.
 
         :raises InUse: no address is left
         """
-        router = is_router(self.owner)
         for is_v6 in (False, True):
             candidates = [one for one in subnets if (":" in one.subnet.cidr) is is_v6 and not one.automatic]
             if candidates and not any(self._first_free(pooled) for pooled in candidates):
@@ -172,13 +172,18 @@ class AddressRequest:
                     "IpAddressGenerationFailure",
                     f"No more IP addresses available on network {self.network_id}.",
                 )
-        for pooled in subnets:
-            if pooled.automatic and not router:
-                self._give(pooled, eui64(pooled.subnet.cidr, self.mac_address))
-        return self._all()
 
-    def give(self, subnets: Sequence[Pooled], wanted: Iterable[Mapping[str, str]]) -> tuple[FixedIp, ...]:
-        """The addresses that were asked for; where only a subnet was, the first free one of it.
+    def complete(self, subnets: Iterable[Pooled]) -> None:
+        """Choose the address in each automatic subnet where there is none yet: a guest makes it for itself."""
+        has = {one.subnet_id for one in self.chosen}
+        for pooled in subnets:
+            if pooled.automatic and not is_router(self.owner) and pooled.subnet.id not in has:
+                self._give(pooled, eui64(pooled.subnet.cidr, self.mac_address))
+
+    def give(self, subnets: Sequence[Pooled], wanted: Iterable[Mapping[str, str]]) -> None:
+        """Choose the addresses that were asked for; where only a subnet was, the first free one of it.
+
+        An automatic subnet alone is left to :meth:`complete`, but for a router.
 
         :raises BadRequest: an address or a subnet is not of the network
         :raises InUse: none is left
@@ -191,14 +196,11 @@ class AddressRequest:
                 address = item["ip_address"]
                 self._check(pooled, address)
                 self._give(pooled, address)
-            elif pooled.automatic:
-                self._give(pooled, eui64(pooled.subnet.cidr, self.mac_address))
-            elif not self._first_free(pooled):
+            elif (is_router(self.owner) or not pooled.automatic) and not self._first_free(pooled):
                 raise InUse(
                     "IpAddressGenerationFailureForSubnet",
                     f"No more IP addresses available for subnet {pooled.subnet.id}.",
                 )
-        return self._all()
 
     def _subnet(self, by_id: Mapping[str, Pooled], item: Mapping[str, str]) -> Pooled:
         if "subnet_id" in item:
@@ -225,11 +227,21 @@ class AddressRequest:
             raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
         bound = pooled.automatic and not is_router(self.owner)
         if bound and address != eui64(subnet.cidr, self.mac_address):
-            raise invalid(
-                "fixed_ips",
-                f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the "
-                "subnet is configured for automatic addresses",
+            reason = (
+                f"IPv6 address {address} cannot be directly assigned to a port on subnet {subnet.id} as the subnet is "
+                "configured for automatic addresses"
             )
+            raise BadRequest("AllocationOnAutoAddressSubnet", reason, attribute="fixed_ips")
+
+    def is_made_of(self, mac_address: str, fixed_ip: FixedIp, subnets: Iterable[Pooled]) -> bool:
+        """Whether an address follows from a MAC address, as of whoever is no router in an automatic subnet."""
+        cidrs = (one.subnet.cidr for one in subnets if one.automatic and one.subnet.id == fixed_ip.subnet_id)
+        return not is_router(self.owner) and any(fixed_ip.ip_address == eui64(cidr, mac_address) for cidr in cidrs)
+
+    @property
+    def fixed_ips(self) -> tuple[FixedIp, ...]:
+        """All that were chosen, in the order in which a port has them."""
+        return tuple(sorted(self.chosen, key=lambda fixed_ip: (fixed_ip.subnet_id, fixed_ip.ip_address)))
 
     def _give(self, pooled: Pooled, address: str) -> None:
         """Whether another port has it is seen when all ports have theirs."""
@@ -251,6 +263,3 @@ class AddressRequest:
                     return True
                 number = lowest_free(number + 1, high, *taken)
         return False
-
-    def _all(self) -> tuple[FixedIp, ...]:
-        return tuple(sorted(self.chosen, key=lambda fixed_ip: (fixed_ip.subnet_id, fixed_ip.ip_address)))

@@ -60,7 +60,7 @@ class Draft:
 
     :param now: seconds since the epoch, for ``created_at`` and ``updated_at``; None: what is written is not stamped
     :param may_move: networks may get another segment, subnets another CIDR and ports another network, which requests
-        to the API may not ask for
+        to the API may not ask for; and what is said of addresses is all: none follow from MAC addresses by themselves
     """
 
     state: TopologyState

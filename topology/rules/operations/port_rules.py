@@ -31,20 +31,38 @@ def put(draft: Draft, port_id: str, values: Mapping[str, Any], old: Port | None)
     if mac is UNSET:
         mac = _new_mac(draft, network)
     addresses = AddressRequest(network.id, mac, wanted.get("device_owner", ""), draft.taken_addresses)
-    fixed_ips = old.fixed_ips if old is not None else ()
-    if (asked := values.get("fixed_ips", UNSET)) is not UNSET:
-        fixed_ips = addresses.give(draft.pooled(network), _settled(asked, fixed_ips)) if asked else ()
-    elif old is None:
-        fixed_ips = addresses.allocate(draft.pooled(network))
     fields = {
         "network_id": network.id,
         "mac_address": mac,
-        "fixed_ips": fixed_ips,
+        "fixed_ips": _addresses(draft, addresses, values.get("fixed_ips", UNSET), old),
         "requested_host": wanted.get("binding:host_id") or None,
         **{name: wanted[name] for name in _PLAIN if name in wanted},
     }
     new = Port(port_id, **fields) if old is None else replace(old, **fields)
     draft.put_port(new, draft.stamped(("port", port_id), PORT.to_store(values), new=old is None))
+
+
+def _addresses(draft: Draft, request: AddressRequest, asked: Any, old: Port | None) -> tuple[FixedIp, ...]:
+    """The addresses of a port: those that follow from its MAC address follow it.
+
+    :param asked: value of ``fixed_ips``
+    """
+    has = old.fixed_ips if old is not None else ()
+    follows = not draft.may_move
+    if old is not None and asked is UNSET and not (follows and old.mac_address != request.mac_address):
+        return has
+    subnets = draft.pooled(draft.network(request.network_id))
+    if old is not None and follows:
+        has = tuple(one for one in has if not request.is_made_of(old.mac_address, one, subnets))
+    if asked is not UNSET:
+        request.give(subnets, _settled(asked, has))
+    elif old is None:
+        request.allocate(subnets)
+    else:
+        request.chosen.extend(has)
+    if follows:
+        request.complete(subnets)
+    return request.fixed_ips
 
 
 def _new_mac(draft: Draft, network: Network) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from topology.model import Subnet, prefix_of
 from topology.rules.allocation.address_allocation import (
     SERVICE_OWNERS,
+    AddressRequest,
+    Pooled,
     check_gateway,
     check_pools,
     default_gateway,
@@ -67,6 +69,20 @@ def put(draft: Draft, subnet_id: str, values: Mapping[str, Any], old: Subnet | N
     new = Subnet(subnet_id, cidr, gateway, name=wanted.get("name", ""))
     stamped = draft.stamped(("subnet", subnet_id), given, new=old is None)
     draft.put_subnet(network, new, stamped, resized=resized)
+    if old is None and not draft.may_move and is_automatic(stamped):
+        _complete_ports(draft, network.id, Pooled.of(new, stamped))
+
+
+def _complete_ports(draft: Draft, network_id: str, pooled: Pooled) -> None:
+    """The ports of a network get their addresses in a new automatic subnet."""
+    draft.sole_ports.add(network_id)
+    for port in list(draft.ports_of(network_id)):
+        owner = port.device_owner
+        request = AddressRequest(network_id, port.mac_address, owner, draft.taken_addresses, list(port.fixed_ips))
+        request.complete([pooled])
+        if request.fixed_ips != port.fixed_ips:
+            stamped = draft.stamped(("port", port.id), {}, new=False)
+            draft.put_port(replace(port, fixed_ips=request.fixed_ips), stamped)
 
 
 def delete(draft: Draft, subnet_id: str) -> None:
