@@ -27,7 +27,7 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 # The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
 test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
 	$(VENV)/bin/pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider tests/e2e
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 2 --dist loadfile tests/e2e
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO

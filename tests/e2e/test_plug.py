@@ -23,6 +23,7 @@ from tests.support.http.libvirt import add_port_command
 from tests.support.lab.lab import Lab
 from tests.support.lab.machine import Machine
 from tests.support.lab.netns import Namespace, names_with
+from tests.support.lab.remains import PREFIX
 from tests.support.waiting import wait_until
 from topology.database.port_lookup import port_lookup
 from topology.errors import DeviceError, VSwitchError
@@ -64,9 +65,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.fixture(autouse=True)
 def nothing_left(machine: Machine) -> Iterator[None]:
     """Each test leaves the host as it was: no device, and no namespace that plugging has made."""
-    before = names_with("")
+    before = namespaces(machine)
     yield
-    assert (machine.ports(), machine.devices(), names_with("")) == ([], [], before)
+    assert (machine.ports(), machine.devices(), namespaces(machine)) == ([], [], before)
+
+
+def namespaces(machine: Machine) -> list[str]:
+    """Names of all namespaces but those of other labs, which come and go as they like."""
+    own = machine.lab.directory.name
+    return [name for name in names_with("") if name.startswith(own) or not name.startswith(PREFIX)]
 
 
 def routes(namespace: Namespace) -> list[str]:

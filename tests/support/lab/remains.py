@@ -19,7 +19,8 @@ from typing import TextIO
 from tests.support.lab.netns import Namespace, end_processes, names_with
 
 _RUN = Path("/run")  # only root can write here, and processes and directories are ended and removed by what is here
-_PREFIX = "tunlab-"
+PREFIX = "tunlab-"
+"""Of the directory of a lab, and so of all its namespaces."""
 
 _numbers = itertools.count(1)
 
@@ -29,9 +30,9 @@ def claim() -> tuple[Path, TextIO]:
 
     What dead labs have left behind is removed first.
     """
-    with _alone():
+    with alone():
         _remove_dead()
-        directory = _RUN / f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
+        directory = _RUN / f"{PREFIX}{os.getpid()}-{next(_numbers)}"
         directory.mkdir()
         lock = (directory / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,13 +53,13 @@ def remove(directory: Path) -> None:
 
 def remove_dead() -> list[str]:
     """Remove what labs have left behind whose process is gone; their names."""
-    with _alone():
+    with alone():
         return _remove_dead()
 
 
 def _remove_dead() -> list[str]:
     dead = []
-    for directory in sorted(_RUN.glob(f"{_PREFIX}*")):
+    for directory in sorted(_RUN.glob(f"{PREFIX}*")):
         with (directory / "lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,7 +71,7 @@ def _remove_dead() -> list[str]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Nobody else makes or removes a lab meanwhile: one that is half made has no lock yet."""
     descriptor = os.open(_RUN, os.O_RDONLY)
     try:
