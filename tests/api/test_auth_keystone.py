@@ -34,6 +34,8 @@ TOKENS = {
 }
 
 
+SOON = 5  # seconds; much for a Keystone on this machine that answers
+
 WEBOB = pytest.mark.filterwarnings("ignore:'cgi' is deprecated")
 """Of what keystonemiddleware is made of, where it is not in a process of its own."""
 
@@ -57,7 +59,7 @@ def shown_in_the_manual(url: str) -> dict[str, dict[str, object]]:
 @pytest.fixture(scope="module")
 def api(database: OvsdbServer, keystone: KeystonePeer) -> Iterator[ApiProcess]:
     options = shown_in_the_manual(keystone.url) | {"DEFAULT": {"debug": "true"}}
-    options["keystone_authtoken"] |= {"http_connect_timeout": 1, "http_request_max_retries": 0}
+    options["keystone_authtoken"] |= {"http_connect_timeout": SOON, "http_request_max_retries": 0}
     with ApiProcess(database.connection, options=options) as process:
         process.may_trace = True  # keystonemiddleware does, when it is debugged
         yield process

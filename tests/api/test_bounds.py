@@ -347,7 +347,7 @@ def test_an_idle_connection_makes_room_for_another_of_its_address(database: Ovsd
 )
 def test_a_head_has_a_time_of_its_own(database: OvsdbServer, sent: bytes, answer: bytes) -> None:
     """Shorter than that of a body, and from the beginning of the connection."""
-    options = {"api": {"head_timeout": 0.5, "request_timeout": 25, "idle_timeout": 25}}
+    options = {"api": {"head_timeout": 2, "request_timeout": 60, "idle_timeout": 60}}
     with ApiProcess(database.connection, options=options) as api, connect(api.port) as slow, connect(api.port) as body:
         body.sendall(CREATE)
         slow.sendall(sent)

@@ -65,7 +65,7 @@ def report(database: OvsdbServer, status: str, *ports: str) -> None:
 
 
 def options(receiver: Receiver, **more: object) -> dict[str, dict[str, object]]:
-    return {"notifications": {"url": receiver.url, "timeout": 2, **more}}
+    return {"notifications": {"url": receiver.url, "timeout": 6, **more}}
 
 
 @pytest.fixture(scope="module")

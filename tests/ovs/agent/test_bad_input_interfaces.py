@@ -139,6 +139,21 @@ def test_an_empty_iface_id_is_nobodys(host: Host) -> None:
     assert host.port("tapempty") == {}
 
 
+def test_an_openflow_port_that_goes_without_its_row(host: Host) -> None:
+    """As of a network device that is deleted: named, and up again when Open vSwitch has made the port anew."""
+    port_id = host.next_port()
+    host.ovs.plug_many([Device("tapgone", port_id)])
+    host.controller.wait_port(port_id, timeout=TIMEOUT)
+    number = host.ovs.ofport("tapgone")
+    host.ovs.appctl("dpctl/del-if", "system@ovs-system", "tapgone")
+    gone = f"the device has no OpenFlow port, though its row says that it is {number}"
+    wait_until(lambda: host.port("tapgone")["reason"] == gone, TIMEOUT, lambda: host.controller.log_tail())
+    assert host.port("tapgone")["status"] == "DOWN"
+    wait_until(lambda: [line for line in host.lines("tapgone") if gone in line], TIMEOUT, "the log says so")
+    host.serves()  # a change of the bridge has Open vSwitch make what is missing
+    host.controller.wait_port(port_id, timeout=TIMEOUT)
+
+
 @pytest.mark.parametrize(
     "attached_mac",
     ["fa:16:3e", "01:00:5e:00:00:01", "", "x" * 100_000, "fa:16:3e:00:00:01\nforged"],

@@ -138,7 +138,7 @@ def test_without_a_unix_socket(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]
     ovs.ofctl("add-flow", "br-ex", FLOWS[0])
     control = str(ovs.directory / "ovsdb-server.ctl")
     subprocess.run(
-        ["ovs-appctl", f"--target={control}", "ovsdb-server/add-remote", "ptcp:0:127.0.0.1"], check=True, timeout=20
+        ["ovs-appctl", f"--target={control}", "ovsdb-server/add-remote", "ptcp:0:127.0.0.1"], check=True, timeout=60
     )
     log = ovs.logs[0]
     wait_until(lambda: "listening on port" in log.read_text(), 10, lambda: log.read_text())

@@ -105,7 +105,7 @@ class World:
         self._ask("PUT", f"quotas/{project}", {"quota": {"network": -1}})
 
     def _ask(self, method: str, path: str, body: Any = None) -> requests.Response:
-        return self._session.request(method, f"{self._url}/v2.0/{path}", json=body, timeout=30)
+        return self._session.request(method, f"{self._url}/v2.0/{path}", json=body, timeout=60)
 
 
 _worlds: dict[str, World] = {}

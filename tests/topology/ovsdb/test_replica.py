@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.topology_database import DATABASE, SCHEMA
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable, VSwitchError, VSwitchUnavailable
-from topology.ovsdb import following_idl
+from topology.ovsdb import following_idl, replica
 from topology.ovsdb.replica import Edit, ErrorTypes, Replica, RowChanges
 
 Batch = tuple[bool, dict[str, str | None]]
@@ -285,7 +285,10 @@ def test_verified_rows_and_expected_absence_guard_a_change(server: OvsdbServer, 
 
 
 def test_an_error_while_converting_is_logged_and_followed_by_a_whole_snapshot(
-    server: OvsdbServer, follow: Callable[..., Names], caplog: pytest.LogCaptureFixture
+    server: OvsdbServer,
+    follow: Callable[..., Names],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = follow(server)
     names.wait((True, {}))
@@ -296,6 +299,7 @@ def test_an_error_while_converting_is_logged_and_followed_by_a_whole_snapshot(
         raise RuntimeError("boom")
 
     names.fail = fail
+    monkeypatch.setattr(replica, "_PAUSE_AFTER_ERROR", 5.0)
     server.write(add("h1"))
     wait_until(lambda: failures, 5, "the error")
     server.write(add("h2"))  # more changes do not make it try more often

@@ -685,7 +685,7 @@ server = EmbeddedServer(sys.argv[1] + "/state", sys.argv[1] + "/run")
 server.start()
 first = server.pid
 os.kill(first, 9)
-with eventlet.Timeout(5):
+with eventlet.Timeout(60):
     while server.pid in (None, first):
         eventlet.sleep(0.01)
 server.stop()

@@ -8,11 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = str(ROOT / "examples/demo.yaml")
@@ -35,10 +36,11 @@ class Database:
             text=True,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 20
-        while not (self.directory / "run/topology.sock").exists():
-            assert self.process.poll() is None and time.monotonic() < deadline, "the topology database does not start"
-            time.sleep(0.05)
+        wait_until(self._answers, 60, "the topology database answers")
+
+    def _answers(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, "the topology database does not start"
+        return (self.directory / "run/topology.sock").exists()
 
     def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit status."""

@@ -47,6 +47,6 @@ def test_only_news_is_told() -> None:
         watch.wake()
         watch.stop()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     assert told == [True]
