@@ -151,6 +151,16 @@ def test_slaac_addresses_follow_from_the_mac_address(api: ApiProcess, network: M
     assert set(ips(port)) == {"10.0.0.2", "2001:db8::f816:3eff:fe02:dd79"}
 
 
+@pytest.mark.parametrize("cidr", ["10.9.0.0/31", "10.9.0.1/32", "2001:db8:9::2/127", "224.0.0.0/24", "127.1.0.0/24"])
+def test_a_subnet_without_dhcp_may_be_any(api: ApiProcess, network: Made, cidr: str) -> None:
+    """Until somebody asks for a DHCP server there."""
+    version = 6 if ":" in cidr else 4
+    made = api.create("subnet", network_id=network["id"], cidr=cidr, ip_version=version, enable_dhcp=False)
+    api.update("subnet", made["id"], name="still", enable_dhcp=False)
+    answer = api.request("PUT", f"/v2.0/subnets/{made['id']}", {"subnet": {"enable_dhcp": True}})
+    assert (answer.status, answer.error) == (400, "InvalidInput")
+
+
 def automatic(api: ApiProcess, network: Made) -> Made:
     """An automatic subnet of it."""
     modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
@@ -165,7 +175,7 @@ def test_ports_have_automatic_addresses_whatever_else_they_ask_for(
     before = api.create("port", network_id=network["id"], mac_address="fa:16:3e:00:00:01", device_owner=owner)
     six = automatic(api, network)
     shown = api.get(f"/ports/{before['id']}")["port"]
-    assert (ips(shown), shown["revision_number"]) == (["10.0.0.2", "2001:db8::f816:3eff:fe00:1"], 2)
+    assert (sorted(ips(shown)), shown["revision_number"]) == (["10.0.0.2", "2001:db8::f816:3eff:fe00:1"], 2)
     values = {"network_id": network["id"], "device_owner": owner}
     made = [
         api.create("port", mac_address=f"fa:16:3e:00:00:0{at}", fixed_ips=asked, **values)
