@@ -151,6 +151,32 @@ def test_slaac_addresses_follow_from_the_mac_address(api: ApiProcess, network: M
     assert set(ips(port)) == {"10.0.0.2", "2001:db8::f816:3eff:fe02:dd79"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "cidr"),
+    [
+        ("10.9.0.77/24", "10.9.0.0/24"),
+        ("10.9.0.77/255.255.255.0", "10.9.0.0/24"),
+        ("2001:DB8:0:9::1/64", "2001:db8:0:9::/64"),
+    ],
+)
+def test_a_subnet_may_be_named_by_an_address_in_it(api: ApiProcess, network: Made, asked: str, cidr: str) -> None:
+    """Created so, and found so in a list."""
+    version = 6 if ":" in cidr else 4
+    made = api.create("subnet", network_id=network["id"], cidr=asked, ip_version=version)
+    assert made["cidr"] == cidr
+    found = api.get(f"/subnets?network_id={network['id']}&cidr={asked}&gateway_ip={made['gateway_ip'].upper()}")
+    assert found["subnets"] == [made]
+
+
+@pytest.mark.parametrize("pools", [[], None])
+def test_a_subnet_without_pools_has_all_its_addresses(api: ApiProcess, network: Made, pools: Any) -> None:
+    """They can be taken away afterwards."""
+    values = {"network_id": network["id"], "cidr": "10.9.0.0/29", "ip_version": 4}
+    made = api.create("subnet", allocation_pools=pools, **values)
+    assert made["allocation_pools"] == [{"start": "10.9.0.2", "end": "10.9.0.6"}]
+    assert api.update("subnet", made["id"], allocation_pools=[])["allocation_pools"] == []
+
+
 @pytest.mark.parametrize("cidr", ["10.9.0.0/31", "10.9.0.1/32", "2001:db8:9::2/127", "224.0.0.0/24", "127.1.0.0/24"])
 def test_a_subnet_without_dhcp_may_be_any(api: ApiProcess, network: Made, cidr: str) -> None:
     """Until somebody asks for a DHCP server there."""

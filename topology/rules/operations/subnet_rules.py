@@ -56,6 +56,8 @@ def put(draft: Draft, subnet_id: str, values: Mapping[str, Any], old: Subnet | N
     if moved and gateway is not None:
         check_gateway(cidr, gateway)
     pools = values.get("allocation_pools", UNSET)
+    if old is None and not draft.may_move:
+        pools = pools or UNSET  # an empty list asks for nothing, as in Neutron
     given = {**SUBNET.to_store(values)}
     if pools is UNSET and old is not None and "allocation_pools" in stored:
         pools = given["allocation_pools"] = pools_of(old, stored)
