@@ -309,3 +309,15 @@ def test_discovery(api: Client) -> None:
     assert api.get("/extensions/provider")["extension"] in extensions
     api.get("/extensions/router", 404)
     api.get("/routers", 404)
+
+
+def test_a_path_may_ask_for_json(api: Client, network: Made) -> None:
+    """As python-neutronclient does for the details of quotas, and did for all."""
+    paths = (f"/networks/{network['id']}", f"/networks/{network['id']}/tags", "/quotas/p/details", "/extensions/agent")
+    for path in (*paths, "/agents", "/extensions"):
+        assert api.get(f"{path}.json") == api.get(path)
+    listed = api.get("/networks.json?limit=1")["networks_links"][0]["href"]
+    assert listed.startswith(f"{api.url}/v2.0/networks?limit=1")
+    assert api.request("POST", "/v2.0/networks.json", {"network": {}}).status == 201
+    assert api.request("GET", "/openapi.json").status == 200
+    assert [api.request("GET", path).status for path in ("/healthz.json", "/v2.0/networks.xml")] == [404, 404]
