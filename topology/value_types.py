@@ -7,6 +7,7 @@ reference; where it accepts more than one spelling (``"True"``, ``"24"``), so do
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -233,6 +234,15 @@ def cidr(value: Any) -> str:
     except (ValueError, TypeError):
         pass
     raise ValueError(f"{value!r} is not a CIDR such as {example}")
+
+
+@_type(cidr.shown, cidr.accepted)
+def cidr_of(value: Any) -> str:
+    """The same, also named by another address in it (``10.1.1.7/24``), as requests may."""
+    if isinstance(value, str) and "/" in value and "%" not in value:
+        with contextlib.suppress(ValueError):
+            value = str(ipaddress.ip_interface(value).network)
+    return cidr.read(value)
 
 
 NAME = text(255)

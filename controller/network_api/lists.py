@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from topology import value_types
-from topology.model import canonical_ip, canonical_mac
 from topology.rules.attributes.schemas import ValueKind
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, invalid
@@ -99,7 +98,7 @@ def _value(name: str, value: str, kind: ValueKind) -> Any:
         if not re.match(FIXED_IPS_FILTER, value):
             raise BadRequest("HTTPBadRequest", f"Invalid input for operation: {value!r} is no filter of fixed_ips.")
         key, _, wanted = value.partition("=")
-        return key, _canonical(canonical_ip, wanted) if key == "ip_address" else wanted
+        return key, _canonical(value_types.ip, wanted) if key == "ip_address" else wanted
     if kind is ValueKind.BOOLEAN:
         try:
             return value_types.boolean(value)
@@ -107,12 +106,20 @@ def _value(name: str, value: str, kind: ValueKind) -> Any:
             raise invalid(name, str(error)) from None
     if kind is ValueKind.INTEGER:
         return int(value) if value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20 else value
-    return _canonical(canonical_mac, value) if name == "mac_address" else value
+    return _canonical(_SPELLED[name], value) if name in _SPELLED else value
 
 
-def _canonical(check: Callable[[str, str], str], value: str) -> str:
+_SPELLED: Mapping[str, Callable[[Any], str]] = {
+    "mac_address": value_types.mac,
+    "cidr": value_types.cidr_of,
+    "gateway_ip": value_types.ip,
+}
+"""Attributes whose values have several spellings → the canonical one."""
+
+
+def _canonical(read: Callable[[Any], str], value: str) -> str:
     try:
-        return check(value, "")
+        return read(value)
     except ValueError:
         return value  # nothing has it
 

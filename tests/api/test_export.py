@@ -60,7 +60,11 @@ EVERYTHING = {
                     "project_id": "p",
                     "tags": ["t1", "t2"],
                 },
-                {"name": "p2", "mac_address": "fa:16:3e:10:20:31"},
+                {  # what it has by itself where a request makes it
+                    "name": "p2",
+                    "mac_address": "fa:16:3e:10:20:31",
+                    "fixed_ips": [{"ip_address": "2001:db8::f816:3eff:fe10:2031"}],
+                },
             ],
         },
         {"name": "b", "provider:network_type": "local"},
@@ -91,7 +95,7 @@ def build(api: ApiProcess, document: dict[str, Any]) -> None:
             version = 6 if ":" in subnet["cidr"] else 4
             make("subnet", subnet, network_id=network_id, ip_version=version, gateway_ip=None)
         for port in network.get("ports", ()):
-            make("port", port, network_id=network_id, fixed_ips=[])
+            make("port", port if port["name"] == "p1" else {**port, "fixed_ips": []}, network_id=network_id)
 
 
 def test_requests_and_a_document_make_the_same(
@@ -104,7 +108,7 @@ def test_requests_and_a_document_make_the_same(
         build(api, EVERYTHING)
     by_document = contents(database.connection, ids=False)
     assert contents(stopped_database.connection, ids=False) == by_document
-    assert {table: len(rows) for table, rows in by_document.items()} == dict(zip(TABLES, (3, 2, 2, 2, 2), strict=True))
+    assert {table: len(rows) for table, rows in by_document.items()} == dict(zip(TABLES, (3, 2, 2, 2, 3), strict=True))
     stamped = contents(database.connection, stamps=True)
     for row in (*stamped["Network"], *stamped["Subnet"], *stamped["Port"]):
         stamps = row["attributes"]

@@ -151,6 +151,42 @@ def test_slaac_addresses_follow_from_the_mac_address(api: ApiProcess, network: M
     assert set(ips(port)) == {"10.0.0.2", "2001:db8::f816:3eff:fe02:dd79"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "cidr"),
+    [
+        ("10.9.0.77/24", "10.9.0.0/24"),
+        ("10.9.0.77/255.255.255.0", "10.9.0.0/24"),
+        ("2001:DB8:0:9::1/64", "2001:db8:0:9::/64"),
+    ],
+)
+def test_a_subnet_may_be_named_by_an_address_in_it(api: ApiProcess, network: Made, asked: str, cidr: str) -> None:
+    """Created so, and found so in a list."""
+    version = 6 if ":" in cidr else 4
+    made = api.create("subnet", network_id=network["id"], cidr=asked, ip_version=version)
+    assert made["cidr"] == cidr
+    found = api.get(f"/subnets?network_id={network['id']}&cidr={asked}&gateway_ip={made['gateway_ip'].upper()}")
+    assert found["subnets"] == [made]
+
+
+@pytest.mark.parametrize("pools", [[], None])
+def test_a_subnet_without_pools_has_all_its_addresses(api: ApiProcess, network: Made, pools: Any) -> None:
+    """They can be taken away afterwards."""
+    values = {"network_id": network["id"], "cidr": "10.9.0.0/29", "ip_version": 4}
+    made = api.create("subnet", allocation_pools=pools, **values)
+    assert made["allocation_pools"] == [{"start": "10.9.0.2", "end": "10.9.0.6"}]
+    assert api.update("subnet", made["id"], allocation_pools=[])["allocation_pools"] == []
+
+
+@pytest.mark.parametrize("cidr", ["10.9.0.0/31", "10.9.0.1/32", "2001:db8:9::2/127", "224.0.0.0/24", "127.1.0.0/24"])
+def test_a_subnet_without_dhcp_may_be_any(api: ApiProcess, network: Made, cidr: str) -> None:
+    """Until somebody asks for a DHCP server there."""
+    version = 6 if ":" in cidr else 4
+    made = api.create("subnet", network_id=network["id"], cidr=cidr, ip_version=version, enable_dhcp=False)
+    api.update("subnet", made["id"], name="still", enable_dhcp=False)
+    answer = api.request("PUT", f"/v2.0/subnets/{made['id']}", {"subnet": {"enable_dhcp": True}})
+    assert (answer.status, answer.error) == (400, "InvalidInput")
+
+
 def automatic(api: ApiProcess, network: Made) -> Made:
     """An automatic subnet of it."""
     modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
@@ -165,7 +201,7 @@ def test_ports_have_automatic_addresses_whatever_else_they_ask_for(
     before = api.create("port", network_id=network["id"], mac_address="fa:16:3e:00:00:01", device_owner=owner)
     six = automatic(api, network)
     shown = api.get(f"/ports/{before['id']}")["port"]
-    assert (ips(shown), shown["revision_number"]) == (["10.0.0.2", "2001:db8::f816:3eff:fe00:1"], 2)
+    assert (sorted(ips(shown)), shown["revision_number"]) == (["10.0.0.2", "2001:db8::f816:3eff:fe00:1"], 2)
     values = {"network_id": network["id"], "device_owner": owner}
     made = [
         api.create("port", mac_address=f"fa:16:3e:00:00:0{at}", fixed_ips=asked, **values)
@@ -273,3 +309,15 @@ def test_discovery(api: Client) -> None:
     assert api.get("/extensions/provider")["extension"] in extensions
     api.get("/extensions/router", 404)
     api.get("/routers", 404)
+
+
+def test_a_path_may_ask_for_json(api: Client, network: Made) -> None:
+    """As python-neutronclient does for the details of quotas, and did for all."""
+    paths = (f"/networks/{network['id']}", f"/networks/{network['id']}/tags", "/quotas/p/details", "/extensions/agent")
+    for path in (*paths, "/agents", "/extensions"):
+        assert api.get(f"{path}.json") == api.get(path)
+    listed = api.get("/networks.json?limit=1")["networks_links"][0]["href"]
+    assert listed.startswith(f"{api.url}/v2.0/networks?limit=1")
+    assert api.request("POST", "/v2.0/networks.json", {"network": {}}).status == 201
+    assert api.request("GET", "/openapi.json").status == 200
+    assert [api.request("GET", path).status for path in ("/healthz.json", "/v2.0/networks.xml")] == [404, 404]

@@ -133,12 +133,13 @@ def test_networks_are_found_by_what_they_are(sdk: Any) -> None:
 
 def test_subnets_are_found_by_what_they_are(sdk: Any, network: Any, subnet: Any) -> None:
     six = {"ip_version": 6, "cidr": "2001:db8::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
-    made = sdk.create_subnet(network_id=network.id, is_dhcp_enabled=False, **six)
+    made = sdk.create_subnet(network_id=network.id, **six)
+    sdk.update_subnet(subnet, is_dhcp_enabled=False)
     for query in (
         {"ip_version": 6},
         {"cidr": "2001:db8::/64"},
         {"gateway_ip": "2001:db8::1"},
-        {"is_dhcp_enabled": False},
+        {"is_dhcp_enabled": True},
         {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
     ):
         assert [one.id for one in sdk.subnets(network_id=network.id, **query)] == [made.id], query

@@ -25,9 +25,11 @@ Identify = Callable[[falcon.Request], Caller]
 class RequestMarks:
     """Each answer says of which request it is, as the log does; the server is told its route, for what it counts."""
 
-    def process_request(self, _request: falcon.Request, response: falcon.Response) -> None:
-        """Give the request an id."""
+    def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Give the request an id; its path may say that JSON is wanted, which older clients of Neutron have it do."""
         response.set_header(REQUEST_ID, f"req-{uuid.uuid4()}")
+        if request.path.startswith("/v2.0/"):
+            request.path = request.path.removesuffix(".json")
 
     def process_resource(
         self, request: falcon.Request, _response: falcon.Response, _resource: object, _params: dict[str, str]

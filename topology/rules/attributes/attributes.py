@@ -182,7 +182,7 @@ SUBNET = Resource(
         **_STANDARD,
         "network_id": Attribute(value_types.uuid, put=False, required=True),
         "ip_version": Attribute(value_types.one_of(4, 6), put=False, required=True),
-        "cidr": Attribute(value_types.cidr, put=False, required=True),
+        "cidr": Attribute(value_types.cidr_of, put=False, required=True),
         "gateway_ip": Attribute(value_types.optional(value_types.ip), UNSET),
         "allocation_pools": _stored(value_types.pools, UNSET),
         "dns_nameservers": _stored(value_types.nameservers, []),

@@ -22,7 +22,7 @@ from topology.rules.allocation.address_allocation import (
 )
 from topology.rules.attributes.attributes import SUBNET, UNSET
 from topology.rules.operations.draft import Draft
-from topology.rules.request_errors import Clash, InUse, invalid
+from topology.rules.request_errors import BadRequest, Clash, InUse, invalid
 from topology.rules.state import Attributes
 from topology.rules.views import subnet_values
 
@@ -51,9 +51,13 @@ def put(draft: Draft, subnet_id: str, values: Mapping[str, Any], old: Subnet | N
     checked = {**stored, **values} if resized else values
     if {"ipv6_ra_mode", "ipv6_address_mode"} & checked.keys():
         _check_modes(cidr, {**stored, **values})
+    if "enable_dhcp" in values and not draft.may_move:
+        _check_dhcp(cidr, {**stored, **values}, had_dhcp=old is not None and stored.get("enable_dhcp", True))
     if moved and gateway is not None:
         check_gateway(cidr, gateway)
     pools = values.get("allocation_pools", UNSET)
+    if old is None and not draft.may_move:
+        pools = pools or UNSET  # an empty list asks for nothing, as in Neutron
     given = {**SUBNET.to_store(values)}
     if pools is UNSET and old is not None and "allocation_pools" in stored:
         pools = given["allocation_pools"] = pools_of(old, stored)
@@ -145,6 +149,27 @@ def _check_modes(cidr: str, values: Mapping[str, Any]) -> None:
         )
     if is_automatic(values) and prefix.prefixlen != 64:
         raise invalid("cidr", f"addresses are made from MAC addresses in a /64 only, and {cidr} is none")
+
+
+def _check_dhcp(cidr: str, values: Mapping[str, Any], *, had_dhcp: bool) -> None:
+    """A DHCP server can serve the subnet, or none is asked for; by the rules of Neutron's.
+
+    :param had_dhcp: ``enable_dhcp`` as it was: what a document has made is not asked about again
+    :raises BadRequest: it cannot, or the modes of IPv6 want one
+    """
+    prefix = prefix_of(cidr)
+    reason = ""
+    if not values["enable_dhcp"]:
+        if values.get("ipv6_ra_mode") or values.get("ipv6_address_mode"):
+            reason = "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False"
+    elif not had_dhcp and prefix.prefixlen > prefix.max_prefixlen - 2:
+        reason = "Subnet has a prefix length that is incompatible with DHCP service enabled"
+    elif not had_dhcp and (prefix.is_multicast or prefix.is_loopback or not int(prefix.network_address)):
+        reason = f"Subnet {cidr} is not supported if enable_dhcp is True: its addresses are not those of hosts"
+    if reason:
+        raise BadRequest(
+            "InvalidInput", f"Invalid input for operation: {reason}.", attribute="enable_dhcp", reason=reason
+        )
 
 
 def _check_versions(cidr: str, values: Mapping[str, Any]) -> None:
