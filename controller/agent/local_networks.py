@@ -243,9 +243,8 @@ class LocalNetworks:
             for port_id in self._members[network_id]:
                 binding = self._bindings.bound(port_id)
                 if binding is not None and (tag := binding.device.tag) is not None:
-                    device = binding.device
-                    is_written = wired(network, tag).written(device.other_config) == device.other_config
-                    claims.append(VlanClaim(network_id, tag, device.name, is_written))
+                    is_written = wired(network, tag).was_dealt(binding.device.other_config)
+                    claims.append(VlanClaim(network_id, tag, binding.device.name, is_written))
         return sorted(claims, key=lambda claim: (not claim.is_written, claim.device))
 
     # -- devices -------------------------------------------------------------------------------------------------------

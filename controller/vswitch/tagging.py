@@ -34,6 +34,15 @@ class Tagging:
         present = tuple((key, other_config[key]) for key in WIRING_KEYS if key in other_config)
         return columns == self.columns and present == self.wiring
 
+    def was_dealt(self, other_config: Mapping[str, str]) -> bool:
+        """True when a row says that this tag was dealt to this network.
+
+        Another release may write other keys besides: one that either does not write contradicts nothing.
+        """
+        return {"net_uuid", "tag"} <= other_config.keys() and all(
+            other_config.get(key, value) == value for key, value in self.wiring
+        )
+
     def written(self, other_config: Mapping[str, str]) -> dict[str, str]:
         """``other_config`` of a row once it says this; keys of others stay."""
         others = {key: value for key, value in other_config.items() if key not in WIRING_KEYS}

@@ -16,13 +16,16 @@ from controller.agent.facts.port_facts import PortFacts
 from controller.agent.local_networks import NO_VLAN_LEFT, LocalNetworks
 from controller.agent.patches import PatchPorts
 from controller.vswitch.device import Device
-from controller.vswitch.tagging import DEAD, wired
+from controller.vswitch.tagging import DEAD, WIRING_KEYS, wired
 from tests.support.openflow.views import BRIDGES
 from topology.model import VLAN_MAX, Network, NetworkType, Port
 
 
 def network(number: int, **more: Any) -> Network:
     return Network(f"{number:08x}-0000-4000-8000-00000000000a", NetworkType.GRE, 100 + number, **more)
+
+
+VLAN_NETWORK = replace(network(1), network_type=NetworkType.VLAN, segmentation_id=100, physical_network="physnet1")
 
 
 def port(number: int, of: int) -> Port:
@@ -53,9 +56,11 @@ class Host:
         tag: int | None = None,
         wired_to: Network | None = None,
         iface_id: str | None = None,
+        without: str | None = None,
         **columns: Any,
     ) -> None:
         other_config = dict(wired(wired_to, tag or 0).wiring) if wired_to is not None else {}
+        other_config.pop(without, None)
         name = f"tap{number}"
         known = self.table.devices.get(name)
         iface_id = iface_id or (known.iface_id if known is not None else None)
@@ -162,6 +167,35 @@ def test_contradicting_tags_at_start() -> None:
     assert not host.wiring.is_tagged(port(1, 1).id)
 
 
+@pytest.mark.parametrize("key", WIRING_KEYS)
+def test_a_release_that_writes_fewer_keys(key: str) -> None:
+    """What a row does not say contradicts nothing, and no traffic is lost; but it has to say whose the tag is."""
+    host = Host()
+    host.table.set_network(VLAN_NETWORK.id, VLAN_NETWORK)
+    for number in (1, 2):
+        host.plug(number, of=1)
+        host.device(number, tag=5, wired_to=VLAN_NETWORK, without=key)
+    host.update()
+    is_dealt = key not in ("net_uuid", "tag")
+    assert (host.vlans, set(host.view.dead)) == (({1: 5}, set()) if is_dealt else ({1: 1}, {"tap1", "tap2"}))
+    assert host.wiring.tags["tap2"] == wired(VLAN_NETWORK, host.vlans[1])
+
+
+def test_a_release_that_writes_more_keys() -> None:
+    """What this one does not write contradicts nothing either; it goes."""
+    host = Host()
+    flat = replace(VLAN_NETWORK, network_type=NetworkType.FLAT, segmentation_id=None)
+    host.table.set_network(flat.id, flat)
+    host.plug(1, of=1)
+    host.device(1, tag=5, wired_to=flat)
+    device = host.table.devices["tap1"]
+    row = {**device.other_config, "segmentation_id": "100"}
+    host.table.set_device("tap1", replace(device, other_config=row), fresh=False)
+    host.update()
+    assert (host.vlans, set(host.view.dead)) == ({1: 5}, set())
+    assert host.wiring.tags["tap1"] == wired(flat, 5)
+
+
 def test_a_recovered_vlan_that_is_taken_is_not_shared() -> None:
     """A device that turns up with a VLAN that another network has by now gets its network's own."""
     host = Host(1, 2)
@@ -183,9 +217,6 @@ def test_network_attributes_reach_its_ports() -> None:
     assert host.update() == {port(1, 1).id, port(2, 1).id}
     assert dict(host.view.networks) == {changed.id: LocalNetwork(changed, 1)}
     assert host.wiring.tags["tap2"] == wired(changed, 1)
-
-
-VLAN_NETWORK = replace(network(1), network_type=NetworkType.VLAN, segmentation_id=100, physical_network="physnet1")
 
 
 @pytest.mark.parametrize(
