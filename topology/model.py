@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
@@ -117,6 +117,8 @@ class Network:
     :param network_type: ``provider:network_type``
     :param physical_network: ``provider:physical_network``; set for vlan and flat, None for all others
     :param segmentation_id: ``provider:segmentation_id``; set for gre, vxlan, geneve and vlan, None for all others
+    :param mtu: bytes; None: what Ethernet leaves it. No flow depends on it, and networks that differ in it alone are
+        equal
     """
 
     id: str
@@ -126,6 +128,7 @@ class Network:
     name: str = ""
     admin_state_up: bool = True
     subnets: tuple[Subnet, ...] = ()
+    mtu: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", canonical_uuid(self.id, "id"))

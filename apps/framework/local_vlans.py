@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from topology.model import VLAN_MAX, VLAN_MIN
+from topology.model import VLAN_MAX, VLAN_MIN, NetworkType
 
 DEAD_VLAN = 4095
 """The tag of a device that is not bound (Neutron's DEAD_VLAN_TAG): no network has it."""
+
+
+@dataclass(frozen=True)
+class NetworkSegment:
+    """A network, and what its frames are told apart by when they leave this host."""
+
+    network_id: str
+    network_type: NetworkType
+    physical_network: str | None
+    segmentation_id: int | None
 
 
 @dataclass(frozen=True)

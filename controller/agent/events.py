@@ -14,6 +14,7 @@ from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
 from controller.openflow.wire.messages import PortDesc
 from controller.vswitch.interface_rows import VSwitchBatch
+from controller.vswitch.tunnel_rows import Underlay
 from topology.source import TopologyBatch
 
 
@@ -78,6 +79,13 @@ class SetUp(_OnePerKind):
 
 
 @dataclass(frozen=True)
+class UnderlaySeen(_OnePerKind):
+    """Packets to other hosts go other ways."""
+
+    underlay: Underlay
+
+
+@dataclass(frozen=True)
 class Ping:
     """Somebody wants to know whether the agent still works.
 
@@ -106,6 +114,7 @@ Event = Union[
     TopologyBatch,
     Registered,
     WrittenBack,
+    UnderlaySeen,
     Ping,
     Stop,
 ]

@@ -36,6 +36,7 @@ from controller.agent.restore.restore_guard import RestoreGuard, SavedState
 from controller.agent.retries import Retries
 from controller.agent.tunnels.port_moves import PortMoves
 from controller.agent.tunnels.tunnel_plan import TunnelOptions, TunnelPlan
+from controller.agent.tunnels.underlay import LargestPackets
 from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import TunnelPort, WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX
@@ -68,13 +69,16 @@ class HostAgent:
         self._names = names
         self._outputs = outputs
         self._bindings = Bindings(self.facts.ports, refusal)
-        self._networks = LocalNetworks(self.facts.ports, self._bindings, roles(names), options=options)
+        self._networks = LocalNetworks(
+            self.facts.ports, self._bindings, roles(names), options=options, segments=saved.vlans
+        )
         self._flows = BridgeFlows(compiler, outputs.flows)
         self._tags = PortTags()
         self._states = PortStates(self.facts, self._bindings, self._networks, compiler)
         self._patch_ports = patch_ports(names, self.facts.bridges)
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
+        self._largest = LargestPackets()
         self._moves = PortMoves()
         self._retries = Retries(compiler, outputs.retry_ports)
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
@@ -132,9 +136,12 @@ class HostAgent:
             if reports:
                 self._outputs.report(reports)
             shown = changed.ports | local.ports | settled
+            if touched := changed.networks | local.view.networks:
+                self._largest.follow(touched, self.facts.ports.networks, self._networks.vlans)
             is_set_up_due |= self._tunnels.update(
                 self.facts.hosts.values(), local.view.new.networks,
                 new_hosts=news.hosts, new_networks=bool(local.view.networks),
+                seen=(self.facts.underlay, self._largest.by_type),
             )  # fmt: skip
             self._save(bound)
         elif self._names.integration_bridge in self.facts.bridges.ports:
@@ -192,6 +199,7 @@ class HostAgent:
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))
+        self.facts.guard.vlans = self._networks.segments
         saved = self.facts.guard.changed()
         if saved is not None:
             self._outputs.save(saved)

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
 from immutables import Map
 
 from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, ViewChange
-from apps.framework.local_vlans import Conflict, VlanClaim, of_others, recover
+from apps.framework.local_vlans import Conflict, NetworkSegment, VlanClaim, of_others, recover
 from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import Bindings, PortBinding
@@ -21,18 +20,9 @@ from controller.agent.facts.port_facts import ChangedPorts, PortFacts
 from controller.agent.patches import PatchPorts
 from controller.vswitch.device import VlanColumns
 from controller.vswitch.tagging import DEAD, Tagging, wired
-from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
+from topology.model import VLAN_MAX, VLAN_MIN, Network
 
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
-
-
-class _Segment(NamedTuple):
-    """A network, and what its frames are told apart by when they leave this host."""
-
-    network_id: str
-    network_type: NetworkType
-    physical_network: str | None
-    segmentation_id: int | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +47,7 @@ class LocalNetworks:
     :param bridges: name → role of the bridges that get flows
     :param vlans: network id → local VLAN, where some are dealt already
     :param options: of applications
+    :param segments: local VLAN → who had it last, as an earlier controller has left it
     """
 
     def __init__(
@@ -66,10 +57,13 @@ class LocalNetworks:
         bridges: Mapping[str, BridgeRole],
         vlans: Mapping[str, int] | None = None,
         options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
+        segments: Mapping[int, NetworkSegment] | None = None,
     ) -> None:
         self.view = HostView(options=options)
         self.vlans: dict[str, int] = dict(vlans or {})
         """Network id → local VLAN."""
+        self.segments = Map(segments or {})
+        """Local VLAN → who has it, or had it last."""
         self.tags: dict[str, Tagging] = {}
         """Name of a Port → what it should say, for every device with an ``iface-id`` whose place is decided."""
         self.conflicts: Mapping[int, str] = {}
@@ -84,7 +78,7 @@ class LocalNetworks:
         """Networks with bound ports and without a local VLAN."""
         self._owners = {vlan: _segment(facts.networks[network_id]) for network_id, vlan in self.vlans.items()}
         """Local VLAN → who has it."""
-        self._left: dict[int, _Segment] = {}
+        self._left: dict[int, NetworkSegment] = dict(segments or {})
         """Local VLAN that nobody has any more → who had it last; the one that was left first comes first."""
         self._lowest = VLAN_MIN
         """All local VLANs below this one are in use."""
@@ -211,6 +205,7 @@ class LocalNetworks:
                 break
             self.vlans[network_id] = vlan
             self._owners[vlan] = segment
+            self.segments = self.segments.set(vlan, segment)
             self._left.pop(vlan, None)
             dealt.add(network_id)
         self._vlanless -= dealt
@@ -219,7 +214,7 @@ class LocalNetworks:
     def _note(self, network_id: str, vlan: int, reason: str) -> None:
         self.conflicts = {**self.conflicts, vlan: f"network {network_id}: {reason}"}
 
-    def _free_vlan(self, segment: _Segment) -> int | None:
+    def _free_vlan(self, segment: NetworkSegment) -> int | None:
         """A number that neither a network nor any device on the bridge has, None where there is none.
 
         The one that the network had before, as it is now; else the lowest that nobody had; else the one that was left
@@ -287,5 +282,5 @@ class LocalNetworks:
         return DeadPort(name, ofport) if name in self._facts.detached and ofport is not None else None
 
 
-def _segment(network: Network) -> _Segment:
-    return _Segment(network.id, network.network_type, network.physical_network, network.segmentation_id)
+def _segment(network: Network) -> NetworkSegment:
+    return NetworkSegment(network.id, network.network_type, network.physical_network, network.segmentation_id)

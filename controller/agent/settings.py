@@ -9,6 +9,7 @@ from controller.vswitch.bridge_setup import BridgeLayout
 from controller.vswitch.controller_targets import targets
 from controller.vswitch.local_ovsdb import VSwitch
 from controller.vswitch.names import Names, physical_names
+from controller.vswitch.tunnel_rows import TunnelRows
 from topology.model import Host
 
 
@@ -45,6 +46,15 @@ def vswitch(config: Config) -> VSwitch:
     controllers = {bridge: targets(ovs, bridge) for bridge in parts.bridges}
     layout = BridgeLayout(parts, controllers, ovs.datapath_type, ovs.bridge_mac_table_size)
     return VSwitch(ovs.ovsdb_connection, layout, ovs.tls)
+
+
+def tunnel_rows(config: Config) -> TunnelRows | None:
+    """What it says of tunnels, None for a host without.
+
+    :raises ConfigError: certificates cannot be used
+    """
+    ovs = config.ovs
+    return TunnelRows(ovs.ovsdb_connection, ovs.tls) if ovs.local_ip is not None else None
 
 
 def this_host(config: Config, instance: str) -> Host:

@@ -27,6 +27,7 @@ from controller.agent.events import (
     Registered,
     SetUp,
     Stop,
+    UnderlaySeen,
     WrittenBack,
 )
 from controller.agent.host_agent import HostAgent
@@ -38,6 +39,7 @@ from controller.agent.restore.state_file import FILE, StateFile, load_or_set_asi
 from controller.agent.restore.write_backs import WriteBacks
 from controller.agent.tunnels.local_address import LocalAddressWatch
 from controller.agent.tunnels.port_moves import MacAnnouncer
+from controller.agent.tunnels.underlay import UnderlayWatch
 from controller.config.config import Config
 from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
@@ -104,9 +106,11 @@ class Tunbridge(EnqueuingApp):
             names.integration_bridge,
             lambda lacking: registration.tell(replace(this_host, lacks_local_ip=lacking)),
         )
+        self._tunnel_rows = settings.tunnel_rows(config)
+        self._underlay = UnderlayWatch(names.integration_bridge, lambda seen: inbox.post(UnderlaySeen(seen)))
         self._beside: tuple[Worker[Any, Any], ...] = (
             *senders.values(), tags, retried_ports, reports, state_file, write_backs, bridge_setup, announcer,
-            registration, watch,
+            registration, watch, self._underlay,
         )  # fmt: skip
         """What works beside the agent."""
         outputs = Outputs(
@@ -176,6 +180,8 @@ class Tunbridge(EnqueuingApp):
             self._workers.spawn(worker.name, worker.run)
         self._workers.spawn("host controller", partial(self._agent.run, self._inbox))
         self._vswitch.start(self._inbox.post)
+        if self._tunnel_rows is not None:
+            self._tunnel_rows.start(self._underlay.follow)
         self._topology.start(self._inbox.post)
 
     def stop(self) -> None:
@@ -187,6 +193,8 @@ class Tunbridge(EnqueuingApp):
             worker.stop()
         self._agent.close()
         self._vswitch.stop()
+        if self._tunnel_rows is not None:
+            self._tunnel_rows.stop()
         self._topology.stop()
         AppManager.get_instance().uninstantiate(self._events.name)
 

@@ -255,11 +255,13 @@ class RowTracker:
         row, port_id = self._interfaces.get(identity), self._port_of.get(identity)
         if row is None or port_id is None or port_id not in self._ports or port_id not in self._bridge_ports:
             return None
-        if row.name in self._patch_ports or row.name == self._bridge_name:
+        name, port = row.name, self._ports[port_id]
+        is_local = name == self._bridge_name  # the host's own port: no device, and somebody's once it is given VLANs
+        if name in self._patch_ports or (is_local and port.vlans.carried is None):
             return None
-        port, external_ids = self._ports[port_id], read(row, "external_ids")
+        external_ids = {} if is_local else read(row, "external_ids")
         return Device(
-            name=row.name,
+            name=name,
             port_name=port.name,
             iface_id=external_ids.get("iface-id") or None,
             attached_mac=external_ids.get("attached-mac"),

@@ -20,7 +20,7 @@ from topology.database.tables import LAST_REVISION
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
 from topology.ovsdb.edit import read
 from topology.ovsdb.following_idl import RowChanges
-from topology.rules.attributes.attributes import PORT
+from topology.rules.attributes.attributes import NETWORK, PORT, Resource
 from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
 from topology.rules.views import decode, host_details
@@ -38,7 +38,7 @@ _P = TypeVar("_P")
 _NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
 """The column that names a row towards people; rows of other tables are named by their address."""
 
-_PAIRS = "allowed_address_pairs"
+_PAIRS, _MTU = "allowed_address_pairs", "mtu"
 
 _MAX_TEXT = 300  # characters
 
@@ -222,6 +222,7 @@ class Assembler:
             name=row.name,
             admin_state_up=row.admin_state_up,
             subnets=tuple(sorted(self._valid(key, subnets, _subnet), key=lambda subnet: subnet.id)),
+            mtu=_attribute(row, NETWORK, _MTU),
         )
         _require_canonical("id", row.id, network.id)
         return network
@@ -293,7 +294,7 @@ class Assembler:
                 found[key.table][_id(old)] = None
         for key, old in before.items():
             new = self._objects.get(key)
-            if new is not None and new != old:
+            if new is not None and (new != old or getattr(new, _MTU, None) != getattr(old, _MTU, None)):
                 found[key.table][_id(new)] = new
         problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
         version = self._version()
@@ -330,11 +331,13 @@ def _name(row: Any) -> str:
 
 
 def _allowed_macs(row: Any) -> tuple[str, ...]:
-    attributes = read(row, "attributes")
-    if _PAIRS not in attributes:
-        return ()
-    pairs = decode(PORT, {_PAIRS: attributes[_PAIRS]}).get(_PAIRS, ())
+    pairs = _attribute(row, PORT, _PAIRS) or ()
     return tuple(sorted({pair["mac_address"] for pair in pairs if "mac_address" in pair} - {row.mac_address}))
+
+
+def _attribute(row: Any, resource: Resource, name: str) -> Any:
+    attributes = read(row, "attributes")
+    return decode(resource, {name: attributes[name]}).get(name) if name in attributes else None
 
 
 def _optional(value: list[str]) -> str | None:

@@ -80,6 +80,7 @@ class Replica(Generic[B]):
     :param tls: certificates, where ``connection`` is TLS
     :param conditions: table → conditions in OVSDB's JSON notation (RFC 7047 §5.1), one of which its rows must meet to
         be followed; a server that knows no conditional monitoring (ovsdb-server(7) §4.1.12) sends all rows
+    :param quiet: says nothing of its connection: another replica of the server does
     :param lock: name of a lock (RFC 7047 §4.1.8) that one client of a server has at a time; transactions are made
         while this replica has it, and fail otherwise
     :raises ConfigError: they are missing or cannot be used
@@ -99,6 +100,7 @@ class Replica(Generic[B]):
         tls: TlsFiles | None = None,
         conditions: Mapping[str, Sequence[Sequence[object]]] | None = None,
         lock: str | None = None,
+        quiet: bool = False,
     ) -> None:
         self.connection = connection
         self._secured = secured(connection, tls)
@@ -119,6 +121,7 @@ class Replica(Generic[B]):
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._idl: FollowingIdl | None = None
+        self._quiet = quiet
         self._said_connected: bool | None = None
         self._said_error = ""
         self._said_problem: str | None = None
@@ -316,6 +319,9 @@ class Replica(Generic[B]):
 
     def _say_whether_connected(self) -> None:
         """Log each outage and each recovery once, and each reason that is new."""
+        if self._quiet:
+            self._said_connected = self._idl is not None and self._idl.linked
+            return
         if self._idl is not None and self._idl.linked:
             if self._said_connected is not True:
                 LOG.info("%s at %s: connected", self.database, self.connection)

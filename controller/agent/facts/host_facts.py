@@ -21,6 +21,7 @@ from controller.agent.events import (
     Registered,
     SetUp,
     Stop,
+    UnderlaySeen,
     WrittenBack,
 )
 from controller.agent.facts.bridge_sessions import BridgeSessions
@@ -32,6 +33,7 @@ from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.names import Names
 from controller.vswitch.tagging import Tagging, detached
+from controller.vswitch.tunnel_rows import Underlay
 from topology.model import Host
 from topology.source import RowProblem, TopologyBatch, WriteBack
 
@@ -117,6 +119,8 @@ class HostFacts:
         """Name of a patch or tunnel port that has no place → why."""
         self.open_trunks: frozenset[str] = frozenset()
         """Devices without an ``iface-id`` that are in all VLANs of br-int."""
+        self.underlay = Underlay()
+        """The network between hosts; another one after each change."""
         self.is_restoring = False
         """Whether an ovs-vswitchd that starts is to wait until its flows are restored, without a controller."""
         self.is_stopping = False
@@ -211,6 +215,9 @@ class HostFacts:
     def _set_up(self, event: SetUp) -> None:
         self.misplaced = event.misplaced
 
+    def _underlay_seen(self, event: UnderlaySeen) -> None:
+        self.underlay = event.underlay
+
     # -- the topology --------------------------------------------------------------------------------------------------
 
     def _topology(self, batch: TopologyBatch) -> None:
@@ -279,6 +286,7 @@ _HANDLERS: Mapping[type, Callable[[HostFacts, Any], None]] = {
     Synced: HostFacts._synced,
     VSwitchBatch: HostFacts._vswitch,
     SetUp: HostFacts._set_up,
+    UnderlaySeen: HostFacts._underlay_seen,
     TopologyBatch: HostFacts._topology,
     Registered: HostFacts._registered,
     WrittenBack: HostFacts._written_back,

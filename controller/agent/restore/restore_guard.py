@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from immutables import Map
 
+from apps.framework.local_vlans import NetworkSegment
 from topology.model import Host, Network, Port, PortStatus
 from topology.source import TopologyBatch, TopologyVersion, WriteBack, restored
 
@@ -40,6 +41,7 @@ class SavedState:
     :param hosts: name → the other hosts
     :param overridden: id → what the older copy has in the place of one of these; None: nothing
     :param overridden_hosts: the same by name
+    :param vlans: local VLAN → who has it, or had it last: bridges know addresses in it by that
     """
 
     version: TopologyVersion | None = None
@@ -48,6 +50,7 @@ class SavedState:
     overridden: Mapping[str, Network | Port | None] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
     overridden_hosts: Mapping[str, Host | None] = field(default_factory=dict)
+    vlans: Mapping[int, NetworkSegment] = field(default_factory=dict)
 
 
 _State = tuple[
@@ -57,6 +60,7 @@ _State = tuple[
     Map[str, Network | Port | None],
     Map[str, Host],
     Map[str, Host | None],
+    Map[int, NetworkSegment],
 ]
 """The fields of :class:`SavedState`, in their order."""
 
@@ -78,6 +82,8 @@ class RestoreGuard:
         self._hosts = Map(saved.hosts)
         overridden = {name: older for name, older in saved.overridden_hosts.items() if name in saved.hosts}
         self._overridden_hosts: Map[str, Host | None] = Map(overridden)
+        self.vlans = Map(saved.vlans)
+        """As of :class:`SavedState`; replaced, never changed."""
         self.is_older = False
         """True when the last batch was of an older copy."""
         self._refused: Mapping[str, str] = {}
@@ -104,7 +110,10 @@ class RestoreGuard:
         return None if is_same else SavedState(*self._said)
 
     def _state(self) -> _State:
-        return (self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts)
+        return (
+            self._version, self._networks, self._ports, self._overridden, self._hosts, self._overridden_hosts,
+            self.vlans,
+        )  # fmt: skip
 
     def bound(self, ports: Iterable[tuple[Port, Network]]) -> None:
         """Ports are bound here."""

@@ -20,11 +20,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from os_ken.lib import hub
 
+from apps.framework.local_vlans import NetworkSegment
 from controller.agent.restore.restore_guard import NOT_SAVED, SavedState
 from controller.runtime.backoff import Backoff
 from controller.runtime.worker import Worker
 from topology.errors import TunbridgeError
-from topology.model import Host, Network, Port
+from topology.model import VLAN_MAX, VLAN_MIN, Host, Network, Port
 from topology.server.own_folder import open_own
 from topology.source import TopologyVersion
 
@@ -48,6 +49,9 @@ _INTERVAL = 2.0
 
 _BREATH = 200
 """Objects that are encoded before other threads have a turn."""
+
+
+_Saved = Network | Port | Host | NetworkSegment | None
 
 
 class StateFileError(TunbridgeError):
@@ -112,7 +116,7 @@ class StateFile(Worker[None, SavedState]):
         super().__init__("state file")
         self._path = path
         self.lost = lost
-        self._encoded: dict[int, tuple[Network | Port | Host | None, str]] = {}
+        self._encoded: dict[int, tuple[_Saved, str]] = {}
         """Identity → an object, which it keeps alive, and its text."""
         self.problem: str | None = None
         """Why it is not written at the moment."""
@@ -142,7 +146,7 @@ class StateFile(Worker[None, SavedState]):
         known, self._encoded = self._encoded, {}
         fresh = 0
 
-        def text(thing: Network | Port | Host | None) -> str:
+        def text(thing: _Saved) -> str:
             nonlocal fresh
             found = known.get(id(thing))
             if found is None:
@@ -153,7 +157,7 @@ class StateFile(Worker[None, SavedState]):
             self._encoded[id(thing)] = found
             return found[1]
 
-        def members(things: Mapping[str, Network | Port | Host | None]) -> str:
+        def members(things: Mapping[str, _Saved]) -> str:
             return _lines("{}", [f"{json.dumps(name)}: {text(thing)}" for name, thing in things.items()])
 
         parts = {
@@ -164,6 +168,7 @@ class StateFile(Worker[None, SavedState]):
             "held": members(state.overridden),
             "hosts": _lines("[]", list(map(text, state.hosts.values()))),
             "held_hosts": members(state.overridden_hosts),
+            "vlans": members({str(vlan): segment for vlan, segment in state.vlans.items()}),
         }
         return _lines("{}", [f'"{name}": {part}' for name, part in parts.items()]) + "\n"
 
@@ -187,8 +192,9 @@ def save(path: Path, text: str) -> None:
 
 
 def _plain(thing: object) -> dict[str, object]:
-    """A dataclass for JSON. What most ports do not have is left out: an older version does not know of it."""
-    told = {name: value for name, value in vars(thing).items() if name not in NOT_SAVED}
+    """A dataclass for JSON. What most ports do not have is left out, and a network's MTU, which is not written back:
+    an older version does not know of it."""
+    told = {name: value for name, value in vars(thing).items() if name not in (*NOT_SAVED, "mtu")}
     return {name: value for name, value in told.items() if name != "allowed_macs" or value}
 
 
@@ -199,6 +205,7 @@ def _decode(document: dict[str, object]) -> SavedState:
     def part(name: str, kind: Any) -> Any:
         return _typed(kind, document[name], name)
 
+    vlans = part("vlans", Mapping[str, NetworkSegment]) if "vlans" in document else {}  # an older version has none
     return SavedState(
         part("version", TopologyVersion | None),
         {network.id: network for network in part("networks", tuple[Network, ...])},
@@ -206,7 +213,15 @@ def _decode(document: dict[str, object]) -> SavedState:
         part("held", Mapping[str, Network | Port | None]),
         {host.name: host for host in part("hosts", tuple[Host, ...])},
         part("held_hosts", Mapping[str, Host | None]),
+        {_vlan(text): segment for text, segment in vlans.items()},
     )
+
+
+def _vlan(text: str) -> int:
+    vlan = int(text)
+    if not VLAN_MIN <= vlan <= VLAN_MAX:
+        raise ValueError(f"vlans: {vlan} is none")
+    return vlan
 
 
 def _typed(kind: Any, value: Any, where: str) -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from operator import is_not
 
 import netaddr
 
 from apps.framework.host_view import LocalNetwork
 from controller.vswitch.bridge_setup import TunnelPort
 from controller.vswitch.names import tunnel_name
+from controller.vswitch.tunnel_rows import TunnelWay, Underlay
 from topology.model import Host, NetworkType
 
 LOG = logging.getLogger(__name__)
@@ -84,26 +86,37 @@ def plan(
     return ports
 
 
-def misfits(hosts: Iterable[Host], me: str, options: TunnelOptions) -> tuple[str, ...]:
+def misfits(
+    hosts: Collection[Host],
+    me: str,
+    options: TunnelOptions,
+    underlay: Underlay | None = None,
+    largest: Mapping[str, int] | None = None,
+) -> tuple[str, ...]:
     """What stands against frames between this host and others that have tunnels, a line each.
 
-    It follows from what hosts say of themselves: each of the two finds the same, so that it is seen on either.
+    What follows from what hosts say of themselves each of the two finds, so that it is seen on either. What becomes of
+    packets that leave here is found here alone.
 
     :param me: name of this host
+    :param underlay: as this host sees it
+    :param largest: encapsulation → bytes of the largest packet of a network of this host, in a tunnel over IPv4
     :returns: sorted; empty without a ``local_ip``
     """
-    if options.local_ip is None:
+    local_ip, underlay = options.local_ip, underlay or Underlay()
+    if local_ip is None:
         return ()
     found = []
-    if netaddr.IPAddress(options.local_ip).is_loopback():
-        found.append(f"[ovs] local_ip {options.local_ip} cannot be reached from other hosts: no tunnel carries a frame")
+    if netaddr.IPAddress(local_ip).is_loopback():
+        found.append(f"[ovs] local_ip {local_ip} cannot be reached from other hosts: no tunnel carries a frame")
+    if any(host.name == me and host.lacks_local_ip for host in hosts):
+        found.append(f"[ovs] local_ip {local_ip} is no address of this host: no tunnel carries a frame")
+    ways = {} if found else underlay.ways  # no way can be right then
     for host in hosts:
-        if host.name == me:
-            if host.lacks_local_ip:
-                found.append(f"[ovs] local_ip {options.local_ip} is no address of this host: no tunnel carries a frame")
-        elif host.tunnel_ips and (reason := _misfit(host, options, options.local_ip)) is not None:
-            found.append(f"host {host.name}: {reason}")
-    return tuple(sorted(found))
+        if host.name != me and host.tunnel_ips:
+            reason = _misfit(host, options, local_ip) or _obstacle(host, options, ways)
+            found += [] if reason is None else [f"host {host.name}: {reason}"]
+    return tuple(sorted([*found, *_too_small(options, local_ip, underlay, largest or {})]))
 
 
 def _misfit(host: Host, options: TunnelOptions, local_ip: str) -> str | None:
@@ -127,6 +140,37 @@ def _misfit(host: Host, options: TunnelOptions, local_ip: str) -> str | None:
     return None
 
 
+def _obstacle(host: Host, options: TunnelOptions, ways: Mapping[str, TunnelWay]) -> str | None:
+    for ip in host.tunnel_ips:
+        for kind in options.types:
+            name = tunnel_name(kind, ip)
+            way = ways.get(name)
+            if way is None:
+                continue
+            if not way.egress:
+                return f"Open vSwitch has no route to its local_ip {ip}: tunnels to it carry nothing"
+            if not way.has_link:
+                return f"{way.egress}, by which its local_ip {ip} is reached, has no link: tunnels to it carry nothing"
+            if way.bfd_state not in (None, "up"):
+                return f"tunnel {name} does not reach it: BFD is {way.bfd_state}"
+    return None
+
+
+def _too_small(options: TunnelOptions, local_ip: str, underlay: Underlay, largest: Mapping[str, int]) -> list[str]:
+    """The network devices that do not carry what networks here may send."""
+    more = 20 if netaddr.IPAddress(local_ip).version == 6 else 0
+    found = []
+    for kind, device in {(way.type, way.egress) for way in underlay.ways.values()}:
+        size = underlay.mtus.get(device)
+        needed = largest.get(kind, 0) + more + (4 if kind == NetworkType.GRE.value and options.csum else 0)
+        if kind in largest and size is not None and size < needed:
+            found.append(
+                f"{device} carries packets of {size} bytes, and {kind} networks of this host need {needed}: "
+                "what is larger does not get through whole"
+            )
+    return found
+
+
 class TunnelPlan:
     """Follows hosts and local networks; remembers the plan that it made last.
 
@@ -138,21 +182,30 @@ class TunnelPlan:
         """By name, the tunnel ports that br-tun should have; None: not known yet."""
         self.misfits: tuple[str, ...] = ()
         """What stands against tunnels to other hosts, a line each."""
+        self._seen: tuple[Underlay | None, Mapping[str, int]] = (None, {})
         self._me = me
         self._options = options
 
     def update(
-        self, hosts: Collection[Host], networks: Mapping[str, LocalNetwork], *, new_hosts: bool, new_networks: bool
+        self,
+        hosts: Collection[Host],
+        networks: Mapping[str, LocalNetwork],
+        *,
+        new_hosts: bool,
+        new_networks: bool,
+        seen: tuple[Underlay | None, Mapping[str, int]] = (None, {}),
     ) -> bool:
         """Plan anew where that may make a difference.
 
         :param networks: those with a local VLAN
         :param new_hosts: hosts came, went or changed
         :param new_networks: networks did, or their local VLANs
+        :param seen: the last two of :func:`misfits`; values that are never changed
         :returns: whether the plan is another one
         """
-        if new_hosts or self.ports is None:
-            self._follow_misfits(misfits(hosts, self._me, self._options))
+        if new_hosts or self.ports is None or any(map(is_not, seen, self._seen)):
+            self._seen = seen
+            self._follow_misfits(misfits(hosts, self._me, self._options, *seen))
         has_trunks = len(self._options.types) > 1
         if self.ports is not None and not new_hosts and not (new_networks and has_trunks):
             return False

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from tests.support.host.ovs import OvsHost
 from tests.support.host.scenario import Host, Network, Port, new_network, new_port
+from tests.support.host.tunbridge import Tunbridge
+from tests.support.waiting import wait_until
 
 NO_SUCH_PORT = "the topology has no such port"
 
@@ -159,6 +164,59 @@ def test_a_vlan_that_an_operator_gives_to_his_port(host: Host, pair: tuple[Port,
     (conflict,) = host.tunbridge.quick_status()["vlan_conflicts"]
     assert own in conflict and pair[0].network.id in conflict
     host.ovs.unplug(own)
+
+
+@pytest.mark.parametrize(
+    "columns", ["tag={vlan}", "trunks=4000,{vlan}", "vlan_mode=native-tagged trunks={vlan} tag=4001"]
+)
+def test_a_vlan_that_an_operator_gives_to_the_port_of_br_int_itself(
+    host: Host, pair: tuple[Port, Port], columns: str
+) -> None:
+    """As the host's own: the network moves. Without a VLAN, as nearly everywhere, nothing is said of that port."""
+    vlan = vlan_of(host, pair[0])
+    host.ovs.vsctl("set", "Port", "br-int", *columns.format(vlan=vlan).split())
+    host.tunbridge.wait_log(f"local VLAN {vlan} is of br-int, no port of ours")
+    for port in pair:
+        row = host.wait_active(port)
+        assert row["vlan"] != vlan
+        host.wait_tag(port.name, row["vlan"])
+    (conflict,) = host.tunbridge.quick_status()["vlan_conflicts"]
+    assert pair[0].network.id in conflict
+    for column in ("tag", "trunks", "vlan_mode"):
+        host.ovs.vsctl("clear", "Port", "br-int", column)
+    wait_until(lambda: host.tunbridge.quick_status()["vlan_conflicts"] == [], 20, "nobody else has a VLAN")
+    assert host.tunbridge.quick_status()["problems"] == []
+
+
+@pytest.mark.parametrize("is_plugged", [True, False])
+def test_a_vlan_that_was_left_before_a_restart(
+    ovs: OvsHost, tunbridge: Callable[..., Tunbridge], is_plugged: bool
+) -> None:
+    """Bridges know it still. It is the network's own when that comes again, and no other's.
+
+    :param is_plugged: its last port goes while the controller is away
+    """
+    host = Host(ovs, tunbridge())
+    networks = [new_network() for _ in range(3)]
+    host.add_networks(*networks)
+    first, second, third = map(new_port, networks)
+    for port in (first, second):
+        host.wire(port)
+    assert [vlan_of(host, port) for port in (first, second)] == [1, 2]
+    if is_plugged:
+        host.tunbridge.stop()
+        ovs.unplug(first.name)
+        host.tunbridge.start()
+    else:
+        ovs.unplug(first.name)
+        host.wait_row(first, None, "DOWN")
+        host.tunbridge.restart()
+    host.tunbridge.wait_in_sync()
+    host.wire(third)
+    assert [vlan_of(host, port) for port in (second, third)] == [2, 3]
+    again = new_port(networks[0])
+    host.wire(again)
+    assert vlan_of(host, again) == 1
 
 
 def test_the_last_port_of_a_network(host: Host, network: Network, pair: tuple[Port, Port]) -> None:

@@ -65,6 +65,11 @@ class Mesh:
         names = self.ovs.vsctl("list-ports", "br-tun").split()
         return {name: self.ovs.row("Interface", name)["options"] for name in names if name != "patch-int"}  # type: ignore[misc]
 
+    def problems(self) -> list[str]:
+        """What status tells, but for routes to other hosts, of which the dummy datapath has none."""
+        problems: list[str] = self.tunbridge.quick_status()["problems"]
+        return [line for line in problems if "Open vSwitch has no route to its local_ip" not in line]
+
     def wait_tunnels(self, expected: Mapping[str, Mapping[str, str]]) -> None:
         """Wait until br-tun has exactly these ports beside the patch."""
         wait_until(
@@ -242,12 +247,12 @@ def test_a_name_that_another_bridge_has_keeps_nothing_else_back(mesh: Mesh) -> N
         problem = "port gre-c0000202 is not made: it is on bridge br-else, where br-tun needs the name"
         mesh.tunbridge.wait_log(problem)
         status = mesh.tunbridge.quick_status()
-        assert [text.partition(": remove it")[0] for text in status["problems"]] == [problem]
+        assert [text.partition(": remove it")[0] for text in mesh.problems()] == [problem]
         assert not status["in_sync"]
     finally:
         mesh.ovs.vsctl("del-br", "br-else")
     mesh.wait_tunnels({name: gre_to(ip, csum="true") for name, ip in PAIR.items()})
-    wait_until(lambda: not mesh.tunbridge.quick_status()["problems"], 10, "no problem any more")
+    wait_until(lambda: not mesh.problems(), 10, "no problem any more")
 
 
 def test_a_silent_host_keeps_its_tunnel(mesh: Mesh) -> None:

@@ -115,6 +115,25 @@ def test_what_is_not_bound_is_in_no_network(host: Host, words: tuple[str, ...]) 
     assert reached(ovs, "dead1", other.name, tag=f",dl_vlan={ovs.tag(other.name)}") == set()
 
 
+def test_dead_devices_that_tag_themselves_need_a_drop_flow_or_protection(host: Host) -> None:
+    """What is said of them in docs/operations.md, with no controller; it never writes the column that does."""
+    ovs, words = host.ovs, PLUGGED["dead, as Neutron's agent has it"]
+    host.tunbridge.stop()
+    for name in ("dead1", "dead2"):
+        plug(ovs, name, f"{name[-1] * 8}-2222-4333-8444-555555555555", *words)
+    assert reached(ovs, "dead1", "dead2") == set()
+    assert reached(ovs, "dead1", "dead2", tag=",dl_vlan=4095") == {"dead2"}
+    for name in ("dead1", "dead2"):
+        ovs.vsctl("set", "Port", name, "protected=true")
+    assert reached(ovs, "dead1", "dead2", tag=",dl_vlan=4095") == set()
+    host.tunbridge.start()
+    host.tunbridge.wait_in_sync()
+    for name in ("dead1", "dead2"):
+        ovs.vsctl("set", "Port", name, "protected=false")
+    wait_until(lambda: not reached(ovs, "dead1", "dead2", tag=",dl_vlan=4095"), 20, "the drop flows keep them apart")
+    assert not ovs.row("Port", "dead1")["protected"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort
-from apps.framework.local_vlans import DEAD_VLAN, Conflict
+from apps.framework.local_vlans import DEAD_VLAN, Conflict, NetworkSegment
 from controller.agent.binding import Bindings, uncarried
 from controller.agent.facts.port_facts import PortFacts
 from controller.agent.local_networks import NO_VLAN_LEFT, LocalNetworks
@@ -36,10 +36,10 @@ def port(number: int, of: int) -> Port:
 class Host:
     """Facts, bindings and local networks; ``tap<n>`` with ofport n is the device of port n."""
 
-    def __init__(self, *networks: int) -> None:
+    def __init__(self, *networks: int, segments: Mapping[int, NetworkSegment] | None = None) -> None:
         self.table = PortFacts("host1")
         self.bindings = Bindings(self.table, partial(uncarried, physical={"physnet1", "physnet2"}))
-        self.wiring = LocalNetworks(self.table, self.bindings, BRIDGES)
+        self.wiring = LocalNetworks(self.table, self.bindings, BRIDGES, segments=segments)
         self.conflicts: tuple[Conflict, ...] = ()
         self.moved: Mapping[str, str] = {}
         for number in networks:
@@ -140,6 +140,37 @@ def test_last_port_gives_the_vlan_back() -> None:
     host.plug(1, of=1)
     host.update()
     assert host.vlans == {3: 3, 2: 2, 1: 1}
+
+
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_a_vlan_that_was_left_is_so_after_a_restart(is_bound: bool) -> None:
+    """Whether its last port went before the restart or in between; who had it and is as it was gets it again."""
+    before = Host(1, 2, 3)
+    for number in (1, 2):
+        before.plug(number, of=number)
+        before.update()
+    if not is_bound:
+        before.unplug(1)
+        before.update()
+    assert dict(before.wiring.segments) == {
+        number: NetworkSegment(network(number).id, NetworkType.GRE, None, 100 + number) for number in (1, 2)
+    }
+    host = Host(1, 2, 3, segments=before.wiring.segments)
+    host.plug(2, of=2, tag=2, wired_to=network(2))
+    host.plug(3, of=3)
+    host.update()
+    assert host.vlans == {2: 2, 3: 3}
+    host.plug(1, of=1)
+    host.update()
+    assert host.vlans == {1: 1, 2: 2, 3: 3}
+
+
+def test_who_was_elsewhere_before_a_restart_gets_another_vlan() -> None:
+    """Bridges know the addresses of its guests by where it was."""
+    host = Host(1, segments={1: NetworkSegment(network(1).id, NetworkType.VLAN, "physnet1", 100)})
+    host.plug(1, of=1)
+    host.update()
+    assert host.vlans == {1: 2}
 
 
 def test_vlans_are_recovered() -> None:

@@ -9,11 +9,13 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.framework.local_vlans import NetworkSegment
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.restore.state_file import FILE, StateFile, StateFileError, load, load_or_set_aside, save
 from tests.support.waiting import wait_until
@@ -45,6 +47,10 @@ STATE = SavedState(
     {NET.id: LOCAL, LOCAL.id: None, PORT.id: PORT},
     {"h2": H2, "h3": H3},
     {"h2": H3, "h3": None},
+    {
+        1: NetworkSegment(NET.id, NetworkType.VLAN, "physnet1", 2),
+        4094: NetworkSegment(LOCAL.id, NetworkType.LOCAL, None, None),
+    },
 )
 
 WHOLE: dict[str, Any] = json.loads(StateFile(Path(FILE))._encode(STATE))
@@ -69,6 +75,10 @@ CHANGES: list[tuple[tuple[str | int, ...], object]] = [
     (("hosts",), 1),
     (("held",), []),
     (("held_hosts", "h2"), [1]),
+    (("vlans", "1"), "gre"),
+    (("vlans", "1", "segmentation_id"), "2"),
+    (("vlans", "x"), WHOLE["vlans"]["1"]),
+    (("vlans", "4095"), WHOLE["vlans"]["1"]),
 ]
 """Where in the whole, and what of another type is put there."""
 
@@ -106,6 +116,18 @@ def test_all_of_it_comes_back(keeper: StateFile, tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) & 0o137 == 0
     assert [file.name for file in path.parent.iterdir()] == [FILE]
     json.loads(path.read_text())
+
+
+def test_an_older_version_and_this_one_read_each_others(tmp_path: Path) -> None:
+    """One that knows no MTU of a network, and of no local VLANs."""
+    path = tmp_path / FILE
+    state = replace(STATE, networks={NET.id: replace(NET, mtu=1400)})
+    text = StateFile(path)._encode(state)
+    assert "mtu" not in text
+    older = json.loads(text)
+    del older["vlans"]
+    path.write_text(json.dumps(older))
+    assert load(path) == replace(state, vlans={})
 
 
 def test_the_last_word_is_written_when_it_stops(tmp_path: Path) -> None:
