@@ -64,8 +64,8 @@ the numbers are those that operators of this pipeline know. What neither wants f
 **Multicast goes to `patch-int` alone**, not to `NORMAL`: a broadcast that came out of one tunnel is never sent into
 another, and the full mesh of tunnels needs no spanning tree. Of unicast, only frames to an address that is bound here
 get past the drop flow. `NORMAL` is used for them because it learns, from their source, which tunnel leads to whom. It
-floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence);
-the hosts at the other tunnels drop that copy, since the address is not theirs.""",
+floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence):
+to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#the-ports).""",
     )
 
     def touched(self, change: ViewChange) -> Iterator[Unit]:

@@ -1,0 +1,128 @@
+"""Unicast to a guest whose address no switch has learned: it reaches the guest, and no host but the guest's.
+
+A frame that leaves a host is seen on the cable that it leaves by, so that nobody's drop flow hides it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.support.lab.frames import BROADCAST, Capture, Frame, quiet, unique
+from tests.support.lab.host import LabHost
+from tests.support.lab.lab import Lab
+from tests.support.lab.vm import Vm
+from tests.support.waiting import wait_until
+
+NETWORKS: dict[str, tuple[str, int | None]] = {
+    "gre": ("gre", 11),
+    "vxlan": ("vxlan", 12),
+    "vlan": ("vlan", 13),
+    "flat": ("flat", None),
+}
+TABLE_SIZE = 100
+"""Addresses that br-int and br-tun learn at most."""
+FRAMES = 10
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Of each network two guests on h1, one of which says nothing, and one on h2; on h3 a guest of another network, of
+    which h1 has one too. ``binding:host_id`` names the host of each."""
+    with Lab() as lab:
+        for number in (1, 2, 3):
+            lab.add_host(f"h{number}")
+        places = {name: {"sender": "h1", "silent": "h1", "far": "h2"} for name in NETWORKS}
+        for name, on in {**places, "noise": {"noisy": "h1", "third": "h3"}}.items():
+            network = lab.add_network(name, *NETWORKS.get(name, ("gre", 99)))
+            for role, host in on.items():
+                vm = lab.add_vm(f"{name}.{role}", network)
+                vm.nic = replace(vm.nic, host=host)
+                vm.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
+        lab.start_topology()
+        lab.apply()
+        options = {"ovs": {"bridge_mac_table_size": TABLE_SIZE}, "agent": {"tunnel_types": "gre,vxlan"}}
+        lab.start_controllers(options=options)
+        for vm in lab.vms.values():
+            vm.plug(lab.hosts[vm.nic.host or ""])
+        lab.wait_wired()
+        yield lab
+
+
+def members(lab: Lab, name: str) -> Sequence[Vm]:
+    """The sender, the one that is silent, and the one on the other host."""
+    return [lab.vms[f"{name}.{role}"] for role in ("sender", "silent", "far")]
+
+
+def knows(host: LabHost, bridge: str, vm: Vm) -> bool:
+    """Whether a bridge has learned the address of a guest."""
+    return vm.nic.mac in host.ovs.appctl("fdb/show", bridge)
+
+
+@dataclass
+class Copies:
+    """How many copies of some frames were seen.
+
+    :param left: those that h1 sent to others, by the underlay and the physical network
+    :param arrived: those at the receiver
+    """
+
+    left: int
+    arrived: int
+
+
+class Watch:
+    """Counts the copies of frames; a context manager."""
+
+    def __init__(self, lab: Lab, receiver: Vm) -> None:
+        self._stack = ExitStack()
+        host = lab.hosts["h1"]
+        self._cables = [
+            self._stack.enter_context(each) for each in (lab.capture_underlay(host), lab.capture_trunk(host))
+        ]
+        self._receiver = self._stack.enter_context(receiver.capture())
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def copies(self, frames: Sequence[Frame]) -> Copies:
+        """Those that there are once nothing comes any more."""
+        captures: list[Capture] = [*self._cables, self._receiver]
+        quiet(captures)
+        seen = [one.data for cable in self._cables for one in cable.seen() if not one.outgoing]
+        left = sum(frame.payload in data for frame in frames for data in seen)
+        return Copies(left, sum(self._receiver.copies(frame) for frame in frames))
+
+
+@pytest.mark.parametrize("name", ["gre", "vxlan"])
+@pytest.mark.parametrize("why", ["forgotten", "displaced"])
+def test_what_a_tunnel_brings_for_a_guest_of_the_host_stays_there(lab: Lab, name: str, why: str) -> None:
+    """Also where br-tun does not know that guest any more: it is silent, or one with many addresses is not."""
+    _, silent, far = members(lab, name)
+    noisy, host = lab.vms["noise.noisy"], lab.hosts["h1"]
+    far.send(far.frame(BROADCAST))
+    silent.send(silent.frame(BROADCAST))  # br-tun of h1 knows it
+    wait_until(lambda: knows(host, "br-tun", silent), 10, f"{silent.name} is known on h1")
+    silent.send(silent.frame(far))  # br-tun of h2 knows whose tunnel leads to it
+    wait_until(lambda: knows(lab.hosts["h2"], "br-tun", silent), 10, f"{silent.name} is known on h2")
+
+    def displaced() -> bool:
+        noisy.send(*(unique(BROADCAST, f"02:00:{os.urandom(4).hex(':')}") for _ in range(2 * TABLE_SIZE)))
+        return not knows(host, "br-tun", silent)
+
+    if why == "displaced":
+        wait_until(displaced, 10, f"{silent.name} is displaced")
+    frames = [far.frame(silent) for _ in range(FRAMES)]
+    with Watch(lab, silent) as watch:
+        for frame in frames:
+            if why == "forgotten":
+                host.ovs.appctl("fdb/flush", "br-tun")
+            far.send(frame)
+        assert watch.copies(frames) == Copies(0, FRAMES)
