@@ -24,6 +24,7 @@ NETWORKS: dict[str, tuple[str, int | None]] = {
     "vlan": ("vlan", 13),
     "flat": ("flat", None),
 }
+BRIDGES = ("br-int", "br-tun", "br-ex")
 TABLE_SIZE = 100
 """Addresses that br-int and br-tun learn at most."""
 FRAMES = 10
@@ -61,6 +62,11 @@ def members(lab: Lab, name: str) -> Sequence[Vm]:
 def knows(host: LabHost, bridge: str, vm: Vm) -> bool:
     """Whether a bridge has learned the address of a guest."""
     return vm.nic.mac in host.ovs.appctl("fdb/show", bridge)
+
+
+def forget(host: LabHost) -> None:
+    for bridge in BRIDGES:
+        host.ovs.appctl("fdb/flush", bridge)
 
 
 @dataclass
@@ -101,6 +107,29 @@ class Watch:
         return Copies(left, sum(self._receiver.copies(frame) for frame in frames))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_for_a_guest_of_the_host_stays_there(lab: Lab, name: str) -> None:
+    """Whether that has never said a word, is known, or has been forgotten."""
+    sender, silent, _ = members(lab, name)
+    host = lab.hosts["h1"]
+
+    def sent(*, forgotten: bool = False) -> Copies:
+        frames = [sender.frame(silent) for _ in range(FRAMES)]
+        with Watch(lab, silent) as watch:
+            for frame in frames:
+                if forgotten:
+                    forget(host)
+                sender.send(frame)
+            return watch.copies(frames)
+
+    assert not knows(host, "br-int", silent)
+    assert sent() == Copies(0, FRAMES)
+    silent.send(silent.frame(BROADCAST))
+    wait_until(lambda: knows(host, "br-int", silent), 10, f"{silent.name} is known")
+    assert sent() == Copies(0, FRAMES)
+    assert sent(forgotten=True) == Copies(0, FRAMES)
+
+
 @pytest.mark.parametrize("name", ["gre", "vxlan"])
 @pytest.mark.parametrize("why", ["forgotten", "displaced"])
 def test_what_a_tunnel_brings_for_a_guest_of_the_host_stays_there(lab: Lab, name: str, why: str) -> None:
@@ -126,3 +155,51 @@ def test_what_a_tunnel_brings_for_a_guest_of_the_host_stays_there(lab: Lab, name
                 host.ovs.appctl("fdb/flush", "br-tun")
             far.send(frame)
         assert watch.copies(frames) == Copies(0, FRAMES)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_for_a_guest_that_migrates_follows_it(lab: Lab, name: str) -> None:
+    """It goes where ``binding:host_id`` says, while the guest's device is on both hosts; and out of the host that is
+    named, to whoever may be there, once the device has gone from it."""
+    sender, here, _ = members(lab, name)
+    there = lab.add_twin(here, f"{name}.twin")
+    there.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
+    there.plug(lab.hosts["h2"])
+
+    def named(host: str, other: str) -> None:
+        here.nic = replace(here.nic, host=host)
+        lab.apply()
+        device = here.nic.device
+        lab.controllers[other].wait_device(device, status="DOWN", reason=f"binding:host_id is {host}")
+        lab.controllers[host].wait_device(device, status="ACTIVE")
+        for controller in lab.controllers.values():
+            controller.wait_in_sync()
+        guest = {"h1": here, "h2": there}[host]
+        announcement = guest.frame(BROADCAST)
+        with sender.capture() as capture:
+            guest.send(announcement)  # as QEMU does: switches of the physical network know it elsewhere
+            wait_until(lambda: capture.copies(announcement), 10, f"{guest.name} is heard on {host}")
+
+    def sent(receiver: Vm) -> Copies:
+        frame = sender.frame(here)
+        with Watch(lab, receiver) as watch:
+            for host in lab.hosts.values():
+                forget(host)
+            sender.send(frame)
+            return watch.copies([frame])
+
+    named("h1", other="h2")
+    assert sent(here) == Copies(0, 1)
+    assert sent(there) == Copies(0, 0)
+    named("h2", other="h1")
+    assert sent(there).arrived == 1
+    assert sent(here).arrived == 0
+    named("h1", other="h2")
+    assert sent(here) == Copies(0, 1)
+    assert sent(there) == Copies(0, 0)
+    here.unplug()
+    lab.controllers["h1"].wait_in_sync()
+    wait_until(lambda: sent(there).left, 10, "frames leave h1 again")
+    here.plug(lab.hosts["h1"])
+    there.unplug()
+    lab.wait_wired()
