@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from apps.framework.app import App, Placed, Unit, UnitKind
 from apps.framework.flow import Field, Flow, ModVlanVid, Normal, PopVlan, match
-from apps.framework.host_view import HostView, LocalNetwork
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
 NORMAL = Band(
@@ -34,6 +34,16 @@ OUTBOUND = Band(
     frozenset({ModVlanVid, PopVlan, Normal}),
     "From br-int: the local VLAN becomes the segmentation id of a VLAN network, or no tag for a flat one.",
 )
+LOCAL = Band(
+    "PHY_LOCAL",
+    BridgeRole.PHYSICAL,
+    5,
+    frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
+    frozenset(),
+    "As TUN_LOCAL on br-tun: what br-int has flooded and is for a port that is bound here stays on this host.",
+    dropped=(Dropped("from br-int, to the address of a port that is bound here", "see band PHY_LOCAL"),),
+    ports="bound port of a VLAN or flat network, with `binding:host_id`",
+)
 
 
 class PhysicalBridge(App):
@@ -41,8 +51,8 @@ class PhysicalBridge(App):
 
     name = "physical bridge"
     number = 3
-    bands = (NORMAL, DROP, OUTBOUND)
-    kinds = (UnitKind.BASE, UnitKind.PHYSICAL_NETWORK, UnitKind.NETWORK)
+    bands = (NORMAL, DROP, OUTBOUND, LOCAL)
+    kinds = (UnitKind.BASE, UnitKind.PHYSICAL_NETWORK, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
         """\
 **A VLAN network** has its local VLAN on br-int and its segmentation id on the wire: the one becomes the other on the
@@ -53,13 +63,18 @@ physical bridge, and back on br-int. A flat network has no tag on the wire.""",
         """Each on the bridge of its physical network; ``priority=1 actions=NORMAL`` of the bridge itself."""
         if unit.kind is UnitKind.BASE:
             return self.base(unit, view, NORMAL, Normal())
-        local = view.networks[unit.id] if unit.kind is UnitKind.NETWORK else None
+        port = view.ports[unit.id] if unit.kind is UnitKind.PORT else None
+        is_physical = unit.kind is UnitKind.PHYSICAL_NETWORK
+        local = None if is_physical else view.networks[unit.id if port is None else port.network_id]
         physical = view.physical.get(unit.id if local is None else local.network.physical_network or "")
-        if physical is None or physical.phy_port is None:
+        if physical is None or physical.phy_port is None or not (port is None or port.is_here):
             return ()
-        flow = (
-            self._drop(physical.name, physical.phy_port) if local is None else self._network(local, physical.phy_port)
-        )
+        if local is None:
+            flow = self._drop(physical.name, physical.phy_port)
+        elif port is None:
+            flow = self._network(local, physical.phy_port)
+        else:
+            flow = self._port(port, local.vlan, physical.phy_port)
         return ((physical.bridge, flow),)
 
     def _drop(self, name: str, phy_port: int) -> Flow:
@@ -68,6 +83,13 @@ physical bridge, and back on br-int. A flat network has no tag on the wire.""",
         ``priority=2,in_port=2 actions=drop``
         """
         return self.flow(DROP, match(in_port=phy_port), of=name)
+
+    def _port(self, port: LocalPort, vlan: int, phy_port: int) -> Flow:
+        """Let nothing out that is for a port which is here and nowhere else.
+
+        ``priority=5,in_port=2,dl_vlan=2,dl_dst=fa:16:3e:7b:04:c2 actions=drop``
+        """
+        return self.flow(LOCAL, match(in_port=phy_port, dl_vlan=vlan, dl_dst=port.mac_address), of=port.port_id)
 
     def _network(self, local: LocalNetwork, phy_port: int) -> Flow:
         """Send a VLAN network out with its segmentation id, a flat one without a tag.

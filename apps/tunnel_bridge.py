@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.flow import Field, Flow, ModVlanVid, Normal, Output, SetTunnel, match
-from apps.framework.host_view import HostView, LocalNetwork, ViewChange
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, ViewChange
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
 DROP = Band(
@@ -44,6 +44,18 @@ OUTBOUND = Band(
     frozenset({SetTunnel, Normal}),
     "From br-int: the local VLAN becomes the network's tunnel id; MAC learning finds the peer.",
 )
+LOCAL = Band(
+    "TUN_LOCAL",
+    BridgeRole.TUNNEL,
+    5,
+    frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
+    frozenset(),
+    "From br-int, to the MAC of a bound port that `binding:host_id` gives to this host: br-int has flooded the frame, "
+    "which it does until it knows that address, and it stays on this host. A MAC that `allowed_address_pairs` gives to "
+    "a port has no such flow, for it may move to another host.",
+    dropped=(Dropped("from br-int, to the address of a port that is bound here", "see band TUN_LOCAL"),),
+    ports="bound port of a tunnelled network, with `binding:host_id`",
+)
 
 
 class TunnelBridge(App):
@@ -51,7 +63,7 @@ class TunnelBridge(App):
 
     name = "tunnel bridge"
     number = 2
-    bands = (DROP, INBOUND, OUTBOUND)
+    bands = (DROP, INBOUND, OUTBOUND, LOCAL)
     kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
         """\
@@ -64,8 +76,8 @@ the numbers are those that operators of this pipeline know. What neither wants f
 **Multicast goes to `patch-int` alone**, not to `NORMAL`: a broadcast that came out of one tunnel is never sent into
 another, and the full mesh of tunnels needs no spanning tree. Of unicast, only frames to an address that is bound here
 get past the drop flow. `NORMAL` is used for them because it learns, from their source, which tunnel leads to whom. It
-floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence);
-the hosts at the other tunnels drop that copy, since the address is not theirs.""",
+floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence):
+to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#the-ports).""",
     )
 
     def touched(self, change: ViewChange) -> Iterator[Unit]:
@@ -98,7 +110,7 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
         if port is None:
             flows = self._network(local, tunnel_id, view.patch_int, view.allowed_macs_of(unit.id))
         else:
-            flows = [self._unicast(tunnel_id, port.mac_address, local.vlan, of=unit.id)]
+            flows = self._port(port, tunnel_id, local.vlan, view.patch_int)
         return place(view, BridgeRole.TUNNEL, flows)
 
     def _network(
@@ -122,6 +134,15 @@ the hosts at the other tunnels drop that copy, since the address is not theirs."
         yield self.flow(INBOUND, inbound, ModVlanVid(vlan), Output(patch_int), of=network)
         for mac_address in sorted(allowed_macs):
             yield self._unicast(tunnel_id, mac_address, vlan, of=network)
+
+    def _port(self, port: LocalPort, tunnel_id: int, vlan: int, patch_int: int) -> Iterator[Flow]:
+        """Let unicast for a port in, and none out that is for it.
+
+        ``priority=5,in_port=1,dl_vlan=1,dl_dst=fa:16:3e:02:dd:79 actions=drop``, where it is here and nowhere else
+        """
+        yield self._unicast(tunnel_id, port.mac_address, vlan, of=port.port_id)
+        if port.is_here:
+            yield self.flow(LOCAL, match(in_port=patch_int, dl_vlan=vlan, dl_dst=port.mac_address), of=port.port_id)
 
     def _unicast(self, tunnel_id: int, mac_address: str, vlan: int, of: str) -> Flow:
         """Let unicast for an address in.

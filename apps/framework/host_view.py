@@ -42,6 +42,8 @@ class LocalPort:
     :param ofport: OpenFlow port number on br-int
     :param allowed_macs: others that it may have beside ``mac_address``; several ports may have one, of which at any
         time one answers for it (a VRRP router's virtual address)
+    :param is_here: ``mac_address`` is on this host and nowhere else: ``binding:host_id`` names this host, and no other
+        port may have that address
     """
 
     port_id: str
@@ -50,6 +52,7 @@ class LocalPort:
     device: str
     ofport: int
     allowed_macs: tuple[str, ...] = ()
+    is_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,9 +241,9 @@ class ViewChange:
         return not (any(keys) or self.patch_int or self.bridges)
 
     def ports_concerned(self) -> set[str]:
-        """Ids of the ports that differ, or whose network does, in either view."""
-        views = (self.old, self.new)
-        return {*self.ports, *(key for of in self.networks for view in views for key in view.ports_of(of))}
+        """Ids of the ports that differ, or whose network or physical network does, in either view."""
+        views, networks = (self.old, self.new), self.networks_concerned()
+        return {*self.ports, *(key for of in networks for view in views for key in view.ports_of(of))}
 
     def networks_concerned(self) -> set[str]:
         """Ids of the networks that differ, or whose physical network does, in either view."""

@@ -61,10 +61,10 @@ it comes near a switch; a flow that is on the switch and not wanted is removed, 
 
 The flows shown are those of one host with three networks. A GRE network, tunnel id 2, is local VLAN 1: a gateway, a
 DHCP device and a VM are bound to it. A VLAN network, segmentation id 101, is local VLAN 2: a VM (OpenFlow port 8) is
-bound to it. A flat network is local VLAN 3. Both are of the physical network that br-ex leads to. Device tap5ec0ffee-00
-(OpenFlow port 7) is not bound. `patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of
-br-ex. They are written as `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows
-yours.
+bound to it. A flat network is local VLAN 3. Both are of the physical network that br-ex leads to. The ports of the VMs
+have a `binding:host_id`, the others have none. Device tap5ec0ffee-00 (OpenFlow port 7) is not bound. `patch-int` is
+port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex. They are written as `ovs-ofctl -O
+OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
 """
 
 _WHY = """\
@@ -78,8 +78,8 @@ one; `set_field` alone may not be used on a frame that has none.
 """
 
 _DROPPED = """\
-**One flow a port of a tunnelled network, four of another, two a network.** None depends on how many hosts or tunnels
-there are.
+**One flow a port of a tunnelled network, four of another, one more where it has a `binding:host_id`; two a network.**
+None depends on how many hosts or tunnels there are.
 
 ## What is dropped where
 
@@ -117,8 +117,17 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
     ports = (
         LocalPort("0e2dfa90-d3c8-4938-b35f-e85ed71d0270", network.id, "fa:16:3e:2a:6e:1c", "qr-0e2dfa90-d3", 1),
         LocalPort("3f1f785c-7015-46c4-95ba-9efd6cd323d0", network.id, "fa:16:3e:b6:fc:21", "tap3f1f785c-70", 2),
-        LocalPort("99f91280-a060-442e-90b0-d8324e50efc8", network.id, "fa:16:3e:02:dd:79", "qvo99f91280-a0", 5),
-        LocalPort("e1b6c1f4-7d0a-4a39-9a5c-2d5f3b8c6a10", vlan.id, "fa:16:3e:7b:04:c2", "tape1b6c1f4-7d", 8),
+        LocalPort(
+            "99f91280-a060-442e-90b0-d8324e50efc8",
+            network.id,
+            "fa:16:3e:02:dd:79",
+            "qvo99f91280-a0",
+            5,
+            is_here=True,
+        ),
+        LocalPort(
+            "e1b6c1f4-7d0a-4a39-9a5c-2d5f3b8c6a10", vlan.id, "fa:16:3e:7b:04:c2", "tape1b6c1f4-7d", 8, is_here=True
+        ),
     )
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},

@@ -29,6 +29,7 @@ class PortBinding:
     :param network_id: of the port, where it is bound
     :param mac_address: of the port, where it is bound
     :param allowed_macs: others of the port, where it is bound
+    :param is_here: its MAC address is on this host and nowhere else; see :class:`apps.framework.host_view.LocalPort`
     :param waiting: nothing but the OpenFlow port is missing, which Open vSwitch is about to give
     """
 
@@ -40,6 +41,7 @@ class PortBinding:
     network_id: str | None = None
     mac_address: str | None = None
     allowed_macs: tuple[str, ...] = ()
+    is_here: bool = False
     waiting: bool = False
 
 
@@ -84,7 +86,8 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
     if device is chosen:
         port = facts.ports[port_id]
         network_id, mac_address, macs = port.network_id, port.mac_address, port.allowed_macs
-        return PortBinding(device, port_id, ofport, True, None, network_id, mac_address, macs)
+        is_here = port.requested_host is not None and not facts.shared_macs[network_id, mac_address]
+        return PortBinding(device, port_id, ofport, True, None, network_id, mac_address, macs, is_here)
     waiting = False
     if reason is None and device.fault is not None and ofport is None:
         reason = f"Open vSwitch could not make the device: {device.fault}"

@@ -268,7 +268,9 @@ class LocalNetworks:
             local = carried if binding.bound else None
             if local is not None and ofport is not None:
                 port = self._facts.ports[port_id]
-                found = LocalPort(port_id, port.network_id, port.mac_address, device.name, ofport, port.allowed_macs)
+                found = LocalPort(
+                    port_id, port.network_id, port.mac_address, device.name, ofport, port.allowed_macs, binding.is_here
+                )
                 self.tags[device.port_name] = wired(local.network, local.vlan)
             elif not binding.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
                 self.tags[device.port_name] = DEAD

@@ -267,7 +267,7 @@ def _patch(edit: Edit, bridge: Any, port: Any | None, name: str, peer: str, *, j
     :param joined: otherwise an end that is not there yet is made without its peer, and one without its peer stays so
     """
     if port is None:
-        _add_port(edit, bridge, name, "patch", {"peer": peer if joined else NO_PEER}, ())
+        _add_port(edit, bridge, name, "patch", {"peer": peer if joined else NO_PEER})
         return [f"bridge {bridge.name}: patch port {name} to {peer} made" + ("" if joined else ", not joined yet")]
     done = []
     interface = port.interfaces[0]
@@ -314,13 +314,15 @@ def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present:
     for name, tunnel in wanted.items():
         port, what = present.get(name), f"bridge {bridge.name}: tunnel {name}"
         if port is None:
-            _add_port(edit, bridge, name, tunnel.type, dict(tunnel.options), tunnel.trunks)
+            _add_port(edit, bridge, name, tunnel.type, dict(tunnel.options), trunks=list(tunnel.trunks), protected=True)
             done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} made")
             continue
         if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
             done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} changed")
         if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
             done.append(f"{what} carries local VLANs {','.join(map(str, tunnel.trunks)) or 'all'}")
+        if edit.set(port, protected=True):  # NORMAL floods what it has not learned, but between protected ports nothing
+            done.append(f"{what} protected: nothing passes from it into other tunnels")
         done += _flooded(edit, bridge, port)
     for name, port in present.items():
         named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)
@@ -330,9 +332,9 @@ def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present:
     return done
 
 
-def _add_port(edit: Edit, bridge: Any, name: str, kind: str, options: dict[str, str], trunks: tuple[int, ...]) -> None:
+def _add_port(edit: Edit, bridge: Any, name: str, kind: str, options: dict[str, str], **columns: Any) -> None:
     interface = edit.insert("Interface", name=name, type=kind, options=options)
     # A bridge that is new in this transaction has only the columns given to it.
     other_config = _MULTICAST if getattr(bridge, "mcast_snooping_enable", False) else {}
-    port = edit.insert("Port", name=name, interfaces=[interface], trunks=list(trunks), other_config=other_config)
+    port = edit.insert("Port", name=name, interfaces=[interface], other_config=other_config, **columns)
     bridge.addvalue("ports", port)

@@ -26,7 +26,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
         *("name", "ports", "controller", "fail_mode", "protocols", "datapath_id", "datapath_type", "other_config"),
         "mcast_snooping_enable",
     ),
-    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "other_config"),
+    "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "protected", "other_config"),
     "Interface": ("name", "type", "options", "external_ids", "ofport", "error"),
     "Controller": ("target", "type", "connection_mode", "max_backoff", "is_connected"),
 }

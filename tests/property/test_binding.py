@@ -18,7 +18,7 @@ from controller.agent.local_networks import LocalNetworks
 from controller.agent.patches import PatchPorts
 from controller.vswitch.device import Device
 from controller.vswitch.tagging import DEAD
-from tests.support.openflow.views import BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks
+from tests.support.openflow.views import ALLOWED_MACS, BRIDGES, MACS, NETWORK_IDS, PORT_IDS, networks
 from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType, Port
 
 HOST = "host1"
@@ -56,6 +56,7 @@ def _ports(port_id: str) -> st.SearchStrategy[Port | None]:
         admin_state_up=st.sampled_from([True, True, False]),
         requested_host=st.sampled_from([None, None, HOST, "host2"]),
         host=st.sampled_from([None, None, HOST, "host2"]),
+        allowed_macs=ALLOWED_MACS,
     )
 
 
@@ -168,6 +169,10 @@ def test_order_of_events(history: list[list[Fact]], shuffler: random.Random, bat
     assert other.all_bindings == host.all_bindings
     assert other.local.vlans.keys() == host.local.vlans.keys()
     assert other.local.view.ports == host.local.view.ports
+    for port in host.local.view.ports.values():
+        shared = [each for each in host.table.ports.values() if port.mac_address in each.allowed_macs]
+        is_shared = port.network_id in {each.network_id for each in shared}
+        assert port.is_here == (host.table.ports[port.port_id].requested_host == HOST and not is_shared)
     assert other.local.tags.keys() == host.local.tags.keys()
     for name, tagging in host.local.tags.items():
         assert (tagging == DEAD) == (other.local.tags[name] == DEAD)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from apps.framework.host_view import HostView, PhysicalNetwork
 from tests.support.openflow.frames import Frame, Sent, sent
-from tests.support.openflow.views import MACS, PHYSICAL_BRIDGES, SEGMENTS, TUNNEL_IDS, compiled, views
+from tests.support.openflow.views import MACS, PHYSICAL_BRIDGES, SEGMENTS, TUNNEL_IDS, compiled, stays_here, views
 from topology.model import NetworkType
 
 WIRE = 1
@@ -30,11 +30,11 @@ class Host:
 
     def __init__(self, view: HostView) -> None:
         self.view = view
-        self._compiler = compiled(view)
+        self.compiler = compiled(view)
 
     def sent(self, bridge: str, frame: Frame) -> list[Sent]:
         """What a bridge makes of a frame."""
-        return sent(self._compiler.flows(bridge).values(), frame)
+        return sent(self.compiler.flows(bridge).values(), frame)
 
     def local_vlan(self, name: str, tag: int | None) -> int | None:
         """The local VLAN of the network that a tag, or none, means on a wire: of several that claim it, the first."""
@@ -72,7 +72,7 @@ class Host:
 @given(views(), DESTINATIONS)
 def test_outbound(view: HostView, dl_dst: int) -> None:
     """A frame leaves the host by the edge of its own network alone: with the segmentation id on a VLAN network, without
-    a tag on a flat one, never on a local one; and what is of no network never leaves."""
+    a tag on a flat one, never on a local one; what is of no network never leaves, nor what is for a port here."""
     host = Host(view)
     for vlan in {local.vlan for local in view.networks.values()} | {None, 77, 4094, 4095}:
         exits = host.leaving(vlan, dl_dst)
@@ -84,7 +84,8 @@ def test_outbound(view: HostView, dl_dst: int) -> None:
         else:
             name, segment = local.network.physical_network or "", local.network.segmentation_id
             reached = name in {physical.name for physical, _, _ in host.joined()}
-            carried = reached and host.local_vlan(name, segment) == vlan
+            stays = stays_here(view, host.compiler, local.network.id, dl_dst)
+            carried = reached and host.local_vlan(name, segment) == vlan and not stays
             assert exits == ({(PHYSICAL_BRIDGES[name], 0): [segment]} if carried else {})
 
 

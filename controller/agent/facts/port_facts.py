@@ -34,6 +34,17 @@ def _foreign_vlans(device: Device) -> Collection[int]:
     return () if is_ours else device.vlans.carried or ()
 
 
+_Address = tuple[str, str]
+"""Network id and MAC address."""
+
+
+def _shared_by(port: Port | None) -> set[_Address]:
+    """The addresses that a port may have beside its own."""
+    if port is None or not port.allowed_macs:
+        return set()
+    return {(port.network_id, mac) for mac in port.allowed_macs}
+
+
 @dataclass(frozen=True)
 class ChangedPorts:
     """What an event has touched.
@@ -71,6 +82,10 @@ class PortFacts:
         """Devices that were on a network and lost their ``iface-id``: they are silenced."""
         self.fresh: set[str] = set()
         """Devices that were plugged while this controller watched."""
+        self.shared_macs: Counter[_Address] = Counter()
+        """Address → number of ports that ``allowed_address_pairs`` gives it to: it may move by itself."""
+        self._shared_in: set[str] = set()
+        """Ids of the networks in which other addresses are shared now."""
         self._by_port: dict[str, set[str]] = {}
         self._by_network: dict[str, set[str]] = {}
         self._changed = ChangedPorts()
@@ -82,6 +97,9 @@ class PortFacts:
     def collect(self) -> ChangedPorts:
         """What has changed since this was last called."""
         changed, self._changed = self._changed, ChangedPorts()
+        for network_id in self._shared_in:
+            changed.ports.update(self._by_network.get(network_id, set()) & self._by_port.keys())
+        self._shared_in.clear()
         return changed
 
     def set_device(self, name: str, device: Device | None, *, fresh: bool) -> None:
@@ -164,6 +182,12 @@ class PortFacts:
             if port is not None and old.host == self.host and port.host not in (None, self.host):
                 # the claim was ours and another host took it over: taking it back would go on for ever
                 self.fresh -= self.devices_of(port_id)
+        shared = _shared_by(port)
+        for address in _shared_by(old) ^ shared:
+            self.shared_macs[address] += 1 if address in shared else -1
+            if not self.shared_macs[address]:
+                del self.shared_macs[address]
+            self._shared_in.add(address[0])
         if port is not None:
             self.ports[port_id] = port
             self._by_network.setdefault(port.network_id, set()).add(port_id)

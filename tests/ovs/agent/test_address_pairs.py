@@ -38,6 +38,28 @@ def test_flows_for_each(host: Host, network: Network) -> None:
     host.tunbridge.wait_in_sync()
 
 
+def test_what_is_for_an_own_address_may_leave_while_another_may_have_it(host: Host, network: Network) -> None:
+    """Where binding:host_id names this host it stays here, else and meanwhile it does not; the other has no device."""
+    one, other = new_port(network), new_port(network)
+
+    def wait_stays(flows: int) -> None:
+        host.wait_flows("br-tun", f"dl_dst={one.mac} actions=drop", flows)
+        assert host.tunbridge.wait_in_sync()
+
+    host.add_ports(one, requested_host="host1")
+    host.add_ports(other)
+    host.ovs.plug_many([one.device()])
+    host.wait_active(one)
+    wait_stays(1)
+    host.update_port(other, attributes=pairs(one.mac))
+    wait_stays(0)
+    host.update_port(other, attributes=pairs(VIRTUAL))
+    wait_stays(1)
+    host.update_port(one, requested_host=["set", []])
+    wait_stays(0)
+    host.wait_active(one)
+
+
 def test_broken_by_hand(host: Host, network: Network) -> None:
     """A column that nobody can read is none: the port itself is up."""
     port: Port = new_port(network)

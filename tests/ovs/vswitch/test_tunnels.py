@@ -203,12 +203,14 @@ def test_tunnels_changed_by_hand_are_put_back(mesh: Mesh) -> None:
         (*interface, "type=vxlan"),
         ("set", "Port", "gre-c0000202", "trunks=5"),
         ("set", "Port", "gre-c0000202", "tag=5"),
+        ("set", "Port", "gre-c0000202", "protected=false"),
     ):
         mesh.ovs.vsctl(*command)
         mesh.wait_tunnels(right)
         mesh.wait_trunks(gre=None)
         wait_until(lambda: mesh.ovs.row("Interface", "gre-c0000202")["type"] == "gre", 10, f"{command}: type is gre")
         wait_until(lambda: mesh.ovs.tag("gre-c0000202") is None, 10, f"{command}: no tag")
+        wait_until(lambda: mesh.ovs.row("Port", "gre-c0000202")["protected"], 10, f"{command}: protected")
 
 
 def test_ports_of_others_on_br_tun_are_left_alone(mesh: Mesh) -> None:
@@ -339,19 +341,26 @@ def test_several_encapsulations_over_ipv6(ovs: OvsHost, hub: str, report_logs: l
 
 def test_leftovers(ovs: OvsHost, hub: str, report_logs: list[Path]) -> None:
     """Tunnels that an earlier run, or Neutron's agent, left behind: those to hosts of the topology are kept as they
-    are, others go; without a ``local_ip`` all go, and none is made."""
+    are, but for the agent's that are not protected; others go; without a ``local_ip`` all go, and none is made."""
     ovs.vsctl("add-br", "br-tun")
-    for name, remote_ip in (("gre-c0000202", "192.0.2.2"), ("gre-c0000209", "192.0.2.9"), ("mine", "192.0.2.10")):
+    same = ("_uuid", "ofport")
+    stay = {name: gre_to(ip) for name, ip in {**PAIR, "mine": "192.0.2.10"}.items()}
+    for name, remote_ip in (*PAIR.items(), ("gre-c0000209", "192.0.2.9"), ("mine", "192.0.2.10")):
         columns = [f"options:{key}={value}" for key, value in gre_to(remote_ip).items()]
         ovs.vsctl("add-port", "br-tun", name, "--", "set", "Interface", name, "type=gre", *columns)
-    version = ovs.port_versions()["gre-c0000202"]
+    ovs.vsctl("set", "Port", "gre-c0000202", "protected=true")
+    version, agents = ovs.port_versions()["gre-c0000202"], ovs.vsctl("get", "Interface", "gre-c0000203", *same)
     with OvsdbServer() as server:
         add_host(server.start(), "h2", ["192.0.2.2"])
+        add_host(server, "h3", ["192.0.2.3"])
         with controller_on(ovs, server, hub, {"ovs": {"local_ip": LOCAL_IP}}) as tunbridge:
             report_logs.append(tunbridge.log)
             mesh = Mesh(ovs, tunbridge, server)
-            mesh.wait_tunnels({"gre-c0000202": gre_to("192.0.2.2"), "mine": gre_to("192.0.2.10")})
+            mesh.wait_tunnels(stay)
             assert ovs.port_versions()["gre-c0000202"] == version
+            wait_until(lambda: ovs.row("Port", "gre-c0000203")["protected"], 10, "that of the agent is protected")
+            assert ovs.vsctl("get", "Interface", "gre-c0000203", *same) == agents
+            assert not ovs.row("Port", "mine")["protected"]
         with controller_on(ovs, server, hub, {"DEFAULT": {"host": "host3"}}) as tunbridge:
             report_logs.append(tunbridge.log)
             mesh = Mesh(ovs, tunbridge, server)

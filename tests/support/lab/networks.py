@@ -40,12 +40,14 @@ class Nic:
     """What makes a device a port of a network.
 
     :param addresses: with prefix lengths, e.g. ``10.0.0.1/24``, ``fd00::1/64``
+    :param host: ``binding:host_id``; None: the port has none
     """
 
     network: LabNetwork
     mac: str
     addresses: tuple[str, ...]
     port_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    host: str | None = None
 
     @property
     def device(self) -> str:
@@ -60,7 +62,8 @@ class Nic:
     def attributes(self) -> dict[str, Any]:
         """The port in a topology document."""
         fixed_ips = [{"ip_address": str(ipaddress.ip_interface(address).ip)} for address in self.addresses]
-        return {"id": self.port_id, "mac_address": self.mac, "fixed_ips": fixed_ips}
+        known: dict[str, Any] = {"id": self.port_id, "mac_address": self.mac, "fixed_ips": fixed_ips}
+        return known if self.host is None else {**known, "binding:host_id": self.host}
 
 
 def topology_document(networks: Iterable[LabNetwork], nics: Iterable[Nic]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Open_vSwitch": {
         "Open_vSwitch": ("bridges",),
         "Bridge": ("name", "ports", "controller", "fail_mode", "protocols", "datapath_type", "other_config"),
-        "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "other_config"),
+        "Port": ("name", "interfaces", "tag", "vlan_mode", "trunks", "cvlans", "protected", "other_config"),
         "Interface": ("name", "type", "options"),
         "Controller": ("target", "type", "connection_mode", "max_backoff"),
     },
@@ -67,6 +67,8 @@ def _values(value: Any, names: Mapping[str, str]) -> list[str]:
         return [f":{_quoted(key)}={_quoted(one)}" for key, one in value[1]]
     if isinstance(value, list):
         return [f"={_quoted(names[value[1]])}"]
+    if isinstance(value, bool):  # a row that is new has false where nothing was said
+        return ["=true"] if value else []
     return [f"={_quoted(str(value))}"] if value != "" else []
 
 

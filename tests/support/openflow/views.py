@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import netaddr
 from hypothesis import strategies as st
 
+from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
 from apps.framework.pipeline import BridgeRole
@@ -32,6 +34,7 @@ ALLOWED_MACS = st.just(()) | st.lists(
 ).map(tuple)
 """Of allowed address pairs: those of other ports among them."""
 MACS = tuple(f"fa:16:3e:00:00:0{number}" for number in range(1, 6))
+PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans())
 TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
 """VLANs on the wire; local VLANs of other networks among them."""
@@ -85,14 +88,14 @@ def _drop_network(network_id: str) -> Edit:
     )
 
 
-def _put_port(port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...]) -> Edit:
+def _put_port(port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...], is_here: bool) -> Edit:
     def edit(view: HostView) -> ViewChange:
         if not view.networks:
             return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
         number = PORT_IDS.index(port_id)
         return view.evolve(
-            ports={port_id: LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs)}
+            ports={port_id: LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs, is_here)}
         )
 
     return edit
@@ -126,10 +129,11 @@ def _unmap(name: str) -> Edit:
 def edits() -> st.SearchStrategy[Edit]:
     """One change of a host: something appears, changes or goes."""
     number = st.integers(0, len(PORT_IDS) - 1)
+    which_network = st.integers(0, len(NETWORK_IDS) - 1)
     port_id = st.sampled_from(PORT_IDS)
     return st.one_of(
         st.sampled_from(NETWORK_IDS).flatmap(local_networks).map(_put_network),
-        st.builds(_put_port, port_id, st.integers(0, len(NETWORK_IDS) - 1), st.sampled_from(MACS), ALLOWED_MACS),
+        st.builds(_put_port, port_id, which_network, *PORT_ATTRIBUTES),
         st.builds(_drop_network, st.sampled_from(NETWORK_IDS)),
         st.builds(_drop_port, port_id),
         st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
@@ -154,8 +158,7 @@ def views() -> st.SearchStrategy[HostView]:
     things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
     which_network = st.integers(0, len(NETWORK_IDS) - 1)
     things += [
-        st.none() | st.builds(_put_port, st.just(port_id), which_network, st.sampled_from(MACS), ALLOWED_MACS)
-        for port_id in PORT_IDS
+        st.none() | st.builds(_put_port, st.just(port_id), which_network, *PORT_ATTRIBUTES) for port_id in PORT_IDS
     ]
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
     bare = HostView(bridges=BRIDGES)
@@ -167,3 +170,10 @@ def compiled(view: HostView) -> Compiler:
     compiler = Compiler()
     compiler.update(ViewChange.between(HostView(), view))
     return compiler
+
+
+def stays_here(view: HostView, compiler: Compiler, network_id: str, dl_dst: int) -> bool:
+    """Whether what is sent to an address of a network is for a port that is on this host and nowhere else."""
+    ports = (view.ports[port_id] for port_id in view.ports_of(network_id))
+    served = (port for port in ports if compiler.reason(UnitKind.PORT, port.port_id) is None)
+    return any(port.is_here and int(netaddr.EUI(port.mac_address)) == dl_dst for port in served)

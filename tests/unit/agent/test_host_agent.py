@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -246,6 +246,61 @@ def test_allowed_address_pairs_follow(bound: tuple[DecidingHost, Session]) -> No
         assert host.device().status is PortStatus.BUILD
         host.confirm()
         assert host.device().status is PortStatus.ACTIVE
+
+
+def test_what_is_for_a_port_stays_while_binding_host_id_says_so(bound: tuple[DecidingHost, Session]) -> None:
+    """From when the topology names this host until it names another, or the port is down or gone; not where the host
+    has bound the port by itself."""
+    host, session = bound
+    stays = f"priority=5,in_port=1,dl_vlan=1,dl_dst={PORT.mac_address} actions=drop"
+    claimed = replace(PORT, host="host1", status=PortStatus.ACTIVE)
+    requested = replace(claimed, requested_host="host1")
+
+    def table(port: Port) -> list[str]:
+        host.step(TopologyBatch(False, ports={PORT.id: port}))
+        host.confirm()
+        return host.bridges["br-tun"].table
+
+    assert table(claimed) == SIX_MINUS_TWO
+    assert table(requested) == [*SIX_MINUS_TWO, stays]
+    assert host.device().status is PortStatus.ACTIVE
+    assert table(claimed) == SIX_MINUS_TWO
+    assert stays in table(requested)
+    assert table(replace(requested, admin_state_up=False)) == ["priority=1 actions=drop"]
+    assert stays in table(requested)
+    assert table(replace(requested, requested_host="host2")) == ["priority=1 actions=drop"]
+    assert stays in table(requested)
+    host.seen(session, TAP, 5, present=False)
+    assert host.bridges["br-tun"].table == ["priority=1 actions=drop"]
+
+
+def test_an_address_that_another_port_may_have_may_leave(bound: tuple[DecidingHost, Session]) -> None:
+    """For as long as allowed_address_pairs of any port of the network say so, on whatever host that is."""
+    host, _ = bound
+    stays = f"priority=5,in_port=1,dl_vlan=1,dl_dst={PORT.mac_address} actions=drop"
+    elsewhere = [
+        Port(
+            f"0000000{number}-0000-4000-8000-000000000001", NET.id, f"fa:16:3e:00:00:0{number}", requested_host="host2"
+        )
+        for number in (1, 2)
+    ]
+    allowed = [replace(port, allowed_macs=(PORT.mac_address,)) for port in elsewhere]
+    other = replace(NET, id="e7bb2f41-4f2a-4dbf-a701-7630cfd72de5", segmentation_id=9)
+
+    def is_there(*ports: Port, gone: Sequence[Port] = ()) -> bool:
+        changed: dict[str, Port | None] = {port.id: port for port in ports}
+        changed |= {port.id: None for port in gone}
+        host.step(TopologyBatch(False, networks={other.id: other}, ports=changed))
+        return stays in host.bridges["br-tun"].table
+
+    assert is_there(replace(PORT, requested_host="host1"))
+    assert not is_there(allowed[0])
+    assert not is_there(allowed[1])
+    assert not is_there(elsewhere[0])
+    assert is_there(gone=[allowed[1]])
+    assert is_there(replace(allowed[1], network_id=other.id))
+    assert not is_there(allowed[1])
+    assert is_there(elsewhere[1])
 
 
 @pytest.fixture

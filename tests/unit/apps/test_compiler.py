@@ -15,6 +15,7 @@ from apps.framework.flow import Action, Field, Flow, Normal, match
 from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
 from apps.framework.options import AppOption
 from apps.framework.pipeline import Band, BridgeRole
+from apps.framework.render import render
 from tests.support.openflow.views import BRIDGES
 from topology.model import Network, NetworkType
 
@@ -57,7 +58,7 @@ class Settled:
 
 
 def test_one_more_port_costs_the_same_however_many_there_are() -> None:
-    """It, on each of two bridges, and the device that may not send yet; not the ports beside it."""
+    """It, on each of three bridges, and the device that may not send yet; not the ports beside it."""
     new = port(4000)
     visited = []
     for ports in (10, 1000):
@@ -68,7 +69,7 @@ def test_one_more_port_costs_the_same_however_many_there_are() -> None:
         assert any(
             f.match == match(tun_id=2, dl_dst=new.mac_address) for f in settled.compiler.flows("br-tun").values()
         )
-    assert visited == [3, 3]
+    assert visited == [4, 4]
 
 
 def test_a_network_costs_its_own_ports() -> None:
@@ -78,7 +79,7 @@ def test_a_network_costs_its_own_ports() -> None:
     few = {each.port_id: each for each in (port(4001, other), port(4002, other))}
     settled.visited(settled.view.evolve(networks={other.id: LocalNetwork(other, 3)}, ports=few))
     change = settled.view.evolve(networks={other.id: LocalNetwork(other, 4)})
-    assert settled.visited(change) == len(APPLICATIONS) + 2 * len(few)
+    assert settled.visited(change) == len(APPLICATIONS) + 3 * len(few)
 
 
 def test_nothing_costs_nothing() -> None:
@@ -207,3 +208,45 @@ def test_addresses_of_allowed_address_pairs_are_let_in() -> None:
     assert change(**{two.port_id: None}) == none
     elsewhere = replace(routers[0], network_id=VLAN.id)
     assert change(**{one.port_id: elsewhere}) == none
+
+
+def test_what_is_for_a_port_that_is_here_stays_here() -> None:
+    """It has a flow where its network leaves the host, and there alone: one that has another local VLAN or patch with
+    these, none while there is no patch, and none once the port may be elsewhere or has gone."""
+    settled = Settled(4)
+    tunnelled, physical = port(2), port(3, VLAN)
+    local = [replace(each, is_here=True) for each in (tunnelled, physical)]
+
+    def outside(change: ViewChange) -> dict[str, set[str]]:
+        """Bridge → what it drops of what is for one address."""
+        settled.visited(change)
+        assert settled.compiler.problems == {}
+        again = Compiler()
+        again.update(ViewChange.between(HostView(), settled.view))
+        found = {}
+        for bridge in BRIDGES:
+            assert again.flows(bridge) == settled.compiler.flows(bridge)
+            flows = settled.compiler.flows(bridge).values()
+            found[bridge] = {
+                text
+                for text in (render(flow, cookie=False) for flow in flows)
+                if ",dl_vlan=" in text and "dl_dst=" in text
+            }
+        return {bridge: rendered for bridge, rendered in found.items() if rendered}
+
+    def dropped(in_port: int, vlan: int, of: LocalPort) -> set[str]:
+        return {f"priority=5,in_port={in_port},dl_vlan={vlan},dl_dst={of.mac_address} actions=drop"}
+
+    assert outside(settled.view.evolve()) == {}
+    both = {"br-tun": dropped(1, 1, tunnelled), "br-ex": dropped(2, 2, physical)}
+    assert outside(settled.view.evolve(ports={each.port_id: each for each in local})) == both
+    assert outside(settled.view.evolve(networks={VLAN.id: LocalNetwork(VLAN, 7)}, patch_int=9)) == {
+        "br-tun": dropped(9, 1, tunnelled), "br-ex": dropped(2, 7, physical)
+    }  # fmt: skip
+    other = PhysicalNetwork("physnet1", "br-ex", 50000, 3)
+    assert outside(settled.view.evolve(physical={"physnet1": other}))["br-ex"] == dropped(3, 7, physical)
+    assert outside(settled.view.evolve(physical={"physnet1": replace(other, phy_port=None)}, patch_int=None)) == {}
+    again = settled.view.evolve(physical={"physnet1": other}, patch_int=1)
+    assert outside(again) == {"br-tun": dropped(1, 1, tunnelled), "br-ex": dropped(3, 7, physical)}
+    assert outside(settled.view.evolve(ports={tunnelled.port_id: tunnelled})) == {"br-ex": dropped(3, 7, physical)}
+    assert outside(settled.view.evolve(ports={physical.port_id: None})) == {}
