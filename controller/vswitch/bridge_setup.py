@@ -314,6 +314,7 @@ def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present:
     for name, tunnel in wanted.items():
         port, what = present.get(name), f"bridge {bridge.name}: tunnel {name}"
         if port is None:
+            # NORMAL floods what it has not learned, but between protected ports nothing
             _add_port(edit, bridge, name, tunnel.type, dict(tunnel.options), trunks=list(tunnel.trunks), protected=True)
             done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} made")
             continue
@@ -321,8 +322,6 @@ def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present:
             done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} changed")
         if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
             done.append(f"{what} carries local VLANs {','.join(map(str, tunnel.trunks)) or 'all'}")
-        if edit.set(port, protected=True):  # NORMAL floods what it has not learned, but between protected ports nothing
-            done.append(f"{what} protected: nothing passes from it into other tunnels")
         done += _flooded(edit, bridge, port)
     for name, port in present.items():
         named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)

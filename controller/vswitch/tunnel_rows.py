@@ -56,10 +56,11 @@ class TunnelRows(Replica[Mapping[str, TunnelWay]]):
 
     def __init__(self, connection: str, tls: TlsFiles | None = None) -> None:
         self._ways: dict[uuid.UUID, tuple[str, TunnelWay]] = {}
+        self._is_dummy = False
         super().__init__(
             connection,
             "Open_vSwitch",
-            tables={"Interface": _COLUMNS},
+            tables={"Interface": _COLUMNS, "Open_vSwitch": ("iface_types",)},
             convert=self._told,
             tls=tls,
             conditions={"Interface": [("type", "==", kind) for kind in sorted(TUNNEL_TYPES)]},
@@ -69,6 +70,10 @@ class TunnelRows(Replica[Mapping[str, TunnelWay]]):
     def _told(self, changes: RowChanges) -> Mapping[str, TunnelWay] | None:
         before = self._ways
         self._ways = {} if changes.complete else dict(before)
+        for row in changes.rows.get("Open_vSwitch", {}).values():
+            self._is_dummy = row is not None and "dummy" in row.iface_types
+        if self._is_dummy:  # which sends no packet, and so has no routes
+            return None
         for identity, row in changes.rows.get("Interface", {}).items():
             self._ways.pop(identity, None)
             # a server without conditional monitoring sends all rows; before there is a link_state, nothing is said yet
