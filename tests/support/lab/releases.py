@@ -62,9 +62,9 @@ RELEASES = (
         "priorities of one another",
         (
             ("apps/integration_bridge.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 4,"),
-            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 5,"),
+            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)3,", r"\1 99,"),
             ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
-            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)5,", r"\1 4,"),
+            ("apps/tunnel_bridge.py", r"(BridgeRole\.\w+,\s+)99,", r"\1 4,"),
             ("apps/physical_bridge.py", r"(BridgeRole\.\w+,\s+)4,", r"\1 3,"),
         ),
     ),
