@@ -179,7 +179,7 @@ class RowTracker:
                 self._port_of.pop(identity, None)
                 continue
             self._interfaces[identity] = row
-            if row.type in TUNNEL_TYPES or row.name in self._patch_ports:
+            if read(row, "type") in TUNNEL_TYPES or read(row, "name") in self._patch_ports:
                 fault = fault_of(optional(row.ofport), optional(row.error))
                 if fault is not None and NO_PEER not in fault:  # else it is about to be joined
                     self._faults[identity] = row.name, fault
@@ -195,8 +195,9 @@ class RowTracker:
                     del self.port_ids[old.name]
             if row is not None:
                 interfaces = tuple(interface.uuid for interface in read(row, "interfaces"))
-                self._ports[identity] = _Port(row.name, interfaces, VlanColumns.of(row), read(row, "other_config"))
-                self.port_ids[row.name] = identity
+                name = read(row, "name")
+                self._ports[identity] = _Port(name, interfaces, VlanColumns.of(row), read(row, "other_config"))
+                self.port_ids[name] = identity
                 self._port_of.update(dict.fromkeys(interfaces, identity))
                 touched.update(interfaces)
         return touched
@@ -276,11 +277,13 @@ class RowTracker:
         """True when the set-up of bridges depends on what changed, apart from the rows of bridges themselves."""
         if changes.complete or changes.rows.keys() & {"Open_vSwitch", "Controller"}:
             return True
-        interfaces, ports = changes.rows.get("Interface", {}).values(), changes.rows.get("Port", {}).values()
-        members = (interface for row in ports if row is not None for interface in read(row, "interfaces"))
-        return any(row is not None and row.name in self._patch_ports for row in (*interfaces, *ports)) or any(
-            row is not None and row.type in TUNNEL_TYPES for row in (*interfaces, *members)
+        interfaces, ports = (
+            [row for row in changes.rows.get(table, {}).values() if row is not None] for table in ("Interface", "Port")
         )
+        if any(read(row, "name") in self._patch_ports for row in (*interfaces, *ports)):
+            return True
+        interfaces += (interface for row in ports for interface in read(row, "interfaces"))
+        return any(read(row, "type") in TUNNEL_TYPES for row in interfaces)
 
 
 def _datapath_id(row: Any) -> int | None:

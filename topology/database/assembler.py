@@ -228,26 +228,27 @@ class Assembler:
         return network
 
     def _port(self, key: _Key, row: Any) -> Port:
-        network, fixed_ips = row.network, read(row, "fixed_ips")
+        value = partial(read, row)
+        network, fixed_ips = value("network"), value("fixed_ips")
         self._own(key, fixed_ips)
         self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
         port = Port(
-            id=row.id,
-            network_id=network.id,
-            mac_address=row.mac_address,
+            id=value("id"),
+            network_id=read(network, "id"),
+            mac_address=value("mac_address"),
             fixed_ips=tuple(sorted((ip for ip in allocations if ip), key=lambda ip: (ip.subnet_id, ip.ip_address))),
-            name=row.name,
-            device_id=row.device_id,
-            device_owner=row.device_owner,
-            admin_state_up=row.admin_state_up,
-            requested_host=_optional(read(row, "requested_host")),
-            host=_optional(read(row, "host")),
-            status=row.status,
+            name=value("name"),
+            device_id=value("device_id"),
+            device_owner=value("device_owner"),
+            admin_state_up=value("admin_state_up"),
+            requested_host=_optional(value("requested_host")),
+            host=_optional(value("host")),
+            status=value("status"),
             allowed_macs=_allowed_macs(row),
         )
-        _require_canonical("id", row.id, port.id)
-        _require_canonical("mac_address", row.mac_address, port.mac_address)
+        _require_canonical("id", value("id"), port.id)
+        _require_canonical("mac_address", value("mac_address"), port.mac_address)
         return port
 
     def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
