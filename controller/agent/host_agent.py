@@ -156,6 +156,7 @@ class HostAgent:
         bridges = self.facts.bridges
         if news.vswitch:
             self._log.bridges(bridges.ids.keys())
+            self._states.see_bridges(bridges.ids.keys())
         bridges.admit(self._outputs.accepted)
         is_opened = False
         for event in news.confirmed:

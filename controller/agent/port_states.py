@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -107,7 +107,8 @@ class PortStates:
         self._dirty: set[str] = set()
         """Ids of the ports that are to be decided."""
         self._served: set[str] = set()
-        """Ids of those that have to be decided only because a bridge confirmed what they wait for."""
+        """Ids of those that have to be decided only because a bridge confirmed what they wait for, or has gone."""
+        self._bridges: Set[str] = frozenset()
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -150,6 +151,12 @@ class PortStates:
         for generation, waiting in self._awaiting.items():
             if before < generation <= event.generation:
                 self._served.update(waiting)
+
+    def see_bridges(self, bridges: Set[str]) -> None:
+        """Open vSwitch has these bridges: nothing waits for one that has gone."""
+        if self._bridges != bridges:
+            self._bridges = frozenset(bridges)
+            self._served.update(*self._awaiting.values())
 
     # -- what they are -------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from apps.framework.compiler import Compiler
@@ -29,7 +30,7 @@ from controller.openflow.wire.messages import PortDesc
 from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
-from controller.vswitch.names import Names
+from controller.vswitch.names import Names, physical_names
 from controller.vswitch.tagging import Tagging, wired
 from topology.model import Network, NetworkType, Port, PortStatus
 from topology.source import PortReport, TopologyBatch, WriteBack
@@ -86,10 +87,12 @@ class DecidingHost:
     """An agent with nothing behind its outputs but lists.
 
     :param saved: what it knows of an earlier run
+    :param mappings: physical network → bridge
     """
 
-    def __init__(self, saved: SavedState = NOTHING) -> None:
-        self.bridges = {"br-int": Bridge(), "br-tun": Bridge()}
+    def __init__(self, saved: SavedState = NOTHING, mappings: Mapping[str, str] = MappingProxyType({})) -> None:
+        names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int", physical_names(mappings))
+        self.bridges = {name: Bridge() for name in names.bridges}
         self.tags: list[dict[str, Tagging]] = []
         self.reports: list[dict[str, PortReport]] = []
         self.announcements: list[MacAnnouncement] = []
@@ -110,7 +113,6 @@ class DecidingHost:
             announce=self.announcements.append,
             retry_ports=self.retried_ports.append,
         )
-        names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int")
         self.compiler = Compiler()
         self.agent = HostAgent(names, TunnelOptions(None), self.compiler, outputs, saved)
         self._first: list[Event] = [Registered()]

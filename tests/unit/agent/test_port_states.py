@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,19 @@ import pytest
 from controller.agent import port_states
 from controller.openflow.tables.sender import Synced
 from controller.vswitch.interface_rows import VSwitchBatch
-from tests.support.host.deciding import CLAIM, DATAPATHS, PORT, TAP, DecidingHost, device, devices, tagged
+from controller.vswitch.tagging import wired
+from tests.support.host.deciding import (
+    CLAIM,
+    DATAPATHS,
+    NET,
+    PORT,
+    SERIALS,
+    TAP,
+    DecidingHost,
+    device,
+    devices,
+    tagged,
+)
 from topology.model import Network, NetworkType, Port, PortStatus
 from topology.source import PortReport, TopologyBatch
 
@@ -107,6 +120,30 @@ def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.M
     host.step(devices(tagged(1)))
     host.confirm()
     assert host.reports == [{PORT.id: building}, {PORT.id: CLAIM}]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_bridge_that_goes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, is_late: bool) -> None:
+    """A port of a VLAN network that waits for a physical bridge is up once that is deleted, said to be built or not."""
+    monkeypatch.setattr(port_states, "PATIENCE", 0.0 if is_late else 3600.0)
+    with closing(DecidingHost(mappings={"physnet1": "br-ex"})) as host:
+        vlan = replace(NET, network_type=NetworkType.VLAN, physical_network="physnet1", segmentation_id=101)
+        with_it = {**DATAPATHS, "br-ex": 0x33}
+        host.step(
+            VSwitchBatch(True, {TAP: device()}, with_it, layout=True, serials=SERIALS),
+            TopologyBatch(True, networks={vlan.id: vlan}, ports={PORT.id: PORT}),
+        )
+        host.connect("br-int", (TAP, 5))
+        host.connect("br-tun")
+        tagging = wired(vlan, 1)
+        mine = device(tag=1, other_config=dict(tagging.wiring))
+        host.step(VSwitchBatch(False, {TAP: mine}, with_it, serials=SERIALS))
+        host.confirm("br-int", "br-tun")
+        host.step()
+        assert state(host)[0] is PortStatus.BUILD
+        host.step(VSwitchBatch(False, {}, DATAPATHS, layout=True, serials=SERIALS))
+        assert state(host) == (PortStatus.ACTIVE, None)
+        assert host.reports[-1] == {PORT.id: CLAIM}
 
 
 @pytest.mark.parametrize(("owner", "status"), [("host1", PortStatus.ACTIVE), ("host2", PortStatus.DOWN)])
