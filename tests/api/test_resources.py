@@ -321,3 +321,13 @@ def test_a_path_may_ask_for_json(api: Client, network: Made) -> None:
     assert api.request("POST", "/v2.0/networks.json", {"network": {}}).status == 201
     assert api.request("GET", "/openapi.json").status == 200
     assert [api.request("GET", path).status for path in ("/healthz.json", "/v2.0/networks.xml")] == [404, 404]
+
+
+def test_a_tag_may_end_with_json(api: Client, network: Made) -> None:
+    """It is that tag which is shown, added and deleted, and no other."""
+    path = f"/v2.0/networks/{network['id']}/tags"
+    api.request("PUT", path, {"tags": ["x", "x.json", "%2Ejson"]})
+    assert api.request("DELETE", f"{path}/x.json").status == 204
+    assert [api.request("GET", f"{path}/{tag}").status for tag in ("x", "x.json", "%252Ejson")] == [204, 404, 204]
+    assert api.request("PUT", f"{path}/y%2Ejson").status == 201
+    assert sorted(api.get(f"/networks/{network['id']}/tags.json")["tags"]) == ["%2Ejson", "x", "y.json"]

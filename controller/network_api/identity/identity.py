@@ -28,7 +28,7 @@ class RequestMarks:
     def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
         """Give the request an id; its path may say that JSON is wanted, which older clients of Neutron have it do."""
         response.set_header(REQUEST_ID, f"req-{uuid.uuid4()}")
-        if request.path.startswith("/v2.0/"):
+        if request.path.startswith("/v2.0/") and "/tags/" not in request.path:  # a tag may end so itself
             request.path = request.path.removesuffix(".json")
 
     def process_resource(
