@@ -105,8 +105,9 @@ class RestoreGuard:
 
     def changed(self) -> SavedState | None:
         """What is to be saved, None when that is what it was at the last call."""
-        (version, *said), self._said = self._said, self._state()
-        is_same = version == self._version and all(map(is_, said, self._said[1:]))
+        said, self._said = self._said, self._state()
+        # local VLANs are dealt anew after a restart, and mostly are the same
+        is_same = (said[0], said[-1]) == (self._version, self.vlans) and all(map(is_, said[1:-1], self._said[1:-1]))
         return None if is_same else SavedState(*self._said)
 
     def _state(self) -> _State:

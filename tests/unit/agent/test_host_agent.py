@@ -368,3 +368,18 @@ def test_a_network_leaves_its_local_vlan_to_an_operator(
     assert DROP_TAP not in host.bridges["br-int"].table
     host.step(VSwitchBatch(False, {"eth7": None}, DATAPATHS, serials=SERIALS))
     assert host.snapshot.vlan_conflicts == {}
+
+
+@pytest.mark.parametrize("vlan", [1, 7])
+def test_what_the_state_file_says_already_is_not_saved_again(host: DecidingHost, vlan: int) -> None:
+    """A controller that starts again and finds what it left writes nothing; another local VLAN is written."""
+    host.bring_up()
+    (saved,) = host.saved
+    again = DecidingHost(saved)
+    again.step(devices(tagged(vlan), complete=True), TOPOLOGY)
+    again.connect("br-int", (TAP, 5), ("patch-tun", 6))
+    again.connect("br-tun", ("patch-int", 1))
+    again.confirm()
+    assert again.device().vlan == vlan
+    assert [sorted(one.vlans) for one in again.saved] == ([] if vlan == 1 else [[1, 7]])
+    again.close()
