@@ -34,10 +34,12 @@ SERIALS = ("None", "", "tunbridge-", "tunbridge-" + "0" * 20)
 def test_an_impostor_is_never_let_in(host: PeerHost) -> None:
     """With the right datapath id and any serial number it waits until its time is over, and learns nothing of flows."""
     before = host.connections("br-int")
+    claims = [claim(host, "br-int", serial) for serial in SERIALS]  # takes long, for which no peer's time runs
     with ExitStack() as stack:
-        peers = [stack.enter_context(host.peer()) for _ in SERIALS]
-        for peer, serial in zip(peers, SERIALS, strict=True):
-            peer.send(claim(host, "br-int", serial))
+        peers = []
+        for sent in claims:
+            peers.append(stack.enter_context(host.peer()))
+            peers[-1].send(sent)
         host.serves()
         said = [host.wait_closed(peer) for peer in peers]
     for serial, lines in zip(SERIALS, said, strict=True):
@@ -52,8 +54,8 @@ def test_impostors_while_the_bridge_is_away(host: PeerHost) -> None:
     """A crowd that waits for the bridge to reconnect does not get its place."""
     before = host.connections("br-tun")
     with ExitStack() as stack:
-        for _ in range(20):
-            stack.enter_context(host.peer()).send(claim(host, "br-tun", "None"))
+        for sent in [claim(host, "br-tun", "None")] * 20:
+            stack.enter_context(host.peer()).send(sent)
         host.ovs.appctl("bridge/reconnect", "br-tun")
         wait_until(lambda: host.connections("br-tun") > before, TIMEOUT, host.controller.log_tail)
         host.serves()
@@ -62,9 +64,9 @@ def test_impostors_while_the_bridge_is_away(host: PeerHost) -> None:
 
 def test_who_knows_the_serial_number_is_the_bridge(host: PeerHost) -> None:
     """It is the serial number that opens the door: a peer that has read it in the local OVSDB is let in."""
-    before = host.connections("br-tun")
+    before, sent = host.connections("br-tun"), claim(host, "br-tun", host.serial("br-tun"))
     with host.peer() as peer:
-        peer.send(claim(host, "br-tun", host.serial("br-tun")))
+        peer.send(sent)
         host.wait_log(f"at {peer.name})")
         peer.send(b"\xff" * 64)
         lines = host.wait_closed(peer)
