@@ -54,6 +54,7 @@ from controller.status.host_status import RunningHost
 from controller.vswitch.controller_targets import endpoints
 from controller.vswitch.setup_worker import BridgeSetup
 from controller.vswitch.tagging import Tagging
+from topology.model import Host
 from topology.source import PortReport, TopologySource
 
 LOG = logging.getLogger(__name__)
@@ -101,11 +102,7 @@ class Tunbridge(EnqueuingApp):
         this_host = settings.this_host(config, installation_id(config.state_path))
         interval = config.agent.report_interval
         registration = Registration(topology, this_host, interval, workers, lambda: inbox.post(Registered()))
-        watch = LocalAddressWatch(
-            config.ovs.local_ip,
-            names.integration_bridge,
-            lambda lacking: registration.tell(replace(this_host, lacks_local_ip=lacking)),
-        )
+        watch = _local_address_watch(config, registration, this_host)
         self._tunnel_rows = settings.tunnel_rows(config)
         self._underlay = UnderlayWatch(names.integration_bridge, lambda seen: inbox.post(UnderlaySeen(seen)))
         self._beside: tuple[Worker[Any, Any], ...] = (
@@ -197,6 +194,15 @@ class Tunbridge(EnqueuingApp):
             self._tunnel_rows.stop()
         self._topology.stop()
         AppManager.get_instance().uninstantiate(self._events.name)
+
+
+def _local_address_watch(config: Config, registration: Registration, this_host: Host) -> LocalAddressWatch:
+    """Has the topology told when ``local_ip`` is no address of this host."""
+    return LocalAddressWatch(
+        config.ovs.local_ip,
+        config.ovs.integration_bridge,
+        lambda lacking: registration.tell(replace(this_host, lacks_local_ip=lacking)),
+    )
 
 
 def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event]) -> Mapping[str, Sender]:

@@ -68,13 +68,12 @@ class TunnelRows(Replica[Mapping[str, TunnelWay]]):
         )
 
     def _told(self, changes: RowChanges) -> Mapping[str, TunnelWay] | None:
-        before = self._ways
-        self._ways = {} if changes.complete else dict(before)
         for row in changes.rows.get("Open_vSwitch", {}).values():
-            self._is_dummy = row is not None and "dummy" in row.iface_types
-        if self._is_dummy:  # which sends no packet, and so has no routes
-            return None
-        for identity, row in changes.rows.get("Interface", {}).items():
+            self._is_dummy = row is not None and "dummy" in row.iface_types  # which sends no packet, and has no routes
+        before = self._ways
+        self._ways = {} if changes.complete or self._is_dummy else dict(before)
+        interfaces = {} if self._is_dummy else changes.rows.get("Interface", {})
+        for identity, row in interfaces.items():
             self._ways.pop(identity, None)
             # a server without conditional monitoring sends all rows; before there is a link_state, nothing is said yet
             if row is not None and row.type in TUNNEL_TYPES and row.link_state:
