@@ -55,8 +55,9 @@ def lab() -> Iterator[Lab]:
             vm.plug(lab.hosts[f"h{vm.name.partition('.')[2][0]}"])
         lab.wait_wired()
         for name in NETWORKS:  # all addresses are known everywhere
-            for vm in (lab.vms[f"{name}.{number}"] for number in ("1", "2", "1b")):
-                vm.send(vm.frame(BROADCAST))
+            vms = [lab.vms[f"{name}.{number}"] for number in ("1", "2", "1b")]
+            for vm in vms:
+                vm.wait_heard(*(other for other in vms if other is not vm))
         yield lab
 
 
@@ -88,8 +89,12 @@ def seen(lab: Lab, sender: str) -> set[tuple[str, str]]:
             vm.send(unique(BROADCAST, vm.nic.mac, tags=(0,)), *some)
         untagged = unique(BROADCAST, vm.nic.mac)
         vm.send(untagged)
-        peers = [captures[name] for name in (sender.replace(".1", ".2"), sender.replace(".1", ".1b"))]
-        wait_until(lambda: all(peer.copies(untagged) for peer in peers), 10, "an untagged frame arrives")
+        peers = {name: captures[name] for name in (sender.replace(".1", ".2"), sender.replace(".1", ".1b"))}
+
+        def deaf() -> list[str]:
+            return [name for name, capture in peers.items() if not capture.copies(untagged)]
+
+        wait_until(lambda: not deaf(), 10, lambda: f"an untagged frame arrives at {deaf()}")
         quiet(list(captures.values()))
         return {
             (kind, name)

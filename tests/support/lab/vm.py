@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.processes import ProcessError
-from tests.support.lab.frames import Capture, Frame, send, unique
+from tests.support.lab.frames import BROADCAST, Capture, Frame, send, unique
 from tests.support.lab.netns import Namespace, veth
 from tests.support.lab.networks import LabNetwork, Nic
 from tests.support.waiting import wait_until
@@ -165,6 +166,33 @@ class Vm:
             return other.ping(self, 1, timeout=0.2).received
 
         wait_until(found, timeout, f"{other.name} finds {self.name} on {self.host}")
+
+    def wait_heard(self, *others: Vm, timeout: float = _REACH_TIMEOUT) -> None:
+        """Send broadcasts until each of some VMs has heard one.
+
+        A frame that is sent afterwards is lost by nobody who is still learning: of Open vSwitch's tunnels, the frame is
+        dropped for which the peer's hardware address has to be asked.
+
+        :raises AssertionError: one has heard none in time; it says who
+        """
+        frame = self.frame(BROADCAST)
+        with ExitStack() as stack:
+            captures = {other.name: stack.enter_context(other.capture()) for other in others}
+
+            def deaf() -> list[str]:
+                return [name for name, capture in captures.items() if not capture.copies(frame)]
+
+            def heard() -> bool:
+                self.send(frame)
+                return not deaf()
+
+            wait_until(heard, timeout, lambda: f"{self.name} is heard by {deaf()}\n{self._ways()}")
+
+    def _ways(self) -> str:
+        """What the Open vSwitch of its host knows of the ways to others."""
+        return (
+            "\n".join(self.host.ovs.appctl(what) for what in ("ovs/route/show", "tnl/neigh/show")) if self.host else ""
+        )
 
     def neighbour(self, address: str) -> str | None:
         """The MAC address that the VM has learned for an IP address."""
