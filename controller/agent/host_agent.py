@@ -245,6 +245,7 @@ class HostAgent:
             ports_not_made=self._retries.ports,
             ports_misplaced=self._retries.misplaced,
             vlan_conflicts=self._networks.conflicts,
+            unserved=facts.unserved,
             open_trunks=facts.open_trunks,
             tunnel_problems=self._tunnels.misfits,
             tag_drift=self._tags.drift.record,

@@ -71,6 +71,7 @@ class HostSnapshot:
     :param ports_not_made: name of a patch or tunnel port that Open vSwitch could not make → why
     :param ports_misplaced: name of one that has no place → why
     :param vlan_conflicts: local VLAN that a network had to leave to others who have it now → that, in words
+    :param unserved: Interfaces whose ``iface-id`` is of no use → why
     :param open_trunks: devices without an ``iface-id`` that are in all VLANs of br-int
     :param tunnel_problems: what stands against tunnels to other hosts, though all is as it should be here
     :param tag_drift: tags that others have changed
@@ -93,6 +94,7 @@ class HostSnapshot:
     ports_not_made: Mapping[str, str] = field(default_factory=dict)
     ports_misplaced: Mapping[str, str] = field(default_factory=dict)
     vlan_conflicts: Mapping[int, str] = field(default_factory=dict)
+    unserved: Mapping[str, str] = field(default_factory=dict)
     open_trunks: frozenset[str] = frozenset()
     tunnel_problems: tuple[str, ...] = ()
     tag_drift: RowDrift = field(default_factory=RowDrift)

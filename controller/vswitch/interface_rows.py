@@ -47,6 +47,7 @@ class VSwitchBatch:
     :param faults: patch and tunnel ports that Open vSwitch could not make, all there are, with its reason
     :param serials: bridge → serial number by which it is told from impostors, for all bridges that have one
     :param restoring: ``other_config:flow-restore-wait`` is set: an ovs-vswitchd that starts connects to no controller
+    :param unserved: Interfaces whose ``iface-id`` is of no use, all there are → why
     """
 
     complete: bool
@@ -56,6 +57,7 @@ class VSwitchBatch:
     faults: Mapping[str, str] = field(default_factory=dict)
     serials: Mapping[str, str] = field(default_factory=dict)
     restoring: bool = False
+    unserved: Mapping[str, str] = field(default_factory=dict)
 
     key: ClassVar[str] = "vswitch"
     """What it is about: of several that wait for one worker, one is made."""
@@ -126,11 +128,15 @@ class RowTracker:
 
     :param integration_bridge: its name
     :param patch_ports: names of the ports whose rows belong to the set-up of bridges
+    :param other_bridges: those of this host on which no device is served
     """
 
-    def __init__(self, integration_bridge: str, patch_ports: frozenset[str]) -> None:
+    def __init__(
+        self, integration_bridge: str, patch_ports: frozenset[str], other_bridges: frozenset[str] = frozenset()
+    ) -> None:
         self._bridge_name = integration_bridge
         self._patch_ports = patch_ports
+        self._other_bridges = other_bridges
         self._reset()
 
     def _reset(self) -> None:
@@ -144,6 +150,7 @@ class RowTracker:
         self._layouts: dict[uuid.UUID, tuple[Any, ...]] = {}
         self._told: dict[uuid.UUID, Device] = {}
         self._faults: dict[uuid.UUID, tuple[str, str]] = {}
+        self._unserved: dict[uuid.UUID, tuple[str, str]] = {}
         self._restoring = False
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
@@ -151,6 +158,7 @@ class RowTracker:
         if changes.complete:
             self._reset()
         bridges, layouts, faults = dict(self._bridges), dict(self._layouts), dict(self._faults)
+        unserved = dict(self._unserved)
         for row in changes.rows.get("Open_vSwitch", {}).values():
             self._restoring = row is not None and row.other_config.get("flow-restore-wait", "").lower() == "true"
         touched = set(changes.rows.get("Interface", {}))
@@ -159,7 +167,8 @@ class RowTracker:
         touched |= self._follow_bridges(changes.rows.get("Bridge", {}), changes.rows.get("Port", {}))
         devices = self._devices(touched)
         layout = self._layouts != layouts or self._is_layout(changes)
-        if not (changes.complete or devices or layout or (self._bridges, self._faults) != (bridges, faults)):
+        told = self._bridges, self._faults, self._unserved
+        if not (changes.complete or devices or layout or told != (bridges, faults, unserved)):
             return None
         return VSwitchBatch(
             complete=changes.complete,
@@ -169,6 +178,7 @@ class RowTracker:
             faults=dict(self._faults.values()),
             serials={name: serial for name, _, serial in self._bridges.values() if serial is not None},
             restoring=self._restoring,
+            unserved=dict(self._unserved.values()),
         )
 
     def _follow_interfaces(self, rows: Mapping[uuid.UUID, Any | None]) -> None:
@@ -245,6 +255,9 @@ class RowTracker:
         here: dict[str, Device | None] = {}
         for identity in touched:
             old, device = self._told.pop(identity, None), self._device(identity)
+            self._unserved.pop(identity, None)
+            if device is None or device.iface_id is None:
+                self._follow_unserved(identity)
             if device is not None:
                 self._told[identity] = device
             if device != old:
@@ -272,6 +285,23 @@ class RowTracker:
             ofport=optional(read(row, "ofport")),
             rows=(identity, port_id),
         )
+
+    def _follow_unserved(self, identity: uuid.UUID) -> None:
+        """Note an Interface that somebody has given an ``iface-id`` where it makes no port of a network of it."""
+        row, port_id = self._interfaces.get(identity), self._port_of.get(identity)
+        if row is None or port_id is None or not read(row, "external_ids").get("iface-id"):
+            return
+        bridges = (layout for layout in self._layouts.values() if layout[0] in self._other_bridges)
+        bridge = next((name for name, *_, ports, _, _, _ in bridges if port_id in ports), None)
+        if row.name == self._bridge_name:
+            why = "it is the bridge's own port"
+        elif row.name in self._patch_ports:
+            why = "it is a patch between bridges of this host"
+        elif bridge is not None:
+            why = f"it is on {bridge}, and devices are served on {self._bridge_name} alone"
+        else:
+            return
+        self._unserved[identity] = row.name, f"its external_ids:iface-id is ignored: {why}"
 
     def _is_layout(self, changes: RowChanges) -> bool:
         """True when the set-up of bridges depends on what changed, apart from the rows of bridges themselves."""

@@ -52,7 +52,9 @@ class VSwitch(Replica[VSwitchBatch]):
     """
 
     def __init__(self, connection: str, layout: BridgeLayout, tls: TlsFiles | None = None) -> None:
-        self._tracker = RowTracker(layout.names.integration_bridge, layout.names.patch_ports)
+        names = layout.names
+        others = frozenset(names.bridges) - {names.integration_bridge}
+        self._tracker = RowTracker(names.integration_bridge, names.patch_ports, others)
         self.layout_drift = LayoutDrift()
         self._layout = layout
         self._rundir = rundir(connection)

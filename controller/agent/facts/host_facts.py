@@ -117,6 +117,8 @@ class HostFacts:
         """Patch and tunnel ports, also of others, that Open vSwitch could not make → why."""
         self.misplaced: Mapping[str, str] = {}
         """Name of a patch or tunnel port that has no place → why."""
+        self.unserved: Mapping[str, str] = {}
+        """Interfaces whose ``iface-id`` is of no use → why."""
         self.open_trunks: frozenset[str] = frozenset()
         """Devices without an ``iface-id`` that are in all VLANs of br-int."""
         self.underlay = Underlay()
@@ -184,6 +186,9 @@ class HostFacts:
             self._set_device(name, device, fresh=not batch.complete)
         self.bridges.set_ids(batch.datapaths, batch.serials)
         self.port_faults = batch.faults
+        for name, why in batch.unserved.items() - self.unserved.items():
+            LOG.warning("device %s: %s", name, why)
+        self.unserved = batch.unserved
         self.is_restoring = batch.restoring
         self._news.set_up |= batch.layout
 

@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 TIMEOUT = 20.0  # seconds
 NETWORK = "5b8f0e63-3a38-4f1c-9a2e-000000000001"
-PORTS = [f"5b8f0e63-3a38-4f1c-9a2e-0000000001{number:02x}" for number in range(40)]
+PORTS = [f"5b8f0e63-3a38-4f1c-9a2e-0000000001{number:02x}" for number in range(60)]
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z]+ \S+ ")
 """How each line of the log begins."""
 
@@ -79,12 +79,15 @@ class Host:
 @pytest.fixture(scope="module")
 def host(hub: str) -> Iterator[Host]:
     """One host for all cases: none may harm the next."""
-    with OvsHost() as ovs, Tunbridge(ovs, hub=hub) as controller:
-        network = {"name": "net1", "id": NETWORK, "provider:network_type": "gre"}
-        ports = [{"id": port_id} for port_id in PORTS]
-        controller.apply({"networks": [network | {"ports": ports}]})
-        controller.wait_in_sync(TIMEOUT)
-        yield Host(ovs, controller)
+    options = {"ovs": {"bridge_mappings": "physnet1:br-ex"}}
+    with OvsHost() as ovs:
+        ovs.vsctl("add-br", "br-ex")
+        with Tunbridge(ovs, hub=hub, options=options) as controller:
+            network = {"name": "net1", "id": NETWORK, "provider:network_type": "gre"}
+            ports = [{"id": port_id} for port_id in PORTS]
+            controller.apply({"networks": [network | {"ports": ports}]})
+            controller.wait_in_sync(TIMEOUT)
+            yield Host(ovs, controller)
 
 
 IDS = {
@@ -210,6 +213,56 @@ def test_a_device_that_cannot_be_made(host: Host) -> None:
     )
     host.ovs.vsctl("set", "Interface", "tapnone", "type=dummy")
     host.controller.wait_port(port_id, timeout=TIMEOUT)
+
+
+PLACES = {
+    # Interface → what is said of it; None: nothing, it is no bridge of this host's.
+    "br-int": "it is the bridge's own port",
+    "patch-tun": "it is a patch between bridges of this host",
+    "patch-int": "it is a patch between bridges of this host",
+    "br-tun": "it is on br-tun, and devices are served on br-int alone",
+    "taptun": "it is on br-tun, and devices are served on br-int alone",
+    "tapphy": "it is on br-ex, and devices are served on br-int alone",
+    "tapother": None,
+}
+
+
+@pytest.mark.parametrize("device", PLACES)
+def test_an_iface_id_where_no_device_is_served(host: Host, device: str) -> None:
+    """It is said, in the log once and in the status until it is gone; other ports are served, and it is in sync."""
+    bridge = {"taptun": "br-tun", "tapphy": "br-ex", "tapother": "br-other"}.get(device)
+    if bridge is not None:
+        host.ovs.vsctl(
+            "--may-exist",
+            "add-br",
+            bridge,
+            "--",
+            "add-port",
+            bridge,
+            device,
+            "--",
+            "set",
+            "Interface",
+            device,
+            "type=internal",
+        )
+    host.ovs.vsctl("set", "Interface", device, f"external_ids:iface-id={host.next_port()}")
+
+    def said() -> list[str]:
+        problems = host.controller.quick_status().get("problems", [])
+        return [problem for problem in problems if "iface-id is ignored" in problem]
+
+    why = PLACES[device]
+    expected = [] if why is None else [f"device {device}: its external_ids:iface-id is ignored: {why}"]
+    host.serves()
+    wait_until(lambda: said() == expected, TIMEOUT, lambda: f"{expected}, not {said()}")
+    host.controller.wait_in_sync(TIMEOUT)
+    assert host.controller.log_text().count(f" device {device}: its external_ids:iface-id") == len(expected)
+    if bridge is not None:
+        host.ovs.vsctl("del-port", bridge, device)
+    else:
+        host.ovs.vsctl("remove", "Interface", device, "external_ids", "iface-id")
+    wait_until(lambda: said() == [], TIMEOUT, lambda: f"no word of {device}, not {said()}")
 
 
 def test_all_is_in_sync_after_all_of_it(host: Host) -> None:
