@@ -19,6 +19,7 @@ from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
 from controller.cli.status_commands import config, flows, status
 from controller.cli.topology_commands import apply, export, host
+from controller.runtime import garbage
 from topology.errors import TunbridgeError
 
 
@@ -63,8 +64,11 @@ for command in (run, controller, api, topology_group, apply, export, host, plug,
 
 def main() -> None:
     """Run the command of ``sys.argv`` and exit; an error is one line on stderr."""
-    # python-ovs imports eventlet where it is installed, and that prints a paragraph for its developers
+    # python-ovs imports eventlet where it is installed, and that prints a paragraph for its developers, and loads
+    # dnspython for names that green threads look up: there are none, and it is a fifth of a start
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+    os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
+    garbage.expect_much()
     sys.exit(_status_of_command())
 
 

@@ -51,16 +51,20 @@ topology_option = click.option(
 )
 
 
-def configured(*, topology: bool = True, silent: bool = False) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def configured(
+    *, topology: bool = True, silent: bool = False, first: Callable[[], None] = lambda: None
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Have a command called with the configuration, from what was given before the command and after it.
 
     :param topology: it talks to the topology database, which ``--topology`` may name
     :param silent: what it says is no log
+    :param first: is called before the configuration is read, and before the modules that read it are loaded
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
         def run(config_files: tuple[str, ...], topology: str | None = None, **options: Any) -> int:
+            first()
             from controller.config import config
             from controller.runtime import logs
 

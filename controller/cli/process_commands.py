@@ -13,6 +13,13 @@ from topology.errors import ConfigError
 if TYPE_CHECKING:
     from controller.config.config import Config
 
+
+def _choose_hub() -> None:
+    from controller.daemon import process
+
+    process.choose_hub()
+
+
 _dry_run = click.option(
     "--dry-run",
     is_flag=True,
@@ -28,7 +35,7 @@ _dry_run = click.option(
     tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
     """,
 )
-@configured()
+@configured(first=_choose_hub)
 @_dry_run
 def run(config: Config, dry_run: bool) -> int:
     """Serve this host, in the foreground.
@@ -41,7 +48,7 @@ def run(config: Config, dry_run: bool) -> int:
 
 
 @click.command(cls=Examples, epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
-@configured()
+@configured(first=_choose_hub)
 @_dry_run
 def controller(config: Config, dry_run: bool) -> int:
     """Serve this host from another topology database.

@@ -24,7 +24,7 @@ os.environ["OSKEN_HUB_TYPE"] = "native"  # before anything imports os_ken
 from controller.daemon.api_child import CHANNEL, DONE, MESSAGE_MAX
 from controller.daemon.process import serve_http
 from controller.network_api.http_services import HttpServices
-from controller.runtime import logs
+from controller.runtime import garbage, logs
 from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from controller.status.control_client import ControlError, call
@@ -83,6 +83,7 @@ def main() -> int:
     :returns: exit status
     """
     faulthandler.enable()
+    garbage.loaded()
     parent = socket.socket(socket.AF_UNIX, CHANNEL, fileno=int(sys.argv[1]))
     parent.setblocking(True)  # which a socket of green threads is not
     told = parent.recv(MESSAGE_MAX)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from controller.config.config import Config
 from topology.errors import TunbridgeError
 
 if TYPE_CHECKING:
+    from controller.config.config import Config
     from controller.daemon.api_child import ApiChild
     from controller.daemon.supervision import SystemdNotifier
     from controller.network_api.http_services import HttpServices
@@ -29,8 +29,11 @@ own status after an exception that nobody caught is 1 too, which is why none get
 """
 
 
-def _choose_hub() -> None:
-    """Green threads unless ``OSKEN_HUB_TYPE=native`` says otherwise; os-ken reads the variable when it is imported."""
+def choose_hub() -> None:
+    """Green threads unless ``OSKEN_HUB_TYPE=native`` says otherwise; os-ken reads the variable when it is imported.
+
+    To be called before :func:`run` and :func:`dry_run`, and early: eventlet searches all that is loaded for locks.
+    """
     if os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet") == "eventlet":
         import eventlet
 
@@ -48,7 +51,6 @@ def run(config: Config, *, embedded: bool, with_api: bool) -> int:
     :raises OSError: the machine did not let it start
     """
     faulthandler.enable()  # a supervisor whose watchdog was not fed sends SIGABRT: all stacks are on stderr then
-    _choose_hub()
     from controller.runtime import logs
 
     logs.configure(config.debug, config.log_file)
@@ -69,9 +71,10 @@ def api(config: Config) -> int:
     """
     os.environ["OSKEN_HUB_TYPE"] = "native"  # its HTTP server is one of asyncio, which does not go with green threads
     from controller.network_api.http_services import HttpServices
-    from controller.runtime import logs
+    from controller.runtime import garbage, logs
     from controller.runtime.exposition import Exposition
 
+    garbage.loaded()
     logs.configure(config.debug, config.log_file)
     services = HttpServices(config, Exposition(), with_api=True)
     services.listen()
@@ -109,7 +112,6 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
 
     :raises TunbridgeError: it cannot be found out
     """
-    _choose_hub()
     from controller.dry_run import planned_changes
     from controller.runtime import logs
 
@@ -143,12 +145,14 @@ def _serve_host(
 
     from controller.daemon.osken_app import Tunbridge
     from controller.daemon.supervision import READY, STOPPING, Supervision
+    from controller.runtime import garbage
     from controller.runtime.workers import Workers
     from controller.status.host_metrics import HostMetrics
     from controller.vswitch.controller_targets import targets
     from topology.database.topology_database import TopologyDatabase
     from topology.server.embedded_server import EmbeddedServer
 
+    garbage.loaded()
     workers = Workers()
     end_on_signals(workers.stop)
     manager = AppManager.get_instance()

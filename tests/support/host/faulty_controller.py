@@ -11,7 +11,7 @@ from types import FrameType
 from controller.cli import commands
 from controller.daemon import process
 
-_choose_hub = process._choose_hub
+_choose_hub = process.choose_hub
 _given: list[int] = []
 
 
@@ -40,5 +40,5 @@ def _choose_hub_and_be_faulty() -> None:
 
 
 if __name__ == "__main__":
-    process._choose_hub = _choose_hub_and_be_faulty
+    process.choose_hub = _choose_hub_and_be_faulty
     commands.main()

@@ -168,6 +168,31 @@ def test_help_loads_nothing_but_click() -> None:
     assert done.stdout.splitlines()[-1] == "status 0 []"
 
 
+def test_an_ovsdb_client_loads_no_dns() -> None:
+    """eventlet, which python-ovs imports, would load what it looks up names with."""
+    code = (
+        "import sys; from controller.cli import commands; sys.argv[1:] = ['--version']\n"
+        "try: commands.main()\n"
+        "except SystemExit: import ovs.db.idl; print('eventlet' in sys.modules, 'dns' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "True False", done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "controller"])
+def test_the_hub_is_chosen_before_anything_is_loaded(command: str) -> None:
+    """eventlet searches all that is there for locks."""
+    code = (
+        f"import sys; from controller.cli import commands; sys.argv[1:] = ['{command}', '--config-file', '/nowhere']\n"
+        "from controller.daemon import process\n"
+        "process.choose_hub = lambda: print(*(m in sys.modules for m in ('oslo_config', 'apps', 'os_ken')))\n"
+        "commands.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "False False False\n"), done.stderr
+    assert "/nowhere" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     ["run", "controller", "apply", "status", "flows", "topology", "topology serve", "config", "config sample"],
