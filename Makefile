@@ -25,7 +25,9 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 	$(SUDO) $(VENV)/bin/python -m scripts.lab
 
 # The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
+# Tests start some thousand processes: what these load is compiled before, and once.
 test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
+	$(VENV)/bin/python -m compileall -q apps controller scripts tests/support topology
 	$(VENV)/bin/pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 2 --dist loadfile tests/e2e
 

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from controller.runtime import garbage
 from tests.support.certificates import Pki, make_pki
 from tests.support.golden import Golden
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+
+garbage.expect_much()  # thousands of tests are collected
 
 LOGS = pytest.StashKey[list[Path]]()
 _LINES = 60  # of each log
@@ -22,6 +25,10 @@ _LINES = 60  # of each log
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the files under tests/golden anew")
+
+
+def pytest_collection_finish() -> None:
+    garbage.loaded()
 
 
 @pytest.hookimpl(wrapper=True)

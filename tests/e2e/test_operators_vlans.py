@@ -49,7 +49,7 @@ def wait_moved(lab: Lab, numbers: Sequence[int]) -> None:
     """Wait until the network has no local VLAN of these, and all is as it should be with that which it has."""
 
     def has_moved() -> bool:
-        status = lab.controllers["h1"].status()
+        status = lab.controllers["h1"].quick_status()
         (port,) = status["ports"]
         tag = lab.hosts["h1"].ovs.tag(lab.vms["vm1"].nic.device)
         return bool(status["in_sync"] and port["status"] == "ACTIVE" and port["vlan"] == tag not in numbers)
@@ -131,5 +131,7 @@ def test_the_local_port_of_br_int_can_be_an_operators(lab: Lab) -> None:
         assert [line for line in controller.status()["vlan_conflicts"] if conflict in line]
         assert_apart(lab, host, "br-int")
     host.ovs.vsctl("clear", "Port", "br-int", "tag")
-    wait_until(lambda: not controller.status()["vlan_conflicts"], 10, "nothing is said of a port that is in all VLANs")
+    wait_until(
+        lambda: not controller.quick_status()["vlan_conflicts"], 10, "nothing is said of a port that is in all VLANs"
+    )
     assert controller.status()["problems"] == []

@@ -95,7 +95,7 @@ def test_what_is_bound_is_a_plain_access_port(host: Host, words: tuple[str, ...]
     plug(ovs, port.name, port.id, *words)
     vlan = host.wait_active(port)["vlan"]
     assert columns(ovs, port.name) == access(vlan)
-    wait_until(lambda: not host.tunbridge.status()["drift"]["tags"]["times"], 5, "that is no drift")
+    wait_until(lambda: not host.tunbridge.quick_status()["drift"]["tags"]["times"], 5, "that is no drift")
     wait_until(lambda: reached(ovs, other.name, port.name) == set(), 20, "it hears no other network")
     for tag in ("", f",dl_vlan={ovs.tag(other.name)}"):
         assert reached(ovs, port.name, other.name, tag=tag) == set()
@@ -202,7 +202,7 @@ def test_a_trunk_that_is_nobodys_is_reported(host: Host, words: tuple[str, ...])
 
 
 def problems(host: Host) -> list[str]:
-    return [str(line) for line in host.tunbridge.status()["problems"]]
+    return [str(line) for line in host.tunbridge.quick_status()["problems"]]
 
 
 def test_a_port_that_goes_to_another_bridge_and_comes_back_is_bound_again(host: Host) -> None:
@@ -210,6 +210,6 @@ def test_a_port_that_goes_to_another_bridge_and_comes_back_is_bound_again(host: 
     row = host.ovs.vsctl("get", "Port", port.name, "_uuid").strip()
     host.ovs.vsctl("add-br", "br-x")
     host.ovs.vsctl("remove", "Bridge", "br-int", "ports", row, "--", "add", "Bridge", "br-x", "ports", row)
-    wait_until(lambda: host.tunbridge.status()["ports"] == [], 20, "it is no device of br-int")
+    wait_until(lambda: host.tunbridge.quick_status()["ports"] == [], 20, "it is no device of br-int")
     host.ovs.vsctl("remove", "Bridge", "br-x", "ports", row, "--", "add", "Bridge", "br-int", "ports", row)
     host.wait_active(port)
