@@ -20,11 +20,17 @@ def status(config: Config, as_json: bool) -> int:
 
     Exit status 0: all is in sync; 3: it is not.
     """
-    from controller.cli import rendering
     from controller.status.control_client import call
 
     state = call(config.control_socket, "status")
-    click.echo(rendering.status_json(state) if as_json else rendering.status(state), nl=False)
+    if as_json:
+        from controller.cli import rendering
+
+        click.echo(rendering.status_json(state), nl=False)
+    else:
+        from controller.cli import status_tables
+
+        click.echo(status_tables.status(state), nl=False)
     return 0 if state["in_sync"] else EXIT_OUT_OF_SYNC
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.cli import rendering
+from controller.cli import rendering, status_tables
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def test_an_empty_host() -> None:
         "ports": [],
         "tunnels": [],
     }
-    assert rendering.status(state, width=80) == (
+    assert status_tables.status(state, width=80) == (
         "Host h1: NOT in sync\nTopology tcp:192.0.2.1:6642: NOT connected\nOpen vSwitch: NOT connected\n"
         f"Problem: topology: Port 99f9: mac_address: 'x\\ny' is not a MAC address, {'y' * 60}\n\n"
         "Bridges: none\n\nPorts: none\n\nTunnels: none\n"
@@ -73,7 +73,7 @@ def test_a_narrow_terminal_loses_nothing() -> None:
         "ports": [port],
         "tunnels": [],
     }
-    text = rendering.status(state, width=80)
+    text = status_tables.status(state, width=80)
     lines = text.splitlines()
     assert all(len(line) <= 80 for line in lines)
     heading = next(line for line in lines if line.startswith("Device"))

@@ -1,0 +1,100 @@
+"""The state of a host as ``tunbridge status`` prints it: lines, and tables, which no other command loads rich for."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from controller.runtime.logs import printable
+
+_UNLIMITED = 1000
+"""Columns of a table that no terminal shows: a pipe or a file gets whole lines."""
+
+
+def status(state: Mapping[str, Any], width: int | None = None) -> str:
+    """The state of a host as tables.
+
+    :param state: what the controller answers to ``status``
+    :param width: columns; None: those of the terminal, or no limit where there is none
+    """
+    if width is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    topology = state["topology"]
+    head = [
+        f"Host {state['host']}: {'in sync' if state['in_sync'] else 'NOT in sync'}",
+        f"Topology {topology['connection']}: {_reach(topology)}",
+        f"Open vSwitch: {_reach(state['ovsdb'])}",
+        *(f"Problem: {problem}" for problem in state["problems"]),
+        *(f"Another local VLAN: {conflict}" for conflict in state.get("vlan_conflicts", ())),
+        *(
+            _drift(name, bridge["drift"])
+            for name, bridge in sorted(state["bridges"].items())
+            if bridge["drift"]["times"]
+        ),
+        *(_row_drift(what, state["drift"][what]) for what in ("tags", "rows") if state["drift"][what]["times"]),
+    ]
+    for line in head:
+        console.print(Text(printable(line)), soft_wrap=True)
+    for table in (_bridges(state["bridges"]), _ports(state["ports"]), _tunnels(state["tunnels"])):
+        console.print()
+        console.print(table)
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return "".join(line.rstrip() + "\n" for line in written.getvalue().splitlines())
+
+
+def _drift(bridge: str, drift: Mapping[str, Any]) -> str:
+    """What others have changed on a bridge."""
+    repaired = f"last repaired {drift['repaired_at']}" if drift["repaired_at"] else "not repaired yet"
+    return (
+        f"Drift of {bridge}: {drift['last_flows']} flows found {drift['found_at']}, {repaired}; "
+        f"since start {drift['flows']} flows, found {drift['times']} times"
+    )
+
+
+def _row_drift(what: str, drift: Mapping[str, Any]) -> str:
+    """What others have changed in the local OVSDB."""
+    return f"Drift of {what}: {drift['times']} times since start, last {drift['found_at']}: {drift['last']}"
+
+
+def _reach(end: Mapping[str, Any]) -> str:
+    return "connected" if end["connected"] else "NOT connected"
+
+
+def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:
+    rows = []
+    for name, bridge in sorted(bridges.items()):
+        flows = bridge["flows"]
+        connected = "yes" if bridge["connected"] else "NO"
+        counts = (flows["desired"], flows["installed"], flows["drift"])
+        rows.append((name, bridge["datapath_id"], connected, *counts))
+    return _table("Bridges", ("Bridge", "Datapath", "Connected", "Desired flows", "Installed", "Drift"), rows)
+
+
+def _ports(ports: Iterable[Mapping[str, Any]]) -> Table | Text:
+    columns = ("device", "id", "ofport", "network_id", "vlan", "status", "reason")
+    rows = sorted((tuple(port[column] for column in columns) for port in ports), key=lambda row: (str(row[0]), row[1]))
+    return _table("Ports", ("Device", "Port", "Ofport", "Network", "VLAN", "Status", "Reason"), rows)
+
+
+def _tunnels(tunnels: Iterable[Mapping[str, Any]]) -> Table | Text:
+    columns = ("host", "type", "remote_ip", "device", "ofport")
+    rows = sorted((tuple(tunnel[column] for column in columns) for tunnel in tunnels), key=str)
+    return _table("Tunnels", ("Host", "Type", "Remote IP", "Device", "Ofport"), rows)
+
+
+def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table | Text:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("-" if cell is None else printable(str(cell))) for cell in row))
+    return table if table.row_count else Text(f"{title}: none")
