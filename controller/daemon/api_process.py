@@ -28,7 +28,6 @@ from controller.runtime import garbage, logs
 from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from controller.status.control_client import ControlError, call
-from controller.status.host_metrics import RESPONDING
 from topology.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +63,8 @@ class HostMetricsToo(Exposition):
 
 class _Silent(Collector):
     def collect(self) -> Iterable[Metric]:
+        from controller.status.host_metrics import RESPONDING  # and most of what a host's own process loads
+
         return [RESPONDING.family(0)]
 
 

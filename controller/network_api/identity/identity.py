@@ -5,13 +5,16 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING
 
 import falcon
 
 from controller.network_api.http.wsgi_adapter import KNOWN, ROUTE
 from controller.network_api.identity.keystone import Keystone, KeystoneRefusal, KeystoneUnavailable
-from controller.network_api.identity.tokens import TokenFile
 from topology.rules.access.policy import ADMIN, Caller, caller
+
+if TYPE_CHECKING:
+    from controller.network_api.identity.tokens import TokenFile
 
 REQUEST_ID = "X-Openstack-Request-Id"
 
@@ -103,6 +106,8 @@ def identify_by(strategy: str, token_file: str | None, files: Sequence[str]) -> 
     """
     if strategy == "token":
         assert token_file is not None, "the configuration was checked"
+        from controller.network_api.identity.tokens import TokenFile  # and YAML, for none but who has such a file
+
         return _by_token(TokenFile(token_file))
     if strategy == "keystone":
         return _by_keystone(Keystone(files))
