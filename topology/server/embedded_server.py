@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from topology.database.topology_database import DATABASE
+from topology.database.tables import DATABASE
 from topology.errors import ConfigError, TopologyError
 from topology.model import canonical_ip
 from topology.ovsdb.tls import Contexts, TlsFiles
