@@ -18,6 +18,7 @@ from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USA
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
 from controller.cli.status_commands import config, flows, status
+from controller.cli.tls_commands import tls_group
 from controller.cli.topology_commands import apply, export, host
 from controller.runtime import garbage
 from topology.errors import TunbridgeError
@@ -58,7 +59,21 @@ def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None)
         ctx.exit(EXIT_USAGE)
 
 
-for command in (run, controller, api, topology_group, apply, export, host, plug, unplug, status, flows, config):
+for command in (
+    run,
+    controller,
+    api,
+    topology_group,
+    apply,
+    export,
+    host,
+    plug,
+    unplug,
+    status,
+    flows,
+    config,
+    tls_group,
+):
     cli.add_command(command)
 
 

@@ -39,6 +39,7 @@ _REASONS = {
 """What OpenSSL calls it, and what that means here."""
 
 _ALERTS = {
+    "certificate expired": "certificate expired; renew it, or set the clock of that machine",
     "certificate unknown": "certificate unknown; a peer that verifies strictly, as Python 3.13 does, asks for "
     "authorityKeyIdentifier in it, and for subjectKeyIdentifier, keyUsage and critical basicConstraints in that of its "
     "authority",

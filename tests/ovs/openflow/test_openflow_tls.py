@@ -13,6 +13,7 @@ from tests.support.certificates import EXPIRED, REFUSALS, Authority, Identity, P
 from tests.support.host.ovs import OvsHost
 from tests.support.host.tls_client import client_context, old_context, talk
 from tests.support.host.tunbridge import Tunbridge
+from tests.support.issued import IssuedCertificates, tls
 from tests.support.waiting import wait_until
 
 NETWORK = "5b8f0e63-3a38-4f1c-9a2e-000000000001"
@@ -165,6 +166,23 @@ def test_a_controller_whose_certificate_expired_is_found_once_it_is_replaced(
     ovs.appctl("bridge/reconnect")
     started.wait_in_sync()
     assert started.log_text().count("[ovs] TLS: new files are used from now on") >= 1
+
+
+def test_one_command_renews_what_both_sides_of_openflow_use(ovs: OvsHost, tunbridge: Start, tmp_path: Path) -> None:
+    """`tunbridge tls renew`, and neither ovs-vswitchd nor the controller is restarted; what stands goes on."""
+    issued = IssuedCertificates(tmp_path / "pki")
+    set_ssl(ovs, issued.identity("switch", expired=True))
+    started = tunbridge(options=options(issued.identity("h1", expired=True)))
+    started.wait_log("certificate expired")
+    assert tls(issued.folder, "renew", "--expiring", "1") == 0
+    ovs.appctl("bridge/reconnect")
+    started.wait_in_sync()
+    connected = started.log_text().count(" connected (")
+    assert tls(issued.folder, "renew", "switch", "h1") == 0
+    started.apply({"networks": [{"name": "net1", "id": NETWORK, "ports": [{"id": PORTS[0]}]}]})
+    ovs.plug("tap1", PORTS[0])
+    started.wait_port(PORTS[0], timeout=20)
+    assert started.log_text().count(" connected (") == connected
 
 
 def test_certificates_that_cannot_be_used_end_the_start_with_one_line(

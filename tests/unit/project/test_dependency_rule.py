@@ -227,7 +227,7 @@ def test_what_a_process_never_loads(wanted: tuple[str, ...], never: set[str]) ->
 
 CONTROLLER = (
     *("cli", "daemon", "dry_run", "plugging", "status", "agent", "vswitch"),
-    *("openflow.tables", "openflow.channel", "openflow.wire", "network_api", "config", "runtime"),
+    *("openflow.tables", "openflow.channel", "openflow.wire", "network_api", "pki", "config", "runtime"),
 )
 TOPOLOGY = ("documents", "server", "database", "rules", "ovsdb")
 """Packages from the top down: each may import those that come after it, and none that come before."""
