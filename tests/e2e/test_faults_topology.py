@@ -67,7 +67,7 @@ def test_start_without_topology(lab: FaultLab, fault_report: FaultReport, movers
             wait_until(lambda: host.ovs.tag(new.nic.device) == DEAD_VLAN, 10, "the new device is in the dead VLAN")
             vlan, neighbour = rows[lab.staying["red"][0].nic.device][0], lab.staying["red"][1]
             tagged = unique(BROADCAST, new.nic.mac, tags=(vlan,))
-            with neighbour.capture() as capture:
+            with neighbour.capture(new) as capture:
                 new.send(tagged, new.frame(BROADCAST))
                 probe.wait_sent(500)
                 assert not [frame for frame in capture.received() if frame.source == new.nic.mac]

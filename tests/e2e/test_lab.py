@@ -197,6 +197,16 @@ def test_a_capture_that_lost_frames_fails(lab: Lab, vms: tuple[Vm, Vm, Vm]) -> N
         wait_until(has_failed, 60, "frames were lost")
 
 
+def test_a_capture_of_some_senders_sees_theirs_alone(lab: Lab, vms: tuple[Vm, Vm, Vm]) -> None:
+    """Of each that is named, with tags and without; what others send takes no room."""
+    first, second, others = "02:00:00:00:00:01", "02:00:00:00:00:02", ["02:00:00:00:01:01", "02:00:01:00:00:02"]
+    big = [unique(BROADCAST, other, 8900) for other in others for _ in range(20)]
+    wanted = [unique(BROADCAST, first), unique(BROADCAST, second, tags=(7,)), unique(BROADCAST, second, 1000)]
+    with Capture(vms[0].namespace, "eth0", senders=(first, second), room=32 * 1024) as capture:
+        vms[0].send(*big, *wanted)
+        assert [(seen.frame, seen.outgoing) for seen in capture.seen()] == [(frame, True) for frame in wanted]
+
+
 def test_make_lab_shows_what_works_and_leaves_nothing(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = ChildProcess([sys.executable, "-m", "scripts.lab"], name="make lab", log=log, cwd=ROOT)

@@ -18,7 +18,7 @@ from tests.support.lab.netns import Namespace
 from topology.documents.apply import apply_document
 from topology.documents.reader import load_document
 
-_TIMEOUT = 100  # seconds of a command
+_TIMEOUT = 400  # seconds of a command
 
 
 class Machine:

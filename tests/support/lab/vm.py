@@ -201,9 +201,12 @@ class Vm:
         )
         return learned[1] if learned else None
 
-    def capture(self) -> Capture:
-        """All frames that arrive at the VM, and that it sends."""
-        return Capture(self.namespace, DEVICE)
+    def capture(self, *senders: Vm) -> Capture:
+        """All frames that arrive at the VM, and that it sends.
+
+        :param senders: where any are given, frames of others are left out
+        """
+        return Capture(self.namespace, DEVICE, senders=[sender.nic.mac for sender in senders])
 
     def send(self, *frames: Frame) -> None:
         """Send frames, whatever they claim."""

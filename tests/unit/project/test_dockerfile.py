@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[3]
 FILE = ROOT / "Dockerfile"
 USER = "6653"
 INSTALLERS = ("python3-venv", "python3-pip", "gcc", "build-essential", "python3-dev")
-OF_AN_EXTRA = ("keystonemiddleware", "keystoneauth1")
-"""Of pyproject.toml: no image has them."""
+OF_AN_EXTRA = ("keystonemiddleware", "keystoneauth1", "cryptography", "controller.pki")
+"""Of pyproject.toml, and what is made of them: no image has them."""
 
 
 @dataclass(frozen=True)
