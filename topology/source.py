@@ -124,6 +124,10 @@ class TopologySource(Protocol):
         """The OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``."""
 
     @property
+    def server(self) -> str | None:
+        """The one of several connection methods that the view is kept current by; None: none is."""
+
+    @property
     def connected(self) -> bool:
         """True while the view is being kept current."""
 

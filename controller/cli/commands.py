@@ -13,7 +13,7 @@ import warnings
 
 import click
 
-from controller.cli import common_options
+from controller.cli import cluster_commands, common_options
 from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, ExamplesGroup, Options
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
@@ -75,6 +75,8 @@ for command in (
     tls_group,
 ):
     cli.add_command(command)
+for command in cluster_commands.COMMANDS:
+    topology_group.add_command(command)
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ config_file = click.option(
 topology_option = click.option(
     "--topology",
     metavar="CONNECTION",
-    help="Topology database instead of [topology] connection: unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT.",
+    help="Topology database instead of [topology] connection: unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT; "
+    "comma-separated those of all members of a cluster.",
 )
 
 

@@ -12,6 +12,7 @@ from topology.errors import ConfigError
 
 if TYPE_CHECKING:
     from controller.config.config import Config
+    from topology.server.embedded_server import EmbeddedServer
 
 
 def _choose_hub() -> None:
@@ -87,24 +88,46 @@ def _run_controller(config: Config, *, embedded: bool, with_api: bool, dry_run: 
 
 @click.group("topology", cls=ExamplesGroup)
 def topology_group() -> None:
-    """The topology database server."""
+    """The topology database servers: one host alone, a cluster, relays."""
 
 
 @topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
 @configured(topology=False)
 def serve(config: Config) -> int:
-    """Run the embedded topology database alone, in the foreground.
+    """Run the topology database of this host alone, in the foreground.
 
-    It listens at topology.sock in run_path and where [topology] listen says. SIGTERM or Ctrl-C ends it.
+    The embedded one, or a member of a cluster, as its file says. It listens at topology.sock in run_path and where
+    [topology] listen says. SIGTERM or Ctrl-C ends it.
     """
+    from topology.server.embedded_server import EmbeddedServer
+
+    given = config.topology
+    return _run_server(config, EmbeddedServer(config.state_path, config.run_path, given.listen, given.tls))
+
+
+@topology_group.command(epilog="tunbridge topology relay --topology tcp:192.0.2.1:6642,tcp:192.0.2.2:6642")
+@configured()
+def relay(config: Config) -> int:
+    """Relay a topology database to many hosts, in the foreground.
+
+    Reads are answered here, changes are passed on to [topology] connection. It listens at relay.sock in run_path and
+    where [topology] listen says. SIGTERM or Ctrl-C ends it.
+    """
+    from topology.server.relay_server import RelayServer
+
+    given = config.topology
+    if given.connection is None:
+        raise ConfigError("[topology] connection is not set: set it or give --topology, to what is to be relayed")
+    return _run_server(config, RelayServer(config.run_path, given.connection, given.listen, given.tls))
+
+
+def _run_server(config: Config, server: EmbeddedServer) -> int:
     from controller.daemon.process import end_on_signals
     from controller.runtime import logs
-    from topology.server.embedded_server import EmbeddedServer
 
     logs.configure(config.debug, config.log_file)
     ended = threading.Event()
     end_on_signals(ended.set)
-    server = EmbeddedServer(config.state_path, config.run_path, config.topology.listen, config.topology.tls)
     server.start()
     try:
         ended.wait()

@@ -30,7 +30,7 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
     topology = state["topology"]
     head = [
         f"Host {state['host']}: {'in sync' if state['in_sync'] else 'NOT in sync'}",
-        f"Topology {topology['connection']}: {_reach(topology)}",
+        f"Topology {topology['connection']}: {_reach(topology)}{_server(topology)}",
         f"Open vSwitch: {_reach(state['ovsdb'])}",
         *(f"Problem: {problem}" for problem in state["problems"]),
         *(f"Another local VLAN: {conflict}" for conflict in state.get("vlan_conflicts", ())),
@@ -67,6 +67,12 @@ def _row_drift(what: str, drift: Mapping[str, Any]) -> str:
 
 def _reach(end: Mapping[str, Any]) -> str:
     return "connected" if end["connected"] else "NOT connected"
+
+
+def _server(topology: Mapping[str, Any]) -> str:
+    """Which of several servers it is connected to."""
+    server = topology.get("server")
+    return f" to {server}" if server and server != topology["connection"] else ""
 
 
 def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:

@@ -202,6 +202,15 @@ def listen(value: str) -> tuple[str, ...]:
     return _each_once(methods, "address")
 
 
+def cluster_address(value: str) -> str:
+    """Where the other members of a cluster reach one: no socket of a file, and no address that stands for all."""
+    method = connection_method(value)
+    if method.startswith("unix:"):
+        raise ValueError("expected tcp:ADDRESS:PORT or ssl:ADDRESS:PORT")
+    tunnel_endpoint(method.partition(":")[2].rpartition(":")[0].strip("[]"))
+    return method
+
+
 def tunnel_types(value: str) -> tuple[str, ...]:
     """Encapsulations, preferred first; empty: no tunnels."""
     kinds = tuple(_items(value))

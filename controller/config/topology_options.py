@@ -32,6 +32,14 @@ class TopologyConfig(TlsConfig):
         "Where the embedded topology database serves other hosts too: `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`, "
         "comma-separated. Its unix socket is always there",
     )
+    cluster_address: str | None = option(
+        None,
+        kinds.optional(kinds.cluster_address),
+        "Where the other members of a cluster of topology databases reach the one of this host: `tcp:ADDRESS:PORT` or "
+        "`ssl:ADDRESS:PORT`, another port than that of `listen`. Read by `tunbridge topology create-cluster` and "
+        "`tunbridge topology join-cluster` alone, which write it into the database file",
+        form="connection",
+    )
     ssl_peer_name: str | None = option(
         None,
         PEER_NAME,
@@ -47,7 +55,8 @@ class TopologyConfig(TlsConfig):
 
     def problem(self) -> Problem | None:
         """Who asks for TLS needs its files."""
-        return incomplete(self, FILES, [("connection", self.connection), *(("listen", one) for one in self.listen)])
+        uses = [("connection", self.connection), ("cluster_address", self.cluster_address)]
+        return incomplete(self, FILES, [*uses, *(("listen", one) for one in self.listen)])
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ from topology.database.topology_database import DATABASE, TopologyDatabase
 from topology.errors import OpenFlowError, TopologyError, VSwitchUnavailable
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.one_shot import followed
+from topology.server import cluster_file
+from topology.server.database_file import is_clustered
 from topology.server.embedded_server import EmbeddedServer
 
 LOG = logging.getLogger(__name__)
@@ -114,6 +116,8 @@ def _embedded(config: Config) -> Iterator[str]:
         try:
             if file.exists():
                 shutil.copyfile(file, Path(directory) / file.name)
+                if is_clustered(file):  # whose copy must not pose as the member itself
+                    cluster_file.to_standalone(directory, Path(directory) / file.name)
         except OSError as error:
             raise TopologyError(f"topology database {file} cannot be read: {error.strerror}") from None
         server = EmbeddedServer(directory, directory)

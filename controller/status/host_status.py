@@ -82,7 +82,11 @@ def status(host: RunningHost) -> Json:
     return {
         "host": snapshot.names.host,
         "in_sync": bridges_agree and is_settled(host, snapshot, stands_against),
-        "topology": {"connection": host.topology.connection, "connected": host.topology.connected},
+        "topology": {
+            "connection": host.topology.connection,
+            "connected": host.topology.connected,
+            "server": host.topology.server,
+        },
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
         "drift": {"tags": _row_drift(snapshot.tag_drift), "rows": _row_drift(host.vswitch.layout_drift.record)},

@@ -11,7 +11,7 @@ from typing import Any
 
 import ovs.json
 from ovs.db import idl
-from ovs.db.idl import SchemaHelper
+from ovs.db.idl import CLUSTERED, RELAY, SchemaHelper
 from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
@@ -25,6 +25,12 @@ _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
 
 BACKOFF_MS = (1000, 2000)
 """Smallest and largest pause between attempts to connect: the library's 8 s would outlast most restarts of a server."""
+
+_CLUSTER_BACKOFF_MS = (100, 500)
+"""The same where there are several servers: the one that serves is tried after those that do not."""
+
+_UNSUITED_AFTER = 5.0
+"""Seconds after which servers that all answer and none of which can be used are said to: an election takes 2."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,15 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     """
 
     _session: Session
+    leader_only: bool
 
     def __init__(
         self, connection: str, helper: SchemaHelper, *, deliver: Callable[[RowChanges], None], leader_only: bool
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
         self._session = FollowedSession(self._session, self._received)
-        self._session.reconnect.set_backoff(*BACKOFF_MS)
+        self._remotes = len(self._session.remotes)
+        self._session.reconnect.set_backoff(*(BACKOFF_MS if self._remotes == 1 else _CLUSTER_BACKOFF_MS))
         self._deliver = deliver
         self.refusal: str | None = None
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
@@ -84,12 +92,43 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._whole = False
         self._retry = _FIRST_RETRY
         self._not_before = 0.0
+        self._unsuited: tuple[str, float] | None = None
 
     def _received(self, message: Message) -> None:
         """The IDL itself waits for ever once its request to follow the database is refused."""
         if message.id is not None and message.id == self._monitor_request_id:
             is_refused = message.type == Message.T_ERROR and message.error != "unknown method"
             self.refusal = _text(message.error) if is_refused else None
+
+    def _Idl__check_server_db(self) -> bool:  # the library's own hook for this is that name
+        """Whether a server can be used; a relay is no leader of anything, and serves all but locks."""
+        rows = self.server_tables[self._server_db_table].rows.values()
+        model = next((row.model for row in rows if row.name == self._db.name), "")
+        leader_only = self.leader_only
+        self.leader_only = leader_only and (model != RELAY or self.lock_name is not None)
+        try:
+            suited = bool(super()._Idl__check_server_db())
+        finally:
+            self.leader_only = leader_only
+        if suited:
+            self._unsuited = None
+        elif self._unsuited is None or self._unsuited[0] != model:
+            self._unsuited = (model, time.monotonic())
+        return suited
+
+    @property
+    def unsuited(self) -> str | None:
+        """Why servers that answer are not used, where that lasts longer than an election; None: there is no such."""
+        if self._unsuited is None or time.monotonic() - self._unsuited[1] < _UNSUITED_AFTER:
+            return None
+        model, _ = self._unsuited
+        if model == RELAY:
+            why = "it is a relay that has lost its source" if self.lock_name is None else "a relay cannot serve locks"
+        elif model == CLUSTERED:
+            why = "it is a member of a cluster whose leader is elsewhere or that has none: name all members"
+        else:
+            why = "it has left its cluster, or has not found it yet"
+        return f"{self.session_name()} answers, and cannot be used: {why}"
 
     @property
     def reached(self) -> bool:
@@ -123,6 +162,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             if time.monotonic() >= self._not_before:
                 everything = {name: dict(table.rows) for name, table in self.tables.items()}
                 self._whole = self._hand_over(RowChanges(True, everything))
+                self._session.reset_backoff()  # when it is lost, the others are tried at once
         elif self._changed:
             changes, self._changed = self._changed, {}
             self._whole = self._hand_over(RowChanges(False, changes))

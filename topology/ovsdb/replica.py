@@ -32,7 +32,7 @@ from topology.ovsdb.following_idl import FollowingIdl, RowChanges
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict, without_lengths
 from topology.ovsdb.tls import TlsFiles
-from topology.ovsdb.tls_stream import problem, secured
+from topology.ovsdb.tls_stream import problem, secured, unsecured
 from topology.ovsdb.transaction import PendingTransaction
 
 LOG = logging.getLogger(__name__)
@@ -140,6 +140,14 @@ class Replica(Generic[B]):
         return idl is not None and idl.current
 
     @property
+    def server(self) -> str | None:
+        """The one of several connection methods that the copy is kept current by; None: none is."""
+        idl = self._idl
+        if idl is None or not idl.linked:
+            return None
+        return unsecured(str(idl.session_name()))
+
+    @property
     def locked(self) -> bool:
         """True while the copy is being kept current and this replica has its lock."""
         idl = self._idl
@@ -157,7 +165,8 @@ class Replica(Generic[B]):
         refusal = self._idl.refusal if self._idl is not None else None
         if refusal is not None:
             return f"cannot be followed: {refusal}: its server is of another version, upgrade that first"
-        return problem(self.connection, self._tls)
+        unsuited = None if self._idl is None or self._idl.linked else self._idl.unsuited
+        return problem(self.connection, self._tls) or (None if unsuited is None else unsecured(unsuited))
 
     def start(self, listener: Callable[[B], None] | None = None) -> None:
         """Begin to follow the database, for ever; returns at once, also when the server is down.
@@ -324,7 +333,7 @@ class Replica(Generic[B]):
             return
         if self._idl is not None and self._idl.linked:
             if self._said_connected is not True:
-                LOG.info("%s at %s: connected", self.database, self.connection)
+                LOG.info("%s at %s: connected", self.database, self.server or self.connection)
             self._said_connected = True
             self._said_problem = None
             return

@@ -8,6 +8,7 @@ its ``ssl:`` for the connections that are made here: the connection method names
 from __future__ import annotations
 
 import errno
+import re
 import threading
 from contextlib import suppress
 from typing import Any
@@ -39,6 +40,11 @@ def secured(connection: str, files: TlsFiles | None) -> str:
         raise ConfigError(f"{tls[0]}: TLS needs ssl_key_file, ssl_cert_file and ssl_ca_cert_file")
     prefix, _ = _stream(files)
     return ",".join(prefix + method.removeprefix("ssl") if method in tls else method for method in methods)
+
+
+def unsecured(text: str) -> str:
+    """The other way round, for messages."""
+    return re.sub(r"\bssl-\d+:", "ssl:", text)
 
 
 def problem(connection: str, files: TlsFiles | None) -> str | None:

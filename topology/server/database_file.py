@@ -29,7 +29,17 @@ LOG = logging.getLogger(__name__)
 _HEADER = re.compile(rb"OVSDB JSON (\d+) [0-9a-f]{40}\n")
 """Before each record: its length and SHA-1 (ovsdb(5), "Standalone Format")."""
 
+_CLUSTERED = b"OVSDB CLUSTER "
+"""What the file of a member of a cluster begins with."""
+
 _MAX_HEADER = 100  # bytes
+
+
+def is_clustered(file: Path) -> bool:
+    """Whether a database file is that of a member of a cluster (ovsdb(5), "Clustered Format")."""
+    with contextlib.suppress(FileNotFoundError), file.open("rb") as log:
+        return log.read(len(_CLUSTERED)) == _CLUSTERED
+    return False
 
 
 def prepare(file: Path) -> None:
@@ -39,6 +49,9 @@ def prepare(file: Path) -> None:
 
     A last record that was never finished, because the machine or the server died while writing it, is cut off; a copy
     of the file is kept.
+
+    The file of a member of a cluster stays as it is: schema and records are the cluster's, and its server takes care of
+    what it left unfinished.
 
     :raises TopologyError: the file is damaged, of another program, or of a newer version; it stays as it is
     """
@@ -52,6 +65,8 @@ def prepare(file: Path) -> None:
         name = ovsdb_tool("db-name", file)
         if name != DATABASE:
             raise TopologyError(f"holds the database {name}, not {DATABASE}")
+        if is_clustered(file):
+            return
         _drop_unfinished(file)
         _bring_to_schema(file)
         _compact(file)
@@ -102,7 +117,7 @@ def _bring_to_schema(file: Path) -> None:
     changed = f"version {stored.version}, differing: {', '.join(differing) or 'nothing else'}"
     try:
         _refuse_double_rows(file, stored, ours)
-        _copy(file, copy)
+        copy_file(file, copy)
         ovsdb_tool("convert", file, SCHEMA)
     except TopologyError as error:
         if passes(str(error)) or _columns(ours) - _columns(stored):
@@ -165,15 +180,15 @@ def _drop_unfinished(file: Path) -> None:
     if end == size:
         return
     copy = file.with_name(f"{file.name}.unfinished")
-    _copy(file, copy)
+    copy_file(file, copy)
     os.truncate(file, end)
     LOG.warning(
         "%s: removed the last %d bytes, a change whose writing was cut short; %s is a copy", file, size - end, copy
     )
 
 
-def _copy(file: Path, copy: Path) -> None:
-    """In the place of whatever has the name of the copy."""
+def copy_file(file: Path, copy: Path) -> None:
+    """Copy a file of ours, in the place of whatever has the name of the copy."""
     with contextlib.suppress(FileNotFoundError):
         copy.unlink()
     with file.open("rb") as source, open(copy, "xb", opener=open_own) as target:

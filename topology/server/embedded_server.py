@@ -1,9 +1,11 @@
-"""The embedded topology database: an ovsdb-server of our own, as a supervised child process."""
+"""The embedded topology database: an ovsdb-server of our own, as a supervised child process.
+
+Its file says what it is: a database of this machine alone, or a member of a cluster (ovsdb(7), "Clustered Database").
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -17,10 +19,10 @@ from topology.database.tables import DATABASE
 from topology.errors import ConfigError, TopologyError
 from topology.model import canonical_ip
 from topology.ovsdb.tls import Contexts, TlsFiles
-from topology.server.database_file import prepare
+from topology.server.database_file import is_clustered, prepare
 from topology.server.orphan import OwnerLock, end_orphan
-from topology.server.ovsdb_tools import find_program, passes
-from topology.server.own_folder import make_own, open_own
+from topology.server.ovsdb_tools import find_program, ovsdb_tool, passes
+from topology.server.own_folder import make_writable, open_own
 from topology.server.supervised_child import SupervisedChild
 
 LOG = logging.getLogger(__name__)
@@ -47,9 +49,12 @@ class EmbeddedServer:
     :param run_path: directory of the unix socket, ``topology.sock`` with mode 0600; made likewise
     :param listen: where other hosts reach it: ``tcp:ADDRESS:PORT``, where whoever reaches the address can change the
         topology, or ``ssl:ADDRESS:PORT``, where a certificate is needed
-    :param tls: certificates, for the latter
+    :param tls: certificates, for the latter, and for a member whose address in its cluster is ``ssl:``
     :raises ConfigError: an element of ``listen`` or the certificates cannot be used
     """
+
+    name = "topology"
+    """That its files begin with."""
 
     def __init__(
         self,
@@ -60,13 +65,14 @@ class EmbeddedServer:
     ) -> None:
         self._state_path = Path(state_path).absolute()
         self._run_path = Path(run_path).absolute()
+        self._listen, self._tls = listen, tls
         self._remotes = [passive_method(method) for method in listen]
-        self._tls_options = _tls_options(listen, tls)
-        self._file = self._state_path / "topology.db"
-        self._pidfile = self._state_path / "topology.pid"
-        self._socket = self._run_path / "topology.sock"
-        self._log = self._run_path / "topology.log"
-        self._owner = OwnerLock(self._state_path / "topology.lock")
+        tls_options("listen", listen, tls)
+        self._file = self._state_path / f"{self.name}.db"
+        self._pidfile = self._state_path / f"{self.name}.pid"
+        self._socket = self._run_path / f"{self.name}.sock"
+        self._log = self._run_path / f"{self.name}.log"
+        self._owner = OwnerLock(self._state_path / f"{self.name}.lock")
         self._child = SupervisedChild("ovsdb-server", _STOP_TIMEOUT, self._begin, self._log_tail)
         self._supervisor: threading.Thread | None = None
 
@@ -103,7 +109,7 @@ class EmbeddedServer:
                 raise
             LOG.error("the topology database cannot be started, trying again until it can: %s", error)
         else:
-            LOG.info("topology database %s at %s", self._file, ", ".join([self.connection, *self._remotes]))
+            LOG.info("%s at %s", self._what(), ", ".join([self.connection, *self._remotes]))
         self._supervisor = threading.Thread(target=self._child.supervise, name="topology-server", daemon=True)
         self._supervisor.start()
 
@@ -119,21 +125,31 @@ class EmbeddedServer:
     def _begin(self) -> None:
         """Make sure of directories, owner and file, and start the process."""
         for option, path in (("[DEFAULT] state_path", self._state_path), ("[DEFAULT] run_path", self._run_path)):
-            _make_private(option, path)
+            make_writable(option, path)
         self._owner.acquire()
         end_orphan(self._pidfile, self._file)
         prepare(self._file)
-        self._launch()
+        if not is_clustered(self._file):
+            self._launch(self._file, DATABASE)
+            return
+        address = ovsdb_tool("db-local-address", self._file)
+        # Its database is there once it has found its cluster, whose other members may be started after this one.
+        self._launch(self._file, "_Server", tls_options("cluster_address", (address,), self._tls))
 
-    def _launch(self) -> None:
-        """Start the process and wait until it answers."""
+    def _launch(self, source: str | Path, awaited: str, source_options: tuple[str, ...] = ()) -> None:
+        """Start the process and wait until it answers.
+
+        :param source: what it serves, as ovsdb-server(1) names it
+        :param awaited: the database that it must have by then
+        :param source_options: that the source needs
+        """
         argv = [
             find_program("ovsdb-server"),
-            str(self._file),
+            str(source),
             f"--remote=punix:{self._socket}",
             *(f"--remote={remote}" for remote in self._remotes),
-            *self._tls_options,
-            f"--unixctl={self._run_path / 'topology.ctl'}",
+            *(source_options or tls_options("listen", self._listen, self._tls)),
+            f"--unixctl={self._run_path / f'{self.name}.ctl'}",
             f"--pidfile={self._pidfile}",
             "--no-chdir",
             "-vconsole:info",
@@ -144,7 +160,7 @@ class EmbeddedServer:
         with open(self._log, "wb", opener=open_own) as log:
             self._child.launch(argv, stdout=log, stderr=log, umask=_PRIVATE)
         deadline = time.monotonic() + _START_TIMEOUT
-        while not _answers(self._socket):
+        while not _answers(self._socket, awaited):
             if (status := self._child.status) is not None:
                 raise TopologyError(f"ovsdb-server ended with status {status}: {self._log_tail()}")
             if time.monotonic() > deadline:
@@ -153,6 +169,10 @@ class EmbeddedServer:
             if self._child.stopping.wait(0.01):
                 self._child.end()
                 return
+
+    def _what(self) -> str:
+        member = "member of a cluster, " if is_clustered(self._file) else ""
+        return f"topology database {member}{self._file}"
 
     def _refuse_errors(self) -> None:
         """Raise for what the server only logs, such as an address of ``listen`` that is in use."""
@@ -186,27 +206,17 @@ def passive_method(method: str) -> str:
     return f"p{found[1]}:{found[3]}:{found[2]}"
 
 
-def _tls_options(listen: tuple[str, ...], tls: TlsFiles | None) -> tuple[str, ...]:
-    """Options of ovsdb-server(1); it reads the files again whenever they have changed, and asks for a certificate."""
-    if not any(method.startswith("ssl:") for method in listen):
+def tls_options(option: str, methods: tuple[str, ...], tls: TlsFiles | None) -> tuple[str, ...]:
+    """Options of ovsdb-server(1); it reads the files again whenever they have changed, and asks for a certificate.
+
+    :param option: of ``[topology]``, that the connection methods are of
+    """
+    if not any(method.startswith("ssl:") for method in methods):
         return ()
     if tls is None:
-        raise ConfigError("[topology] listen: ssl: needs ssl_key_file, ssl_cert_file and ssl_ca_cert_file")
+        raise ConfigError(f"[topology] {option}: ssl: needs ssl_key_file, ssl_cert_file and ssl_ca_cert_file")
     Contexts(tls, server_side=True)  # its texts are clearer than what the server logs
     return (f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}")
-
-
-def _make_private(option: str, path: Path) -> None:
-    try:
-        make_own(option, path)
-    except ConfigError as error:
-        raise TopologyError(str(error)) from None
-    except OSError as error:
-        raise TopologyError(f"{option} {path} cannot be made: {error.strerror}") from None
-    if os.statvfs(path).f_flag & os.ST_RDONLY:
-        raise TopologyError(f"{option} {path} cannot be written: {os.strerror(errno.EROFS)}")
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise TopologyError(f"{option} {path} is not writable for this user")
 
 
 def _message(line: str) -> str:
@@ -214,13 +224,13 @@ def _message(line: str) -> str:
     return line.split("|", 4)[-1]
 
 
-def _answers(path: Path) -> bool:
-    """Whether the server at a unix socket serves the topology database (RFC 7047 §4.1.1, "list_dbs")."""
+def _answers(path: Path, database: str) -> bool:
+    """Whether the server at a unix socket has a database (RFC 7047 §4.1.1, "list_dbs")."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1.0)
         try:
             client.connect(str(path))
             client.sendall(json.dumps({"method": "list_dbs", "params": [], "id": 0}).encode())
-            return DATABASE.encode() in client.recv(4096)
+            return database.encode() in client.recv(4096)
         except OSError:
             return False

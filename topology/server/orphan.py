@@ -55,10 +55,12 @@ class OwnerLock:
             self._descriptor = None
 
 
-def end_orphan(pidfile: Path, database: Path) -> None:
+def end_orphan(pidfile: Path, database: str | Path) -> None:
     """End the ovsdb-server that runs on ``database`` and that nobody owns, if there is one.
 
     The process must be an ovsdb-server that was started with this very file: a process id alone may be anyone's by now.
+
+    :param database: the file, or another argument that no other server has
     """
     try:
         with open(pidfile, opener=open_own) as file:
@@ -79,7 +81,7 @@ def end_orphan(pidfile: Path, database: Path) -> None:
     raise TopologyError(f"ovsdb-server (pid {pid}) on {database} does not end")
 
 
-def _serves(pid: int, database: Path) -> bool:
+def _serves(pid: int, database: str | Path) -> bool:
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from topology.errors import TopologyError
+from topology.ovsdb.tls import TlsFiles
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where distributions put ovsdb-server; not in the PATH of every user."""
@@ -46,12 +50,65 @@ def ovsdb_tool(command: str, *arguments: str | Path) -> str:
     :returns: what it prints
     :raises TopologyError: with the tool's own message
     """
-    argv = [find_program("ovsdb-tool"), "-vconsole:off", "-vsyslog:off", command, *map(str, arguments)]
+    return _run("ovsdb-tool", command, arguments)
+
+
+def ovsdb_client(
+    command: str,
+    *arguments: str | Path,
+    tls: TlsFiles | None = None,
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
+) -> str:
+    """Run ``ovsdb-client``, which may talk to any member of a cluster.
+
+    :param tls: certificates, where a connection is TLS
+    :param stdin: what it reads; None: nothing
+    :param stdout: where what it prints goes; None: it is returned
+    :raises TopologyError: with the program's own message
+    """
+    options = (
+        ()
+        if tls is None
+        else (f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}")
+    )
+    return _run("ovsdb-client", command, arguments, (f"--timeout={_TIMEOUT:g}", *options), stdin, stdout)
+
+
+def server_command(control: Path, command: str, *arguments: str, timeout: float = 5.0) -> str:
+    """Have a running ovsdb-server do something, by its control socket (ovs-appctl(8)).
+
+    :param control: path of the socket
+    :param timeout: seconds
+    :raises TopologyError: with the server's own message
+    """
+    return _run("ovs-appctl", command, arguments, (f"--target={control}", f"--timeout={timeout:g}"))
+
+
+def _run(
+    program: str,
+    command: str,
+    arguments: Sequence[str | Path],
+    options: Sequence[str] = (),
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
+) -> str:
+    argv = [find_program(program), "-vconsole:off", "-vsyslog:off", *options, command, *map(str, arguments)]
+    what = " ".join([program, command, *map(str, arguments[:1])])
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, umask=0o077)
+        done = subprocess.run(
+            argv,
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout or subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=_TIMEOUT,
+            umask=0o077,
+        )
     except subprocess.TimeoutExpired:
-        raise TopologyError(f"ovsdb-tool {command} {arguments[0]} takes more than {_TIMEOUT:g} s") from None
+        raise TopologyError(f"{what} takes more than {_TIMEOUT:g} s") from None
+    if done.returncode == -signal.SIGALRM:
+        raise TopologyError(f"{what}: no answer in time")
     if done.returncode != 0:
-        reason = done.stderr.strip().removeprefix("ovsdb-tool: ").splitlines()
-        raise TopologyError(reason[0] if reason else f"ovsdb-tool {command} {arguments[0]}: status {done.returncode}")
-    return done.stdout.strip()
+        reason = done.stderr.decode(errors="replace").strip().removeprefix(f"{program}: ").splitlines()
+        raise TopologyError(reason[0] if reason else f"{what}: status {done.returncode}")
+    return (done.stdout or b"").decode(errors="replace").strip()

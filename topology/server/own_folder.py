@@ -13,7 +13,7 @@ import pwd
 import stat
 from pathlib import Path
 
-from topology.errors import ConfigError
+from topology.errors import ConfigError, TopologyError
 from topology.ovsdb.obstacle import user_name
 
 _MAX_PASSED = 200
@@ -32,6 +32,23 @@ def make_own(option: str, path: str | os.PathLike[str]) -> None:
         missing.mkdir(mode=0o755, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     check_own(option, folder)
+
+
+def make_writable(option: str, path: Path) -> None:
+    """The same, for what this user is to write there.
+
+    :raises TopologyError: somebody else can put files there, or this user cannot
+    """
+    try:
+        make_own(option, path)
+    except ConfigError as error:
+        raise TopologyError(str(error)) from None
+    except OSError as error:
+        raise TopologyError(f"{option} {path} cannot be made: {error.strerror}") from None
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise TopologyError(f"{option} {path} cannot be written: {os.strerror(errno.EROFS)}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise TopologyError(f"{option} {path} is not writable for this user")
 
 
 def check_own(option: str, path: str | os.PathLike[str]) -> None:

@@ -15,8 +15,12 @@ from controller.daemon import process
 
 UNITS = Path(__file__).parents[3] / "packaging" / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
+CONTROLLERS = [UNITS / "tunbridge-controller.service", UNITS / "tunbridge.service"]
+SERVERS = [UNITS / "tunbridge-relay.service", UNITS / "tunbridge-topology.service"]
 
 each_service = pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+each_controller = pytest.mark.parametrize("unit", CONTROLLERS, ids=lambda unit: unit.name)
+each_server = pytest.mark.parametrize("unit", SERVERS, ids=lambda unit: unit.name)
 
 
 def _settings(unit: Path) -> dict[str, str]:
@@ -25,7 +29,7 @@ def _settings(unit: Path) -> dict[str, str]:
 
 def test_there_are_units() -> None:
     """Those that the manual names."""
-    assert [unit.name for unit in SERVICES] == ["tunbridge-controller.service", "tunbridge.service"]
+    assert sorted(SERVICES) == sorted(CONTROLLERS + SERVERS)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -39,7 +43,7 @@ def test_systemd_understands_every_line(unit: Path, tmp_path: Path) -> None:
     assert (done.returncode, [line for line in done.stderr.splitlines() if unit.name in line]) == (0, [])
 
 
-@each_service
+@each_controller
 def test_what_the_program_relies_on(unit: Path) -> None:
     """Notifications from the process itself, a watchdog, restarts after all but errors, directories of its own."""
     settings = _settings(unit)
@@ -57,8 +61,27 @@ def test_what_the_program_relies_on(unit: Path) -> None:
 
 def test_the_two_differ_in_the_command_alone() -> None:
     """What is found out about one unit holds for the other."""
-    controller, alone = _settings(SERVICES[0]), _settings(SERVICES[1])
+    controller, alone = map(_settings, CONTROLLERS)
     differing = {name for name in controller.keys() | alone.keys() if controller.get(name) != alone.get(name)}
     assert differing == {"Description", "ExecStart", "KillMode"}
     assert controller["ExecStart"].split()[1:] == ["controller"]
     assert alone["ExecStart"].split()[1:] == ["run"]
+
+
+@each_server
+def test_a_server_of_the_topology_has_what_it_needs(unit: Path) -> None:
+    """Restarts after all but errors, no Open vSwitch, nothing of the controller's that is removed with that."""
+    settings, controller = _settings(unit), _settings(CONTROLLERS[0])
+    program, *words = settings["ExecStart"].split()
+    name = unit.stem.removeprefix("tunbridge-")
+    assert (program, words) == (
+        controller["ExecStart"].split()[0],
+        ["topology", {"topology": "serve", "relay": "relay"}[name], "--config-file", f"/etc/tunbridge/{name}.conf"],
+    )
+    assert {int(status) for status in settings["RestartPreventExitStatus"].split()} == {EXIT_ERROR, EXIT_USAGE}
+    assert (settings["Type"], settings["Restart"], settings["StartLimitIntervalSec"]) == ("exec", "on-failure", "0")
+    assert settings["RuntimeDirectory"] == f"tunbridge-{name}"
+    assert settings.get("StateDirectory") == (None if name == "relay" else controller["StateDirectory"])
+    known = {"Description", "After", "Wants", "Type", "ExecStart", "KillMode", "RuntimeDirectory", "StateDirectory"}
+    differing = {one for one in settings.keys() & controller.keys() if settings[one] != controller[one]}
+    assert differing <= known

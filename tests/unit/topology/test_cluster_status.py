@@ -1,0 +1,108 @@
+"""What a member says of its cluster, read."""
+
+from __future__ import annotations
+
+import pytest
+
+from topology.server.cluster_status import parse_status
+
+LEADER = """\
+2586
+Name: Tunbridge_Topology
+Cluster ID: 0923 (09230f4d-174e-4d53-bc5b-2b6d2b2ed1e1)
+Server ID: 2586 (2586c514-4b67-481d-9bf7-ddb4dc0050ff)
+Address: tcp:127.0.0.1:51119
+Status: cluster member
+Role: leader
+Term: 3
+Leader: self
+Vote: self
+
+Last Election started 21101 ms ago, reason: timeout
+Last Election won: 21101 ms ago
+Election timer: 1000
+Log: [2, 6]
+Entries not yet committed: 1
+Entries not yet applied: 2
+Connections: <-a997 ->a997 (->7311)
+Disconnections: 1
+Servers:
+    7311 (7311 at ssl:[::1]:55567) next_index=6 match_index=4 last msg 15736 ms ago
+    2586 (2586 at tcp:127.0.0.1:51119) (self) next_index=2 match_index=3
+    a997 (a997 at tcp:127.0.0.1:40637) next_index=6 match_index=5 last msg 74 ms ago
+"""
+FOLLOWER = (
+    LEADER.replace("Role: leader", "Role: follower")
+    .replace("Leader: self", "Leader: a997")
+    .replace(" next_index=6 match_index=4", "")
+    .replace(" next_index=2 match_index=3", "")
+    .replace(" next_index=6 match_index=5", "")
+)
+ENTERING = """\
+07f7
+Name: Tunbridge_Topology
+Cluster ID: not yet known
+Server ID: 07f7 (07f71641-c16e-40b2-974a-9dc0c34b959b)
+Address: tcp:127.0.0.1:1
+Status: joining cluster
+Remotes for joining: tcp:127.0.0.1:2
+Role: follower
+Term: 0
+Leader: unknown
+Vote: unknown
+
+Log: [1, 1]
+Entries not yet committed: 0
+Entries not yet applied: 0
+Connections:
+Disconnections: 0
+Servers:
+"""
+
+
+def test_the_leader_knows_what_the_others_have() -> None:
+    """Index and lag of each, and when it was last heard of."""
+    status = parse_status(LEADER)
+    assert (status.role, status.term, status.leader, status.index, status.waiting) == (
+        *("leader", 3, "tcp:127.0.0.1:51119"),
+        *(5, 3),
+    )
+    assert status.serves and status.cluster_id.startswith("09230f4d-") and status.election_timer == 1000
+    assert [(one.id, one.address, one.is_self, one.index, one.lag, one.heard) for one in status.members] == [
+        ("7311", "ssl:[::1]:55567", False, 4, 1, 15.736),
+        ("2586", "tcp:127.0.0.1:51119", True, 5, 0, None),
+        ("a997", "tcp:127.0.0.1:40637", False, 5, 0, 0.074),
+    ]
+
+
+def test_a_follower_knows_who_leads() -> None:
+    """And not what others have."""
+    status = parse_status(FOLLOWER)
+    assert (status.role, status.leader, status.serves) == ("follower", "tcp:127.0.0.1:40637", True)
+    assert [(one.index, one.lag, one.heard) for one in status.members] == [(None, None, None)] * 2 + [
+        (None, None, 0.074)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [ENTERING, FOLLOWER.replace("Leader: a997", "Leader: unknown"), LEADER.replace("cluster member", "left cluster")],
+)
+def test_without_a_majority_it_does_not_serve(text: str) -> None:
+    """While it joins, while there is no leader, and when it has left."""
+    assert not parse_status(text).serves
+
+
+def test_one_that_has_not_found_its_cluster_has_no_id_of_it() -> None:
+    """And knows of nobody."""
+    status = parse_status(ENTERING)
+    assert (status.cluster_id, status.leader, status.members, status.index) == ("", None, (), 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", LEADER.replace("Log: [2, 6]", "Log: [2]"), LEADER.replace("Term: 3", "Term: x")]
+)
+def test_what_is_no_status_is_refused(text: str) -> None:
+    """Rather than shown by half."""
+    with pytest.raises(ValueError, match="status of the cluster"):
+        parse_status(text)

@@ -1,0 +1,54 @@
+"""A topology database that serves, alone or as a cluster, into a file and back (ovsdb-client(1))."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from topology.database.tables import DATABASE
+from topology.errors import TopologyError
+from topology.ovsdb.tls import TlsFiles
+from topology.server.database_file import finished_length, is_clustered
+from topology.server.ovsdb_tools import ovsdb_client, ovsdb_tool
+
+
+def backup(connection: str, target: Path, tls: TlsFiles | None = None) -> None:
+    """Write the whole database as it is at one moment into a file for its owner alone, as a whole or not at all.
+
+    :param connection: OVSDB connection methods; of a cluster, the leader is asked
+    :param target: of the format that `tunbridge topology serve` serves; one that is there is replaced
+    :raises TopologyError: the database or the file system says no
+    """
+    try:
+        with tempfile.NamedTemporaryFile(prefix=f".{target.name}.", dir=target.absolute().parent, delete=False) as file:
+            unfinished = Path(file.name)
+            try:
+                ovsdb_client("backup", connection, DATABASE, tls=tls, stdout=file)
+                os.fsync(file.fileno())
+                unfinished.replace(target)
+            except BaseException:
+                unfinished.unlink()
+                raise
+    except OSError as error:
+        raise TopologyError(f"{target} cannot be written: {error.strerror}") from None
+
+
+def restore(connection: str, source: Path, tls: TlsFiles | None = None) -> None:
+    """Put the content of a backup in the place of all that a database holds, in one transaction.
+
+    :param source: of :func:`backup`, or the file of an embedded database
+    :raises TopologyError: the file is no whole backup, or the database says no; nothing is changed
+    """
+    try:
+        with source.open("rb") as file:
+            name = ovsdb_tool("db-name", source)
+            if name != DATABASE:
+                raise TopologyError(f"{source} holds the database {name}, not {DATABASE}")
+            if is_clustered(source):
+                raise TopologyError(f"{source} is the file of a member of a cluster, not a backup")
+            if finished_length(source) != source.stat().st_size:
+                raise TopologyError(f"{source} is cut short: it is not a whole backup")
+            ovsdb_client("restore", connection, DATABASE, tls=tls, stdin=file)
+    except OSError as error:
+        raise TopologyError(f"{source} cannot be read: {error.strerror}") from None

@@ -1,0 +1,118 @@
+"""What a member of a cluster says of itself and of the others, as values (ovsdb-server(1), "Cluster Commands")."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_MEMBER = "cluster member"
+
+_FIELD = re.compile(r"^([A-Z][\w /]*): (.*)$", re.MULTILINE)
+_SERVER = re.compile(r"^    ([0-9a-f]{4}) \([0-9a-f]{4} at (\S+)\)(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ClusterMember:
+    """One of the members, as the one that was asked knows it.
+
+    :param id: the first four digits of its server id
+    :param address: where other members reach it
+    :param is_self: the one that was asked
+    :param index: of the last entry of the log that it is known to have; None: only the leader knows
+    :param lag: entries that the leader has and it has not; None: likewise
+    :param heard: seconds since it was last heard of; None: it was not, as followers do not hear of one another
+    """
+
+    id: str
+    address: str
+    is_self: bool
+    index: int | None
+    lag: int | None
+    heard: float | None
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """A cluster as one member sees it.
+
+    :param state: ``cluster member``, or what it is on its way to be, such as ``joining cluster``
+    :param role: ``leader``, ``follower`` or ``candidate``
+    :param leader: address of the leader; None: it knows of none
+    :param index: of the last entry of its log
+    :param waiting: entries of its log that are not in its database yet
+    """
+
+    cluster_id: str
+    server_id: str
+    address: str
+    state: str
+    role: str
+    term: int
+    leader: str | None
+    index: int
+    waiting: int
+    election_timer: int
+    members: tuple[ClusterMember, ...]
+
+    @property
+    def serves(self) -> bool:
+        """Whether a majority stands behind it, as far as it knows."""
+        return self.state == _MEMBER and self.leader is not None
+
+
+def parse_status(text: str) -> ClusterStatus:
+    """What ``cluster/status`` of Open vSwitch 2.9 and newer prints.
+
+    :raises ValueError: it is not that
+    """
+    fields = dict(_FIELD.findall(text))
+    try:
+        index = int(fields["Log"].strip("[]").split(",")[1]) - 1
+        is_leader = fields["Role"] == "leader"
+        members = tuple(
+            _member(one, where, rest, index if is_leader else None, fields["Leader"])
+            for one, where, rest in _SERVER.findall(text)
+        )
+        leader = fields["Leader"]
+        addresses = {member.id: member.address for member in members}
+        return ClusterStatus(
+            cluster_id=_long_id(fields.get("Cluster ID", "")),
+            server_id=_long_id(fields["Server ID"]),
+            address=fields["Address"],
+            state=fields["Status"],
+            role=fields["Role"],
+            term=int(fields["Term"]),
+            leader=fields["Address"] if leader == "self" else addresses.get(leader),
+            index=index,
+            waiting=int(fields["Entries not yet committed"]) + int(fields["Entries not yet applied"]),
+            election_timer=int(fields.get("Election timer", "0")),
+            members=members,
+        )
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"the status of the cluster cannot be read: {error!r}") from None
+
+
+def _long_id(text: str) -> str:
+    """``5b2d (5b2d…-…)``: what is in the brackets; a cluster that is not known yet has none."""
+    found = re.search(r"\(([0-9a-f-]{36})\)", text)
+    return found[1] if found else ""
+
+
+def _member(short_id: str, address: str, rest: str, index: int | None, leader: str) -> ClusterMember:
+    """One line of ``Servers:``.
+
+    :param index: of the leader, where the one that was asked is that
+    :param leader: the leader, as the one that was asked names it
+    """
+    is_self = "(self)" in rest
+    match = re.search(r"match_index=(\d+)", rest)
+    has = None if index is None or match is None else index if is_self else int(match[1])
+    heard = re.search(r"last msg (\d+) ms ago", rest)
+    return ClusterMember(
+        id=short_id,
+        address=address,
+        is_self=is_self,
+        index=has,
+        lag=None if has is None or index is None else max(0, index - has),
+        heard=int(heard[1]) / 1000 if heard and leader in ("self", short_id) and not is_self else None,
+    )
