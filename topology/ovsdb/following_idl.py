@@ -82,8 +82,10 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
         self._session = FollowedSession(self._session, self._received)
-        self._remotes = len(self._session.remotes)
-        self._session.reconnect.set_backoff(*(BACKOFF_MS if self._remotes == 1 else _CLUSTER_BACKOFF_MS))
+        reconnect = self._session.reconnect
+        reconnect.set_backoff(*BACKOFF_MS)
+        if len(self._session.remotes) > 1:  # its setter takes nothing below a second
+            reconnect.min_backoff, reconnect.max_backoff = _CLUSTER_BACKOFF_MS
         self._deliver = deliver
         self.refusal: str | None = None
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""

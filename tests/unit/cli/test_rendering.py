@@ -50,6 +50,12 @@ def test_an_empty_host() -> None:
         f"Problem: topology: Port 99f9: mac_address: 'x\\ny' is not a MAC address, {'y' * 60}\n\n"
         "Bridges: none\n\nPorts: none\n\nTunnels: none\n"
     )
+    members = "tcp:192.0.2.1:6642,tcp:192.0.2.2:6642"
+    one_of = {"connection": members, "connected": True, "server": "tcp:192.0.2.2:6642"}
+    words = status_tables.status({**state, "topology": one_of}, width=80)
+    assert f"\nTopology {members}: connected to tcp:192.0.2.2:6642\n" in words
+    alone = {"connection": "unix:/t.sock", "connected": True, "server": "unix:/t.sock"}
+    assert "\nTopology unix:/t.sock: connected\n" in status_tables.status({**state, "topology": alone}, width=80)
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:
