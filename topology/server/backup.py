@@ -13,10 +13,11 @@ from topology.server.database_file import finished_length, is_clustered
 from topology.server.ovsdb_tools import ovsdb_client, ovsdb_tool
 
 
-def backup(connection: str, target: Path, tls: TlsFiles | None = None) -> None:
+def backup(connection: str, target: Path, tls: TlsFiles | None = None, *, leader_only: bool = True) -> None:
     """Write the whole database as it is at one moment into a file for its owner alone, as a whole or not at all.
 
-    :param connection: OVSDB connection methods; of a cluster, the leader is asked
+    :param connection: OVSDB connection methods
+    :param leader_only: of a cluster, the leader alone is asked; otherwise whoever answers
     :param target: of the format that `tunbridge topology serve` serves; one that is there is replaced
     :raises TopologyError: the database or the file system says no
     """
@@ -24,7 +25,7 @@ def backup(connection: str, target: Path, tls: TlsFiles | None = None) -> None:
         with tempfile.NamedTemporaryFile(prefix=f".{target.name}.", dir=target.absolute().parent, delete=False) as file:
             unfinished = Path(file.name)
             try:
-                ovsdb_client("backup", connection, DATABASE, tls=tls, stdout=file)
+                ovsdb_client("backup", connection, DATABASE, tls=tls, leader_only=leader_only, stdout=file)
                 os.fsync(file.fileno())
                 unfinished.replace(target)
             except BaseException:

@@ -108,7 +108,7 @@ def _bring_to_schema(file: Path) -> None:
     if stored.version == ours.version and not differing:
         return
     unknown = sorted(".".join(column) for column in _columns(stored) - _columns(ours))
-    if _order(stored.version) > _order(ours.version) and unknown:
+    if version_order(stored.version) > version_order(ours.version) and unknown:
         raise TopologyError(
             f"has schema version {stored.version}, and this Tunbridge knows {ours.version}: use a newer one, or, where "
             f"a client has converted it, `ovsdb-tool convert {file} {SCHEMA}`, which drops {', '.join(unknown)}"
@@ -125,7 +125,7 @@ def _bring_to_schema(file: Path) -> None:
         text = "%s cannot have the schema of version %s again, and is served with what it has (%s): %s"
         LOG.error(text, file, ours.version, changed, error)
         return
-    if _order(stored.version) < _order(ours.version):
+    if version_order(stored.version) < version_order(ours.version):
         text = "converted %s from schema version %s to %s; %s is a copy as it was"
         LOG.info(text, file, stored.version, ours.version, copy)
     else:
@@ -170,7 +170,8 @@ def _columns(schema: DbSchema) -> set[tuple[str, str]]:
     return {(name, column) for name, table in schema.tables.items() for column in table.columns}
 
 
-def _order(version: str | None) -> tuple[int, ...]:
+def version_order(version: str | None) -> tuple[int, ...]:
+    """By which versions of a schema can be compared."""
     return tuple(int(part) for part in (version or "0").split("."))
 
 

@@ -19,6 +19,7 @@ from topology.database.tables import DATABASE
 from topology.errors import ConfigError, TopologyError
 from topology.model import canonical_ip
 from topology.ovsdb.tls import Contexts, TlsFiles
+from topology.server.cluster_schema import bring_to_schema
 from topology.server.database_file import is_clustered, prepare
 from topology.server.orphan import OwnerLock, end_orphan
 from topology.server.ovsdb_tools import find_program, ovsdb_tool, passes
@@ -75,6 +76,7 @@ class EmbeddedServer:
         self._owner = OwnerLock(self._state_path / f"{self.name}.lock")
         self._child = SupervisedChild("ovsdb-server", _STOP_TIMEOUT, self._begin, self._log_tail)
         self._supervisor: threading.Thread | None = None
+        self._conversion: threading.Thread | None = None
 
     @property
     def connection(self) -> str:
@@ -112,6 +114,10 @@ class EmbeddedServer:
             LOG.info("%s at %s", self._what(), ", ".join([self.connection, *self._remotes]))
         self._supervisor = threading.Thread(target=self._child.supervise, name="topology-server", daemon=True)
         self._supervisor.start()
+        if is_clustered(self._file):
+            given = (self.connection, self._state_path, self._child.stopping)
+            self._conversion = threading.Thread(target=bring_to_schema, args=given, name="topology-schema", daemon=True)
+            self._conversion.start()
 
     def stop(self) -> None:
         """End the server and wait for it; does nothing when it was not started."""
@@ -120,6 +126,9 @@ class EmbeddedServer:
         if self._supervisor is not None:
             self._supervisor.join()
             self._supervisor = None
+        if self._conversion is not None:
+            self._conversion.join(_STOP_TIMEOUT)
+            self._conversion = None
         self._owner.release()
 
     def _begin(self) -> None:

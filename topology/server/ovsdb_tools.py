@@ -23,6 +23,10 @@ _TIMEOUT = 60.0
 """Seconds that a tool may take; 100,000 ports take ovsdb-tool some 2 s."""
 
 
+class _NoAnswerError(TopologyError):
+    """A program was told to end after some time, and did."""
+
+
 def passes(reason: str) -> bool:
     """Whether what keeps a program from working is a state of the machine that ends by itself, or by an operator's
     hand, without any change of ours: no space, no descriptors or memory, a file system that went read-only.
@@ -55,24 +59,32 @@ def ovsdb_tool(command: str, *arguments: str | Path) -> str:
 
 def ovsdb_client(
     command: str,
+    connection: str,
     *arguments: str | Path,
     tls: TlsFiles | None = None,
+    leader_only: bool = True,
     stdin: IO[bytes] | None = None,
     stdout: IO[bytes] | None = None,
 ) -> str:
-    """Run ``ovsdb-client``, which may talk to any member of a cluster.
+    """Run ``ovsdb-client``.
 
-    :param tls: certificates, where a connection is TLS
+    :param connection: OVSDB connection methods, comma-separated
+    :param tls: certificates, where one is TLS
+    :param leader_only: of a cluster, the leader alone is asked; otherwise whoever answers
     :param stdin: what it reads; None: nothing
     :param stdout: where what it prints goes; None: it is returned
     :raises TopologyError: with the program's own message
     """
-    options = (
-        ()
-        if tls is None
-        else (f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}")
-    )
-    return _run("ovsdb-client", command, arguments, (f"--timeout={_TIMEOUT:g}", *options), stdin, stdout)
+    options = [f"--timeout={_TIMEOUT:g}", *([] if leader_only else ["--no-leader-only"])]
+    if tls is not None:
+        options += [f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}"]
+    try:
+        return _run("ovsdb-client", command, (connection, *arguments), options, stdin, stdout)
+    except _NoAnswerError:
+        named = (
+            "" if "," in connection or not leader_only else ": of a cluster, name all members, since one of them leads"
+        )
+        raise TopologyError(f"{connection} does not answer within {_TIMEOUT:g} s{named}") from None
 
 
 def server_command(control: Path, command: str, *arguments: str, timeout: float = 5.0) -> str:
@@ -107,7 +119,7 @@ def _run(
     except subprocess.TimeoutExpired:
         raise TopologyError(f"{what} takes more than {_TIMEOUT:g} s") from None
     if done.returncode == -signal.SIGALRM:
-        raise TopologyError(f"{what}: no answer in time")
+        raise _NoAnswerError(f"{what}: no answer in time")
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().removeprefix(f"{program}: ").splitlines()
         raise TopologyError(reason[0] if reason else f"{what}: status {done.returncode}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Authority, Identity
 from tests.support.cluster import Cluster, TopologyHost, dump
 from tests.support.contents import contents
 from tests.support.waiting import wait_until
@@ -20,6 +21,7 @@ from topology.errors import TopologyError, TopologyUnavailable
 from topology.model import Host
 from topology.ovsdb.one_shot import followed
 from topology.ovsdb.replica import Replica
+from topology.server import cluster_file, cluster_schema
 from topology.server.embedded_server import EmbeddedServer
 
 NETWORKS, PORTS = 4, 60
@@ -253,6 +255,37 @@ def test_a_follower_alone_is_not_followed(cluster: Cluster) -> None:
         pass
 
 
+def _wait_not_with(leader: TopologyHost, *clients: Replica[bool]) -> None:
+    wait_until(lambda: leader.connection not in {client.server for client in clients}, 60, "all have noticed")
+
+
+def test_one_client_has_a_lock_whoever_leads(cluster: Cluster) -> None:
+    """What is told once, as what the API notifies of, is told once on a cluster."""
+
+    def replica() -> Replica[bool]:
+        return Replica(
+            cluster.connection,
+            DATABASE,
+            tables={"Host": ("name",)},
+            convert=lambda _: True,
+            schema=SCHEMA,
+            lock="notify",
+        )
+
+    one, other = replica(), replica()
+    with followed(one, 60), followed(other, 60):
+        for _ in range(2):
+            wait_until(
+                lambda: one.connected and other.connected and (one.locked or other.locked), 60, "one has the lock"
+            )
+            assert one.locked != other.locked
+            leader = cluster.leader()
+            leader.kill()
+            _wait_not_with(leader, one, other)
+            leader.start()
+    cluster.wait_whole()
+
+
 def test_a_relay_passes_everything_on(cluster: Cluster) -> None:
     """Reads and changes, also when another member leads; what needs a lock is refused, with the reason."""
     relay = TopologyHost(cluster.directory / "relay", f"connection = {cluster.connection}")
@@ -340,6 +373,66 @@ def test_what_is_no_backup_is_not_restored(cluster: Cluster, tmp_path: Path) -> 
     subprocess.run(["ovsdb-tool", "create", other, "/usr/share/openvswitch/vswitch.ovsschema"], check=True)
     assert refusal("restore", str(other)) == f"{other} holds the database Open_vSwitch, not Tunbridge_Topology"
     assert dump(leader.connection) == before
+
+
+def test_a_newer_release_converts_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first member that is started with it, while clients of the release before follow; a copy is kept."""
+    schema = json.loads(SCHEMA.read_text())
+    schema["version"] = "0.9.0"
+    del schema["tables"]["Quota"], schema["tables"]["Port"]["columns"]["attributes"]
+    older = tmp_path / "older.ovsschema"
+    older.write_text(json.dumps(schema))
+    monkeypatch.setattr(cluster_schema, "SCHEMA", older)
+    monkeypatch.setattr(cluster_file, "SCHEMA", older)
+    with Cluster(2) as cluster:
+        client: Replica[set[str]] = Replica(
+            cluster.connection,
+            DATABASE,
+            tables={"Host": ("name",)},
+            convert=lambda changes: {row.name for row in changes.rows.get("Host", {}).values() if row},
+            schema=older,
+        )
+        with followed(client, 60) as told:
+            assert told.latest == set()
+            monkeypatch.undo()
+            assert "Quota" not in dump(cluster.connection)
+            member = cluster.followers()[0]
+            member.stop()
+            member.start()
+            wait_until(lambda: "Quota" in dump(member.connection), 60, "it is converted")
+            assert (member.state / "topology.db.0.9.0").exists()
+            register(cluster.connection, "h1")
+            assert told.until(lambda latest: "h1" in latest, 60)
+        member.stop()
+        member.start()
+        cluster.wait_whole()
+
+
+def _options(identity: Identity) -> list[str]:
+    return [f"{name} = {value}" for name, value in identity.options().items()]
+
+
+def test_members_show_certificates(tmp_path: Path, filled: Path) -> None:
+    """To each other and to clients, and let nobody in whom another authority has certified."""
+    good = Authority(tmp_path).certify("good")
+    other = Authority(tmp_path, "other").certify("bad")
+    with Cluster(2, filled, *_options(good), scheme="ssl") as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        database = TopologyDatabase(cluster.connection, good.files())
+        with followed(database, 60):
+            assert database.server == leader.connection
+            assert database.register(host("by-tls"))
+        leader.command("backup", str(leader.state / "copy"), "--topology", cluster.connection)
+        leader.command("restore", str(leader.state / "copy"), "--topology", cluster.connection)
+        assert status(follower)["leader"] == leader.address
+        third = TopologyHost(cluster.directory / "third", *_options(other), scheme="ssl")
+        third.command("join-cluster", leader.address)
+        third.start()
+        try:
+            wait_until(lambda: "SSL_" in (third.run / "topology.log").read_text(), 60, "it is refused")
+            assert len(leader.cluster.members) == 2
+        finally:
+            third.kill()
 
 
 def test_two_of_three_are_lost_for_good(filled: Path, tmp_path: Path) -> None:
