@@ -16,7 +16,7 @@ import pytest
 
 from scripts.processes import ChildProcess
 from tests.support.host.ovs import OvsHost
-from tests.support.host.tunbridge import ROOT, Tunbridge
+from tests.support.host.tunbridge import ROOT, Tunbridge, free_tcp_port
 from tests.support.openflow import changes
 from tests.support.waiting import wait_until
 
@@ -195,6 +195,23 @@ def test_on_a_used_host(ovs: OvsHost, controller: Callable[..., Tunbridge]) -> N
     assert f"+ Port {BOUND} host=host1 status=ACTIVE" in topology
     assert any('"int-br-ex"' in line for line in rehearsed["bridge br-int"])
     assert used.command("run", "--dry-run") == ""
+
+
+def test_on_a_host_whose_file_is_of_a_cluster(ovs: OvsHost, controller: Callable[..., Tunbridge]) -> None:
+    """The same as before it was; a copy of the member does not appear in the cluster as another one."""
+    address = f"tcp:127.0.0.1:{free_tcp_port()}"
+    member = controller(options={**OPTIONS, "topology": {"cluster_address": address}})
+    with topology_served(member):
+        member.apply(DOCUMENT)
+        member.topology_transact(*OTHER_HOST)
+    alone = dry_run(member)
+    member.command("topology", "create-cluster", "--from", str(member.directory / "state" / "topology.db"))
+    with topology_served(member):
+        wait_until(lambda: member.command("topology", "status", statuses=(0, 3)).count(address) > 1, 60, "it leads")
+        serving = everything(ovs, member.directory / "state")
+        assert dry_run(member) == alone != {}
+        assert member.command("topology", "status").count(address) == 2  # in its first line, and one member
+        assert everything(ovs, member.directory / "state") == serving
 
 
 def test_on_a_served_host(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
