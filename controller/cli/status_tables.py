@@ -72,7 +72,7 @@ def _reach(end: Mapping[str, Any]) -> str:
 def _server(topology: Mapping[str, Any]) -> str:
     """Which of several servers it is connected to."""
     server = topology.get("server")
-    return f" to {server}" if server and server != topology["connection"] else ""
+    return f" to {server}" if server else ""
 
 
 def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:

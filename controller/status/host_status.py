@@ -82,11 +82,7 @@ def status(host: RunningHost) -> Json:
     return {
         "host": snapshot.names.host,
         "in_sync": bridges_agree and is_settled(host, snapshot, stands_against),
-        "topology": {
-            "connection": host.topology.connection,
-            "connected": host.topology.connected,
-            "server": host.topology.server,
-        },
+        "topology": _topology(host.topology),
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
         "drift": {"tags": _row_drift(snapshot.tag_drift), "rows": _row_drift(host.vswitch.layout_drift.record)},
@@ -110,6 +106,12 @@ def status(host: RunningHost) -> Json:
             "drifted_flows": sum(sender.drift.flows for sender in host.senders.values()),
         },
     }
+
+
+def _topology(topology: TopologySource) -> Json:
+    """``server``, where there are several: which of them is talked to, or null."""
+    told: Json = {"connection": topology.connection, "connected": topology.connected}
+    return told | {"server": topology.server} if "," in topology.connection else told
 
 
 def device_states(snapshot: HostSnapshot) -> list[DeviceState]:

@@ -54,8 +54,6 @@ def test_an_empty_host() -> None:
     one_of = {"connection": members, "connected": True, "server": "tcp:192.0.2.2:6642"}
     words = status_tables.status({**state, "topology": one_of}, width=80)
     assert f"\nTopology {members}: connected to tcp:192.0.2.2:6642\n" in words
-    alone = {"connection": "unix:/t.sock", "connected": True, "server": "unix:/t.sock"}
-    assert "\nTopology unix:/t.sock: connected\n" in status_tables.status({**state, "topology": alone}, width=80)
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:
