@@ -157,7 +157,7 @@ def test_a_device_whose_port_is_deleted_is_dead(lab: Lab, hostile: Vm) -> None:
     lab.wait_wired()
     hostile.wait_reaches(lab.vms["red2"])
     known = lab.vms.pop(hostile.name)
-    lab.tunbridge("apply", "--prune", str(lab.write_document()))
+    lab.apply_document(lab.write_document(), prune=True)
     lab.vms[hostile.name] = known
     wait_tag(hostile, DEAD_VLAN)
     assert_dead(lab, hostile)

@@ -97,7 +97,7 @@ def apply_ports(lab: FaultLab, nics: list[Nic]) -> None:
     """Make the topology have ports of the red network beside those that it has."""
     path = lab.directory / "more.yaml"
     path.write_text(yaml.safe_dump(topology_document([nics[0].network], nics)))
-    lab.tunbridge("apply", str(path))
+    lab.apply_document(path)
 
 
 def red_nics(lab: FaultLab, numbers: range) -> list[Nic]:

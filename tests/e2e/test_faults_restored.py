@@ -30,7 +30,7 @@ class BackedUpLab(FaultLab):
     def apply(self) -> None:
         older = self.directory / "older.yaml"
         older.write_text(yaml.safe_dump({"networks": [{"name": "of an hour ago"}]}))
-        self.tunbridge("apply", str(older))
+        self.apply_document(older)
         shutil.copy(self.database, self.backup)
         super().apply()
 

@@ -163,7 +163,7 @@ def test_the_mtu_of_a_network_is_followed(lab: Lab) -> None:
         document["networks"][0]["mtu"] = mtu
         path = lab.directory / "small.yaml"
         path.write_text(yaml.safe_dump(document))
-        lab.tunbridge("apply", str(path))
+        lab.apply_document(path)
         wait_said(lab, h1=[], h2=lines)
     lab.hosts["h2"].namespace.ip(f"link set {UNDERLAY_BRIDGE} mtu 1500")
     wait_said(lab, h1=[], h2=[])

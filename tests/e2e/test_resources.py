@@ -70,7 +70,7 @@ def test_a_full_disk_under_the_topology(host: Host, disk: SmallDisk, tmp_path: P
     file = tmp_path / "document.yaml"
     file.write_text(yaml.safe_dump(document))
     with pytest.raises(AssertionError, match=f"status 1: .*{FULL}\n$"):
-        controller.apply(file)
+        controller.command("apply", str(file))
     host.ovs.plug_many([SECOND.device()])
     controller.wait_device(SECOND.name, status="ACTIVE")
     controller.wait_log("state of port (1) wait: database Tunbridge_Topology")

@@ -51,6 +51,10 @@ def lab() -> Iterator[Lab]:
         for vm in lab.vms.values():
             vm.plug(lab.hosts[vm.nic.host or ""])
         lab.wait_wired()
+        for name in NETWORKS:  # the hosts know each other's addresses
+            sender, far = lab.vms[f"{name}.sender"], lab.vms[f"{name}.far"]
+            sender.wait_heard(far)
+            far.wait_heard(sender)
         yield lab
 
 
@@ -175,10 +179,7 @@ def test_what_is_for_a_guest_that_migrates_follows_it(lab: Lab, name: str) -> No
         for controller in lab.controllers.values():
             controller.wait_in_sync()
         guest = {"h1": here, "h2": there}[host]
-        announcement = guest.frame(BROADCAST)
-        with sender.capture() as capture:
-            guest.send(announcement)  # as QEMU does: switches of the physical network know it elsewhere
-            wait_until(lambda: capture.copies(announcement), 10, f"{guest.name} is heard on {host}")
+        guest.wait_heard(sender)  # as QEMU does: switches of the physical network know it elsewhere
 
     def sent(receiver: Vm) -> Copies:
         frame = sender.frame(here)

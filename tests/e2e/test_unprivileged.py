@@ -65,7 +65,7 @@ def test_all_works_without_root(hub: str) -> None:
     """Bridges are made, a port is bound, and the commands of the same user answer; no process of it is root's."""
     with GroupOvs(Datapath.DUMMY) as ovs, UnprivilegedTunbridge(ovs, hub=hub) as controller:
         controller.wait_in_sync()
-        controller.apply(DOCUMENT)
+        controller.command("apply", str(controller.written(DOCUMENT)))
         ovs.plug("tap1", PORT["id"], PORT["mac_address"])
         controller.wait_device("tap1", status="ACTIVE")
         assert controller.status()["in_sync"]

@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.lab.frames import BROADCAST, SERVICE_VLAN, VLAN, Frame, quiet, unique
 from tests.support.lab.lab import Lab
-from tests.support.waiting import wait_until
 
 SEGMENT = 101
 NETWORKS = {"flat": ("flat", None), "vlan": ("vlan", 100), "victim": ("vlan", SEGMENT), "gre": ("gre", SEGMENT)}
@@ -85,16 +84,11 @@ def seen(lab: Lab, sender: str) -> set[tuple[str, str]]:
     with ExitStack() as stack:
         captures = {name: stack.enter_context(other.capture()) for name, other in lab.vms.items() if other is not vm}
         captures |= {f"trunk of {name}": stack.enter_context(lab.capture_trunk(of)) for name, of in lab.hosts.items()}
+        near, far = (lab.vms[name] for name in (sender.replace(".1", ".1b"), sender.replace(".1", ".2")))
+        near.wait_heard(far)  # the way is known; of this sender nothing has been seen since vlan-limit was set
         for some in sent.values():
             vm.send(unique(BROADCAST, vm.nic.mac, tags=(0,)), *some)
-        untagged = unique(BROADCAST, vm.nic.mac)
-        vm.send(untagged)
-        peers = {name: captures[name] for name in (sender.replace(".1", ".2"), sender.replace(".1", ".1b"))}
-
-        def deaf() -> list[str]:
-            return [name for name, capture in peers.items() if not capture.copies(untagged)]
-
-        wait_until(lambda: not deaf(), 10, lambda: f"an untagged frame arrives at {deaf()}")
+        vm.wait_heard(near, far)
         quiet(list(captures.values()))
         return {
             (kind, name)

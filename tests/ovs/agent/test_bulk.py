@@ -137,7 +137,7 @@ def test_500_ports_go_with_their_networks(ovs: OvsHost, tunbridge: Start) -> Non
     plugged = devices(PORTS)
     ovs.plug_many(plugged)
     wait_states(controller, {"ACTIVE": PORTS})
-    controller.apply({"networks": []}, "--prune")
+    controller.apply({"networks": []}, prune=True)
 
     wait_states(controller, {})
     ports = controller.wait_in_sync(TIMEOUT)["ports"]

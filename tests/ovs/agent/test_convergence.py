@@ -171,6 +171,17 @@ def expected_tunnel_flows(ports: list[Port], vlans: dict[Network, int]) -> list[
     return sorted(flows)
 
 
+def wait_active(controller: Tunbridge, ports: list[Port]) -> None:
+    """Wait until the devices of many ports are up; one question is about all of them."""
+    expected = {port.name for port in ports}
+
+    def missing() -> set[str]:
+        devices = controller.quick_status().get("ports", [])
+        return expected - {device["device"] for device in devices if device["status"] == "ACTIVE"}
+
+    wait_until(lambda: not missing(), 30, lambda: f"{missing()} are up\n{controller.log_tail()}")
+
+
 def test_killed_in_the_middle_of_a_bulk_binding(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
     """kill -9 at four moments while 160 ports of 4 networks are being wired: all get wired, no VLAN changes."""
     controller = tunbridge()
@@ -197,18 +208,16 @@ def test_killed_in_the_middle_of_a_bulk_binding(ovs: OvsHost, tunbridge: Callabl
         host.add_ports(*batch)
         plugs = [port.device().plug_command("br-int", "") for port in batch]
         ovs.vsctl("--no-wait", *(word for plug in plugs for word in plug))
-        wait_until(lambda: moment(done), 30, lambda: f"a moment of {done} ports: {controller.log_tail()}")  # noqa: B023
+        wait_until(lambda: moment(done), 30, lambda: f"a moment of {done} ports: {controller.log_tail()}", 0.01)  # noqa: B023
         controller.kill9()
         now = tags_of_wired()
         assert {name: now[name] for name in wired} == wired
         wired = now
         controller.start()
         controller.wait_ready()
-        for port in ports[:done]:
-            controller.wait_device(port.name, status="ACTIVE", timeout=30)
+        wait_active(controller, ports[:done])
 
-    for port in ports:
-        controller.wait_device(port.name, status="ACTIVE", timeout=30)
+    wait_active(controller, ports)
     controller.wait_in_sync()
     final = tags_of_wired()
     assert {name: final[name] for name in wired} == wired

@@ -148,7 +148,7 @@ def test_what_runs_here_is_written_back_and_nothing_is_touched(
     assert f"{said}: {names}" in controller.log_text()
 
     # What is deleted from now on is deleted.
-    controller.apply({"networks": [SECOND]}, "--prune")
+    controller.apply({"networks": [SECOND]}, prune=True)
     controller.wait_device(device(P1).name, status="DOWN", reason="the topology has no such port")
 
 

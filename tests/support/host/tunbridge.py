@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 import yaml
 
+from controller.config.config import Config, load
 from controller.status.control_client import ControlError, call
 from scripts.private_ovs import Datapath
 from scripts.processes import ChildProcess
@@ -38,6 +40,27 @@ def free_tcp_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return cast(int, listener.getsockname()[1])
+
+
+def apply_file(path: Path, config: Config, *, prune: bool = False) -> None:
+    """What ``tunbridge apply`` does, in this process: the start of one of its own takes longer than all else.
+
+    :param config: which topology database, and what is allocated
+    :raises TunbridgeError: it was refused
+    """
+    with warnings.catch_warnings():  # python-ovs imports eventlet, which tells programs that it is deprecated
+        warnings.simplefilter("ignore")
+        from topology.documents.apply import apply_document
+        from topology.documents.reader import load_document
+    apply_document(
+        config.topology_connection,
+        load_document(path),
+        config.allocation_policy(),
+        prune=prune,
+        dry_run=False,
+        timeout=_COMMAND_TIMEOUT,
+        tls=config.topology.tls,
+    )
 
 
 class Tunbridge:
@@ -226,13 +249,16 @@ class Tunbridge:
         assert done.returncode in statuses, f"tunbridge {' '.join(args)}: status {done.returncode}: {done.stderr}"
         return done.stdout
 
-    def apply(self, document: Mapping[str, Any] | Path, *args: str) -> str:
-        """``tunbridge apply``: what it says that it changed."""
-        if isinstance(document, Path):
-            return self.command("apply", str(document), *args)
+    def written(self, document: Mapping[str, Any]) -> Path:
+        """A file with a topology document, for the command line."""
         path = self.directory / "document.yaml"
         path.write_text(yaml.safe_dump(dict(document)))
-        return self.command("apply", str(path), *args)
+        return path
+
+    def apply(self, document: Mapping[str, Any] | Path, *, prune: bool = False) -> None:
+        """What ``tunbridge apply`` does, see :func:`apply_file`."""
+        path = document if isinstance(document, Path) else self.written(document)
+        apply_file(path, load((str(self.config_file),)), prune=prune)
 
     def status(self) -> dict[str, Any]:
         """``tunbridge status --json``."""

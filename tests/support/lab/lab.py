@@ -27,8 +27,9 @@ from typing import TypeVar
 
 import yaml
 
+from controller.config.config import load
 from scripts.processes import ChildProcess, ProcessError
-from tests.support.host.tunbridge import ROOT
+from tests.support.host.tunbridge import ROOT, apply_file
 from tests.support.lab import remains
 from tests.support.lab.frames import Capture
 from tests.support.lab.grizzly import GrizzlyHost
@@ -37,6 +38,7 @@ from tests.support.lab.netns import Namespace, run
 from tests.support.lab.networks import LabNetwork, Nic, topology_document
 from tests.support.lab.vm import MTU, Vm
 from tests.support.waiting import wait_until
+from topology.errors import TunbridgeError
 
 UNDERLAY_MTU = 9100
 """Bytes: room for jumbo frames of 9000 and any encapsulation."""
@@ -184,7 +186,18 @@ class Lab:
 
         :raises ProcessError: it was refused
         """
-        self.tunbridge("apply", str(self.write_document()))
+        self.apply_document(self.write_document())
+
+    def apply_document(self, path: Path, *, prune: bool = False) -> None:
+        """Make the topology database hold what a document says.
+
+        :param prune: and nothing else
+        :raises ProcessError: it was refused
+        """
+        try:
+            apply_file(path, load((), self.topology), prune=prune)
+        except TunbridgeError as error:
+            raise ProcessError(f"{path}: {error}") from error
 
     def write_document(self) -> Path:
         """Write the topology document of the networks and ports of the lab; its file."""

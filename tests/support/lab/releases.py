@@ -30,7 +30,8 @@ class Release:
         :raises AssertionError: a change changes nothing
         """
         for package in PACKAGES:
-            shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
+            # with its bytecode, but for what others write at this moment
+            shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("*.pyc.*"))
         for file, pattern, replacement in self.changes:
             path = directory / file
             text, count = re.subn(pattern, replacement, path.read_text())
