@@ -55,6 +55,8 @@ class TopologyConfig(TlsConfig):
 
     def problem(self) -> Problem | None:
         """Who asks for TLS needs its files."""
+        if self.cluster_address is not None and self.cluster_address in self.listen:
+            return Problem("cluster_address", self.cluster_address, "expected another port than that of listen")
         uses = [("connection", self.connection), ("cluster_address", self.cluster_address)]
         return incomplete(self, FILES, [*uses, *(("listen", one) for one in self.listen)])
 

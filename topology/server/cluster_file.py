@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ def create_cluster(state_path: str, address: str, source: Path | None = None) ->
     """
     with _owned(state_path) as (file, scratch):
         _refuse_existing(file, source)
+        _check_address(address)
         content = SCHEMA
         if source is not None:
             content = scratch / "content.db"
@@ -51,6 +53,7 @@ def join_cluster(state_path: str, address: str, members: Sequence[str]) -> Path:
         raise TopologyError(f"{address} is the cluster_address of this host: name those of members that are there")
     with _owned(state_path) as (file, scratch):
         _refuse_existing(file, None)
+        _check_address(address)
         made = scratch / _FILE
         ovsdb_tool("join-cluster", made, DATABASE, address, *members)
         _put_in_place(made, file)
@@ -92,6 +95,20 @@ def _owned(state_path: str) -> Iterator[tuple[Path, Path]]:
         raise TopologyError(f"{error.filename or folder}: {error.strerror or error}") from None
     finally:
         owner.release()
+
+
+def _check_address(address: str) -> None:
+    """It is in the file for ever, and its server would only log that it cannot have it, again and again.
+
+    :raises TopologyError: it cannot be had on this machine now
+    """
+    host, _, port = address.partition(":")[2].rpartition(":")
+    with socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise TopologyError(f"[topology] cluster_address {address}: {error.strerror}") from None
 
 
 def _refuse_existing(file: Path, source: Path | None) -> None:

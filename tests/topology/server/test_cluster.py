@@ -206,6 +206,18 @@ def test_what_is_wrong_is_said_and_nothing_is_done(cluster: Cluster, tmp_path: P
     assert "would be lost" in refusal(alone, "join-cluster", other.address)
     assert "is of this host alone already" in refusal(alone, "to-standalone", "x")
     assert alone.file.read_bytes() == filled.read_bytes()
+    alone.file.unlink()
+    own, given = alone.address, alone.conf.read_text()
+    for address, why in (
+        ("tcp:192.0.2.77:6644", "Cannot assign requested"),
+        (member.address, "Address already in use"),
+    ):
+        alone.conf.write_text(given.replace(own, address))
+        assert f"[topology] cluster_address {address}: {why}" in refusal(alone, "create-cluster")
+        assert f"[topology] cluster_address {address}: {why}" in refusal(alone, "join-cluster", other.address)
+    assert not alone.file.exists()
+    alone.conf.write_text(given)
+    alone.file.write_bytes(filled.read_bytes())
     alone.conf.write_text(
         "".join(line for line in alone.conf.read_text().splitlines(keepends=True) if "cluster_address" not in line)
     )

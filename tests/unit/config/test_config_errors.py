@@ -64,6 +64,10 @@ BAD_VALUES = [
     ("ovs", "ssl_peer_name", "*.example", "expected one name as in a certificate, or * for any"),
     ("topology", "connection", "tcp:192.0.2.1:1,ssl:192.0.2.2:1", FILES),
     ("topology", "listen", "ssl:192.0.2.1:6642", FILES),
+    ("topology", "cluster_address", "unix:/a.sock", "expected tcp:ADDRESS:PORT or ssl:ADDRESS:PORT"),
+    ("topology", "cluster_address", "tcp:0.0.0.0:6644", "expected an IP address that other hosts can send to"),
+    ("topology", "cluster_address", "tcp:192.0.2.1", TCP),
+    ("topology", "cluster_address", "ssl:[2001:db8::1]:6644", FILES),
     ("ovs", "of_listen_address", "localhost", "expected an IP address"),
     ("ovs", "of_listen_port", "0", PORT),
     ("ovs", "of_listen_port", "99999", PORT),
@@ -140,6 +144,12 @@ def test_ids_that_the_encapsulation_cannot_carry(tmp_path: Path) -> None:
     file = tmp_path / "c"
     file.write_text("[network]\ntenant_network_type = vxlan\ntunnel_id_ranges = 1:9, 10:16777216\n")
     assert refusal(file) == f"{file}: [network] tunnel_id_ranges = '10:16777216': expected ids up to 16777215 for vxlan"
+
+
+def test_members_and_hosts_have_an_address_each(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    file.write_text("[topology]\nlisten = tcp:192.0.2.1:6642\ncluster_address = tcp:192.0.2.1:6642\n")
+    assert refusal(file).endswith("cluster_address = 'tcp:192.0.2.1:6642': expected another port than that of listen")
 
 
 def test_a_default_that_does_not_fit_names_no_file(tmp_path: Path) -> None:
