@@ -102,7 +102,8 @@ def serve(config: Config) -> int:
     from topology.server.embedded_server import EmbeddedServer
 
     given = config.topology
-    return _run_server(config, EmbeddedServer(config.state_path, config.run_path, given.listen, given.tls))
+    server = EmbeddedServer(config.state_path, config.run_path, given.listen, given.tls, host_rights=given.host_rights)
+    return _run_server(config, server)
 
 
 @topology_group.command(epilog="tunbridge topology relay --topology tcp:192.0.2.1:6642,tcp:192.0.2.2:6642")
@@ -118,6 +119,8 @@ def relay(config: Config) -> int:
     given = config.topology
     if given.connection is None:
         raise ConfigError("[topology] connection is not set: set it or give --topology, to what is to be relayed")
+    if given.host_rights:
+        raise ConfigError("[topology] host_rights: who comes through a relay has the relay's rights, and not a host's")
     return _run_server(config, RelayServer(config.run_path, given.connection, given.listen, given.tls))
 
 

@@ -40,6 +40,13 @@ class TopologyConfig(TlsConfig):
         "`tunbridge topology join-cluster` alone, which write it into the database file",
         form="connection",
     )
+    host_rights: bool = option(
+        "false",
+        kinds.boolean,
+        "Who comes by `listen` is the host that the common name of its certificate names, and may write [what is that "
+        "host's](security.md#rights-by-host), and nothing else. `listen` is `ssl:` then; by the unix socket all may be "
+        "written",
+    )
     ssl_peer_name: str | None = option(
         None,
         PEER_NAME,
@@ -54,9 +61,13 @@ class TopologyConfig(TlsConfig):
         return self.tls_files("[topology]")
 
     def problem(self) -> Problem | None:
-        """Who asks for TLS needs its files."""
+        """Who asks for TLS needs its files, and only TLS says who comes."""
         if self.cluster_address is not None and self.cluster_address in self.listen:
             return Problem("cluster_address", self.cluster_address, "expected another port than that of listen")
+        if self.host_rights and not all(method.startswith("ssl:") for method in self.listen or ("",)):
+            return Problem(
+                "host_rights", "true", "expected listen = ssl:ADDRESS:PORT too: only TLS says which host it is"
+            )
         uses = [("connection", self.connection), ("cluster_address", self.cluster_address)]
         return incomplete(self, FILES, [*uses, *(("listen", one) for one in self.listen)])
 

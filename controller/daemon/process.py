@@ -163,8 +163,12 @@ def _serve_host(
         workers=workers,
         metrics=exposition.text,
     )
-    listen, tls = config.topology.listen, config.topology.tls
-    server = EmbeddedServer(config.state_path, config.run_path, listen, tls) if embedded else None
+    server = None
+    if embedded:
+        options = config.topology
+        server = EmbeddedServer(
+            config.state_path, config.run_path, options.listen, options.tls, host_rights=options.host_rights
+        )
     exposition.add(HostMetrics(app.host).collect)
     try:
         app.claim()

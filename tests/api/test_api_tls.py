@@ -20,6 +20,7 @@ from tests.support.certificates import Identity, Pki, Replaceable, make_pki
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.http.api_process import ApiProcess, Client
 from tests.support.http.tokens import ANN, write_tokens
+from tests.support.issued import IssuedCertificates, tls
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.errors import ConfigError
@@ -99,6 +100,30 @@ def test_peers_that_do_not_play_along_keep_nobody_waiting(api: ApiProcess, pki: 
         assert answer == b""
     told = "127.0.0.1: no HTTPS: the peer does not speak TLS"
     wait_until(lambda: told in api.log_text(), 10, "the log says what it was")
+
+
+def test_administrators_have_an_authority_of_their_own(database: OvsdbServer, tmp_path: Path) -> None:
+    """Who has a certificate of it may do everything; a host's opens no connection, and once it is revoked none does."""
+    administrators, hosts = (IssuedCertificates(tmp_path / name) for name in ("administrators", "hosts"))
+
+    def client(who: Identity) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(administrators.folder / "ca.pem"))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.load_cert_chain(who.certificate, who.key)
+        return context
+
+    options = {"api": administrators.identity("api").options()}
+    with ApiProcess(database.connection, options=options, tls=client(administrators.identity("ann"))) as process:
+        network = process.create("network", name="by ann")["id"]
+        with pytest.raises(OSError):
+            Client(process.port, tls=client(hosts.identity("h1"))).request("DELETE", f"/v2.0/networks/{network}")
+        lost = client(administrators.identity("ann"))
+        administrators.identity("bob")
+        tls(administrators.folder, "revoke", "ann")
+        with pytest.raises(OSError):
+            Client(process.port, tls=lost).request("DELETE", f"/v2.0/networks/{network}")
+        bob = Client(process.port, tls=client(administrators.identity("bob")))
+        assert bob.request("DELETE", f"/v2.0/networks/{network}").status == 204
 
 
 @pytest.mark.parametrize("trickle", [b"", b"\x16"])

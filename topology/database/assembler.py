@@ -274,10 +274,12 @@ class Assembler:
         return self._subnets[row.uuid]
 
     def _host(self, key: _Key, row: Any) -> Host:
-        self._own(key, row.tunnel_endpoints)
+        endpoints = [one for one in row.tunnel_endpoints if one.host in ("", row.name)]
+        self._own(key, endpoints)
+        self._depend(key, row.tunnel_endpoints)
         host = Host(
             name=row.name,
-            tunnel_ips=tuple(self._valid(key, row.tunnel_endpoints, _tunnel_ip)),
+            tunnel_ips=tuple(self._valid(key, endpoints, _tunnel_ip)),
             tunnel_types=tuple(row.tunnel_types),
             bridge_mappings=tuple(row.bridge_mappings.items()),
             instance=row.instance,
@@ -285,6 +287,9 @@ class Assembler:
             **host_details(row.attributes),
         )
         _require_canonical("instance", row.instance, host.instance)
+        for one in row.tunnel_endpoints:
+            if one not in endpoints:
+                self._note(key, one, ValueError(f"host: it is {_brief(one.host)}'s, so {row.name} cannot have it"))
         return host
 
     def _batch(self, complete: bool, before: dict[_Key, _Object | None]) -> TopologyBatch | None:

@@ -110,9 +110,11 @@ def _address_claim(edit: Edit, host: Host, row: Any | None) -> HostClaim | None:
 
 def _columns(edit: Edit, host: Host, row: Any | None) -> dict[str, Any]:
     """:param row: that there is of the host"""
-    known = _addresses(row) if row is not None else {}
+    known = {one.ip_address: one for one in row.tunnel_endpoints if one.host == host.name} if row is not None else {}
     return {
-        "tunnel_endpoints": [known.get(ip) or edit.insert("TunnelEndpoint", ip_address=ip) for ip in host.tunnel_ips],
+        "tunnel_endpoints": [
+            known.get(ip) or edit.insert("TunnelEndpoint", ip_address=ip, host=host.name) for ip in host.tunnel_ips
+        ],
         "tunnel_types": list(host.tunnel_types),
         "bridge_mappings": dict(host.bridge_mappings),
         "instance": host.instance,
@@ -187,8 +189,8 @@ def _row(edit: Edit, name: str) -> Any | None:
 
 
 def _addresses(row: Any) -> dict[str, Any]:
-    """Address → row of a host's tunnel endpoints."""
-    return {endpoint.ip_address: endpoint for endpoint in row.tunnel_endpoints}
+    """Address → row of a host's tunnel endpoints; those are not that say that they are another's."""
+    return {one.ip_address: one for one in row.tunnel_endpoints if one.host in ("", row.name)}
 
 
 _MILLISECOND = 1e-3

@@ -30,6 +30,12 @@ QUOTA = "Quota"
 NOTIFICATION = "Notification"
 """What was told of each port of a server: followed by those alone who tell it."""
 
+PORT_CLAIM = "PortClaim"
+"""Claims that hosts with the rights of a host ask for: followed by those alone who grant them."""
+
+RBAC_ROLE = "RBAC_Role"
+"""What clients may do whose connection has a role: there are such where hosts may write what is theirs and no more."""
+
 OBJECT_TABLES = {"network": "Network", "subnet": "Subnet", "port": "Port"}
 """Kind of object → the table that holds such."""
 

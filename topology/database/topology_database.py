@@ -12,8 +12,8 @@ from topology.database import host_registry
 from topology.database.assembler import Assembler
 from topology.database.host_registry import HostClaim, read_hosts
 from topology.database.restore import write_back
-from topology.database.tables import DATABASE, SCHEMA, TABLES
-from topology.errors import ConflictError, TopologyUnavailable
+from topology.database.tables import DATABASE, PORT_CLAIM, RBAC_ROLE, SCHEMA, TABLES
+from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host, HostInfo
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.preview import preview
@@ -22,6 +22,11 @@ from topology.ovsdb.tls import TlsFiles
 from topology.source import PortReport, TopologyBatch, WriteBack
 
 __all__ = ["DATABASE", "SCHEMA", "TABLES", "TopologyDatabase"]
+
+_NO_WRITE_BACK = (
+    "this host may not write it ([topology] host_rights): set that to false where the topology is served, until all is "
+    "written back"
+)
 
 _ATTEMPTS = 10
 """Refusals of a change that are final; each means that another writer has won."""
@@ -38,7 +43,7 @@ class TopologyDatabase(Replica[TopologyBatch]):
 
     def __init__(self, connection: str, tls: TlsFiles | None = None) -> None:
         self._assembler = Assembler()
-        tables: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES, ())
+        tables: dict[str, tuple[str, ...]] = dict.fromkeys((*TABLES, RBAC_ROLE), ())
         super().__init__(connection, DATABASE, tables=tables, convert=self._assembler, schema=SCHEMA, tls=tls)
 
     def report(self, reports: Iterable[PortReport]) -> int:
@@ -53,7 +58,12 @@ class TopologyDatabase(Replica[TopologyBatch]):
         """
         if not host.instance:
             raise ValueError(f"instance: host {host.name} needs one to be registered")
-        done = self.transact(partial(host_registry.enter, host=host, now=time.time()), attempts=_ATTEMPTS)
+        try:
+            done = self.transact(partial(host_registry.enter, host=host, now=time.time()), attempts=_ATTEMPTS)
+        except TopologyError as error:
+            if "RBAC rules for client" in str(error):
+                raise TopologyError(f"{error} The common name of this host's certificate must be {host.name}") from None
+            raise
         if isinstance(done, HostClaim):
             raise self._refusal(done)
         return done
@@ -68,7 +78,13 @@ class TopologyDatabase(Replica[TopologyBatch]):
 
     def write_back(self, wanted: WriteBack) -> Mapping[str, str]:
         """Write what runs on a host; see :meth:`topology.source.TopologySource.write_back`."""
-        return self.transact(partial(write_back, assembler=self._assembler, wanted=wanted), attempts=_ATTEMPTS)
+
+        def change(edit: Edit) -> Mapping[str, str]:
+            if self._has_host_rights(edit):
+                return dict.fromkeys([*wanted.networks, *wanted.ports, *wanted.hosts], _NO_WRITE_BACK)
+            return write_back(edit, self._assembler, wanted)
+
+        return self.transact(change, attempts=_ATTEMPTS)
 
     def preview(self, host: Host, reports: Iterable[PortReport], wanted: WriteBack | None) -> list[str]:
         """What :meth:`register`, :meth:`write_back` and :meth:`report` would change; nothing is.
@@ -86,7 +102,7 @@ class TopologyDatabase(Replica[TopologyBatch]):
                 write_back(edit, self._assembler, wanted)
             rows = {row.id: row for row in edit.rows("Port").values()}  # those that are written back among them
             for report in given:
-                _write(edit, rows.get(report.port_id), report)
+                _write(edit, rows.get(report.port_id), report, host_rights=self._has_host_rights(edit))
 
         lines = preview(self, dict.fromkeys(TABLES, ()), change)
         for claim in claims:
@@ -102,13 +118,33 @@ class TopologyDatabase(Replica[TopologyBatch]):
 
     def _write(self, edit: Edit, report: PortReport) -> bool:
         row_uuid = self._assembler.row_of("Port", report.port_id)
-        return _write(edit, None if row_uuid is None else edit.rows("Port").get(row_uuid), report)
+        row = None if row_uuid is None else edit.rows("Port").get(row_uuid)
+        return _write(edit, row, report, host_rights=self._has_host_rights(edit))
+
+    def _has_host_rights(self, edit: Edit) -> bool:
+        """Whether this host may write what is its own and nothing else (``[topology] host_rights`` of the server)."""
+        return bool(edit.rows(RBAC_ROLE)) and any(one.strip().startswith("ssl:") for one in self.connection.split(","))
 
 
-def _write(edit: Edit, row: Any | None, report: PortReport) -> bool:
+def _write(edit: Edit, row: Any | None, report: PortReport, *, host_rights: bool) -> bool:
     if row is None or not (report.claim or row.host == [report.host]):
         return False
+    if host_rights and [report.host] not in (row.host, row.requested_host):
+        return _ask_for(edit, row, report)
     changed = edit.set(row, host=[report.host] if report.claim else [], status=report.status.value)
     if changed:
         edit.verify(row, "host")
     return changed
+
+
+def _ask_for(edit: Edit, row: Any, report: PortReport) -> bool:
+    """Claim a port that anybody may have, and nobody has: the topology's server writes it into the port's row.
+
+    What another host has stays there until that gives it up, and then it is claimed.
+    """
+    if row.host or row.requested_host:
+        return False
+    port = ["uuid", str(row.uuid)]
+    edit.delete_where(PORT_CLAIM, [["port", "==", port], ["host", "==", report.host]])
+    edit.insert_unfollowed(PORT_CLAIM, {"port": port, "host": report.host, "status": report.status.value})
+    return True

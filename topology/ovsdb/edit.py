@@ -124,6 +124,13 @@ class Edit:
         """
         self.txn.add_op({"op": "insert", "table": table, "row": dict(row)})
 
+    def update_where(self, table: str, where: Sequence[Sequence[Any]], row: Mapping[str, Any]) -> None:
+        """Give columns of rows new values, followed or not, as they are when the transaction is executed.
+
+        :param row: columns in OVSDB's JSON notation (RFC 7047 §5.1, "<row>")
+        """
+        self.txn.add_op({"op": "update", "table": table, "where": list(where), "row": dict(row)})
+
     def mutate(self, table: str, where: Sequence[Sequence[Any]], mutations: Sequence[Sequence[Any]]) -> None:
         """Change rows as they are when the transaction is executed, followed or not (RFC 7047 §5.2.4)."""
         self.txn.add_op({"op": "mutate", "table": table, "where": list(where), "mutations": list(mutations)})

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from topology.database.tables import DATABASE
 from topology.errors import ConfigError, TopologyError
@@ -21,10 +22,14 @@ from topology.model import canonical_ip
 from topology.ovsdb.tls import Contexts, TlsFiles
 from topology.server.cluster_schema import bring_to_schema
 from topology.server.database_file import is_clustered, prepare
+from topology.server.host_rights import REMOTE, WITHDRAWAL, write_rights
 from topology.server.orphan import OwnerLock, end_orphan
 from topology.server.ovsdb_tools import find_program, ovsdb_tool, passes
 from topology.server.own_folder import make_writable, open_own
 from topology.server.supervised_child import SupervisedChild
+
+if TYPE_CHECKING:
+    from topology.server.port_claims import PortClaims
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +56,7 @@ class EmbeddedServer:
     :param listen: where other hosts reach it: ``tcp:ADDRESS:PORT``, where whoever reaches the address can change the
         topology, or ``ssl:ADDRESS:PORT``, where a certificate is needed
     :param tls: certificates, for the latter, and for a member whose address in its cluster is ``ssl:``
+    :param host_rights: who comes by ``listen`` has the rights of one host; see :mod:`topology.server.host_rights`
     :raises ConfigError: an element of ``listen`` or the certificates cannot be used
     """
 
@@ -63,6 +69,8 @@ class EmbeddedServer:
         run_path: str | Path,
         listen: tuple[str, ...] = (),
         tls: TlsFiles | None = None,
+        *,
+        host_rights: bool = False,
     ) -> None:
         self._state_path = Path(state_path).absolute()
         self._run_path = Path(run_path).absolute()
@@ -77,6 +85,8 @@ class EmbeddedServer:
         self._child = SupervisedChild("ovsdb-server", _STOP_TIMEOUT, self._begin, self._log_tail)
         self._supervisor: threading.Thread | None = None
         self._conversion: threading.Thread | None = None
+        self._host_rights = host_rights
+        self._claims: PortClaims | None = None
 
     @property
     def connection(self) -> str:
@@ -118,9 +128,17 @@ class EmbeddedServer:
             given = (self.connection, self._state_path, self._child.stopping)
             self._conversion = threading.Thread(target=bring_to_schema, args=given, name="topology-schema", daemon=True)
             self._conversion.start()
+        if self._host_rights:
+            from topology.server.port_claims import PortClaims
+
+            self._claims = PortClaims(self.connection, self._remotes)
+            self._claims.start()
 
     def stop(self) -> None:
         """End the server and wait for it; does nothing when it was not started."""
+        if self._claims is not None:
+            self._claims.stop()
+            self._claims = None
         self._child.stopping.set()
         self._child.end()
         if self._supervisor is not None:
@@ -139,7 +157,11 @@ class EmbeddedServer:
         end_orphan(self._pidfile, self._file)
         prepare(self._file)
         if not is_clustered(self._file):
+            if self._host_rights:
+                write_rights(self._file, self._remotes)
             self._launch(self._file, DATABASE)
+            if not self._host_rights:  # nobody has those of an earlier start
+                _request(self._socket, "transact", [DATABASE, *WITHDRAWAL], _START_TIMEOUT)
             return
         address = ovsdb_tool("db-local-address", self._file)
         # Its database is there once it has found its cluster, whose other members may be started after this one.
@@ -156,7 +178,7 @@ class EmbeddedServer:
             find_program("ovsdb-server"),
             str(source),
             f"--remote=punix:{self._socket}",
-            *(f"--remote={remote}" for remote in self._remotes),
+            *(f"--remote={remote}" for remote in ((REMOTE,) if self._host_rights else self._remotes)),
             *(source_options or tls_options("listen", self._listen, self._tls)),
             f"--unixctl={self._run_path / f'{self.name}.ctl'}",
             f"--pidfile={self._pidfile}",
@@ -235,11 +257,16 @@ def _message(line: str) -> str:
 
 def _answers(path: Path, database: str) -> bool:
     """Whether the server at a unix socket has a database (RFC 7047 §4.1.1, "list_dbs")."""
+    return database.encode() in _request(path, "list_dbs", [])
+
+
+def _request(path: Path, method: str, params: list[object], timeout: float = 1.0) -> bytes:
+    """The beginning of the answer of a server at a unix socket; empty: there is none in time."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(1.0)
+        client.settimeout(timeout)
         try:
             client.connect(str(path))
-            client.sendall(json.dumps({"method": "list_dbs", "params": [], "id": 0}).encode())
-            return database.encode() in client.recv(4096)
+            client.sendall(json.dumps({"method": method, "params": params, "id": 0}).encode())
+            return client.recv(4096)
         except OSError:
-            return False
+            return b""

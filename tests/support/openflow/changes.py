@@ -22,7 +22,7 @@ WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Tunbridge_Topology": {
         "Topology": ("revision",),
         "Host": ("name", "tunnel_endpoints", "tunnel_types", "bridge_mappings", "instance", "version", "attributes"),
-        "TunnelEndpoint": ("ip_address",),
+        "TunnelEndpoint": ("ip_address", "host"),
         "Port": ("id", "host", "status"),
     },
 }

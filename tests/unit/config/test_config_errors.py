@@ -91,6 +91,7 @@ BAD_VALUES = [
         "expected tcp:ADDRESS:PORT or ssl:ADDRESS:PORT; the unix socket is always there",
     ),
     ("topology", "listen", "tcp:127.0.0.1:1,tcp:127.0.0.1:1", "expected each address once"),
+    ("topology", "host_rights", "true", "expected listen = ssl:ADDRESS:PORT too: only TLS says which host it is"),
     ("network", "tenant_network_type", "flat", "expected one of gre, vxlan, geneve, vlan, local"),
     (
         "network",
