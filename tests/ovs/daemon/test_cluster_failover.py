@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Cluster, dump
+from tests.support.cluster import Cluster, TopologyHost, dump
 from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
@@ -51,6 +52,43 @@ def test_binding_goes_on_when_leaders_are_killed(ovs: OvsHost, tunbridge: Callab
         assert controller.flows("br-int", "diff") + controller.flows("br-tun", "diff") == []
         hosts = [row["name"] for row in dump(cluster.leader().connection)["Host"]]
         assert hosts == ["host1"]
+
+
+@pytest.mark.one_hub
+def test_a_controller_goes_on_over_the_change_to_a_cluster_and_back(
+    ovs: OvsHost, tunbridge: Callable[..., Tunbridge], tmp_path: Path
+) -> None:
+    """It names all servers from the beginning; no flow is touched, and nothing is taken for an older copy."""
+    first, second = (TopologyHost(tmp_path / name) for name in "ab")
+    first.start()
+    try:
+        connection = f"{first.connection},{second.connection}"
+        controller = tunbridge(options={"topology": {"connection": connection}})
+        controller.apply(DOCUMENT)
+        ovs.plug("tap0", PORTS[0])
+        controller.wait_device("tap0", status="ACTIVE")
+        flow_mods = controller.wait_in_sync()["counters"]["flow_mods"]
+
+        def changed(*commands: tuple[TopologyHost, str, str]) -> None:
+            first.stop()
+            second.stop()
+            wait_until(lambda: not controller.quick_status()["topology"]["connected"], 60, "the database is away")
+            for one, command, argument in commands:
+                one.command(command, *argument.split())
+                one.start()
+            wait_until(lambda: controller.quick_status()["topology"]["connected"], 60, "it is there again")
+            assert controller.wait_in_sync()["counters"]["flow_mods"] == flow_mods
+
+        changed((first, "create-cluster", f"--from {first.file}"), (second, "join-cluster", first.address))
+        wait_until(lambda: (found := second.cluster) and found.serves, 60, "two members")
+        changed((second, "to-standalone", str(second.file)))
+        assert controller.quick_status()["topology"]["server"] == second.connection
+        assert "older copy" not in controller.log_text()
+        ovs.plug("tap1", PORTS[1])
+        controller.wait_device("tap1", status="ACTIVE")
+    finally:
+        first.kill()
+        second.kill()
 
 
 def _wait_active(cluster: Cluster, ports: list[str]) -> None:
