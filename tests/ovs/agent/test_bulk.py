@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -140,8 +141,13 @@ def test_500_ports_go_with_their_networks(ovs: OvsHost, tunbridge: Start) -> Non
     controller.apply({"networks": []}, prune=True)
 
     wait_states(controller, {})
-    ports = controller.wait_in_sync(TIMEOUT)["ports"]
-    assert {(port["status"], port["reason"]) for port in ports} == {("DOWN", "the topology has no such port")}
+
+    def reasons() -> dict[tuple[str, str], int]:
+        return dict(Counter((port["status"], port["reason"]) for port in controller.quick_status()["ports"]))
+
+    expected = {("DOWN", "the topology has no such port"): PORTS}
+    wait_until(lambda: reasons() == expected, TIMEOUT, lambda: f"all are without a port: {reasons()}")
+    controller.wait_in_sync(TIMEOUT)
     assert ovs.dump("br-tun") == base["br-tun"]
     dead = [flow for flow in ovs.dump("br-int") if flow not in base["br-int"]]
     assert len(dead) == PORTS

@@ -23,6 +23,7 @@ MTU = 1400
 """Bytes: what every encapsulation leaves of an Ethernet's 1500."""
 
 _REACH_TIMEOUT = 10.0  # seconds
+_PAUSE = 0.02  # seconds between two pings, which mostly wait themselves
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ class Vm:
         def answered() -> int:
             return self.ping(target, 1, version=version, timeout=0.2).received
 
-        wait_until(answered, timeout, f"{self.name} reaches {target.name} at {target.nic.address(version)}")
+        message = f"{self.name} reaches {target.name} at {target.nic.address(version)}"
+        wait_until(answered, timeout, message, _PAUSE)
 
     def wait_found(self, other: Vm, timeout: float = 3.0) -> None:
         """Send frames to another VM until that one's pings come here: its host has learned where this one is now.
@@ -165,7 +167,7 @@ class Vm:
             self.send(self.frame(other))
             return other.ping(self, 1, timeout=0.2).received
 
-        wait_until(found, timeout, f"{other.name} finds {self.name} on {self.host}")
+        wait_until(found, timeout, f"{other.name} finds {self.name} on {self.host}", _PAUSE)
 
     def wait_heard(self, *others: Vm, timeout: float = _REACH_TIMEOUT) -> None:
         """Send broadcasts until each of some VMs has heard one.
