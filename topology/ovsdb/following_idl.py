@@ -26,7 +26,7 @@ _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
 BACKOFF_MS = (1000, 2000)
 """Smallest and largest pause between attempts to connect: the library's 8 s would outlast most restarts of a server."""
 
-_CLUSTER_BACKOFF_MS = (100, 500)
+_CLUSTER_BACKOFF_MS = (100, 250)
 """The same where there are several servers: the one that serves is tried after those that do not."""
 
 _UNSUITED_AFTER = 5.0
@@ -164,7 +164,6 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             if time.monotonic() >= self._not_before:
                 everything = {name: dict(table.rows) for name, table in self.tables.items()}
                 self._whole = self._hand_over(RowChanges(True, everything))
-                self._session.reset_backoff()  # when it is lost, the others are tried at once
         elif self._changed:
             changes, self._changed = self._changed, {}
             self._whole = self._hand_over(RowChanges(False, changes))
