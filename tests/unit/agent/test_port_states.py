@@ -105,7 +105,6 @@ def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.M
     row = Port(PORT.id, PORT.network_id, PORT.mac_address)
     host.step(TopologyBatch(False, ports={PORT.id: row}), VSwitchBatch(False, {TAP: None}, DATAPATHS))
     host.reports.clear()
-    monkeypatch.setattr(port_states, "PATIENCE", 3600.0)
     host.step(devices(device()))
     host.step()
     assert host.agent.due is not None and host.reports == []
@@ -125,7 +124,8 @@ def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.M
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_bridge_that_goes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, is_late: bool) -> None:
     """A port of a VLAN network that waits for a physical bridge is up once that is deleted, said to be built or not."""
-    monkeypatch.setattr(port_states, "PATIENCE", 0.0 if is_late else 3600.0)
+    if is_late:
+        monkeypatch.setattr(port_states, "PATIENCE", 0.0)
     with closing(DecidingHost(mappings={"physnet1": "br-ex"})) as host:
         vlan = replace(NET, network_type=NetworkType.VLAN, physical_network="physnet1", segmentation_id=101)
         with_it = {**DATAPATHS, "br-ex": 0x33}
