@@ -112,7 +112,7 @@ class SenderProcess:
             self._process = ChildProcess(
                 [sys.executable, "-m", "tests.support.openflow.sender_process", *words],
                 log=self.log,
-                env=dict(os.environ) | {"OSKEN_HUB_TYPE": self.hub},
+                env=dict(os.environ) | {"OSKEN_HUB_TYPE": self.hub, "EVENTLET_NO_GREENDNS": "yes"},
                 cwd=_ROOT,
             )
             try:

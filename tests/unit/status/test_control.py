@@ -74,7 +74,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", SERVER, self.path, str(self._stop), str(client_timeout)],
                 cwd=ROOT,
-                env=os.environ | {"OSKEN_HUB_TYPE": hub},
+                env=os.environ | {"OSKEN_HUB_TYPE": hub, "EVENTLET_NO_GREENDNS": "yes"},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
