@@ -29,7 +29,7 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
 	$(VENV)/bin/python -m compileall -q apps controller scripts tests/support topology
 	$(VENV)/bin/pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 3 --dist loadfile tests/e2e
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 2 --dist loadfile tests/e2e
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO
