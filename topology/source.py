@@ -67,6 +67,20 @@ def restored(running: Network, older: Network | None) -> Network:
 
 
 @dataclass(frozen=True)
+class PortInterest:
+    """Ports of which a host has to be told wherever they are bound, or has not to be any more.
+
+    :param asked: id → id of the network, as far as that is known; each is answered (:attr:`TopologyBatch.answered`)
+    :param known: ids of others, of which it has been told already
+    :param dropped: ids of those that are followed no longer
+    """
+
+    asked: Mapping[str, str | None] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class TopologyBatch:
     """Changes that became visible together.
 
@@ -75,6 +89,7 @@ class TopologyBatch:
     :param complete: the batch is a whole snapshot and replaces all that was known before
     :param problems: every row that cannot be used now, whether or not it is in this batch that it became so
     :param version: of the topology; None: of a complete batch that it has none, otherwise that it has not changed
+    :param answered: ids of ports that were asked for, of which all is told now that there is; see :class:`PortInterest`
     """
 
     complete: bool
@@ -83,14 +98,16 @@ class TopologyBatch:
     hosts: Mapping[str, Host | None] = field(default_factory=dict)
     problems: tuple[RowProblem, ...] = ()
     version: TopologyVersion | None = None
+    answered: frozenset[str] = frozenset()
 
     key: ClassVar[str] = "topology"
     """What it is about: of several that wait for one worker, one is made."""
 
     def merge(self, newer: TopologyBatch) -> TopologyBatch:
         """This batch and a later one as one."""
+        answered = self.answered | newer.answered
         if newer.complete:
-            return newer
+            return replace(newer, answered=answered)
         return TopologyBatch(
             self.complete,
             {**self.networks, **newer.networks},
@@ -98,6 +115,7 @@ class TopologyBatch:
             {**self.hosts, **newer.hosts},
             newer.problems,
             newer.version or self.version,
+            answered,
         )
 
 
@@ -131,12 +149,27 @@ class TopologySource(Protocol):
     def connected(self) -> bool:
         """True while the view is being kept current."""
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether only what concerns one host is in view; see :meth:`follow`."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows are in view."""
+
+    @property
+    def rows_told(self) -> int:
+        """How many came, changed or went so far."""
+
     def start(self, listener: Callable[[TopologyBatch], None]) -> None:
         """Begin to follow the topology, for ever: connect, re-connect, and hand each batch to ``listener``.
 
         Returns at once, also when the server is down. The first batch after each (re)connection is complete.
         ``listener`` is called in another thread and must only enqueue.
         """
+
+    def follow(self, interest: PortInterest) -> None:
+        """Follow other ports; returns at once. Of a view of the whole topology, all are followed anyway."""
 
     def report(self, reports: Iterable[PortReport]) -> int:
         """Write reports in one transaction; ports that are gone are passed over, rows that are right stay untouched.

@@ -30,7 +30,8 @@ class PortBinding:
     :param mac_address: of the port, where it is bound
     :param allowed_macs: others of the port, where it is bound
     :param is_here: its MAC address is on this host and nowhere else; see :class:`apps.framework.host_view.LocalPort`
-    :param waiting: nothing but the OpenFlow port is missing, which Open vSwitch is about to give
+    :param waiting: nothing but the OpenFlow port is missing, which Open vSwitch is about to give, or the port of the
+        topology, which that is about to tell of
     """
 
     device: Device
@@ -86,9 +87,10 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
     if device is chosen:
         port = facts.ports[port_id]
         network_id, mac_address, macs = port.network_id, port.mac_address, port.allowed_macs
-        is_here = port.requested_host is not None and not facts.shared_macs[network_id, mac_address]
+        is_shared = facts.shared_macs[network_id, mac_address] or facts.followed.is_open(port_id)
+        is_here = port.requested_host is not None and not is_shared
         return PortBinding(device, port_id, ofport, True, None, network_id, mac_address, macs, is_here)
-    waiting = False
+    waiting = facts.followed.is_waiting(port_id)
     if reason is None and device.fault is not None and ofport is None:
         reason = f"Open vSwitch could not make the device: {device.fault}"
     elif reason is None and ofport is None:
@@ -115,6 +117,8 @@ def _refusal(facts: PortFacts, port_id: str, device: Device, uncarried: Uncarrie
     port = facts.ports.get(port_id)
     if port is None:
         known = port_id_of(device.iface_id or "")[1]
+        if facts.followed.is_open(port_id):
+            return "the topology has not told yet whether it has such a port"
         return "the topology has no such port" if known else f"iface-id {port_id!r} is not a UUID"
     network = facts.networks.get(port.network_id)
     if network is None:

@@ -61,7 +61,7 @@ class HostAgent:
         saved: SavedState,
         options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
     ) -> None:
-        self.facts = HostFacts(names, RestoreGuard(names.host, saved))
+        self.facts = HostFacts(names, RestoreGuard(names.host, saved), is_partial=outputs.follow is not None)
         self.snapshot = HostSnapshot(names)
         """What is told of this host; another one after each walk."""
         types = tunnels.types if tunnels.local_ip is not None else None
@@ -84,6 +84,7 @@ class HostAgent:
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
         self._was_set_up = False
         self._shown_tunnels: Mapping[str, TunnelPort] | None = None
+        self._ask()
 
     def run(self, inbox: Inbox[Event]) -> None:
         """Handle events until :class:`controller.agent.events.Stop`."""
@@ -94,7 +95,7 @@ class HostAgent:
     @property
     def due(self) -> float | None:
         """When :meth:`walk` has to be called though no event comes, as of :func:`time.monotonic`; None: never."""
-        dues = (self._retries.due, self._states.due, self._log.due)
+        dues = (self._retries.due, self._states.due, self._log.due, self.facts.ports.followed.due)
         return min((due for due in dues if due is not None), default=None)
 
     def handle(self, events: Iterable[Event]) -> None:
@@ -120,6 +121,7 @@ class HostAgent:
         it was away. Tunnels are planned when local VLANs are dealt, or recovered: they can be trunks of these.
         """
         news = self.facts.collect()
+        self._ask()
         if news.renumbered:
             self._patch_ports = patch_ports(self._names, self.facts.bridges)
         is_set_up_due = self._follow_bridges(news) or news.set_up
@@ -144,12 +146,30 @@ class HostAgent:
                 seen=(self.facts.underlay, self._largest.by_type),
             )  # fmt: skip
             self._save(bound)
+            self._unfollow(changed.ports)
         elif self._names.integration_bridge in self.facts.bridges.ports:
             tags.update(self._tags.silence(self.facts.ports.devices.values()))
         if tags:
             self._outputs.tag(tags)
         self._hand_out_rest(news, is_set_up_due)
         self._publish(news, shown)
+
+    def _ask(self) -> None:
+        """Have the ports followed that devices name."""
+        ports = self.facts.ports
+        if late := ports.followed.late(time.monotonic()):
+            ports.reconsider(late)
+        interest = ports.followed.collect()
+        if interest is not None and self._outputs.follow is not None:
+            self._outputs.follow(interest)
+
+    def _unfollow(self, port_ids: Iterable[str]) -> None:
+        """Have those of some ports not followed any more that have no device here, and were not bound here last."""
+        ports, guard = self.facts.ports, self.facts.guard
+        for port_id in port_ids if self._outputs.follow is not None else ():
+            if not ports.devices_of(port_id) and not guard.has_port(port_id):
+                ports.followed.drop(port_id)
+        self._ask()
 
     def _follow_bridges(self, news: News) -> bool:
         """Let bridges in and give them up; True when a patch may carry frames now."""

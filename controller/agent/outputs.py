@@ -12,7 +12,7 @@ from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
 from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.tagging import Tagging
-from topology.source import PortReport, WriteBack
+from topology.source import PortInterest, PortReport, WriteBack
 
 
 class FlowSink(Protocol):
@@ -39,6 +39,7 @@ class Outputs:
     :param accepted: is told of sessions that turned out to be a bridge of this host
     :param announce: has br-tun told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
+    :param follow: has ports of the topology followed by their ids; None: all are followed
     """
 
     flows: Mapping[str, FlowSink]
@@ -51,3 +52,4 @@ class Outputs:
     accepted: Callable[[Session], None]
     announce: Callable[[MacAnnouncement], None]
     retry_ports: Callable[[Mapping[str, str]], None]
+    follow: Callable[[PortInterest], None] | None = None

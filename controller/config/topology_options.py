@@ -47,6 +47,12 @@ class TopologyConfig(TlsConfig):
         "host's](security.md#rights-by-host), and nothing else. `listen` is `ssl:` then; by the unix socket all may be "
         "written",
     )
+    follow: str = option(
+        "all",
+        kinds.one_of("all", "host"),
+        "What a controller follows of the topology: `all`, or what concerns its `host`; "
+        "[which is better](performance.md#what-a-host-follows)",
+    )
     ssl_peer_name: str | None = option(
         None,
         PEER_NAME,

@@ -121,6 +121,7 @@ class Tunbridge(EnqueuingApp):
             accepted=self._server.accepted,
             announce=announcer.announce,
             retry_ports=retried_ports.submit,
+            follow=topology.follow if topology.is_partial else None,
         )
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file)

@@ -149,6 +149,7 @@ def _serve_host(
     from controller.runtime.workers import Workers
     from controller.status.host_metrics import HostMetrics
     from controller.vswitch.controller_targets import targets
+    from topology.database.host_scope import HostScope
     from topology.database.topology_database import TopologyDatabase
     from topology.server.embedded_server import EmbeddedServer
 
@@ -156,10 +157,11 @@ def _serve_host(
     workers = Workers()
     end_on_signals(workers.stop)
     manager = AppManager.get_instance()
+    scope = HostScope(config.host) if config.topology.follow == "host" else None
     app = manager.instantiate(
         Tunbridge,
         config=config,
-        topology=TopologyDatabase(config.topology_connection, config.topology.tls),
+        topology=TopologyDatabase(config.topology_connection, config.topology.tls, scope=scope),
         workers=workers,
         metrics=exposition.text,
     )

@@ -38,6 +38,8 @@ PROBLEMS = _gauge("problems", "Things that stand against that, each a line of `t
 TUNNEL_PROBLEMS = _gauge("tunnel_problems", "What stands against tunnels to other hosts, each a line of it too")
 QUARANTINED = _gauge("quarantined", "What is left out or set aside with an error while all else is served", ("what",))
 TOPOLOGY = _gauge("topology_connected", "1 while the controller follows the topology database, 0 otherwise")
+TOPOLOGY_ROWS = _gauge("topology_rows", "Rows of the topology database that the controller has")
+TOPOLOGY_ROWS_TOLD = _counter("topology_rows", "Rows that it was told of: new, changed or gone")
 OVSDB = _gauge("ovsdb_connected", "1 while the controller follows the OVSDB of this host, 0 otherwise")
 OPENFLOW = _gauge("openflow_connected", "1 while the bridge is connected, 0 otherwise", _BRIDGE)
 PORTS = _gauge("ports", "Devices with an iface-id on this host, by the status of their port here", ("status",))
@@ -71,6 +73,8 @@ class HostMetrics:
         """The metrics of this module."""
         host = self._host
         yield TOPOLOGY.family(host.topology.connected)
+        yield TOPOLOGY_ROWS.family(host.topology.rows)
+        yield TOPOLOGY_ROWS_TOLD.family(host.topology.rows_told)
         yield OVSDB.family(host.vswitch.connected)
         yield OVSDB_TRANSACTIONS.family(host.vswitch.transactions)
         yield OVSDB_ROWS.family(host.vswitch.rows_written)

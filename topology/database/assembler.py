@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar, Union
 
 from topology.database.tables import LAST_REVISION
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
-from topology.ovsdb.edit import read
+from topology.ovsdb.edit import absent, read
 from topology.ovsdb.following_idl import RowChanges
 from topology.rules.attributes.attributes import NETWORK, PORT, Resource
 from topology.rules.request_errors import ObjectKind
@@ -60,9 +60,15 @@ _ROOTS = ("Network", "Port", "Host")
 
 
 class Assembler:
-    """Turns :class:`RowChanges` into :class:`TopologyBatch`; call it with each of them in turn."""
+    """Turns :class:`RowChanges` into :class:`TopologyBatch`; call it with each of them in turn.
 
-    def __init__(self) -> None:
+    :param is_partial: some rows only are followed, and those that they refer to may come later: until then an object
+        is what it was
+    """
+
+    def __init__(self, *, is_partial: bool = False) -> None:
+        self._is_partial = is_partial
+        self._lacking: set[tuple[str, uuid.UUID]] = set()
         self._reset()
 
     def __call__(self, changes: RowChanges) -> TopologyBatch | None:
@@ -82,6 +88,15 @@ class Assembler:
             waiting = set().union(*[self._assemble(key) for key in sorted(waiting)])
         self._versions.update(changes.rows.get("Topology", {}))
         return self._batch(changes.complete, before)
+
+    def lacking(self) -> set[tuple[str, uuid.UUID]]:
+        """Table and UUID of rows that objects were found to lack since this was last called."""
+        lacking, self._lacking = self._lacking, set()
+        return lacking
+
+    def unchanged(self) -> TopologyBatch:
+        """A batch of no changes."""
+        return TopologyBatch(False, problems=self._told_problems)
 
     def row_of(self, table: str, object_id: str) -> uuid.UUID | None:
         """The row that holds an object; None for objects that are not there or break a rule."""
@@ -137,12 +152,18 @@ class Assembler:
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
         time.sleep(0)  # a snapshot takes seconds, and green threads run only when this one lets them
+        row = self._rows.get(key)
+        if self._is_partial and row is not None and (lacking := set(absent(row))):
+            self._lacking |= lacking
+            for _, part in lacking:
+                self._parts[key].add(part)
+                self._dependents[part].add(key)
+            return set()
         owned = self._forget_parts(key)
         self._problems.pop(key, None)
         old = self._objects.pop(key, None)
         if old is not None and self._row_of.get((key.table, _id(old))) == key.row:
             del self._row_of[key.table, _id(old)]
-        row = self._rows.get(key)
         if row is not None:
             try:
                 made = self._make(key, row)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from topology.database import host_registry
 from topology.database.assembler import Assembler
 from topology.database.host_registry import HostClaim, read_hosts
+from topology.database.host_scope import HostScope
 from topology.database.restore import write_back
 from topology.database.tables import DATABASE, PORT_CLAIM, RBAC_ROLE, SCHEMA, TABLES
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host, HostInfo
 from topology.ovsdb.edit import Edit
+from topology.ovsdb.one_shot import opened
 from topology.ovsdb.preview import preview
-from topology.ovsdb.replica import Replica
+from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tls import TlsFiles
-from topology.source import PortReport, TopologyBatch, WriteBack
+from topology.source import PortInterest, PortReport, TopologyBatch, WriteBack
 
 __all__ = ["DATABASE", "SCHEMA", "TABLES", "TopologyDatabase"]
 
@@ -38,13 +41,40 @@ class TopologyDatabase(Replica[TopologyBatch]):
     :param connection: OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``; several, comma-separated,
         name the members of a cluster
     :param tls: certificates, where that is TLS
+    :param scope: what concerns one host; None: the whole topology is followed
+    :param quiet: says nothing of its connection
     :raises ConfigError: they are missing or cannot be used
     """
 
-    def __init__(self, connection: str, tls: TlsFiles | None = None) -> None:
-        self._assembler = Assembler()
-        tables: dict[str, tuple[str, ...]] = dict.fromkeys((*TABLES, RBAC_ROLE), ())
-        super().__init__(connection, DATABASE, tables=tables, convert=self._assembler, schema=SCHEMA, tls=tls)
+    def __init__(
+        self, connection: str, tls: TlsFiles | None = None, *, scope: HostScope | None = None, quiet: bool = False
+    ) -> None:
+        self._assembler = Assembler(is_partial=scope is not None)
+        self._host_scope = scope
+        super().__init__(
+            connection,
+            DATABASE,
+            tables=dict.fromkeys((*TABLES, RBAC_ROLE), ()),
+            convert=self._assembler if scope is None else partial(self._assemble, scope),
+            schema=SCHEMA,
+            tls=tls,
+            scope=scope,
+            quiet=quiet,
+        )
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether only what concerns one host is followed."""
+        return self._host_scope is not None
+
+    def follow(self, interest: PortInterest) -> None:
+        """Follow other ports; see :meth:`topology.source.TopologySource.follow`."""
+        if self._host_scope is None:
+            return
+        if self._thread is None:
+            self._host_scope.change(interest)
+        else:
+            self._call(partial(self._host_scope.change, interest))
 
     def report(self, reports: Iterable[PortReport]) -> int:
         """Write reports in one transaction; see :meth:`topology.source.TopologySource.report`."""
@@ -74,10 +104,19 @@ class TopologyDatabase(Replica[TopologyBatch]):
 
     def delete_host(self, name: str) -> bool:
         """Remove a host; see :meth:`topology.source.TopologySource.delete_host`."""
+        if self.is_partial:
+            with self._whole_topology() as database:
+                return database.delete_host(name)
         return self.transact(partial(host_registry.remove, name=name))
 
     def write_back(self, wanted: WriteBack) -> Mapping[str, str]:
-        """Write what runs on a host; see :meth:`topology.source.TopologySource.write_back`."""
+        """Write what runs on a host; see :meth:`topology.source.TopologySource.write_back`.
+
+        Who else has an address or a segment is not known of a part of the topology.
+        """
+        if self.is_partial:
+            with self._whole_topology() as database:
+                return database.write_back(wanted)
 
         def change(edit: Edit) -> Mapping[str, str]:
             if self._has_host_rights(edit):
@@ -108,6 +147,18 @@ class TopologyDatabase(Replica[TopologyBatch]):
         for claim in claims:
             raise self._refusal(claim)
         return lines
+
+    @contextmanager
+    def _whole_topology(self) -> Iterator[TopologyDatabase]:
+        """A view of all of it, for one change; there are few of those."""
+        database = TopologyDatabase(self.connection, self._tls, quiet=True)
+        with opened(database, self._timeout):
+            yield database
+
+    def _assemble(self, scope: HostScope, changes: RowChanges) -> TopologyBatch | None:
+        batch, answered = self._assembler(changes), scope.answers()
+        scope.lack(self._assembler.lacking())
+        return replace(batch or self._assembler.unchanged(), answered=answered) if answered else batch
 
     def _refusal(self, claim: HostClaim) -> ConflictError:
         """What is known of the other host comes from a connection of its own: it is not followed here."""

@@ -7,7 +7,7 @@ first is an error and the second is sent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -32,6 +32,34 @@ def read(row: Any, column: str) -> Any:
     if datum is None:
         datum = _default(row._table.columns[column])
     return datum.to_python(row._uuid_to_row)
+
+
+def references(row: Any, column: str) -> list[uuid.UUID]:
+    """The rows that a column of a row refers to, whether or not they are followed."""
+    datum = row._data.get(column)
+    return [] if datum is None else [atom.value for atom in datum.values]
+
+
+def absent(row: Any) -> Iterator[tuple[str, uuid.UUID]]:
+    """Table and UUID of rows that a row refers to and that are not followed, also by way of others that are.
+
+    A strong reference never leads to nothing (RFC 7047 §3.2): the server has them.
+    """
+    tables = row._idl.tables
+    for column, table in _references_of(row._table):
+        for target in references(row, column):
+            found = tables[table].rows.get(target)
+            if found is None:
+                yield table, target
+            else:
+                yield from absent(found)
+
+
+@cache  # as many as there are tables
+def _references_of(table: Any) -> tuple[tuple[str, str], ...]:
+    """Columns of a table that refer to rows of tables that are followed, and these."""
+    keys = ((name, column.type.key.ref_table_name) for name, column in table.columns.items())
+    return tuple((name, target) for name, target in keys if target in table.idl.tables)
 
 
 @cache  # as many as there are columns

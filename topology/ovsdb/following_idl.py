@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import ovs.json
 from ovs.db import idl
@@ -17,6 +17,7 @@ from ovs.poller import Poller
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 from topology.ovsdb.json_stream import MessageParser
+from topology.ovsdb.row_lookup import RowLookup, Where
 
 LOG = logging.getLogger(__name__)
 
@@ -46,25 +47,58 @@ class RowChanges:
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
 
 
+Conditions = list[list[Any]]
+"""Conditions in OVSDB's JSON notation (RFC 7047 §5.1), of which a row must meet one to be followed."""
+
+
+class Scope(Protocol):
+    """Says which rows are followed, where that depends on the rows that are there."""
+
+    is_short: bool
+    """True while what has changed must not be delivered, since it is not all."""
+    has_answers: bool
+    """True when something is to be delivered though no row has changed."""
+
+    def follow(self, changes: RowChanges) -> None:
+        """Follow rows that came, changed or went; of complete changes, these are all that there are."""
+
+    def urgent(self) -> Sequence[Where]:
+        """Rows that somebody waits for; each is said once."""
+
+    def conditions(self) -> Mapping[str, Conditions]:
+        """Table → conditions; none while nothing has changed that they depend on."""
+
+    def settle(self, tables: Mapping[str, Any]) -> None:
+        """All conditions are in force, and the rows that meet them are there; :meth:`conditions` may have others then.
+
+        :param tables: of the IDL
+        """
+
+
 class FollowedSession(Session):  # type: ignore[misc]
     """A session that is not connected yet, with another parser and somebody who is told of each message.
 
     :param session: that it takes the place of
-    :param received: called before the IDL has the message
+    :param received: called before the IDL has the message; says what it gets in the place of it, None for nothing
     """
 
-    def __init__(self, session: Session, received: Callable[[Message], None]) -> None:
+    def __init__(self, session: Session, received: Callable[[Message], Message | None]) -> None:
         super().__init__(session.reconnect, session.rpc, list(session.remotes))
         self.remotes, self.next_remote = session.remotes, session.next_remote  # which the constructor shuffles
         self._received = received
+        self.injected: Message | None = None
+        """What the IDL gets next, as if the server had sent it."""
 
     def recv(self) -> Message | None:
         """One message at most; its connection drops the parser after each."""
+        if self.injected is not None:
+            injected, self.injected = self.injected, None
+            return injected
         if self.rpc is not None and self.rpc.parser is None and ovs.json.PARSER != ovs.json.PARSER_C:
             self.rpc.parser = MessageParser()
         message: Message | None = super().recv()
-        if message is not None:
-            self._received(message)
+        if message is not None and (message := self._received(message)) is None:
+            return self.recv()
         return message
 
 
@@ -72,13 +106,22 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     """Hands the changes of each :meth:`run` to ``deliver``, and all rows after each (re)connection.
 
     An exception of ``deliver`` is logged; all rows are delivered again after a pause.
+
+    :param scope: which rows are followed; all rows are delivered once all of these are there
     """
 
-    _session: Session
+    _session: FollowedSession
     leader_only: bool
+    cond_changed: bool
 
     def __init__(
-        self, connection: str, helper: SchemaHelper, *, deliver: Callable[[RowChanges], None], leader_only: bool
+        self,
+        connection: str,
+        helper: SchemaHelper,
+        *,
+        deliver: Callable[[RowChanges], None],
+        leader_only: bool,
+        scope: Scope | None = None,
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
         self._session = FollowedSession(self._session, self._received)
@@ -91,16 +134,36 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
+        self._scope = scope
+        self._lookup = RowLookup(self)
+        self._unscoped: dict[str, dict[uuid.UUID, Any | None]] = {}
+        """Those of them that the scope has not been told of."""
+        self._is_scoped = False
+        self._condition_request: object = None
+        self.rows_told = 0
+        """Rows that came, changed or went."""
         self._whole = False
         self._retry = _FIRST_RETRY
         self._not_before = 0.0
         self._unsuited: tuple[str, float] | None = None
 
-    def _received(self, message: Message) -> None:
+    def _received(self, message: Message) -> Message | None:
         """The IDL itself waits for ever once its request to follow the database is refused."""
+        is_error = message.type == Message.T_ERROR
         if message.id is not None and message.id == self._monitor_request_id:
-            is_refused = message.type == Message.T_ERROR and message.error != "unknown method"
+            is_refused = is_error and message.error != "unknown method"
             self.refusal = _text(message.error) if is_refused else None
+        elif message.id is not None and message.id == self._condition_request and is_error:
+            self.refusal = _text(message.error)
+        return self._lookup.receive(message)
+
+    def restart_fsm(self) -> None:
+        """Begin anew, on a new connection; see :meth:`ovs.db.idl.Idl.restart_fsm`."""
+        if self._lookup.has_provisional:  # of which the server would not say what has become of them
+            self.last_id = str(uuid.UUID(int=0))
+        self._lookup.reset()
+        self._session.injected = None
+        super().restart_fsm()
 
     def _Idl__check_server_db(self) -> bool:  # the library's own hook for this is that name
         """Whether a server can be used; a relay is no leader of anything, and serves all but locks."""
@@ -151,27 +214,106 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         """Collect a change; the hook of :class:`ovs.db.idl.Idl`."""
-        self._changed.setdefault(row._table.name, {})[row.uuid] = None if event == idl.ROW_DELETE else row
+        self.rows_told += 1
+        now = None if event == idl.ROW_DELETE else row
+        self._changed.setdefault(row._table.name, {})[row.uuid] = now
+        if self._scope is not None:
+            self._unscoped.setdefault(row._table.name, {})[row.uuid] = now
 
     def run(self) -> bool:
         """Read what the server sent, then deliver; see :meth:`ovs.db.idl.Idl.run`."""
         changed = bool(super().run())
         if self.state != self.IDL_S_MONITORING:
-            self._whole = False
+            self._whole = self._is_scoped = False
             self._changed.clear()
+            self._unscoped.clear()
+        elif self._scope is not None:
+            self._run_scoped(self._scope)
         elif not self._whole:
-            self._changed.clear()
-            if time.monotonic() >= self._not_before:
-                everything = {name: dict(table.rows) for name, table in self.tables.items()}
-                self._whole = self._hand_over(RowChanges(True, everything))
+            self._deliver_all()
         elif self._changed:
-            changes, self._changed = self._changed, {}
-            self._whole = self._hand_over(RowChanges(False, changes))
+            self._deliver_changes()
         return changed
+
+    def _deliver_all(self) -> None:
+        self._changed.clear()
+        if time.monotonic() >= self._not_before:
+            self._whole = self._hand_over(RowChanges(True, self._everything()))
+
+    def _deliver_changes(self) -> None:
+        changes, self._changed = self._changed, {}
+        self._whole = self._hand_over(RowChanges(False, changes))
+
+    def _run_scoped(self, scope: Scope) -> None:
+        """Deliver what may be delivered, and let the conditions follow what has changed."""
+        if not self._is_scoped:
+            self._is_scoped = True
+            scope.follow(RowChanges(True, self._everything()))
+        elif self._unscoped:
+            scope.follow(RowChanges(False, self._unscoped))
+        self._unscoped = {}
+        if self._whole and self._changed and not scope.is_short:
+            self._deliver_changes()  # first, since other conditions keep the server busy
+        self._follow_scope(scope)
+        if scope.is_short or not (self._whole or self._is_settled):
+            return  # what has changed is delivered with what is on its way
+        if not self._whole:
+            self._deliver_all()
+        elif self._changed or scope.has_answers:
+            self._deliver_changes()
+        else:
+            return
+        self._follow_scope(scope)
+
+    def _everything(self) -> dict[str, dict[uuid.UUID, Any | None]]:
+        return {name: dict(table.rows) for name, table in self.tables.items()}
+
+    def _follow_scope(self, scope: Scope) -> None:
+        """Let the conditions follow the scope, and the scope the conditions."""
+        self.set_conditions(scope)
+        if self._is_settled and (gone := self._lookup.withdraw()) is not None:
+            self._session.injected = gone
+        elif self._is_settled:
+            scope.settle(self.tables)
+            self.set_conditions(scope)
+
+    @property
+    def _is_settled(self) -> bool:
+        """True when all conditions are in force."""
+        if self._lookup.is_active or self._session.injected is not None:
+            return False
+        states = (table.condition_state for table in self.tables.values())
+        return all(state.new is None and state.requested is None for state in states)
+
+    def set_conditions(self, scope: Scope) -> None:
+        """Ask for what the scope says: at once for what somebody waits for, and then by conditions."""
+        if self._lookup.is_active:
+            return
+        urgent = scope.urgent()
+        if urgent and self.current:
+            self._lookup.begin(urgent)
+            return
+        for table, conditions in scope.conditions().items():
+            self.cond_change(table, conditions)
+        self.send_cond_change()
+
+    def send_cond_change(self) -> None:
+        """Send conditions that have changed; see :meth:`ovs.db.idl.Idl.send_cond_change`."""
+        if not self._session.is_connected() or self._request_id is not None:
+            return
+        request = self.compose_cond_change()
+        if request:
+            self._condition_request = request.id
+            self.send_request(request)
 
     def wait(self, poller: Poller) -> None:
         """Make ``poller`` wake up when :meth:`run` has something to do."""
+        changed, can_send = self.cond_changed, self._session.is_connected() and self._request_id is None
+        self.cond_changed = changed and can_send  # else the IDL would have it that it never sleeps until then
         super().wait(poller)
+        self.cond_changed = changed
+        if self._session.injected is not None:
+            poller.immediate_wake()
         if self.state == self.IDL_S_MONITORING and not self._whole:
             poller.timer_wait(max(0, int((self._not_before - time.monotonic()) * 1000) + 1))
 

@@ -28,7 +28,7 @@ from ovsdbapp.backend.ovs_idl.connection import TransactionQueue
 
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable, TunbridgeError
 from topology.ovsdb.edit import Edit
-from topology.ovsdb.following_idl import FollowingIdl, RowChanges
+from topology.ovsdb.following_idl import FollowingIdl, RowChanges, Scope
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict, without_lengths
 from topology.ovsdb.tls import TlsFiles
@@ -80,6 +80,7 @@ class Replica(Generic[B]):
     :param tls: certificates, where ``connection`` is TLS
     :param conditions: table → conditions in OVSDB's JSON notation (RFC 7047 §5.1), one of which its rows must meet to
         be followed; a server that knows no conditional monitoring (ovsdb-server(7) §4.1.12) sends all rows
+    :param scope: says which rows are followed, where that changes; it lives in the replica's thread
     :param quiet: says nothing of its connection: another replica of the server does
     :param lock: name of a lock (RFC 7047 §4.1.8) that one client of a server has at a time; transactions are made
         while this replica has it, and fail otherwise
@@ -99,6 +100,7 @@ class Replica(Generic[B]):
         leader_only: bool = True,
         tls: TlsFiles | None = None,
         conditions: Mapping[str, Sequence[Sequence[object]]] | None = None,
+        scope: Scope | None = None,
         lock: str | None = None,
         quiet: bool = False,
     ) -> None:
@@ -108,6 +110,7 @@ class Replica(Generic[B]):
         self.database = database
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._conditions = conditions or {}
+        self._scope = scope
         self._lock_name = lock
         self._convert = convert
         self._schema = schema
@@ -158,6 +161,18 @@ class Replica(Generic[B]):
         """True while the server is connected, also before the copy is whole: a large one takes seconds."""
         idl = self._idl
         return idl is not None and idl.reached
+
+    @property
+    def rows(self) -> int:
+        """Rows that the copy has."""
+        idl = self._idl
+        return 0 if idl is None else sum(len(table.rows) for table in idl.tables.values())
+
+    @property
+    def rows_told(self) -> int:
+        """Rows of which the server has told that they came, changed or went."""
+        idl = self._idl
+        return 0 if idl is None else idl.rows_told
 
     @property
     def problem(self) -> str | None:
@@ -268,9 +283,13 @@ class Replica(Generic[B]):
                 fetch.close()
         helper = SchemaHelper(schema_json=without_lengths(schema_json))
         restrict(helper, self._tables)
-        idl = FollowingIdl(self._secured, helper, deliver=self._deliver, leader_only=self._leader_only)
+        idl = FollowingIdl(
+            self._secured, helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope
+        )
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])
+        if self._scope is not None:
+            idl.set_conditions(self._scope)
         if self._lock_name is not None:
             idl.set_lock(self._lock_name)
         return idl
@@ -279,7 +298,12 @@ class Replica(Generic[B]):
         idl.run()
         self._say_whether_connected()
         while (request := self._next()) is not None:
-            self._serve(idl, request)
+            if isinstance(request, PendingTransaction):
+                self._serve(idl, request)
+            else:
+                request()
+        if self._scope is not None:
+            idl.set_conditions(self._scope)
         poller = Poller()
         idl.wait(poller)
         self._block(poller)
@@ -296,8 +320,14 @@ class Replica(Generic[B]):
         if value is not None and self._listener is not None:
             self._listener(value)
 
-    def _next(self) -> PendingTransaction | None:
-        request: PendingTransaction | None = self._requests.get_nowait()
+    def _call(self, function: Callable[[], None]) -> None:
+        """Have something done in the replica's thread; returns at once."""
+        with self._submitting:
+            if not self._stopping:
+                self._requests.put(function)
+
+    def _next(self) -> PendingTransaction | Callable[[], None] | None:
+        request: PendingTransaction | Callable[[], None] | None = self._requests.get_nowait()
         return request
 
     def _serve(self, idl: FollowingIdl, request: PendingTransaction) -> None:
@@ -320,6 +350,8 @@ class Replica(Generic[B]):
 
     def _refuse_pending(self, why: str) -> None:
         while (request := self._next()) is not None:
+            if not isinstance(request, PendingTransaction):
+                continue
             with suppress(InvalidStateError):
                 request.result.set_exception(self._unavailable(why))
 

@@ -7,6 +7,7 @@ An event changes the facts and nothing else (:meth:`HostFacts.apply`); what foll
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from controller.agent.events import (
     WrittenBack,
 )
 from controller.agent.facts.bridge_sessions import BridgeSessions
+from controller.agent.facts.followed_ports import FollowedPorts
 from controller.agent.facts.port_facts import PortFacts
 from controller.agent.restore.restore_guard import RestoreGuard
 from controller.openflow.channel.session import Session
@@ -46,6 +48,8 @@ class Known:
 
     vswitch: bool = False
     topology: bool = False
+    asked: bool = False
+    """Whether the topology has answered what it was asked when both were there; see :class:`FollowedPorts`."""
     registered: bool = False
 
     @property
@@ -55,7 +59,7 @@ class Known:
         Not even bridges: on br-int and br-tun the flows of others go once they are ours, so a host that may not
         serve, or does not know what to serve yet, would lose what another agent has installed.
         """
-        return self.vswitch and self.topology and self.registered
+        return self.vswitch and self.topology and self.asked and self.registered
 
 
 OPEN_TRUNK = (
@@ -102,12 +106,13 @@ class HostFacts:
     """What is known of one host.
 
     :param guard: says what is to be believed of the topology
+    :param is_partial: whether only what concerns this host is followed of it
     """
 
-    def __init__(self, names: Names, guard: RestoreGuard) -> None:
+    def __init__(self, names: Names, guard: RestoreGuard, *, is_partial: bool = False) -> None:
         self.names = names
         self.known = Known()
-        self.ports = PortFacts(names.host)
+        self.ports = PortFacts(names.host, FollowedPorts(is_partial, guard.bound_last))
         self.bridges = BridgeSessions(names.bridges)
         self.hosts: dict[str, Host] = {}
         """Name → the hosts of the topology, this one included."""
@@ -184,6 +189,7 @@ class HostFacts:
             devices = {**dict.fromkeys(self.ports.devices), **devices}
         for name, device in devices.items():
             self._set_device(name, device, fresh=not batch.complete)
+        self._see_answers()
         self.bridges.set_ids(batch.datapaths, batch.serials)
         self.port_faults = batch.faults
         for name, why in batch.unserved.items() - self.unserved.items():
@@ -237,6 +243,8 @@ class HostFacts:
             self.ports.set_network(network_id, network)
         for port_id, port in ports.items():
             self.ports.set_port(port_id, port)
+        self.ports.reconsider(self.ports.followed.told(ports, batch.answered, time.monotonic()))
+        self._see_answers()
         for name, host in batch.hosts.items():
             self._set_host(name, host)
         is_lost = batch.complete and self.names.host not in self.hosts
@@ -250,6 +258,10 @@ class HostFacts:
         self.row_problems = batch.problems
         self._news.topology.append(batch)
         self._want_back()
+
+    def _see_answers(self) -> None:
+        known = self.known
+        known.asked |= known.vswitch and known.topology and self.ports.followed.is_answered
 
     def _set_host(self, name: str, host: Host | None) -> None:
         self._news.hosts = True

@@ -6,10 +6,12 @@ decides nothing itself, knows nothing of flows, sockets or rows and does no I/O.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from controller.agent.facts.followed_ports import FollowedPorts
 from controller.vswitch.device import Device
 from topology.model import Network, Port, canonical_uuid
 
@@ -65,10 +67,12 @@ class PortFacts:
     """Devices, OpenFlow ports and the topology of one host.
 
     :param host: name of this host, as in ``binding:host_id``
+    :param followed: which ports the topology is asked for; None: none, it tells of all
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, followed: FollowedPorts | None = None) -> None:
         self.host = host
+        self.followed = followed or FollowedPorts()
         self.networks: dict[str, Network] = {}
         self.ports: dict[str, Port] = {}
         self.devices: dict[str, Device] = {}
@@ -131,9 +135,11 @@ class PortFacts:
             self.foreign.setdefault(vlan, set()).add(name)
             self._changed.foreign.add(vlan)
         if device.iface_id is not None:
-            port_id = port_id_of(device.iface_id)[0]
+            port_id, is_one = port_id_of(device.iface_id)
             self._by_port.setdefault(port_id, set()).add(name)
             self._changed.ports.add(port_id)
+            if is_one:
+                self.followed.want(port_id, is_known=port_id in self.ports, now=time.monotonic())
             if fresh and (old is None or (old.iface_id, old.rows) != (device.iface_id, device.rows)):
                 self.fresh.add(name)
 
@@ -162,6 +168,10 @@ class PortFacts:
         device = self.devices.get(name)
         if device is not None and device.iface_id is not None:
             self._changed.ports.add(port_id_of(device.iface_id)[0])
+
+    def reconsider(self, port_ids: Iterable[str]) -> None:
+        """Something else may be so of these ports."""
+        self._changed.ports.update(port_ids)
 
     def set_network(self, network_id: str, network: Network | None) -> None:
         """A network of the topology appeared, changed or (None) went."""

@@ -94,6 +94,15 @@ class RestoreGuard:
         self._said = self._state()
 
     @property
+    def bound_last(self) -> Mapping[str, str]:
+        """Id → network id, of the ports that were last bound here."""
+        return {port.id: port.network_id for port in self._ports.values()}
+
+    def has_port(self, port_id: str) -> bool:
+        """Whether a port was last bound here."""
+        return port_id in self._ports
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What runs here and cannot be written back."""
         return tuple(

@@ -33,7 +33,7 @@ from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.names import Names, physical_names
 from controller.vswitch.tagging import Tagging, wired
 from topology.model import Network, NetworkType, Port, PortStatus
-from topology.source import PortReport, TopologyBatch, WriteBack
+from topology.source import PortInterest, PortReport, TopologyBatch, WriteBack
 
 NET = Network("c4d8b48b-6ff7-43b6-a203-8f1192a16f07", NetworkType.GRE, 2)
 PORT = Port("99f91280-a060-442e-90b0-d8324e50efc8", NET.id, "fa:16:3e:02:dd:79")
@@ -88,9 +88,16 @@ class DecidingHost:
 
     :param saved: what it knows of an earlier run
     :param mappings: physical network → bridge
+    :param is_partial: it follows of the topology what concerns it
     """
 
-    def __init__(self, saved: SavedState = NOTHING, mappings: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        saved: SavedState = NOTHING,
+        mappings: Mapping[str, str] = MappingProxyType({}),
+        *,
+        is_partial: bool = False,
+    ) -> None:
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int", physical_names(mappings))
         self.bridges = {name: Bridge() for name in names.bridges}
         self.tags: list[dict[str, Tagging]] = []
@@ -100,6 +107,7 @@ class DecidingHost:
         self.checks = 0
         self.saved: list[SavedState] = []
         self.write_backs: list[WriteBack] = []
+        self.interests: list[PortInterest] = []
         self.sockets: list[socket.socket] = []
         outputs = Outputs(
             flows=self.bridges,
@@ -112,6 +120,7 @@ class DecidingHost:
             accepted=lambda session: None,
             announce=self.announcements.append,
             retry_ports=self.retried_ports.append,
+            follow=self.interests.append if is_partial else None,
         )
         self.compiler = Compiler()
         self.agent = HostAgent(names, TunnelOptions(None), self.compiler, outputs, saved)
