@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,6 +43,21 @@ class Ping:
     def complete(self) -> bool:
         """Every request was answered exactly once."""
         return self.received == self.sent and not self.duplicates
+
+
+class _Patience:
+    """How long one ping of several is waited for: briefly, and longer once that was in vain for a while.
+
+    Where the switches of a lab get a tenth of a processor each, beside streams, an answer takes longer than it should.
+    """
+
+    def __init__(self) -> None:
+        self._soon = time.monotonic() + 5.0
+
+    @property
+    def seconds(self) -> float:
+        """For the next ping."""
+        return 0.2 if time.monotonic() < self._soon else 3.0
 
 
 class Vm:
@@ -149,8 +165,10 @@ class Vm:
         :raises AssertionError: none was in time
         """
 
+        patience = _Patience()
+
         def answered() -> int:
-            return self.ping(target, 1, version=version, timeout=0.2).received
+            return self.ping(target, 1, version=version, timeout=patience.seconds).received
 
         message = f"{self.name} reaches {target.name} at {target.nic.address(version)}"
         wait_until(answered, timeout, message, _PAUSE)
@@ -163,9 +181,11 @@ class Vm:
         :raises AssertionError: no ping was answered in time
         """
 
+        patience = _Patience()
+
         def found() -> int:
             self.send(self.frame(other))
-            return other.ping(self, 1, timeout=0.2).received
+            return other.ping(self, 1, timeout=patience.seconds).received
 
         wait_until(found, timeout, f"{other.name} finds {self.name} on {self.host}", _PAUSE)
 
