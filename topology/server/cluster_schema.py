@@ -14,7 +14,6 @@ from topology.database.tables import DATABASE, SCHEMA
 from topology.errors import TopologyError
 from topology.server.backup import backup
 from topology.server.database_file import version_order
-from topology.server.host_rights import WITHDRAWAL
 from topology.server.ovsdb_tools import ovsdb_client
 
 LOG = logging.getLogger(__name__)
@@ -55,8 +54,6 @@ def _converted(connection: str, folder: Path) -> bool:
     except (ovs.db.error.Error, ValueError) as error:
         raise TopologyError(f"it cannot be read: {error}") from None
     if version_order(stored) >= version_order(ours):
-        # Where the content was once served with rights by host, hosts would wait for somebody who grants them.
-        ovsdb_client("transact", connection, json.dumps([DATABASE, *WITHDRAWAL]), leader_only=False)
         return True
     copy = folder / f"topology.db.{stored}"
     backup(connection, copy, leader_only=False)
@@ -66,4 +63,4 @@ def _converted(connection: str, folder: Path) -> bool:
         LOG.error("the cluster cannot be converted from schema version %s to %s: %s", stored, ours, error)
         raise
     LOG.info("converted the cluster from schema version %s to %s; %s is a copy as it was", stored, ours, copy)
-    return False
+    return True

@@ -163,10 +163,6 @@ class EmbeddedServer:
             if not self._host_rights:  # nobody has those of an earlier start
                 _request(self._socket, "transact", [DATABASE, *WITHDRAWAL], _START_TIMEOUT)
             return
-        if self._host_rights:  # whose connections are rows of the one database that all members share
-            raise TopologyError(
-                "[topology] host_rights: a member of a cluster does not tell hosts apart: switch it off"
-            )
         address = ovsdb_tool("db-local-address", self._file)
         # Its database is there once it has found its cluster, whose other members may be started after this one.
         self._launch(self._file, "_Server", tls_options("cluster_address", (address,), self._tls))

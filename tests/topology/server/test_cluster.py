@@ -397,21 +397,6 @@ def test_what_is_no_backup_is_not_restored(cluster: Cluster, tmp_path: Path) -> 
     assert dump(leader.connection) == before
 
 
-def test_members_do_not_tell_hosts_apart(cluster: Cluster) -> None:
-    """The option is refused; rights that came with the content are withdrawn when a member is started."""
-    follower = cluster.followers()[0]
-    add = {"op": "insert", "table": "RBAC_Role", "row": {"name": "tunbridge_host"}}
-    transaction = json.dumps([DATABASE, add])
-    subprocess.run(["ovsdb-client", "transact", cluster.leader().connection, transaction], check=True)
-    assert len(dump(follower.connection)["RBAC_Role"]) == 1
-    follower.stop()
-    with pytest.raises(TopologyError, match="host_rights: a member of a cluster does not tell hosts apart"):
-        EmbeddedServer(follower.state, follower.run, host_rights=True).start()
-    follower.start()
-    cluster.wait_whole()
-    wait_until(lambda: dump(follower.connection)["RBAC_Role"] == [], 60, "the role is withdrawn")
-
-
 def _has_table(member: TopologyHost, table: str) -> bool:
     """A client that asks in the moment of a conversion is told to ask again."""
     try:
