@@ -99,11 +99,9 @@ def serve(config: Config) -> int:
     The embedded one, or a member of a cluster, as its file says. It listens at topology.sock in run_path and where
     [topology] listen says. SIGTERM or Ctrl-C ends it.
     """
-    from topology.server.embedded_server import EmbeddedServer
+    from controller.daemon.process import embedded_server
 
-    given = config.topology
-    server = EmbeddedServer(config.state_path, config.run_path, given.listen, given.tls, host_rights=given.host_rights)
-    return _run_server(config, server)
+    return _run_server(config, embedded_server(config))
 
 
 @topology_group.command(epilog="tunbridge topology relay --topology tcp:192.0.2.1:6642,tcp:192.0.2.2:6642")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from controller.daemon.supervision import SystemdNotifier
     from controller.network_api.http_services import HttpServices
     from controller.runtime.exposition import Exposition
+    from topology.server.embedded_server import EmbeddedServer
 
 LOG = logging.getLogger(__name__)
 
@@ -138,6 +139,17 @@ def _serve(config: Config, *, embedded: bool, with_api: bool) -> int:
             child.stop()
 
 
+def embedded_server(config: Config) -> EmbeddedServer:
+    """The topology database server of this host, not started.
+
+    :raises ConfigError: ``[topology] listen`` or the certificates cannot be used
+    """
+    from topology.server.embedded_server import EmbeddedServer
+
+    given = config.topology
+    return EmbeddedServer(config.state_path, config.run_path, given.listen, given.tls, host_rights=given.host_rights)
+
+
 def _serve_host(
     config: Config, notifier: SystemdNotifier, exposition: Exposition, child: ApiChild | None, *, embedded: bool
 ) -> int:
@@ -151,7 +163,6 @@ def _serve_host(
     from controller.vswitch.controller_targets import targets
     from topology.database.host_scope import HostScope
     from topology.database.topology_database import TopologyDatabase
-    from topology.server.embedded_server import EmbeddedServer
 
     garbage.loaded()
     workers = Workers()
@@ -165,12 +176,7 @@ def _serve_host(
         workers=workers,
         metrics=exposition.text,
     )
-    server = None
-    if embedded:
-        options = config.topology
-        server = EmbeddedServer(
-            config.state_path, config.run_path, options.listen, options.tls, host_rights=options.host_rights
-        )
+    server = embedded_server(config) if embedded else None
     exposition.add(HostMetrics(app.host).collect)
     try:
         app.claim()

@@ -13,6 +13,8 @@ from controller.pki import certificate_folder
 from controller.pki.certificate_authority import now_utc
 from controller.pki.certificate_folder import CertificateFolder
 from tests.support.certificates import LOCALHOST, Identity
+from tests.support.host.tunbridge import free_tcp_port
+from topology.server.embedded_server import EmbeddedServer
 
 
 def tls(folder: Path, *words: str) -> int:
@@ -30,6 +32,20 @@ def days_ago(days: int) -> Iterator[None]:
     """What is certified meanwhile is certified then."""
     with mock.patch.object(certificate_folder, "now_utc", lambda: now_utc() - timedelta(days=days)):
         yield
+
+
+@contextmanager
+def served_with_rights(folder: Path) -> Iterator[tuple[EmbeddedServer, str, IssuedCertificates]]:
+    """A topology database server with ``[topology] host_rights``, where it is reached, and its authority."""
+    issued = IssuedCertificates(folder / "pki")
+    connection = f"ssl:127.0.0.1:{free_tcp_port()}"
+    files = issued.identity("topology").files()
+    server = EmbeddedServer(folder / "state", folder / "run", (connection,), files, host_rights=True)
+    server.start()
+    try:
+        yield server, connection, issued
+    finally:
+        server.stop()
 
 
 class IssuedCertificates:

@@ -21,7 +21,6 @@ from topology.server.host_rights import Rights, operations, wanted
 
 LOG = logging.getLogger(__name__)
 
-
 _TABLES = (PORT_CLAIM, "Topology", "TopologyServer", "Connection", RBAC_ROLE, "RBAC_Permission")
 
 
@@ -55,9 +54,7 @@ class PortClaims(Replica[None]):
         super().__init__(
             connection,
             DATABASE,
-            tables=dict.fromkeys(
-                (PORT_CLAIM, "Topology", "TopologyServer", "Connection", RBAC_ROLE, "RBAC_Permission"), ()
-            ),
+            tables=dict.fromkeys(_TABLES, ()),
             convert=self._follow,
             schema=SCHEMA,
             quiet=True,

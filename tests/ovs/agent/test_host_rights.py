@@ -12,7 +12,7 @@ import pytest
 from tests.support.host.ovs import OvsHost
 from tests.support.host.scenario import Host, Network, new_network, new_port
 from tests.support.host.tunbridge import Tunbridge, free_tcp_port
-from tests.support.issued import IssuedCertificates
+from tests.support.issued import IssuedCertificates, served_with_rights
 from tests.support.waiting import wait_until
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyError
@@ -39,35 +39,17 @@ class RemoteTopology(Tunbridge):
 @pytest.fixture(scope="module")
 def host(hub: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """host1, by its certificate."""
-    folder = tmp_path_factory.mktemp("rights")
-    issued = IssuedCertificates(folder / "pki")
-    connection = f"ssl:127.0.0.1:{free_tcp_port()}"
-    files = issued.identity("topology").files()
-    server = EmbeddedServer(folder / "state", folder / "run", (connection,), files, host_rights=True)
-    server.start()
-    options = {
-        "ovs": {"local_ip": "192.0.2.1"},
-        "agent": {"report_interval": 1},
-        "topology": issued.identity("host1").options(connection=connection),
-    }
-    try:
-        with OvsHost() as ovs:
-            controller = RemoteTopology(ovs, hub=hub, options=options)
-            controller.server = server
-            with controller:
-                controller.wait_in_sync()
-                yield Host(ovs, controller)
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def network(host: Host, report_logs: list[Path]) -> Network:
-    """A network of one test."""
-    report_logs += [host.tunbridge.log, *host.ovs.logs]
-    network = new_network()
-    host.add_networks(network)
-    return network
+    with served_with_rights(tmp_path_factory.mktemp("rights")) as (server, connection, issued), OvsHost() as ovs:
+        options = {
+            "ovs": {"local_ip": "192.0.2.1"},
+            "agent": {"report_interval": 1},
+            "topology": issued.identity("host1").options(connection=connection),
+        }
+        controller = RemoteTopology(ovs, hub=hub, options=options)
+        controller.server = server
+        with controller:
+            controller.wait_in_sync()
+            yield Host(ovs, controller)
 
 
 @pytest.mark.parametrize("requested", [None, "host1"], ids=["free", "requested"])

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.cluster import TopologyHost
 from tests.support.host.tunbridge import free_tcp_port
-from tests.support.issued import IssuedCertificates, tls
+from tests.support.issued import IssuedCertificates, served_with_rights, tls
 from tests.support.waiting import wait_until
 from tests.topology.racer import POLICY
 from topology.database.host_registry import read_hosts
@@ -137,16 +137,8 @@ class Fabric:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fabric]:
     """One for all tests."""
-    folder = tmp_path_factory.mktemp("rights")
-    issued = IssuedCertificates(folder / "pki")
-    connection = f"ssl:127.0.0.1:{free_tcp_port()}"
-    files = issued.identity("topology").files()
-    server = EmbeddedServer(folder / "state", folder / "run", (connection,), files, host_rights=True)
-    server.start()
-    try:
-        yield Fabric(server, connection, issued)
-    finally:
-        server.stop()
+    with served_with_rights(tmp_path_factory.mktemp("rights")) as parts:
+        yield Fabric(*parts)
 
 
 @pytest.fixture
