@@ -98,6 +98,10 @@ class PortFacts:
         """Names of the devices whose ``iface-id`` names a port."""
         return self._by_port.get(port_id, set())
 
+    def ports_in(self, network_id: str) -> Collection[str]:
+        """Ids of the ports of a network, on whatever host."""
+        return self._by_network.get(network_id, ())
+
     def collect(self) -> ChangedPorts:
         """What has changed since this was last called."""
         changed, self._changed = self._changed, ChangedPorts()
