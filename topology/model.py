@@ -170,6 +170,7 @@ class Port:
     :param host: the host that has bound it (its claim), None while no host has
     :param status: what the binding host last reported
     :param allowed_macs: the MAC addresses that ``allowed_address_pairs`` names beside its own, each once, sorted
+    :param allowed_ips: the single IP addresses that it names, each with its MAC address, sorted
     """
 
     id: str
@@ -184,6 +185,15 @@ class Port:
     host: str | None = None
     status: PortStatus = PortStatus.DOWN
     allowed_macs: tuple[str, ...] = ()
+    allowed_ips: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        """Its IP addresses, each with the MAC address that answers for it."""
+        if not self.allowed_ips:
+            return tuple((fixed.ip_address, self.mac_address) for fixed in self.fixed_ips)
+        own = {(fixed.ip_address, self.mac_address) for fixed in self.fixed_ips}
+        return tuple(sorted(own.union(self.allowed_ips)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", canonical_uuid(self.id, "id"))

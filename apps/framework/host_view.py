@@ -7,20 +7,23 @@ thousand ports pays for the one that came, and a :class:`ViewChange` says which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 from types import EllipsisType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from immutables import Map
 
+from apps.framework.flow import Action, Output
 from apps.framework.options import AppOption, OptionValue
 from apps.framework.pipeline import BridgeRole
-from topology.model import Network
+from topology.model import Network, NetworkType
 
 _Value = TypeVar("_Value")
-_Index = Map[str, Map[str, None]]
+_Index = Map[Hashable, Map[str, None]]
+
+Address = tuple[str, str]
+"""An IP address and the MAC address that answers for it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class LocalPort:
         time one answers for it (a VRRP router's virtual address)
     :param is_here: ``mac_address`` is on this host and nowhere else: ``binding:host_id`` names this host, and no other
         port may have that address
+    :param addresses: its fixed IP addresses, and single ones of ``allowed_address_pairs``
     """
 
     port_id: str
@@ -53,6 +57,55 @@ class LocalPort:
     ofport: int
     allowed_macs: tuple[str, ...] = ()
     is_here: bool = False
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemotePort:
+    """A port of a network of this host, on another host.
+
+    :param host: name of the host that ``binding:host_id`` gives it to, or that has bound it
+    :param mac_address: of the topology's port
+    :param allowed_macs: as those of a :class:`LocalPort`
+    :param addresses: likewise, of a port that a host has bound; none before
+    """
+
+    port_id: str
+    network_id: str
+    host: str
+    mac_address: str
+    allowed_macs: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True)
+class TunnelPath:
+    """How a frame on br-tun gets to one peer, once it has its tunnel id.
+
+    :param ofport: OpenFlow port number of the tunnel port
+    :param remote_ip: address of the peer, which the flow sets where that port serves many; None: the port has one peer
+    """
+
+    ofport: int
+    remote_ip: str | None = None
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """``output:7``."""
+        return (Output(self.ofport),)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another host of the fabric that tunnels lead to.
+
+    :param paths: by type of the networks whose frames go that way; several, where the host has several addresses
+    :param tells_ports: a controller there tells the topology which ports it has. Of a host that an operator has entered
+        by hand, for another agent, nobody knows: any network may have members there
+    """
+
+    paths: Map[NetworkType, tuple[TunnelPath, ...]]
+    tells_ports: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,12 +134,47 @@ class PhysicalNetwork:
     phy_port: int | None = None
 
 
-_network_of = attrgetter("network_id")
-_physical_of = attrgetter("network.physical_network")
+def _network_of(port: LocalPort | RemotePort) -> Iterable[Hashable]:
+    return (port.network_id,)
 
 
-def _network_with_macs(port: LocalPort) -> str | None:
-    return port.network_id if port.allowed_macs else None
+def _physical_of(local: LocalNetwork) -> Iterable[Hashable]:
+    return () if local.network.physical_network is None else (local.network.physical_network,)
+
+
+def _network_with_macs(port: LocalPort) -> Iterable[Hashable]:
+    return (port.network_id,) if port.allowed_macs else ()
+
+
+def _host_of(port: RemotePort) -> Iterable[Hashable]:
+    return (port.host,)
+
+
+def _place_of(port: RemotePort) -> Iterable[Hashable]:
+    return ((port.network_id, port.host),)
+
+
+def _addresses_of(port: LocalPort | RemotePort) -> Iterable[Hashable]:
+    """Network and address, for each MAC and IP address that a port may have."""
+    network_id = port.network_id
+    found = {(network_id, port.mac_address): None}
+    if port.allowed_macs or port.addresses:
+        found |= {(network_id, mac): None for mac in port.allowed_macs}
+        found |= {(network_id, ip): None for ip, _ in port.addresses}
+    return found
+
+
+_INDEXES: Mapping[str, tuple[str, Callable[..., Iterable[Hashable]]]] = {
+    "_ports_of": ("ports", _network_of),
+    "_ports_with_macs_of": ("ports", _network_with_macs),
+    "_ports_with": ("ports", _addresses_of),
+    "_networks_of": ("networks", _physical_of),
+    "_remote_ports_of": ("remote_ports", _network_of),
+    "_remote_ports_on": ("remote_ports", _host_of),
+    "_remote_ports_at": ("remote_ports", _place_of),
+    "_remote_ports_with": ("remote_ports", _addresses_of),
+}
+"""Attribute of a view → the map that it is an index of, and the groups that a value of it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +188,9 @@ class HostView:
     :param dead: by device name
     :param physical: by name of the physical network; each one's bridge is in ``bridges``
     :param options: :attr:`AppOption.key` → what the operator chose; what is absent has its default
+    :param peers: by name of the host
+    :param remote_ports: by port id; none is in ``ports``, and each one's network is in ``networks``. Of a network whose
+        ports the topology has not told yet there are none
     """
 
     bridges: Mapping[str, BridgeRole] = field(default_factory=Map)
@@ -109,16 +200,20 @@ class HostView:
     dead: Map[str, DeadPort] = field(default_factory=Map)
     physical: Map[str, PhysicalNetwork] = field(default_factory=Map)
     options: Map[str, OptionValue] = field(default_factory=Map)
+    peers: Map[str, Peer] = field(default_factory=Map)
+    remote_ports: Map[str, RemotePort] = field(default_factory=Map)
     _ports_of: _Index = field(init=False, repr=False, compare=False)
     _ports_with_macs_of: _Index = field(init=False, repr=False, compare=False)
+    _ports_with: _Index = field(init=False, repr=False, compare=False)
     _networks_of: _Index = field(init=False, repr=False, compare=False)
+    _remote_ports_of: _Index = field(init=False, repr=False, compare=False)
+    _remote_ports_on: _Index = field(init=False, repr=False, compare=False)
+    _remote_ports_at: _Index = field(init=False, repr=False, compare=False)
+    _remote_ports_with: _Index = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.__dict__.update(
-            _ports_of=_indexed(Map(), self.ports, Map(), self.ports, _network_of),
-            _ports_with_macs_of=_indexed(Map(), self.ports, Map(), self.ports, _network_with_macs),
-            _networks_of=_indexed(Map(), self.networks, Map(), self.networks, _physical_of),
-        )
+        for name, (of, groups_of) in _INDEXES.items():
+            self.__dict__[name] = _indexed(Map(), getattr(self, of), Map(), getattr(self, of), groups_of)
 
     def ports_of(self, network_id: str) -> Iterable[str]:
         """Ids of the bound ports of a network."""
@@ -140,6 +235,39 @@ class HostView:
         """Ids of the networks with bound ports that use a physical network."""
         return self._networks_of.get(physical_network, Map())
 
+    def remote_ports_of(self, network_id: str) -> Iterable[str]:
+        """Ids of the ports of a network on other hosts."""
+        return self._remote_ports_of.get(network_id, Map())
+
+    def remote_ports_on(self, host: str) -> Iterable[str]:
+        """Ids of the ports of networks of this host on another host."""
+        return self._remote_ports_on.get(host, Map())
+
+    def has_remote_ports(self, network_id: str, host: str) -> bool:
+        """Whether another host has ports of a network."""
+        return (network_id, host) in self._remote_ports_at
+
+    def hosts_of(self, network_id: str) -> set[str]:
+        """Names of the other hosts that have ports of a network."""
+        return {self.remote_ports[port_id].host for port_id in self.remote_ports_of(network_id)}
+
+    def ports_with(self, network_id: str, address: str) -> set[str]:
+        """Ids of the ports of a network, on whatever host, that may have a MAC or IP address."""
+        return {
+            *self._ports_with.get((network_id, address), ()),
+            *self._remote_ports_with.get((network_id, address), ()),
+        }
+
+    def remote_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
+        """Ids of the ports on other hosts that may have an address which this one may have."""
+        groups = (self._remote_ports_with.get(group, ()) for group in _addresses_of(port))
+        return {port_id for group in groups for port_id in group}
+
+    def paths(self, host: str, network_type: NetworkType) -> tuple[TunnelPath, ...]:
+        """How frames of a network of this type get to another host; none: they do not, or not yet."""
+        peer = self.peers.get(host)
+        return () if peer is None else peer.paths.get(network_type, ())
+
     def option(self, option: AppOption) -> OptionValue:
         """The value of an application's option."""
         return self.options.get(option.key, option.default)
@@ -154,42 +282,45 @@ class HostView:
         patch_int: int | EllipsisType | None = ...,
         bridges: Mapping[str, BridgeRole] | None = None,
         options: Map[str, OptionValue] | None = None,
+        peers: Mapping[str, Peer | None] | None = None,
+        remote_ports: Mapping[str, RemotePort | None] | None = None,
     ) -> ViewChange:
         """The view in which some things are otherwise; costs what it is given, not what the view holds.
 
         :param networks: id → the network as it is now, None where it has gone; those that are absent stay
-        :param ports: in the same way, as are ``dead`` and ``physical``
+        :param ports: in the same way, as are ``dead``, ``physical``, ``peers`` and ``remote_ports``
         :param patch_int: as it is now, None where it has gone
         :param bridges: all of them; so ``options``
         """
-        new_networks, network_ids = _updated(self.networks, networks or {})
-        new_ports, port_ids = _updated(self.ports, ports or {})
-        new_dead, devices = _updated(self.dead, dead or {})
-        new_physical, names = _updated(self.physical, physical or {})
-        given: dict[str, object] = {"patch_int": self.patch_int if patch_int is ... else patch_int}
+        changes: dict[str, Mapping[str, Any]] = {
+            "networks": networks or {},
+            "ports": ports or {},
+            "dead": dead or {},
+            "physical": physical or {},
+            "peers": peers or {},
+            "remote_ports": remote_ports or {},
+        }
+        given: dict[str, Any] = {"patch_int": self.patch_int if patch_int is ... else patch_int}
         given |= {name: value for name, value in (("bridges", bridges), ("options", options)) if value is not None}
         values = {name: value for name, value in given.items() if value != getattr(self, name)}
-        if not (network_ids or port_ids or devices or names or values):
+        differing: dict[str, frozenset[str]] = {}
+        for name, given_of in changes.items():
+            if given_of:
+                made, keys = _updated(getattr(self, name), given_of)
+                if keys:
+                    differing[name], values[name] = keys, made
+        if not values:
             return ViewChange(self, self)
         new = object.__new__(HostView)  # not by its constructor, which would index all ports anew
-        new.__dict__.update(
-            self.__dict__,
-            **values,
-            networks=new_networks,
-            ports=new_ports,
-            dead=new_dead,
-            physical=new_physical,
-            _ports_of=_indexed(self._ports_of, port_ids, self.ports, new_ports, _network_of),
-            _ports_with_macs_of=_indexed(self._ports_with_macs_of, port_ids, self.ports, new_ports, _network_with_macs),
-            _networks_of=_indexed(self._networks_of, network_ids, self.networks, new_networks, _physical_of),
-        )
+        new.__dict__.update(self.__dict__, **values)
+        for name, (of, groups_of) in _INDEXES.items():
+            if of in differing:
+                index, old = getattr(self, name), getattr(self, of)
+                new.__dict__[name] = _indexed(index, differing[of], old, values[of], groups_of)
         return ViewChange(
             self,
             new,
-            physical=names,
-            networks=network_ids,
-            ports=port_ids,
-            dead=devices,
+            **differing,
             patch_int="patch_int" in values,
             bridges="bridges" in values,
             options=_differing(self.options, new.options),
@@ -207,6 +338,8 @@ class ViewChange:
     :param patch_int: the patch of br-tun has another number, came or went
     :param bridges: there are other bridges, or one is for something else
     :param options: keys of the options whose values differ
+    :param peers: names of the peers that came, went or are otherwise
+    :param remote_ports: ids of such ports on other hosts
     """
 
     old: HostView
@@ -218,6 +351,8 @@ class ViewChange:
     patch_int: bool = False
     bridges: bool = False
     options: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
+    remote_ports: frozenset[str] = frozenset()
 
     @classmethod
     def between(cls, old: HostView, new: HostView) -> ViewChange:
@@ -232,12 +367,14 @@ class ViewChange:
             patch_int=old.patch_int != new.patch_int,
             bridges=dict(old.bridges) != dict(new.bridges),
             options=_differing(old.options, new.options),
+            peers=_differing(old.peers, new.peers),
+            remote_ports=_differing(old.remote_ports, new.remote_ports),
         )
 
     @property
     def is_empty(self) -> bool:
         """True when the two are equal."""
-        keys = (self.physical, self.networks, self.ports, self.dead, self.options)
+        keys = (self.physical, self.networks, self.ports, self.dead, self.options, self.peers, self.remote_ports)
         return not (any(keys) or self.patch_int or self.bridges)
 
     def ports_concerned(self) -> set[str]:
@@ -278,20 +415,20 @@ def _indexed(
     keys: Iterable[str],
     old: Map[str, _Value],
     new: Map[str, _Value],
-    group_of: Callable[[_Value], str | None],
+    groups_of: Callable[[_Value], Iterable[Hashable]],
 ) -> _Index:
-    """The index of what belongs to a group, after some keys have come, gone or changed their group."""
+    """The index of what belongs to some groups, after some keys have come, gone or changed their groups."""
     mutation = index.mutate()
     for key in keys:
-        was, now = (group_of(values[key]) if key in values else None for values in (old, new))
+        was, now = (groups_of(values[key]) if key in values else () for values in (old, new))
         if was == now:
             continue
-        if was is not None:
-            left = mutation[was].delete(key)
+        for group in was:
+            left = mutation[group].delete(key)
             if left:
-                mutation[was] = left
+                mutation[group] = left
             else:
-                del mutation[was]
-        if now is not None:
-            mutation[now] = mutation.get(now, Map()).set(key, None)
+                del mutation[group]
+        for group in now:
+            mutation[group] = mutation.get(group, Map()).set(key, None)
     return mutation.finish()

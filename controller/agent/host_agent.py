@@ -20,6 +20,7 @@ from functools import partial
 from immutables import Map
 
 from apps.framework.compiler import Compiler
+from apps.framework.host_view import Peer
 from apps.framework.options import OptionValue
 from controller.agent.binding import Bindings, PortBinding, uncarried
 from controller.agent.bridge_flows import BridgeFlows
@@ -34,6 +35,7 @@ from controller.agent.port_states import PortStates
 from controller.agent.port_tags import PortTags
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState
 from controller.agent.retries import Retries
+from controller.agent.tunnels.peers import Peers
 from controller.agent.tunnels.port_moves import PortMoves
 from controller.agent.tunnels.tunnel_plan import TunnelOptions, TunnelPlan
 from controller.agent.tunnels.underlay import LargestPackets
@@ -78,6 +80,7 @@ class HostAgent:
         self._patch_ports = patch_ports(names, self.facts.bridges)
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
+        self._peers = Peers()
         self._largest = LargestPackets()
         self._moves = PortMoves()
         self._retries = Retries(compiler, outputs.retry_ports)
@@ -130,7 +133,7 @@ class HostAgent:
         if self.facts.is_complete:
             changed = self.facts.ports.collect()
             bound = self._bindings.update(changed.ports)
-            local = self._networks.update(bound, changed, self._patch_ports)
+            local = self._networks.update(bound, changed, self._patch_ports, self._find_peers(news))
             self._hand_out_flows(local)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
             self._log.devices(bound, changed.devices, local, time.monotonic())
@@ -217,6 +220,13 @@ class HostAgent:
         self._states.touch(ports, self._flows.generation)
         physical = self._patch_ports.physical
         self._patches.compiled(physical, self._flows.drops(physical), self._flows.generation)
+
+    def _find_peers(self, news: News) -> Mapping[str, Peer]:
+        """The hosts that tunnels lead to, by the plan made last: one that is made anew has no ports yet."""
+        bridge = self._names.tunnel_bridge
+        ofport = partial(self.facts.bridges.ofport, bridge)
+        is_changed = news.hosts or bridge in news.renumbered
+        return self._peers.update(self.facts.hosts, self._tunnels.ports, ofport, is_changed=is_changed)
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))

@@ -11,17 +11,19 @@ from itertools import chain
 
 from immutables import Map
 
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, ViewChange
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, Peer, ViewChange
 from apps.framework.local_vlans import Conflict, NetworkSegment, VlanClaim, of_others, recover
 from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
 from controller.agent.patches import PatchPorts
+from controller.agent.remote_ports import RemotePorts
 from controller.vswitch.device import VlanColumns
 from controller.vswitch.tagging import DEAD, Tagging, wired
 from topology.model import VLAN_MAX, VLAN_MIN, Network
 
+NO_PEERS: Mapping[str, Peer] = Map()
 NO_VLAN_LEFT = "all local VLANs (1-4094) of this host are in use"
 
 
@@ -83,19 +85,29 @@ class LocalNetworks:
         self._lowest = VLAN_MIN
         """All local VLANs below this one are in use."""
         self._patches: PatchPorts | None = None
+        self._peers = NO_PEERS
+        self._remote = RemotePorts(facts, bindings)
         self._wired: dict[str, tuple[PortBinding, ...]] = {}
         self._dead: dict[str, DeadPort] = {}
 
-    def update(self, rebound: Iterable[str], changed: ChangedPorts, patches: PatchPorts) -> LocalChange:
+    def update(
+        self,
+        rebound: Iterable[str],
+        changed: ChangedPorts,
+        patches: PatchPorts,
+        peers: Mapping[str, Peer] = NO_PEERS,
+    ) -> LocalChange:
         """Follow the bindings of some ports; costs what has changed, not what the host carries.
 
         :param rebound: ids of the ports whose bindings changed
         :param changed: what was touched besides
+        :param peers: by name of the host; another mapping where something of them is otherwise
         """
-        ports = set(rebound)
-        if not (ports or changed.devices or changed.networks) and patches == self._patches:
+        ports, is_same = set(rebound), patches == self._patches and peers is self._peers
+        if not (ports or changed.ports or changed.devices or changed.networks) and is_same:
             return LocalChange(ViewChange(self.view, self.view), ports, (), {})
-        self._patches = patches
+        others = {} if peers is self._peers else {**dict.fromkeys(self._peers), **peers}
+        self._patches, self._peers = patches, peers
         if changed.devices and self.conflicts:
             self.conflicts = {vlan: text for vlan, text in self.conflicts.items() if vlan in self._facts.foreign}
         joined, gone = self._count(ports)
@@ -115,7 +127,8 @@ class LocalNetworks:
         dead = {name: self._dead.get(name) or self._detached(name) for name in devices}
         view = self.view.evolve(
             bridges=self._bridges, patch_int=patches.patch_int, physical=patches.physical,
-            networks=networks, ports=bound, dead=dead,
+            networks=networks, ports=bound, dead=dead, peers=others,
+            remote_ports=self._remote.update(self.view, networks, self._members, changed.ports | ports),
         )  # fmt: skip
         self.view = view.new
         return LocalChange(view, ports, conflicts, moved)
@@ -269,8 +282,9 @@ class LocalNetworks:
             if local is not None and ofport is not None:
                 port = self._facts.ports[port_id]
                 found = LocalPort(
-                    port_id, port.network_id, port.mac_address, device.name, ofport, port.allowed_macs, binding.is_here
-                )
+                    port_id, port.network_id, port.mac_address, device.name, ofport,
+                    port.allowed_macs, binding.is_here, port.addresses,
+                )  # fmt: skip
                 self.tags[device.port_name] = wired(local.network, local.vlan)
             elif not binding.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment
                 self.tags[device.port_name] = DEAD

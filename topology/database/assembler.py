@@ -9,6 +9,7 @@ What the schema cannot say is checked here, because rows can be written by hand:
 
 from __future__ import annotations
 
+import ipaddress
 import time
 import uuid
 from collections import defaultdict
@@ -267,6 +268,7 @@ class Assembler:
             host=_optional(value("host")),
             status=value("status"),
             allowed_macs=_allowed_macs(row),
+            allowed_ips=_allowed_ips(row),
         )
         _require_canonical("id", value("id"), port.id)
         _require_canonical("mac_address", value("mac_address"), port.mac_address)
@@ -360,6 +362,12 @@ def _name(row: Any) -> str:
 def _allowed_macs(row: Any) -> tuple[str, ...]:
     pairs = _attribute(row, PORT, _PAIRS) or ()
     return tuple(sorted({pair["mac_address"] for pair in pairs if "mac_address" in pair} - {row.mac_address}))
+
+
+def _allowed_ips(row: Any) -> tuple[tuple[str, str], ...]:
+    pairs = _attribute(row, PORT, _PAIRS) or ()
+    ranges = {(ipaddress.ip_network(pair["ip_address"]), pair.get("mac_address", row.mac_address)) for pair in pairs}
+    return tuple(sorted((str(cidr[0]), mac) for cidr, mac in ranges if cidr.num_addresses == 1))
 
 
 def _attribute(row: Any, resource: Resource, name: str) -> Any:
