@@ -1,0 +1,74 @@
+"""A connection to an OVSDB server that says what it is told to say, be it nonsense (RFC 7047 §4)."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from topology.database.tables import DATABASE
+
+
+class RawOvsdb:
+    """One connection; as a context manager it is closed in the end.
+
+    :param connection: ``unix:PATH`` or ``tcp:ADDRESS:PORT``
+    :param timeout: seconds that the server has to answer, or to take what is sent
+    """
+
+    def __init__(self, connection: str, timeout: float = 60.0) -> None:
+        kind, _, where = connection.partition(":")
+        if kind == "unix":
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout)
+            self.sock.connect(where)
+        else:
+            address, _, port = where.rpartition(":")
+            self.sock = socket.create_connection((address, int(port)), timeout)
+        self._text = ""
+        self._requests = 0
+
+    def __enter__(self) -> RawOvsdb:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.sock.close()
+
+    def send(self, method: str, *params: Any) -> int:
+        """A request whose answer nobody waits for; its id."""
+        self._requests += 1
+        self.sock.sendall(json.dumps({"method": method, "params": params, "id": self._requests}).encode())
+        return self._requests
+
+    def request(self, method: str, *params: Any) -> Any:
+        """A request, and the result of its answer; what comes before it is dropped."""
+        number = self.send(method, *params)
+        for message in self.messages():
+            if message.get("id") == number and "result" in message:
+                assert message.get("error") is None, message["error"]
+                return message["result"]
+        raise ConnectionError(f"the server has ended the connection before the answer to {method}")
+
+    def transact(self, *operations: dict[str, Any]) -> list[Any]:
+        """One transaction, which must succeed: the results of its operations."""
+        results: list[Any] = self.request("transact", DATABASE, *operations)
+        assert all("error" not in (result or {}) for result in results), results
+        return results
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the server sends, until it ends the connection."""
+        decoder = json.JSONDecoder()
+        while True:
+            try:
+                message, end = decoder.raw_decode(self._text)
+            except ValueError:
+                if not (data := self.sock.recv(1 << 20)):
+                    return
+                self._text += data.decode()
+                continue
+            self._text = self._text[end:]
+            yield message
