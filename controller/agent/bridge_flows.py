@@ -10,6 +10,7 @@ from apps.framework.compiler import Compiler
 from apps.framework.host_view import ViewChange
 from controller.agent.outputs import FlowSink
 from controller.agent.patches import Drops
+from controller.runtime.host_events import FLOWS_LEFT_OUT
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class BridgeFlows:
         changed = [unit for unit in {**was, **self.problems} if was.get(unit) != self.problems.get(unit)]
         for unit in changed:
             if unit in self.problems:
-                LOG.error("%s gets no flows: %s", unit, self.problems[unit])
+                event = FLOWS_LEFT_OUT.of(subject=str(unit), reason=self.problems[unit])
+                LOG.error("%s gets no flows: %s", unit, self.problems[unit], extra=event)
         swapped = {unit.id for unit in was.keys() ^ self.problems.keys() if unit.kind is UnitKind.PORT}
         return ports | swapped, changed
 

@@ -8,8 +8,19 @@ from collections.abc import Collection, Iterable
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import PortFacts
 from controller.agent.local_networks import LocalChange, LocalNetworks
+from controller.runtime.host_events import (
+    BRIDGE_GONE,
+    BRIDGE_MISSING,
+    BRIDGE_THERE,
+    DEVICE_GONE,
+    DEVICE_REFUSED,
+    MAC_DIFFERS,
+    PORT_MOVED,
+    TAG_REFUSED,
+    VLAN_CHANGED,
+)
 from controller.vswitch.names import Names
-from topology.model import canonical_mac
+from topology.model import Port, canonical_mac
 
 LOG = logging.getLogger(__name__)
 
@@ -26,6 +37,7 @@ class ChangeLog:
 
     def __init__(self, names: Names, facts: PortFacts, bindings: Bindings, networks: LocalNetworks) -> None:
         self._names = names
+        self._host = names.host
         self._facts = facts
         self._bindings = bindings
         self._networks = networks
@@ -42,12 +54,13 @@ class ChangeLog:
         for name in self._names.bridges:
             was, is_there = name in before, name in now
             if is_there and not was:
-                LOG.info("bridge %s is there", name)
+                LOG.info("bridge %s is there", name, extra=BRIDGE_THERE.of(bridge=name))
             elif name in physical and not is_there and (was or is_first):
                 text = "bridge %s does not exist: nothing of physical network %s leaves or enters until it is made"
-                LOG.warning(text, name, physical[name])
+                event = BRIDGE_MISSING.of(bridge=name, physical_network=physical[name])
+                LOG.warning(text, name, physical[name], extra=event)
             elif was and not is_there:
-                LOG.info("bridge %s is gone", name)
+                LOG.info("bridge %s is gone", name, extra=BRIDGE_GONE.of(bridge=name))
 
     @property
     def due(self) -> float | None:
@@ -73,7 +86,7 @@ class ChangeLog:
             if name not in self._facts.devices:
                 self._waiting.pop(name, None)
                 if self._said.pop(name, None) is not None:
-                    LOG.info("device %s is gone", name)
+                    LOG.info("device %s is gone", name, extra=DEVICE_GONE.of(device=name))
         while self.due is not None and self.due <= now:
             name = next(iter(self._waiting))
             _, port_id = self._waiting.pop(name)
@@ -81,11 +94,26 @@ class ChangeLog:
                 if binding.device.name == name:
                     self._say(binding)
         for network_id, why in change.moved.items():
-            vlan = self._networks.vlans.get(network_id, "none, since all are in use")
-            LOG.warning("network %s gets another local VLAN, %s: %s", network_id, vlan, why)
+            vlan = self._networks.vlans.get(network_id)
+            event = VLAN_CHANGED.of(network=network_id, vlan=vlan, reason=why)
+            told = "none, since all are in use" if vlan is None else vlan
+            LOG.warning("network %s gets another local VLAN, %s: %s", network_id, told, why, extra=event)
         for conflict in change.conflicts:
             claim = conflict.claim
-            LOG.warning("device %s keeps not its tag %d: %s", claim.device, claim.vlan, conflict.reason)
+            event = TAG_REFUSED.of(device=claim.device, vlan=claim.vlan, reason=conflict.reason)
+            LOG.warning("device %s keeps not its tag %d: %s", claim.device, claim.vlan, conflict.reason, extra=event)
+
+    def moved(self, ports: Iterable[tuple[Port, str]]) -> None:
+        """Ports were bound on one host, and are bound on another now; said where one of the two is this one.
+
+        :param ports: with the host that each comes from
+        """
+        for port, before in ports:
+            if self._host in (before, port.host):
+                LOG.info(
+                    "port %s has moved from host %s to host %s", port.id, before, port.host,
+                    extra=PORT_MOVED.of(port=port.id, network=port.network_id, from_host=before, to_host=port.host),
+                )  # fmt: skip
 
     def _say(self, binding: PortBinding) -> None:
         device, reason = binding.device, self._networks.reason(binding)
@@ -94,7 +122,8 @@ class ChangeLog:
             return
         self._said[device.name] = now
         if reason is not None:
-            LOG.warning("device %s (port %s) is not bound: %s", device.name, binding.port_id, reason)
+            event = DEVICE_REFUSED.of(device=device.name, port=binding.port_id, reason=reason)
+            LOG.warning("device %s (port %s) is not bound: %s", device.name, binding.port_id, reason, extra=event)
             return
         self._check_mac(binding)
         if device.iface_id is not None and device.iface_id.lower() != binding.port_id:
@@ -110,4 +139,7 @@ class ChangeLog:
             LOG.warning(
                 "device %s has attached-mac %.64r, port %s has mac_address %s: the port's is used",
                 binding.device.name, attached, port.id, port.mac_address,
+                extra=MAC_DIFFERS.of(
+                    device=binding.device.name, port=port.id, attached_mac=attached, mac_address=port.mac_address
+                ),
             )  # fmt: skip

@@ -76,7 +76,7 @@ class HostAgent:
         )
         self._flows = BridgeFlows(compiler, outputs.flows)
         self._tags = PortTags()
-        self._states = PortStates(self.facts, self._bindings, self._networks, compiler)
+        self._states = PortStates(self.facts, self._bindings, self._networks, compiler, outputs.note)
         self._patch_ports = patch_ports(names, self.facts.bridges)
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
@@ -206,7 +206,7 @@ class HostAgent:
             self._retries.set_ports({name: why for name, why in faults if name in tunnels or name in patches})
         self._retries.set_misplaced(facts.misplaced)
         for batch in news.topology:
-            self._moves.follow(batch)
+            self._log.moved(self._moves.follow(batch))
             self._states.recheck(batch.ports)
         self._retries.retry(time.monotonic())
 

@@ -12,6 +12,7 @@ from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
 from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.tagging import Tagging
+from topology.event_kinds import HostEvent
 from topology.source import PortInterest, PortReport, WriteBack
 
 
@@ -23,6 +24,10 @@ class FlowSink(Protocol):
     def attach(self, session: Session) -> None: ...
 
     def detach(self, session: Session) -> None: ...
+
+
+def discard(_event: HostEvent) -> None:
+    """Where nobody keeps events."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Outputs:
     :param accepted: is told of sessions that turned out to be a bridge of this host
     :param announce: has br-tun told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
+    :param note: takes an event of which the log has no line
     :param follow: has ports of the topology followed by their ids; None: all are followed
     """
 
@@ -53,3 +59,4 @@ class Outputs:
     announce: Callable[[MacAnnouncement], None]
     retry_ports: Callable[[Mapping[str, str]], None]
     follow: Callable[[PortInterest], None] | None = None
+    note: Callable[[HostEvent], None] = discard

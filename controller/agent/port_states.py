@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,8 +40,11 @@ from apps.framework.flow import FlowKey
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.host_facts import HostFacts
 from controller.agent.local_networks import LocalNetworks
+from controller.agent.outputs import discard
 from controller.openflow.tables.sender import Synced
+from controller.runtime.host_events import PORT_ACTIVE, PORT_BOUND, PORT_DOWN, PORT_FAILED
 from controller.runtime.metric_families import Durations
+from topology.event_kinds import HostEvent
 from topology.model import PortStatus
 from topology.source import PortReport
 
@@ -81,9 +84,15 @@ class _Life:
 
 
 class PortStates:
-    """Follows the lives of ports. Remembers what it told the topology last."""
+    """Follows the lives of ports. Remembers what it told the topology last.
 
-    def __init__(self, facts: HostFacts, bindings: Bindings, networks: LocalNetworks, compiler: Compiler) -> None:
+    :param note: takes events of which the log has no line, see :class:`controller.agent.outputs.Outputs`
+    """
+
+    def __init__(
+        self, facts: HostFacts, bindings: Bindings, networks: LocalNetworks, compiler: Compiler,
+        note: Callable[[HostEvent], None] = discard,
+    ) -> None:  # fmt: skip
         self.active: set[str] = set()
         """Ids of the ports that are up: ACTIVE or CHANGING."""
         self.durations = Durations(_BOUNDS)
@@ -94,6 +103,7 @@ class PortStates:
         self._bindings = bindings
         self._networks = networks
         self._compiler = compiler
+        self._note = note
         self._lives: dict[str, _Life] = {}
         self._awaiting: dict[int, set[str]] = {}
         """Generation → ids of the ports that wait for it."""
@@ -119,9 +129,12 @@ class PortStates:
             self._is_refused_known = False
         for port_id in port_ids:
             self._dirty.add(port_id)
-            if self._bound(port_id) is None:
+            binding = self._bound(port_id)
+            if binding is None:
                 continue
             life = self._lives.setdefault(port_id, _Life())
+            if life.phase is None:
+                self._note_bound(binding)
             if life.since is None:
                 life.since = now
             self._await(port_id, life, generation)
@@ -220,7 +233,9 @@ class PortStates:
         self._enter(port_id, life, PortPhase.FAILED)
         if life.said != failure:
             life.said = failure
-            LOG.error("port %s (device %s) is not up: %s", port_id, binding.device.name, failure)
+            device = binding.device.name
+            event = PORT_FAILED.of(port=port_id, device=device, network=binding.network_id, reason=failure)
+            LOG.error("port %s (device %s) is not up: %s", port_id, device, failure, extra=event)
         return PortStatus.DOWN
 
     def _activate(self, port_id: str, life: _Life, binding: PortBinding) -> None:
@@ -229,17 +244,33 @@ class PortStates:
         if not was_up:
             seconds = time.monotonic() - life.since if life.since is not None else 0.0
             self.durations.note(seconds)
+            device, ofport, network = binding.device.name, binding.ofport, binding.network_id
+            vlan = self._networks.vlans.get(network or "")
+            event = PORT_ACTIVE.of(
+                port=port_id, device=device, ofport=ofport, network=network, vlan=vlan, seconds=round(seconds, 6)
+            )
             LOG.info(
                 "port %s (device %s, ofport %s) is up on network %s, local VLAN %s, after %.1f ms",
-                port_id, binding.device.name, binding.ofport, binding.network_id,
-                self._networks.vlans.get(binding.network_id or ""), seconds * 1000,
+                port_id, device, ofport, network, vlan, seconds * 1000, extra=event,
             )  # fmt: skip
         life.since = life.said = None
+
+    def _note_bound(self, binding: PortBinding) -> None:
+        network = binding.network_id
+        self._note(
+            PORT_BOUND.event(
+                port=binding.port_id, device=binding.device.name, ofport=binding.ofport, network=network,
+                vlan=self._networks.vlans.get(network or ""),
+            )
+        )  # fmt: skip
 
     def _end(self, port_id: str) -> None:
         life = self._lives.pop(port_id, None)
         if life is not None:
             self._await(port_id, life, None)
+            if life.phase is not None:
+                row = self._facts.ports.ports.get(port_id)
+                self._note(PORT_DOWN.event(port=port_id, network=row.network_id if row is not None else None))
             self._enter(port_id, life, None)
 
     def _enter(self, port_id: str, life: _Life, phase: PortPhase | None) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from controller.runtime.backoff import Backoff
+from controller.runtime.host_events import HOST_REGISTERED, HOST_REJECTED, HOST_UNREGISTERED
 from controller.runtime.worker import Worker
 from controller.runtime.workers import Workers
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
@@ -64,6 +65,7 @@ class Registration(Worker[None, None]):
             except ConflictError as error:
                 self._workers.fail(str(error))
                 return
+            LOG.info("host %s is registered", self._host.name, extra=HOST_REGISTERED.of(host=self._host.name))
             self._registered()
         try:
             self._topology.heartbeat(self._host.name)
@@ -76,6 +78,8 @@ class Registration(Worker[None, None]):
 
     def _complain(self, batch: Mapping[None, None], error: Exception) -> None:
         if isinstance(error, TopologyUnavailable):
-            LOG.warning("this host is not registered yet: %s", error)
+            event = HOST_UNREGISTERED.of(host=self._host.name, reason=str(error))
+            LOG.warning("this host is not registered yet: %s", error, extra=event)
         else:
-            LOG.error("this host is not registered: %s", error)
+            event = HOST_REJECTED.of(host=self._host.name, reason=str(error))
+            LOG.error("this host is not registered: %s", error, extra=event)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from apps.framework.app import Unit
 from apps.framework.compiler import Compiler
 from controller.runtime.backoff import Backoff
+from controller.runtime.host_events import OVS_PORT_FAILED
 
 LOG = logging.getLogger(__name__)
 
@@ -49,14 +50,15 @@ class Retries:
         """Take the patch and tunnel ports that Open vSwitch could not make, all there are."""
         for name, fault in faults.items():
             if self.ports.get(name) != fault:
-                LOG.error("port %s: Open vSwitch could not make it: %s", name, fault)
+                event = OVS_PORT_FAILED.of(device=name, reason=fault)
+                LOG.error("port %s: Open vSwitch could not make it: %s", name, fault, extra=event)
         self.ports = faults
 
     def set_misplaced(self, ports: Mapping[str, str]) -> None:
         """Take the patch and tunnel ports whose name another bridge has, all there are."""
         for name, why in ports.items():
             if self.misplaced.get(name) != why:
-                LOG.error("port %s is not made: %s", name, why)
+                LOG.error("port %s is not made: %s", name, why, extra=OVS_PORT_FAILED.of(device=name, reason=why))
         self.misplaced = ports
 
     @property

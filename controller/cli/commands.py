@@ -15,6 +15,7 @@ import click
 
 from controller.cli import cluster_commands, common_options
 from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, ExamplesGroup, Options
+from controller.cli.event_commands import events
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
 from controller.cli.status_commands import config, flows, status
@@ -71,6 +72,7 @@ for command in (
     unplug,
     status,
     flows,
+    events,
     config,
     tls_group,
 ):

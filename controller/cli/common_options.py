@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,19 +53,25 @@ topology_option = click.option(
 )
 
 
+log_json_option = click.option("--log-json", is_flag=True, help="Write the log as lines of JSON: [DEFAULT] log_json.")
+
+
 def configured(
-    *, topology: bool = True, silent: bool = False, first: Callable[[], None] = lambda: None
+    *, topology: bool = True, silent: bool = False, serves: bool = False, first: Callable[[], None] = lambda: None
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Have a command called with the configuration, from what was given before the command and after it.
 
     :param topology: it talks to the topology database, which ``--topology`` may name
     :param silent: what it says is no log
+    :param serves: it stays in the foreground and has a log, whose form may be said
     :param first: is called before the configuration is read, and before the modules that read it are loaded
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
-        def run(config_files: tuple[str, ...], topology: str | None = None, **options: Any) -> int:
+        def run(
+            config_files: tuple[str, ...], topology: str | None = None, log_json: bool = False, **options: Any
+        ) -> int:
             first()
             from controller.config import config
             from controller.runtime import logs
@@ -72,10 +79,13 @@ def configured(
             given = click.get_current_context().find_object(Options) or Options()
             files = given.config_files + config_files
             loaded = config.load(files or config.default_files(), given.topology if topology is None else topology)
+            if log_json:
+                loaded = dataclasses.replace(loaded, log_json=True)
             if silent:
                 logs.silence()
             return command(loaded, **options)
 
-        return config_file(topology_option(run) if topology else run)
+        decorated = log_json_option(run) if serves else run
+        return config_file(topology_option(decorated) if topology else decorated)
 
     return decorate

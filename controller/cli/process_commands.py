@@ -36,7 +36,7 @@ _dry_run = click.option(
     tunbridge run --config-file /etc/neutron/plugins/ml2/openvswitch_agent.ini
     """,
 )
-@configured(first=_choose_hub)
+@configured(first=_choose_hub, serves=True)
 @_dry_run
 def run(config: Config, dry_run: bool) -> int:
     """Serve this host, in the foreground.
@@ -49,7 +49,7 @@ def run(config: Config, dry_run: bool) -> int:
 
 
 @click.command(cls=Examples, epilog="tunbridge controller --topology tcp:192.0.2.10:6642")
-@configured(first=_choose_hub)
+@configured(first=_choose_hub, serves=True)
 @_dry_run
 def controller(config: Config, dry_run: bool) -> int:
     """Serve this host from another topology database.
@@ -65,7 +65,7 @@ def controller(config: Config, dry_run: bool) -> int:
 
 
 @click.command(cls=Examples, epilog="tunbridge api --topology tcp:192.0.2.10:6642")
-@configured()
+@configured(serves=True)
 def api(config: Config) -> int:
     """Serve the Network API v2.0 alone, in the foreground.
 
@@ -92,7 +92,7 @@ def topology_group() -> None:
 
 
 @topology_group.command(epilog="tunbridge topology serve --config-file /etc/tunbridge/topology.conf")
-@configured(topology=False)
+@configured(topology=False, serves=True)
 def serve(config: Config) -> int:
     """Run the topology database of this host alone, in the foreground.
 
@@ -105,7 +105,7 @@ def serve(config: Config) -> int:
 
 
 @topology_group.command(epilog="tunbridge topology relay --topology tcp:192.0.2.1:6642,tcp:192.0.2.2:6642")
-@configured()
+@configured(serves=True)
 def relay(config: Config) -> int:
     """Relay a topology database to many hosts, in the foreground.
 
@@ -126,7 +126,7 @@ def _run_server(config: Config, server: EmbeddedServer) -> int:
     from controller.daemon.process import end_on_signals
     from controller.runtime import logs
 
-    logs.configure(config.debug, config.log_file)
+    logs.configure(config.debug, config.log_file, config.log_json)
     ended = threading.Event()
     end_on_signals(ended.set)
     server.start()

@@ -59,6 +59,11 @@ class Config:
         "it again",
         form="path",
     )
+    log_json: bool = option(
+        "false",
+        kinds.boolean,
+        "Write the log as lines of JSON, for who ships logs: [events](events.md#in-the-log)",
+    )
     state_path: str = option(
         "/var/lib/tunbridge",
         kinds.absolute_path,

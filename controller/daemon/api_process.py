@@ -91,7 +91,7 @@ def main() -> int:
     if not told:
         return 1
     config, with_api = pickle.loads(told)
-    logs.configure(config.debug, config.log_file)
+    logs.configure(config.debug, config.log_file, config.log_json)
     try:
         services = HttpServices(config, HostMetricsToo(config.control_socket), with_api=with_api)
         services.listen()

@@ -51,6 +51,7 @@ from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers
 from controller.status.control_server import ControlServer
 from controller.status.host_status import RunningHost
+from controller.status.journal import Journal
 from controller.vswitch.controller_targets import endpoints
 from controller.vswitch.setup_worker import BridgeSetup
 from controller.vswitch.tagging import Tagging
@@ -81,6 +82,8 @@ class Tunbridge(EnqueuingApp):
         super().__init__(*args, **kwargs)
         self._workers = workers
         self._topology = topology
+        self._journal = Journal()
+        logging.getLogger().addHandler(self._journal)
         names = settings.names(config)
         inbox: Inbox[Event] = Inbox()
         self._inbox = inbox
@@ -122,9 +125,10 @@ class Tunbridge(EnqueuingApp):
             announce=announcer.announce,
             retry_ports=retried_ports.submit,
             follow=topology.follow if topology.is_partial else None,
+            note=self._journal.note,
         )
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
-        self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file)
+        self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file, self._journal)
         """What can be told of this host."""
         handlers = {**self.host.handlers(), "metrics": lambda _: metrics().decode()}
         self._control = ControlServer(config.control_socket, handlers)
@@ -195,6 +199,7 @@ class Tunbridge(EnqueuingApp):
             self._tunnel_rows.stop()
         self._topology.stop()
         AppManager.get_instance().uninstantiate(self._events.name)
+        logging.getLogger().removeHandler(self._journal)
 
 
 def _local_address_watch(config: Config, registration: Registration, this_host: Host) -> LocalAddressWatch:

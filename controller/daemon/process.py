@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from controller.runtime.host_events import CONTROLLER_STARTED, CONTROLLER_STOPPED
 from topology.errors import TunbridgeError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(config: Config, *, embedded: bool, with_api: bool) -> int:
     faulthandler.enable()  # a supervisor whose watchdog was not fed sends SIGABRT: all stacks are on stderr then
     from controller.runtime import logs
 
-    logs.configure(config.debug, config.log_file)
+    logs.configure(config.debug, config.log_file, config.log_json)
     try:
         return _serve(config, embedded=embedded, with_api=with_api)
     except (TunbridgeError, OSError):
@@ -76,7 +77,7 @@ def api(config: Config) -> int:
     from controller.runtime.exposition import Exposition
 
     garbage.loaded()
-    logs.configure(config.debug, config.log_file)
+    logs.configure(config.debug, config.log_file, config.log_json)
     services = HttpServices(config, Exposition(), with_api=True)
     services.listen()
     services.start()
@@ -189,7 +190,9 @@ def _serve_host(
             child.start()
             workers.spawn("api process", child.supervise)
         target, *_ = targets(config.ovs, config.ovs.integration_bridge)
-        LOG.info("serving host %s: OpenFlow at %s, topology %s", config.host, target, config.topology_connection)
+        where = config.topology_connection
+        event = CONTROLLER_STARTED.of(host=config.host, openflow=target, topology=where)
+        LOG.info("serving host %s: OpenFlow at %s, topology %s", config.host, target, where, extra=event)
         notifier.send(READY)
         if notifier.wanted:
             workers.spawn("supervision", Supervision(notifier, app.host, workers).run)
@@ -202,7 +205,7 @@ def _serve_host(
         manager.uninstantiate(app.name)
         if server is not None:
             server.stop()
-    LOG.info("host %s is left as it is: flows stay", config.host)
+    LOG.info("host %s is left as it is: flows stay", config.host, extra=CONTROLLER_STOPPED.of(host=config.host))
     if alive:
         return EXIT_OK
     return EXIT_REFUSED if workers.refused else EXIT_DIED

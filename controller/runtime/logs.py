@@ -1,4 +1,4 @@
-"""The log: one line per record, on stderr or in a file, safe to read whatever a guest names its port.
+"""The log: one line per record, as text or JSON, on stderr or in a file, safe to read whatever a guest names its port.
 
 Call :func:`configure` after monkey patching: it imports ovsdbapp.
 """
@@ -6,13 +6,17 @@ Call :func:`configure` after monkey patching: it imports ovsdbapp.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import logging.handlers
 import os
 import sys
+from datetime import datetime, timezone
 from io import TextIOWrapper
+from typing import Any
 
 from topology.errors import ConfigError
+from topology.event_kinds import HostEvent
 
 _FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
 _TIME = "%Y-%m-%d %H:%M:%S"
@@ -42,6 +46,35 @@ class LineFormatter(logging.Formatter):
 
     def formatStack(self, stack_info: str) -> str:
         return _continuation(super().formatStack(stack_info))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """An event's name follows its line, where its page and a search find it."""
+        text = super().format(record)
+        event: HostEvent | None = record.__dict__.get("event")
+        if event is None or record.exc_info:
+            return text
+        return f"{text} [{event.kind.name}]"
+
+
+class JsonFormatter(logging.Formatter):
+    """One object of JSON in a line: ``time`` (UTC), ``level``, ``logger``, ``message``; of an event ``event``, its
+    name, and ``fields``; after an exception ``traceback``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.getMessage())
+        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        told: dict[str, Any] = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.message,
+        }
+        event: HostEvent | None = record.__dict__.get("event")
+        if event is not None:
+            told |= {"event": event.kind.name, "fields": event.fields()}
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told)  # whatever is not ASCII is escaped
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
@@ -85,13 +118,14 @@ def _for_owner_and_group(path: str, flags: int) -> int:
     return os.open(path, flags, 0o640)
 
 
-def configure(debug: bool, log_file: str | None) -> None:
+def configure(debug: bool, log_file: str | None, as_json: bool = False) -> None:
     """Set up logging for a process that keeps running; what was set up before is replaced.
 
     Libraries speak from WARNING on unless ``debug``. The OVSDB client of Open vSwitch (``ovs.vlog``), which says
     nothing by itself, is routed here for errors alone: its warnings repeat at every attempt to reconnect, and who owns
     the connection logs that it was lost and found.
 
+    :param as_json: write lines of JSON
     :raises ConfigError: ``log_file`` cannot be written
     """
     handler: logging.Handler
@@ -102,7 +136,7 @@ def configure(debug: bool, log_file: str | None) -> None:
             handler = _LogFile(log_file)
         except OSError as error:
             raise ConfigError(f"[DEFAULT] log_file = {log_file!r}: cannot write there: {error.strerror}") from None
-    handler.setFormatter(LineFormatter(_FORMAT, _TIME))
+    handler.setFormatter(JsonFormatter() if as_json else LineFormatter(_FORMAT, _TIME))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

@@ -16,6 +16,7 @@ from typing import ClassVar, Generic, TypeVar
 from os_ken.lib import hub
 
 from controller.runtime.backoff import Backoff
+from controller.runtime.host_events import WRITE_REFUSED, WRITES_WAIT
 from controller.runtime.inbox import KeyedQueue
 from topology.errors import TopologyUnavailable, TunbridgeError, VSwitchUnavailable
 
@@ -95,7 +96,8 @@ class Worker(ABC, Generic[K, V]):
 
     def _complain(self, batch: Mapping[K, V], error: Exception) -> None:
         """Log why a batch waits; called once for each new reason."""
-        LOG.warning("%s (%d) wait: %s", self.name, len(batch), error)
+        event = WRITES_WAIT.of(what=self.name, number=len(batch), reason=str(error))
+        LOG.warning("%s (%d) wait: %s", self.name, len(batch), error, extra=event)
 
     def _grace(self, error: Exception) -> float:
         """Seconds for which an error may last before anybody complains."""
@@ -171,4 +173,8 @@ class BatchWriter(Worker[str, V]):
 
     def _do(self, batch: Mapping[str, V]) -> None:
         if batch:
-            bisect(batch, self._write, lambda key, error: LOG.error("%s of %s: %s", self.name, key, error))
+            bisect(batch, self._write, self._refused)
+
+    def _refused(self, key: str, error: TunbridgeError) -> None:
+        event = WRITE_REFUSED.of(what=self.name, of=key, reason=str(error))
+        LOG.error("%s of %s: %s", self.name, key, error, extra=event)

@@ -29,6 +29,7 @@ from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.foreign_flows import describe_foreign
 from controller.runtime.inbox import Inbox
 from controller.status.control_server import Handler
+from controller.status.journal import Journal
 from controller.vswitch.local_ovsdb import VSwitch
 from controller.vswitch.row_drift import RowDrift
 from topology.errors import OpenFlowError, TunbridgeError
@@ -52,10 +53,15 @@ class RunningHost:
     vswitch: VSwitch
     topology: TopologySource
     state_file: StateFile
+    journal: Journal
 
     def handlers(self) -> dict[str, Handler]:
         """The commands of the control socket."""
-        return {"status": lambda _: status(self), "flows": lambda parameters: flows(self, parameters)}
+        return {
+            "status": lambda _: status(self),
+            "flows": lambda parameters: flows(self, parameters),
+            "events": self.journal.answer,
+        }
 
     def ping(self, timeout: float = _ANSWER_TIMEOUT, key: Hashable = None) -> None:
         """Wait until all that the agent has been told so far is in its snapshot.

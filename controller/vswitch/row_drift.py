@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from controller.runtime.host_events import TAG_DRIFT
 from controller.vswitch.device import Device
 from controller.vswitch.tagging import Tagging
 
@@ -48,9 +49,11 @@ class TagDrift:
         if wanted.agrees(device.vlans, device.other_config):
             self._right[device.port_name] = wanted
         elif self._right.pop(device.port_name, None) == wanted:
-            what = f"device {device.name}: {wanted.differs(device.vlans, device.other_config)}"
+            difference = wanted.differs(device.vlans, device.other_config)
+            what = f"device {device.name}: {difference}"
             self.record = self.record.found(what)
-            LOG.warning("%s: others have changed it, it is written again", what)
+            event = TAG_DRIFT.of(device=device.name, change=difference)
+            LOG.warning("%s: others have changed it, it is written again", what, extra=event)
 
     def forget(self, port_name: str) -> None:
         """A device is gone."""

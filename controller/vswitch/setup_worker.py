@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from controller.runtime.host_events import LAYOUT_CHANGED, LAYOUT_REPAIRED, SET_UP_FAILED
 from controller.runtime.worker import Worker
 from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.local_ovsdb import VSwitch
@@ -34,10 +35,11 @@ class BridgeSetup(Worker[None, WantedBridges]):
     def _do(self, batch: Mapping[None, WantedBridges]) -> None:
         for wanted in batch.values():
             changes, misplaced = self._vswitch.set_up(wanted)
-            level = logging.WARNING if self._vswitch.layout_drift.is_repair else logging.INFO
+            is_repair = self._vswitch.layout_drift.is_repair
+            level, kind = (logging.WARNING, LAYOUT_REPAIRED) if is_repair else (logging.INFO, LAYOUT_CHANGED)
             for change in changes:
-                LOG.log(level, "%s", change)
+                LOG.log(level, "%s", change, extra=kind.of(change=change))
             self._done(misplaced)
 
     def _complain(self, batch: Mapping[None, WantedBridges], error: Exception) -> None:
-        LOG.error("bridges are not set up: %s", error)
+        LOG.error("bridges are not set up: %s", error, extra=SET_UP_FAILED.of(reason=str(error)))

@@ -27,6 +27,7 @@ from ovs.poller import POLLIN, Poller
 from ovsdbapp.backend.ovs_idl.connection import TransactionQueue
 
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable, TunbridgeError
+from topology.event_kinds import DATABASE_CONNECTED, DATABASE_LOST, DATABASE_SILENT, DATABASE_UNUSABLE
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges, Scope
 from topology.ovsdb.obstacle import obstacle
@@ -365,17 +366,28 @@ class Replica(Generic[B]):
             return
         if self._idl is not None and self._idl.linked:
             if self._said_connected is not True:
-                LOG.info("%s at %s: connected", self.database, self.server or self.connection)
+                where = self.server or self.connection
+                event = DATABASE_CONNECTED.of(database=self.database, connection=where)
+                LOG.info("%s at %s: connected", self.database, where, extra=event)
             self._said_connected = True
             self._said_problem = None
             return
         if self._said_connected is True:
-            LOG.warning("%s at %s: connection lost, trying again until it answers", self.database, self.connection)
+            event = DATABASE_LOST.of(database=self.database, connection=self.connection)
+            LOG.warning(
+                "%s at %s: connection lost, trying again until it answers",
+                self.database, self.connection, extra=event,
+            )  # fmt: skip
             self._said_connected = False
         elif self._said_connected is None and time.monotonic() - self._down_since >= _GRACE_BEFORE_COMPLAINT:
             hint = obstacle(self.connection)
-            LOG.warning("%s at %s: no answer, trying again until there is one%s", self.database, self.connection, hint)
+            event = DATABASE_SILENT.of(database=self.database, connection=self.connection)
+            LOG.warning(
+                "%s at %s: no answer, trying again until there is one%s",
+                self.database, self.connection, hint, extra=event,
+            )  # fmt: skip
             self._said_connected = False
         if (why := self.problem) is not None and why != self._said_problem:
-            LOG.error("%s at %s: %s", self.database, self.connection, why)
+            event = DATABASE_UNUSABLE.of(database=self.database, connection=self.connection, reason=why)
+            LOG.error("%s at %s: %s", self.database, self.connection, why, extra=event)
             self._said_problem = why

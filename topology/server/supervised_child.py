@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from topology.errors import TunbridgeError
+from topology.event_kinds import PROCESS_ENDED, PROCESS_RESTARTED
 
 LOG = logging.getLogger(__name__)
 
@@ -96,14 +97,19 @@ class SupervisedChild:
             if self._process is not None:
                 status = self.end()
                 said = f": {words}" if (words := self._last_words()) else ""
-                LOG.error("%s has ended with status %s, starting it again in %g s%s", self._name, status, pause, said)
+                event = PROCESS_ENDED.of(process=self._name, status=status)
+                LOG.error(
+                    "%s has ended with status %s, starting it again in %g s%s",
+                    self._name, status, pause, said, extra=event,
+                )  # fmt: skip
             if self.stopping.wait(pause):
                 return
             pause = min(2 * pause, _PAUSES[1])
             born = time.monotonic()
             try:
                 self._begin()
-                LOG.warning("%s runs again (pid %s)", self._name, self.pid)
+                event = PROCESS_RESTARTED.of(process=self._name, pid=self.pid)
+                LOG.warning("%s runs again (pid %s)", self._name, self.pid, extra=event)
                 complaint = ""
             except (TunbridgeError, OSError, RuntimeError) as error:
                 self.end()

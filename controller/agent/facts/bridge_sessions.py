@@ -16,6 +16,7 @@ from os_ken.ofproto.ofproto_v1_3 import OFPP_MAX
 from controller.openflow.channel.limits import MAX_PORTS
 from controller.openflow.channel.session import Session
 from controller.openflow.wire.messages import PortDesc
+from controller.runtime.host_events import BRIDGE_CONNECTED, BRIDGE_TWIN
 from controller.vswitch.bridge_proof import KEY, shows
 from topology.errors import OpenFlowError
 
@@ -118,7 +119,7 @@ class BridgeSessions:
                 f"give one another with `ovs-vsctl set bridge {name} other_config:datapath-id=…`"
             )
             if self.twins.get(name) != twins[name]:
-                LOG.error("%s", twins[name])
+                LOG.error("%s", twins[name], extra=BRIDGE_TWIN.of(bridge=name, reason=twins[name]))
         self.twins = twins
 
     def _is_twin(self, bridge: str, session: Session) -> bool:
@@ -174,6 +175,7 @@ class BridgeSessions:
         except OpenFlowError as error:
             LOG.warning("%s", error)
             return
-        LOG.info("bridge %s connected (datapath %016x at %s)", name, session.datapath_id, session.peer)
+        event = BRIDGE_CONNECTED.of(bridge=name, datapath_id=f"{session.datapath_id:016x}", peer=session.peer)
+        LOG.info("bridge %s connected (datapath %016x at %s)", name, session.datapath_id, session.peer, extra=event)
         self.sessions[name] = session
         accepted(session)

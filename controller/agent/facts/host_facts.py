@@ -31,6 +31,15 @@ from controller.agent.facts.port_facts import PortFacts
 from controller.agent.restore.restore_guard import RestoreGuard
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
+from controller.runtime.host_events import (
+    DEVICE_DETACHED,
+    DEVICE_IN_ALL_VLANS,
+    DEVICE_MISPLACED,
+    DEVICE_REPLUGGED,
+    HOST_JOINED,
+    HOST_LEFT,
+    ROW_LEFT_OUT,
+)
 from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.names import Names
@@ -193,7 +202,7 @@ class HostFacts:
         self.bridges.set_ids(batch.datapaths, batch.serials)
         self.port_faults = batch.faults
         for name, why in batch.unserved.items() - self.unserved.items():
-            LOG.warning("device %s: %s", name, why)
+            LOG.warning("device %s: %s", name, why, extra=DEVICE_MISPLACED.of(device=name, reason=why))
         self.unserved = batch.unserved
         self.is_restoring = batch.restoring
         self._news.set_up |= batch.layout
@@ -204,7 +213,7 @@ class HostFacts:
         self._news.devices.add(name)
         if device is not None and device.iface_id is None and device.vlans.carried is None:
             if name not in self.open_trunks:
-                LOG.warning("device %s: %s", name, OPEN_TRUNK)
+                LOG.warning("device %s: %s", name, OPEN_TRUNK, extra=DEVICE_IN_ALL_VLANS.of(device=name))
             self.open_trunks |= {name}
         elif name in self.open_trunks:
             self.open_trunks -= {name}
@@ -218,9 +227,12 @@ class HostFacts:
             self._news.unplugged.append(old.port_name)
         elif device.rows != old.rows:  # gone and there again, of which only the end was told
             self._news.unplugged.append(old.port_name)
-            LOG.info("device %s is plugged anew", name)
+            LOG.info("device %s is plugged anew", name, extra=DEVICE_REPLUGGED.of(device=name))
         elif old.iface_id is not None and device.iface_id is None and device.was_wired:
-            LOG.warning("device %s has no iface-id any more: it is taken off its network", name)
+            LOG.warning(
+                "device %s has no iface-id any more: it is taken off its network",
+                name, extra=DEVICE_DETACHED.of(device=name),
+            )  # fmt: skip
             self._news.detached[device.port_name] = detached(device.other_config)
 
     def _set_up(self, event: SetUp) -> None:
@@ -234,6 +246,7 @@ class HostFacts:
     def _topology(self, batch: TopologyBatch) -> None:
         batch = self.guard.correct(batch)
         networks, ports = batch.networks, batch.ports
+        known_hosts = frozenset(self.hosts) if self.known.topology else None
         if batch.complete:
             self.known.topology = self._news.hosts = True
             self.hosts.clear()
@@ -247,6 +260,8 @@ class HostFacts:
         self._see_answers()
         for name, host in batch.hosts.items():
             self._set_host(name, host)
+            if host is not None and known_hosts is not None and name not in known_hosts and name != self.names.host:
+                LOG.info("host %s is new in the topology", name, extra=HOST_JOINED.of(host=name))
         is_lost = batch.complete and self.names.host not in self.hosts
         if self.known.registered and (is_lost or self.guard.is_older):
             if is_lost:
@@ -254,7 +269,8 @@ class HostFacts:
             self._news.register = True
         for problem in batch.problems:
             if problem not in self.row_problems:
-                LOG.error("topology: %s is left out: %s", problem.where, problem.reason)
+                event = ROW_LEFT_OUT.of(row=problem.where, reason=problem.reason)
+                LOG.error("topology: %s is left out: %s", problem.where, problem.reason, extra=event)
         self.row_problems = batch.problems
         self._news.topology.append(batch)
         self._want_back()
@@ -269,7 +285,7 @@ class HostFacts:
             self.hosts[name] = host
             return
         self.hosts.pop(name, None)
-        LOG.info("host %s was deleted from the topology", name)
+        LOG.info("host %s was deleted from the topology", name, extra=HOST_LEFT.of(host=name))
         if name == self.names.host:
             LOG.warning("this host was deleted: others remove their tunnels to it, until its controller is restarted")
 

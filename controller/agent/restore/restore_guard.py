@@ -19,6 +19,7 @@ from typing import TypeVar
 from immutables import Map
 
 from apps.framework.local_vlans import NetworkSegment
+from controller.runtime.host_events import OLDER_TOPOLOGY, WRITE_BACK_REFUSED
 from topology.model import Host, Network, Port, PortStatus
 from topology.source import TopologyBatch, TopologyVersion, WriteBack, restored
 
@@ -170,7 +171,9 @@ class RestoreGuard:
         self._renew = None
         for id_, reason in sorted(refused.items()):
             if (id_ in self._overridden or id_ in self._overridden_hosts) and self._refused.get(id_) != reason:
-                LOG.error("%s runs here and cannot be written back to the topology: %s", self._describe(id_), reason)
+                subject = self._describe(id_)
+                event = WRITE_BACK_REFUSED.of(subject=subject, reason=reason)
+                LOG.error("%s runs here and cannot be written back to the topology: %s", subject, reason, extra=event)
         self._refused = dict(refused)
 
     # -- the older copy ------------------------------------------------------------------------------------------------
@@ -204,13 +207,15 @@ class RestoreGuard:
             if _saved(batch.hosts.get(host.name)) != _saved(host):
                 self._overridden_hosts = _with(self._overridden_hosts, host.name, batch.hosts.get(host.name))
         self._renew = now.database if now is not None and seen is not None and now.database == seen.database else None
+        networks = sum(id_ in self._networks for id_ in self._overridden)
+        ports = sum(id_ in self._ports for id_ in self._overridden)
         LOG.warning(
             "the topology database holds an older copy, as one restored from a backup (%s; seen was %s): "
             "%d networks and %d ports that run here are missing there or have changed since, and are kept and "
             "written back%s; %d other hosts are, and keep their tunnels",
             _version_text(now), _version_text(seen),
-            sum(id_ in self._networks for id_ in self._overridden), sum(id_ in self._ports for id_ in self._overridden),
-            self._names(), len(self._overridden_hosts),
+            networks, ports, self._names(), len(self._overridden_hosts),
+            extra=OLDER_TOPOLOGY.of(networks=networks, ports=ports, hosts=len(self._overridden_hosts)),
         )  # fmt: skip
 
     def _names(self) -> str:

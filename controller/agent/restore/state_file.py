@@ -23,6 +23,7 @@ from os_ken.lib import hub
 from apps.framework.local_vlans import NetworkSegment
 from controller.agent.restore.restore_guard import NOT_SAVED, SavedState
 from controller.runtime.backoff import Backoff
+from controller.runtime.host_events import STATE_FILE_FAILED
 from controller.runtime.worker import Worker
 from topology.errors import TunbridgeError
 from topology.model import VLAN_MAX, VLAN_MIN, Host, Network, Port
@@ -97,7 +98,7 @@ def load_or_set_aside(path: Path) -> tuple[SavedState, str | None]:
             f"{error} ({where}): a topology database that was restored from a backup while this controller did not "
             "run would not be noticed"
         )
-        LOG.error("%s", problem)
+        LOG.error("%s", problem, extra=STATE_FILE_FAILED.of(reason=problem))
         return SavedState(), problem
 
 
@@ -139,7 +140,7 @@ class StateFile(Worker[None, SavedState]):
             self.problem = None
 
     def _complain(self, batch: Mapping[None, SavedState], error: Exception) -> None:
-        LOG.error("%s", self.problem)
+        LOG.error("%s", self.problem, extra=STATE_FILE_FAILED.of(reason=self.problem))
 
     def _encode(self, state: SavedState) -> str:
         """As JSON; what has not changed since the last time is not encoded again."""

@@ -54,15 +54,19 @@ class PortMoves:
         self._hosts: dict[str, str] = {}
         self._moved: dict[str, Port] = {}
 
-    def follow(self, batch: TopologyBatch) -> None:
-        """Take in what the topology tells."""
+    def follow(self, batch: TopologyBatch) -> list[tuple[Port, str]]:
+        """Take in what the topology tells.
+
+        :returns: ports that are bound on another host now, and on which they were
+        """
         if batch.complete:
             for port_id in self._hosts.keys() - batch.ports.keys():
                 self._note(port_id, None)
-        for port_id, port in batch.ports.items():
-            self._note(port_id, port)
+        noted = ((port, self._note(port_id, port)) for port_id, port in batch.ports.items())
+        return [(port, before) for port, before in noted if port is not None and before is not None]
 
-    def _note(self, port_id: str, port: Port | None) -> None:
+    def _note(self, port_id: str, port: Port | None) -> str | None:
+        """Take in one port; the host that it has moved from, None where it has not."""
         if port is None:
             self._hosts.pop(port_id, None)
             self._moved.pop(port_id, None)
@@ -71,6 +75,8 @@ class PortMoves:
             self._hosts[port_id] = port.host
             if before not in (None, port.host):
                 self._moved[port_id] = port
+                return before
+        return None
 
     def announcements(
         self,

@@ -13,6 +13,7 @@ from operator import is_not
 import netaddr
 
 from apps.framework.host_view import LocalNetwork
+from controller.runtime.host_events import TUNNEL_PROBLEM, TUNNEL_PROBLEM_OVER
 from controller.vswitch.bridge_setup import TunnelPort
 from controller.vswitch.names import tunnel_name
 from controller.vswitch.tunnel_rows import TunnelWay, Underlay
@@ -217,7 +218,7 @@ class TunnelPlan:
 
     def _follow_misfits(self, found: tuple[str, ...]) -> None:
         for line in sorted({*found}.difference(self.misfits)):
-            LOG.warning("%s", line)
+            LOG.warning("%s", line, extra=TUNNEL_PROBLEM.of(reason=line))
         for line in sorted({*self.misfits}.difference(found)):
-            LOG.info("no longer so: %s", line)
+            LOG.info("no longer so: %s", line, extra=TUNNEL_PROBLEM_OVER.of(reason=line))
         self.misfits = found

@@ -42,6 +42,7 @@ from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.openflow.wire.framing import Framer, check_body
 from controller.openflow.wire.messages import describe_error, message_name
 from controller.runtime.deadline import Deadline
+from controller.runtime.host_events import BRIDGE_CLOSED, BRIDGE_LOST
 from topology.errors import FramingError, OpenFlowError, RequestTimeout
 
 LOG = logging.getLogger(__name__)
@@ -149,7 +150,11 @@ class Session(messages.OpenFlow13):
 
     def _end(self, reason: str) -> None:
         if not self._closed:  # else whoever closed it has said why
-            self._log("OpenFlow connection of %s ended: %s", self.name, reason)
+            text = "OpenFlow connection of %s ended: %s"
+            if self.is_accepted:
+                LOG.info(text, self.name, reason, extra=BRIDGE_LOST.of(bridge=self.name, reason=reason))
+            else:
+                UNACCEPTED_LOG.warning(text, self.name, reason)
         self.close()
         self._sock.close()
         request = self._request
@@ -331,8 +336,11 @@ class Session(messages.OpenFlow13):
     def close(self, reason: str | None = None) -> None:
         """End the connection; may be called more than once."""
         if reason is not None and not self._closed:
-            log = LOG if self.is_accepted else UNACCEPTED_LOG
-            log.warning("closing the OpenFlow connection of %s: %s", self.name, reason)
+            text = "closing the OpenFlow connection of %s: %s"
+            if self.is_accepted:
+                LOG.warning(text, self.name, reason, extra=BRIDGE_CLOSED.of(bridge=self.name, reason=reason))
+            else:
+                UNACCEPTED_LOG.warning(text, self.name, reason)
         self._closed = True
         self._readable.put(None)
         with contextlib.suppress(OSError):  # the peer may have been faster

@@ -13,6 +13,14 @@ from controller.openflow.tables.reconcile import Drift
 from controller.openflow.tables.refusals import Refusal
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.foreign_flows import describe_foreign
+from controller.runtime.host_events import (
+    BRIDGE_IN_SYNC,
+    DRIFT_AGAIN,
+    DRIFT_FOUND,
+    DRIFT_REPAIRED,
+    FLOW_REFUSED,
+    FLOWS_UNMONITORED,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +43,7 @@ class FlowLog:
         often = f"every {audit_interval:g} s" if audit_interval else "never"
         LOG.warning(
             "bridge %s cannot tell when others change its flows (%s): it is compared %s ([agent] audit_interval)",
-            self._bridge, refusal, often,
+            self._bridge, refusal, often, extra=FLOWS_UNMONITORED.of(bridge=self._bridge, reason=refusal),
         )  # fmt: skip
 
     def in_sync(self, flows: int, added: int, removed: int, foreign: Sequence[InstalledFlow]) -> None:
@@ -44,25 +52,35 @@ class FlowLog:
         LOG.info(
             "bridge %s in sync: %d flows, %d written, %d removed, %d foreign removed",
             self._bridge, flows, added, removed, len(foreign),
+            extra=BRIDGE_IN_SYNC.of(
+                bridge=self._bridge, flows=flows, written=added, removed=removed, foreign=len(foreign)
+            ),
         )  # fmt: skip
 
     def drift(self, drift: Drift, cause: Cause) -> None:
-        LOG.warning("bridge %s: others have changed its flows (%s): %s", self._bridge, cause.value, drift)
+        event = DRIFT_FOUND.of(
+            bridge=self._bridge, cause=cause.value,
+            deleted=len(drift.deleted), changed=len(drift.changed), added=len(drift.added),
+        )  # fmt: skip
+        LOG.warning("bridge %s: others have changed its flows (%s): %s", self._bridge, cause.value, drift, extra=event)
         self._each(logging.WARNING, drift.lines(), len(drift))
 
     def repaired(self, flows: int) -> None:
-        LOG.info("bridge %s repaired: it has its %d flows", self._bridge, flows)
+        event = DRIFT_REPAIRED.of(bridge=self._bridge, flows=flows)
+        LOG.info("bridge %s repaired: it has its %d flows", self._bridge, flows, extra=event)
 
     def quarrel(self) -> None:
         LOG.warning(
             "bridge %s: others change its flows again and again: repairs wait longer and longer, up to %g s",
-            self._bridge, BACKOFF.last,
+            self._bridge, BACKOFF.last, extra=DRIFT_AGAIN.of(bridge=self._bridge),
         )  # fmt: skip
 
     def refused(self, refusals: Sequence[tuple[Flow, str]]) -> None:
         for flow, reason in refusals[:LINES_MAX]:
             owner = self._describe(flow.key)
-            LOG.error("bridge %s refused a flow of %s: %s: %s", self._bridge, owner, reason, render(flow))
+            shown = render(flow)
+            event = FLOW_REFUSED.of(bridge=self._bridge, owner=owner, reason=reason, flow=shown)
+            LOG.error("bridge %s refused a flow of %s: %s: %s", self._bridge, owner, reason, shown, extra=event)
         if len(refusals) > LINES_MAX:
             LOG.error("bridge %s refused %d more flows", self._bridge, len(refusals) - LINES_MAX)
 

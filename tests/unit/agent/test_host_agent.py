@@ -12,6 +12,7 @@ import pytest
 from controller.agent import change_log
 from controller.agent.events import Closed, Identified, PortsListed
 from controller.openflow.channel.session import Session
+from controller.runtime.host_events import PORT_MOVED
 from controller.vswitch.device import Device
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.tagging import DEAD, wired
@@ -383,3 +384,17 @@ def test_what_the_state_file_says_already_is_not_saved_again(host: DecidingHost,
     assert again.device().vlan == vlan
     assert [sorted(one.vlans) for one in again.saved] == ([] if vlan == 1 else [[1, 7]])
     again.close()
+
+
+def test_a_port_that_moves_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """From this host or to it, also by way of no host; what moves between others is not told here."""
+    host = DecidingHost()
+    host.bring_up()
+    with caplog.at_level(logging.INFO):
+        for place in ("host1", None, "h2", "h3", "host1"):
+            host.step(TopologyBatch(False, ports={PORT.id: replace(PORT, host=place)}))
+    events = [event for record in caplog.records if (event := record.__dict__.get("event"))]
+    moves = [event.fields() for event in events if event.kind is PORT_MOVED]
+    assert [(move["from_host"], move["to_host"]) for move in moves] == [("host1", "h2"), ("h3", "host1")]
+    assert {move["port"] for move in moves} == {PORT.id}
+    host.close()

@@ -106,7 +106,7 @@ def test_waits_for_the_database(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), Running(source) as running:
         wait(lambda: running.told == 1, "registered")
     assert source.registered == [HOST]
-    assert caplog.messages == ["this host is not registered: disk full"]
+    assert caplog.messages == ["this host is not registered: disk full", "host host1 is registered"]
 
 
 def test_a_name_that_is_taken_ends_the_process(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from controller.agent import binding, local_networks, port_states
 from controller.cli import commands, common_options
 from controller.config import config, manual
 from controller.daemon import process
+from controller.status import events_page
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,6 +42,11 @@ def test_the_tables_of_options_are_what_the_generator_writes() -> None:
     """Whoever declares an option has it in the manual."""
     text = (ROOT / "docs" / "configuration.md").read_text()
     assert text == manual.page(text)
+
+
+def test_the_page_of_events_is_what_the_generator_writes() -> None:
+    """Whoever declares a kind of events has it in the manual."""
+    assert (ROOT / "docs" / "events.md").read_text() == events_page.page()
 
 
 # Links

@@ -1,0 +1,105 @@
+"""What has happened on this host: ``tunbridge events``."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controller.cli.common_options import Examples, configured
+
+if TYPE_CHECKING:
+    from controller.config.config import Config
+
+POLL = 0.5
+"""Seconds between two questions of one who follows."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _since(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """So long ago, or when: seconds since the epoch."""
+    if value is None:
+        return None
+    if ago := re.fullmatch(r"(\d{1,9})([smhd])", value):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        return datetime.fromisoformat(re.sub("Z$", "+00:00", value)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise click.BadParameter(
+            f"{value!r}: expected e.g. 30s, 10m, 2h, 1d or 2026-11-28T15:44:08 (with Z in UTC)"
+        ) from None
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    tunbridge events --since 10m
+    tunbridge events --follow --port tap0
+    tunbridge events --json | jq 'select(.severity != "INFO")'
+    """,
+)
+@click.option("--follow", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print each as one line of JSON.")
+@click.option(
+    "--since", metavar="TIME", callback=_since, help="Not before: 30s, 10m, 2h or 1d ago, or when (ISO 8601)."
+)
+@click.option("--port", metavar="PORT", help="Those of one port: its id, or the name of its device.")
+@click.option("--network", metavar="ID", help="Those that name one network.")
+@configured(topology=False)
+def events(config: Config, follow: bool, as_json: bool, **asked: Any) -> int:
+    """Show what has happened on this host since its controller was started.
+
+    The journal is in memory, and bounded; the log is what lasts.
+    """
+    shown = json.dumps if as_json else line
+    for event in _events(config.control_socket, asked, follow=follow):
+        click.echo(shown(event))
+    return 0
+
+
+def _events(path: str, asked: Mapping[str, Any], *, follow: bool) -> Iterator[Mapping[str, Any]]:
+    """Each once, however often the controller is asked."""
+    from controller.status.control_client import ControlError, call
+
+    place: dict[str, Any] = {}
+    is_silent = False
+    while True:
+        try:
+            answer = call(path, "events", **place, **asked)
+        except ControlError as error:
+            if not (follow and place):
+                raise
+            if not is_silent:
+                click.echo(f"tunbridge: {error}; waiting for it", err=True)
+            is_silent = True
+            time.sleep(POLL)
+            continue
+        is_silent = False
+        if answer["lost"]:
+            click.echo(f"tunbridge: {answer['lost']} events have left the journal before they were read", err=True)
+        if place and answer["journal"] != place["journal"]:
+            click.echo("tunbridge: the controller was started anew, and so was its journal", err=True)
+        place = {"journal": answer["journal"], "after": answer["last"]}
+        yield from answer["events"]
+        if not answer["more"]:
+            if not follow:
+                return
+            time.sleep(POLL)
+
+
+def line(event: Mapping[str, Any]) -> str:
+    """An event for people: local time, severity, name, and the line of the log or its fields."""
+    from controller.runtime.logs import printable
+
+    at = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).astimezone()
+    said = event["message"]
+    if said is None:
+        said = ", ".join(f"{name} {value}" for name, value in event["fields"].items() if value is not None)
+    when = at.isoformat(" ", timespec="milliseconds").partition("+")[0]
+    return printable(f"{when} {event['severity']} {event['event']}: {said}")

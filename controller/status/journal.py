@@ -1,0 +1,175 @@
+"""The journal of a host: what has happened here since its controller was started, as many events as there is room for.
+
+It is a handler of the log, so that what a record of the log tells as an event
+(:mod:`topology.event_kinds`) is in it without another call; events of which the log has no line are given to
+:meth:`Journal.note`. An event costs a tuple in a deque. It is read by whoever asks at the control socket: nobody is
+waited for, and who reads slowly loses what has gone meanwhile, and is told how much.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from itertools import islice
+from typing import Any, NamedTuple
+
+from controller.runtime.logs import printable
+from topology.errors import TunbridgeError
+from topology.event_kinds import HostEvent, Value
+
+EVENTS_MAX = 10_000
+BYTES_MAX = 4 * 2**20
+"""Of all events together, as estimated."""
+
+TEXT_MAX = 1000
+"""Characters of one text of an event; the rest of it is not kept."""
+
+PAGE = 500
+"""Events of one answer: so many are told in some milliseconds, for which nothing else is done."""
+
+_OVERHEAD = 400
+"""Bytes of an event without its texts."""
+
+
+class Entry(NamedTuple):
+    """An event of the journal.
+
+    :param number: counts from 1
+    :param time: seconds since the epoch
+    :param severity: of the record of the log
+    :param message: the line of the log, without time and part; None: there is none
+    """
+
+    number: int
+    time: float
+    event: HostEvent
+    severity: str
+    message: str | None
+    size: int
+
+    def json(self) -> dict[str, Any]:
+        """As the control socket tells it."""
+        at = datetime.fromtimestamp(self.time, timezone.utc).isoformat(timespec="milliseconds")
+        return {
+            "id": self.number,
+            "time": at.replace("+00:00", "Z"),
+            "event": self.event.kind.name,
+            "severity": self.severity,
+            "message": self.message,
+            "fields": self.event.fields(),
+        }
+
+
+class Journal(logging.Handler):
+    """The events of one process; any thread may add and read.
+
+    :param most: events
+    :param most_bytes: of all of them, as estimated
+    """
+
+    def __init__(self, most: int = EVENTS_MAX, most_bytes: int = BYTES_MAX) -> None:
+        super().__init__(logging.INFO)
+        self.id = uuid.uuid4().hex[:12]
+        """Tells this journal from that of the controller before or after."""
+        self._most = most
+        self._most_bytes = most_bytes
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self._number = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add the event that a record of the log tells of, if it does."""
+        event: HostEvent | None = record.__dict__.get("event")
+        if event is not None:
+            said: str = record.__dict__.get("message") or printable(record.getMessage())
+            self._add(record.created, event, record.levelname, said)
+
+    def note(self, event: HostEvent) -> None:
+        """Add an event of which the log has no line."""
+        self.acquire()
+        try:
+            self._add(time.time(), event, event.kind.severity.value, None)
+        finally:
+            self.release()
+
+    def _add(self, at: float, event: HostEvent, severity: str, message: str | None) -> None:
+        """Called with the handler's lock held."""
+        size = _OVERHEAD + sum([len(value) for value in (*event.values, message) if isinstance(value, str)])
+        if size > _OVERHEAD + TEXT_MAX:
+            event = HostEvent(event.kind, tuple(map(_cut, event.values)))
+            message = message and _cut(message)
+            size = _OVERHEAD + sum([len(value) for value in (*event.values, message) if isinstance(value, str)])
+        self._number += 1
+        self._entries.append(Entry(self._number, at, event, severity, message, size))
+        self._bytes += size
+        while len(self._entries) > self._most or self._bytes > self._most_bytes:
+            self._bytes -= self._entries.popleft().size
+
+    def read(self, after: int, wanted: Callable[[Entry], bool], most: int = PAGE) -> tuple[list[Entry], int, int]:
+        """Events in their order.
+
+        :param after: the number of the last one that is known
+        :param wanted: which of the others
+        :returns: at most ``most`` of them; the number up to which the journal was read; how many between ``after``
+            and the first that was read are gone
+        """
+        self.acquire()
+        try:
+            gone = self._number - len(self._entries)
+            rest = list(islice(self._entries, max(0, after - gone), None))
+        finally:
+            self.release()
+        found, last = [], max(after, gone)
+        for entry in rest:
+            last = entry.number
+            if wanted(entry):
+                found.append(entry)
+                if len(found) == most:
+                    break
+        return found, last, max(0, gone - after)
+
+    def answer(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """What the control socket answers to ``events``.
+
+        :param parameters: each may be left out. ``journal``, ``after``: what the answer before had as ``journal`` and
+            ``last``. ``since``: seconds since the epoch. ``port``: id, or name of its device; ``network``: id
+        :returns: ``events``, see :meth:`Entry.json`; ``journal``; ``last``; ``lost``: how many since ``after`` are
+            gone; ``more``: whether there may be more at once
+        :raises TunbridgeError: a parameter cannot be used
+        """
+        after, since = parameters.get("after") or 0, parameters.get("since") or 0
+        if not isinstance(after, int) or not isinstance(since, (int, float)):
+            raise TunbridgeError("after, since: expected numbers")
+        known = after if parameters.get("journal") == self.id else 0
+        named = {name: str(parameters[name]).lower() for name in ("port", "network") if parameters.get(name)}
+        found, last, lost = self.read(known, lambda entry: entry.time >= since and concerns(entry.event, named))
+        return {
+            "journal": self.id,
+            "events": [entry.json() for entry in found],
+            "last": last,
+            "lost": lost if known else 0,
+            "more": len(found) == PAGE,
+        }
+
+
+def concerns(event: HostEvent, named: Mapping[str, str]) -> bool:
+    """Whether an event is about all of these.
+
+    :param named: ``port``: its id, or the name of its device; ``network``: its id; in lower case
+    """
+    if not named:
+        return True
+    fields = event.fields()
+
+    def is_in(value: str, *names: str) -> bool:
+        return any(str(fields.get(name)).lower() == value for name in names)
+
+    return all(is_in(value, *(("port", "device") if name == "port" else (name,))) for name, value in named.items())
+
+
+def _cut(value: Value) -> Any:
+    return value[:TEXT_MAX] + "…" if isinstance(value, str) and len(value) > TEXT_MAX else value
