@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -17,13 +18,38 @@ from scripts.docker_engine import Engine
 from scripts.processes import ProcessError
 
 FILE = Path(__file__).parents[1] / "docker-compose.yml"
-ENDS = ("hypervisor1", "hypervisor2")
-CONTROLLERS = ("controller1", "controller2")
 
 _TIMEOUT = 180.0  # seconds; health checks have intervals of seconds
 _PROJECT = "com.docker.compose.project"
 _CONSOLE = ("python3", "-m", "containers.console", "/run/vm/console.sock")
 _PORT, _WORD = 7007, "hello"
+_PROFILES = ("--profile", "cluster", "--profile", "host")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which services are two hosts with what they need.
+
+    :param ends: the hypervisors
+    :param controllers: of these, in the same order
+    :param profile: that they are of; none: what comes up by default
+    """
+
+    ends: tuple[str, str]
+    controllers: tuple[str, str]
+    api: str
+    check: str
+    profile: str | None = None
+
+
+ONE_DATABASE = Layout(("hypervisor1", "hypervisor2"), ("controller1", "controller2"), "api", "check")
+CLUSTER = Layout(
+    ("cluster-hypervisor1", "cluster-hypervisor2"),
+    ("cluster-controller1", "cluster-controller2"),
+    "cluster-api",
+    "cluster-check",
+    "cluster",
+)
 
 
 class Fabric:
@@ -31,11 +57,13 @@ class Fabric:
 
     :param project: its name
     :param tag: of the images
+    :param layout: those that are talked to
     """
 
-    def __init__(self, engine: Engine, project: str, tag: str) -> None:
+    def __init__(self, engine: Engine, project: str, tag: str, layout: Layout = ONE_DATABASE) -> None:
         self._engine = engine
         self._project = project
+        self.layout = layout
         self._environment = {"TUNBRIDGE_TAG": tag}
         self._services = yaml.safe_load(FILE.read_text())["services"]
 
@@ -49,16 +77,20 @@ class Fabric:
 
     def up(self) -> None:
         """Bring it up, with images that are there."""
-        self.compose("up", "--detach", "--no-build")
+        if self.layout.profile is None:
+            self.compose("up", "--detach", "--no-build")
+        else:  # the check needs all others, and none of the default ones
+            self.compose("--profile", self.layout.profile, "up", "--detach", "--no-build", self.layout.check)
 
     def down(self) -> None:
-        """Take it down; volumes stay."""
-        self.compose("down", "--timeout", "20")
+        """Take all of the project down; volumes stay."""
+        self.compose(*_PROFILES, "down", "--timeout", "20")
 
     def check(self) -> int:
         """Wait until the check has ended; its exit status."""
-        self._until("the check ends", lambda: self.inspect("check", "{{.State.Status}}") == "exited")
-        return int(self.inspect("check", "{{.State.ExitCode}}"))
+        name = self.layout.check
+        self.until("the check ends", lambda: self.inspect(name, "{{.State.Status}}") == "exited")
+        return int(self.inspect(name, "{{.State.ExitCode}}"))
 
     def logs(self, service: str) -> str:
         """What a service wrote to stdout."""
@@ -84,24 +116,37 @@ class Fabric:
         """
         before = self.inspect(service, "{{.State.Pid}} {{.State.StartedAt}}")
         os.kill(self._pid(service, program) if program is not None else int(before.split()[0]), signal.SIGKILL)
-        self._until(
+        self.until(
             f"{service} is started again",
             lambda: (
                 (now := self.inspect(service, "{{.State.Pid}} {{.State.StartedAt}}")) != before
                 and not now.startswith("0 ")
             ),
         )
-        self._until(f"{service} is healthy", lambda: self.inspect(service, "{{.State.Health.Status}}") == "healthy")
+        self.wait_healthy(service)
+
+    def switch_off(self, service: str) -> None:
+        """End a container by SIGKILL; it stays away until :meth:`switch_on`."""
+        self._engine.docker("kill", self._container(service))
+
+    def switch_on(self, service: str) -> None:
+        """Start one again that was switched off, and wait until it is healthy."""
+        self._engine.docker("start", self._container(service))
+        self.wait_healthy(service)
+
+    def wait_healthy(self, service: str) -> None:
+        """Wait until its health check says so."""
+        self.until(f"{service} is healthy", lambda: self.inspect(service, "{{.State.Health.Status}}") == "healthy")
 
     def wait_in_sync(self) -> None:
         """Wait until ``tunbridge status`` of both controllers ends with status 0."""
-        for controller in CONTROLLERS:
+        for controller in self.layout.controllers:
 
             def in_sync(name: str = controller) -> bool:
                 self.execute(name, "tunbridge", "status")
                 return True
 
-            self._until(f"{controller} is in sync", in_sync)
+            self.until(f"{controller} is in sync", in_sync)
 
     def ping(self, one: str, other: str) -> bool:
         """Whether the VMs of two hypervisors reach each other; the first answer may be late."""
@@ -114,7 +159,7 @@ class Fabric:
             def answered(service: str = source, argv: tuple[str, ...] = command) -> bool:
                 return " 0% packet loss" in self.execute(service, *argv)
 
-            self._until(f"the VM of {source} reaches that of {target}", answered)
+            self.until(f"the VM of {source} reaches that of {target}", answered)
         return True
 
     def converse(self, client: str, server: str) -> bool:
@@ -123,31 +168,36 @@ class Fabric:
         serve = f"import socket; s = socket.create_server(('{address}', {_PORT})); s.accept()[0].sendall(b'{_WORD}')"
         ask = f"import socket; print(socket.create_connection(('{address}', {_PORT}), 3).recv(99).decode())"
         self._engine.docker("exec", "--detach", self._container(server), *_CONSOLE, "python3", "-c", serve)
-        self._until("the word is told", lambda: self.execute(client, *_CONSOLE, "python3", "-c", ask) == f"{_WORD}\n")
+        self.until("the word is told", lambda: self.execute(client, *_CONSOLE, "python3", "-c", ask) == f"{_WORD}\n")
         return True
 
     def port_states(self) -> dict[str, str]:
         """What the Network API answers: state by id of the port."""
-        (address,) = (network["ipv4_address"] for network in self._services["api"]["networks"].values())
-        ask = f"import urllib.request as u; print(u.urlopen('http://{address}:9696/v2.0/ports').read().decode())"
-        ports = json.loads(self.execute("api", "python3", "-c", ask))["ports"]
+        ask = f"import urllib.request as u; print(u.urlopen('{self.api_url}/ports').read().decode())"
+        ports = json.loads(self.execute(self.layout.api, "python3", "-c", ask))["ports"]
         return {port["id"]: port["status"] for port in ports}
+
+    @property
+    def api_url(self) -> str:
+        """Where the Network API answers, for the containers."""
+        (network,) = self._services[self.layout.api]["networks"].values()
+        return f"http://{network['ipv4_address']}:9696/v2.0"
 
     def vm_ports(self) -> set[str]:
         """Ids of the VMs' ports."""
-        return {self._services[service]["environment"]["VM_PORT"] for service in ENDS}
+        return {self._services[service]["environment"]["VM_PORT"] for service in self.layout.ends}
 
     def probe(self) -> ContainerProbe:
         """A probe between the two VMs.
 
         :raises ProcessError: they are not on this machine
         """
-        return ContainerProbe(*(self._vm(service) for service in ENDS))
+        return ContainerProbe(*(self._vm(service) for service in self.layout.ends))
 
     def remove(self) -> list[str]:
         """Take all of it away, volumes too; what is left nevertheless."""
         with contextlib.suppress(ProcessError):
-            self.compose("--profile", "host", "down", "--volumes", "--remove-orphans", "--timeout", "20")
+            self.compose(*_PROFILES, "down", "--volumes", "--remove-orphans", "--timeout", "20")
         left = []
         for kind, listing in (
             ("container", ("ps", "--all")),
@@ -181,7 +231,11 @@ class Fabric:
             raise ProcessError(f"{len(found)} containers of {service}")
         return found[0]
 
-    def _until(self, what: str, true: Callable[[], bool]) -> None:
+    def until(self, what: str, true: Callable[[], bool]) -> None:
+        """Wait until something is true; a command that fails is one more reason to wait.
+
+        :raises ProcessError: it is not within three minutes
+        """
         deadline = time.monotonic() + _TIMEOUT
         while True:
             try:

@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from scripts.container_fabric import ENDS, Fabric
+from scripts.container_cluster import cluster_profile
+from scripts.container_fabric import CLUSTER, Fabric
 from scripts.container_host import host_profile
 from scripts.container_images import TARGETS, Images
 from scripts.docker_engine import Unavailable, engine, ensure_base_image
@@ -43,10 +44,14 @@ def main() -> int:
         with engine(DIRECTORY / "docker") as docker:
             say("a Docker engine of our own" if docker.ours else "the Docker engine of this machine")
             say(f"the base image {ensure_base_image(docker, DIRECTORY)}")
-            images = Images(docker, DIRECTORY / "context", f"test-{os.getpid()}")
-            fabric = Fabric(docker, f"tunbridge-test-{os.getpid()}", f"test-{os.getpid()}")
+            tag = f"test-{os.getpid()}"
+            images = Images(docker, DIRECTORY / "context", tag)
+            fabric = Fabric(docker, f"tunbridge-{tag}", tag)
             try:
                 _test(images, fabric)
+                fabric.down()
+                for line in cluster_profile(Fabric(docker, f"tunbridge-{tag}", tag, CLUSTER)):
+                    say(line)
             finally:
                 left = fabric.remove()
                 for target in TARGETS:
@@ -94,6 +99,7 @@ def _test(images: Images, fabric: Fabric) -> None:
     for target in TARGETS:
         size = images.build(target)
         expect(target != "tunbridge" or size < SIZE_MAX, f"image {images.name(target)} built: {size / 1e6:.0f} MB")
+    ends = fabric.layout.ends
     fabric.up()
     expect(fabric.check() == 0, "the check ended with status 0:")
     print(fabric.logs("check"), flush=True)
@@ -102,17 +108,17 @@ def _test(images: Images, fabric: Fabric) -> None:
         print(fabric.execute("controller1", "tunbridge", *command), flush=True)
     active = {port for port, state in fabric.port_states().items() if state == "ACTIVE"}
     expect(active == fabric.vm_ports(), "the API says of the VMs' ports, and of no other, that they are ACTIVE")
-    expect(fabric.converse(*ENDS), "the VMs speak TCP")
+    expect(fabric.converse(*ends), "the VMs speak TCP")
     _upgrade(images, fabric)
     for service in ("topology", "api", "controller1", "controller2"):
         _probed(fabric, f"{service} killed (SIGKILL) and back", partial(fabric.kill, service))
-    for service in ENDS:
+    for service in ends:
         fabric.kill(service)
         fabric.wait_in_sync()
-        expect(fabric.ping(*ENDS), f"{service} killed with its VM (SIGKILL) and back, in sync: the VMs ping each other")
-    fabric.kill(ENDS[0], "ovs-vswitchd ")
+        expect(fabric.ping(*ends), f"{service} killed with its VM (SIGKILL) and back, in sync: the VMs ping each other")
+    fabric.kill(ends[0], "ovs-vswitchd ")
     fabric.wait_in_sync()
-    expect(fabric.ping(*ENDS), f"ovs-vswitchd of {ENDS[0]} killed (SIGKILL) and back, in sync: the VMs ping each other")
+    expect(fabric.ping(*ends), f"ovs-vswitchd of {ends[0]} killed (SIGKILL) and back, in sync: the VMs ping each other")
     fabric.down()
     fabric.up()
     expect(fabric.check() == 0, "down and up again: the check ended with status 0")

@@ -64,6 +64,7 @@ class Service(_Strict):
 
     image: str
     build: Build
+    entrypoint: list[str] | None = None
     command: list[str] | None = None
     profiles: list[str] = []
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
