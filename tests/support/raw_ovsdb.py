@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from tests.support.certificates import Identity
 from topology.database.tables import DATABASE
 
 
 class RawOvsdb:
     """One connection; as a context manager it is closed in the end.
 
-    :param connection: ``unix:PATH`` or ``tcp:ADDRESS:PORT``
+    :param connection: ``unix:PATH``, ``tcp:ADDRESS:PORT``, or ``ssl:ADDRESS:PORT``
+    :param identity: whose certificate is shown, for the last
     :param timeout: seconds that the server has to answer, or to take what is sent
     """
 
-    def __init__(self, connection: str, timeout: float = 60.0) -> None:
+    def __init__(self, connection: str, identity: Identity | None = None, timeout: float = 60.0) -> None:
         kind, _, where = connection.partition(":")
         if kind == "unix":
             self.sock = socket.socket(socket.AF_UNIX)
@@ -27,6 +30,10 @@ class RawOvsdb:
         else:
             address, _, port = where.rpartition(":")
             self.sock = socket.create_connection((address, int(port)), timeout)
+        if kind == "ssl" and identity is not None:
+            context = ssl.create_default_context(cafile=identity.ca_cert)
+            context.load_cert_chain(identity.certificate, identity.key)
+            self.sock = context.wrap_socket(self.sock, server_hostname=address)
         self._text = ""
         self._requests = 0
 

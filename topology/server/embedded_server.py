@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import resource
 import socket
 import threading
 import time
@@ -190,6 +191,7 @@ class EmbeddedServer:
         self._pidfile.with_name(f"{self._pidfile.name}.tmp").unlink(missing_ok=True)  # the server would follow a link
         with open(self._log, "wb", opener=open_own) as log:
             self._child.launch(argv, stdout=log, stderr=log, umask=_PRIVATE)
+        self._allow_connections()
         deadline = time.monotonic() + _START_TIMEOUT
         while not _answers(self._socket, awaited):
             if (status := self._child.status) is not None:
@@ -200,6 +202,14 @@ class EmbeddedServer:
             if self._child.stopping.wait(0.01):
                 self._child.end()
                 return
+
+    def _allow_connections(self) -> None:
+        """Let the server have as many files as it may: 1,024, as programs have as they come, are fewer connections."""
+        pid = self._child.pid
+        with contextlib.suppress(ProcessLookupError):  # it has ended, which is noticed elsewhere
+            if pid is not None:
+                _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
     def _what(self) -> str:
         member = "member of a cluster, " if is_clustered(self._file) else ""

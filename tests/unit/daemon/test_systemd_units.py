@@ -85,3 +85,11 @@ def test_a_server_of_the_topology_has_what_it_needs(unit: Path) -> None:
     known = {"Description", "After", "Wants", "Type", "ExecStart", "KillMode", "RuntimeDirectory", "StateDirectory"}
     differing = {one for one in settings.keys() & controller.keys() if settings[one] != controller[one]}
     assert differing <= known
+
+
+@each_service
+def test_what_is_too_large_does_not_end_the_machine(unit: Path) -> None:
+    """OOMScoreAdjust keeps the kernel from ending it for others, so that it has a limit of its own."""
+    settings = _settings(unit)
+    assert int(settings["OOMScoreAdjust"]) < 0
+    assert (settings["MemoryMax"], settings["OOMPolicy"]) == ("50%", "continue")
