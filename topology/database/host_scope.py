@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from topology.database.tables import port_row
 from topology.ovsdb.edit import absent, read, references
 from topology.ovsdb.following_idl import Conditions, RowChanges
 from topology.ovsdb.row_lookup import Where
@@ -65,6 +66,8 @@ def conditions(
     :param missing_ports: ids of ports of this host that have no row, as far as is known
     :param missing_networks: ids of networks of which the same is so
     :param strays: rows that others refer to against the rules, and that nothing else selects
+
+    They all ask for equality, of columns of one value at most: ovsdb-server compares a row with all of those at once.
     """
     networks = sorted(followed)
     rows = [known[network] for network in sorted(known)]
@@ -73,13 +76,13 @@ def conditions(
     shared = [segment for network in networks if network in known for segment in known[network].segments]
     found: dict[str, Conditions] = {
         "Port": [
-            *(_has(column, host) for column in ("host", "requested_host")),
+            *([column, "==", ["set", [host]]] for column in ("host", "requested_host")),
             *(_is("network", network) for network in networks),
             *(["id", "==", port_id] for port_id in sorted(missing_ports)),
         ],
         "Network": [
             *(_is("_uuid", network) for network in networks),
-            *(["segments", "includes", ["uuid", str(segment)]] for segment in shared),
+            *(_is("segments", segment) for segment in shared),
             *(["id", "==", network_id] for network_id in sorted(missing_networks)),
         ],
         "Segment": [_is("_uuid", segment) for segment in segments],
@@ -95,8 +98,9 @@ def _is(column: str, row: uuid.UUID) -> list[Any]:
     return [column, "==", ["uuid", str(row)]]
 
 
-def _has(column: str, value: str) -> list[Any]:
-    return [column, "includes", ["set", [value]]]
+def _where(port_id: str) -> Where:
+    by_id = ["id", "==", port_id]
+    return Where("Port", [_is("_uuid", port_row(port_id)), by_id], [by_id])
 
 
 class HostScope:
@@ -186,7 +190,7 @@ class HostScope:
     def urgent(self) -> Sequence[Where]:
         """Rows that somebody waits for; each is said once."""
         ids, self._urgent = sorted(self._urgent), set()
-        return [("Port", ["id", "==", port_id]) for port_id in ids]
+        return [_where(port_id) for port_id in ids]
 
     def conditions(self) -> Mapping[str, Conditions]:
         """Table → conditions; none while nothing has changed that they depend on."""

@@ -30,6 +30,12 @@ BACKOFF_MS = (1000, 2000)
 _CLUSTER_BACKOFF_MS = (100, 250)
 """The same where there are several servers: the one that serves is tried after those that do not."""
 
+_BEFORE_CONDITIONS = 0.01
+"""Seconds that whoever was waiting for rows has for what it does with them, before other conditions are made and sent.
+
+These keep the server busy for about as long, and the green threads of this process wait while they are made.
+"""
+
 _UNSUITED_AFTER = 5.0
 """Seconds after which servers that all answer and none of which can be used are said to: an election takes 2."""
 
@@ -140,6 +146,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         """Those of them that the scope has not been told of."""
         self._is_scoped = False
         self._condition_request: object = None
+        self._conditions_after: float | None = None
+        """When conditions may be sent again, as of :func:`time.monotonic`; None: at once."""
         self.rows_told = 0
         """Rows that came, changed or went."""
         self._whole = False
@@ -155,7 +163,11 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             self.refusal = _text(message.error) if is_refused else None
         elif message.id is not None and message.id == self._condition_request and is_error:
             self.refusal = _text(message.error)
-        return self._lookup.receive(message)
+        was_looking = self._lookup.is_active
+        told = self._lookup.receive(message)
+        if was_looking and not self._lookup.is_active and self._lookup.has_provisional:
+            self._conditions_after = time.monotonic() + _BEFORE_CONDITIONS
+        return told
 
     def restart_fsm(self) -> None:
         """Begin anew, on a new connection; see :meth:`ovs.db.idl.Idl.restart_fsm`."""
@@ -225,6 +237,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         changed = bool(super().run())
         if self.state != self.IDL_S_MONITORING:
             self._whole = self._is_scoped = False
+            self._conditions_after = None
             self._changed.clear()
             self._unscoped.clear()
         elif self._scope is not None:
@@ -253,7 +266,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             scope.follow(RowChanges(False, self._unscoped))
         self._unscoped = {}
         if self._whole and self._changed and not scope.is_short:
-            self._deliver_changes()  # first, since other conditions keep the server busy
+            self._deliver_changes()
         self._follow_scope(scope)
         if scope.is_short or not (self._whole or self._is_settled):
             return  # what has changed is delivered with what is on its way
@@ -280,7 +293,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     @property
     def _is_settled(self) -> bool:
         """True when all conditions are in force."""
-        if self._lookup.is_active or self._session.injected is not None:
+        if self._lookup.is_active or self._session.injected is not None or self._conditions_after is not None:
             return False
         states = (table.condition_state for table in self.tables.values())
         return all(state.new is None and state.requested is None for state in states)
@@ -293,6 +306,10 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         if urgent and self.current:
             self._lookup.begin(urgent)
             return
+        if self._conditions_after is not None:
+            if time.monotonic() < self._conditions_after:
+                return
+            self._conditions_after = None
         for table, conditions in scope.conditions().items():
             self.cond_change(table, conditions)
         self.send_cond_change()
@@ -314,6 +331,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self.cond_changed = changed
         if self._session.injected is not None:
             poller.immediate_wake()
+        if self._conditions_after is not None:
+            poller.timer_wait(max(0, int((self._conditions_after - time.monotonic()) * 1000) + 1))
         if self.state == self.IDL_S_MONITORING and not self._whole:
             poller.timer_wait(max(0, int((self._not_before - time.monotonic()) * 1000) + 1))
 

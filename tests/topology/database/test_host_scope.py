@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from topology.database.tables import DATABASE
 from topology.database.topology_database import TopologyDatabase
 from topology.model import Host, Network, Port, PortStatus
 from topology.ovsdb.following_idl import FollowingIdl
+from topology.ovsdb.row_lookup import RowLookup, Where
 from topology.source import PortInterest, PortReport, RowProblem, TopologyBatch, TopologyVersion, WriteBack
 
 HOST = "h1"
@@ -160,6 +161,34 @@ def test_a_port_that_is_asked_for_comes_with_its_network(server: OvsdbServer, vi
     view.follow(drop=(uid("c1", 41),))
     view.until(lambda: numbers(view.ports) == [21, 22, 31, 32], "it is not followed any more")
     assert numbers(view.networks) == [2, 3]
+
+
+def test_a_row_that_has_the_ports_id_is_found_without_a_search(
+    server: OvsdbServer, views: Callable[..., View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other is searched for, also where a row of another port has that UUID."""
+    four_networks(server)
+    [at] = [row["_uuid"] for row in server.rows("Network", "_uuid", "id") if row["id"] == uid("a1", 4)]
+    server.write(*({**port_operation(uid("c1", port), at, mac(port)), "uuid": uid("c1", row)}
+                   for port, row in ((43, 43), (44, 45), (45, 46))))  # fmt: skip
+    view = views()
+    searched: list[list[list[Any]]] = []
+    begin = RowLookup.begin
+
+    def seen(lookup: RowLookup, wheres: Iterable[Where]) -> None:
+        given = list(wheres)
+        searched.extend(one.clauses for one in given if one.table == "Port")
+        begin(lookup, given)
+
+    monkeypatch.setattr(RowLookup, "begin", seen)
+    for port, searches in ((43, 0), (44, 1), (45, 1), (41, 1), (99, 1)):
+        view.follow(uid("c1", port))
+        view.until(lambda port=port: uid("c1", port) in view.answered, "an answer")
+        assert (uid("c1", port) in view.ports) == (port != 99)
+        assert [len(clauses) for clauses in searched] == [2, *[1] * searches]
+        searched.clear()
+        view.follow(drop=(uid("c1", port),))
+        view.until(lambda: numbers(view.ports) == [21, 22, 31, 32], "it is not followed any more")
 
 
 def test_conditions_are_told_once_for_a_network_that_was_looked_for(
