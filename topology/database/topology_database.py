@@ -75,9 +75,7 @@ class TopologyDatabase(Replica[TopologyBatch]):
             self._host_scope.change(interest)
         else:
             self._call(partial(self._host_scope.change, interest))
-            for _ in range(
-                2 if interest.asked else 0
-            ):  # green threads: their hub fires timers, then sees pipes
+            for _ in range(2 if interest.asked else 0):  # green threads: their hub fires timers, then sees pipes
                 time.sleep(0)
 
     def report(self, reports: Iterable[PortReport]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,8 +53,8 @@ class RowChanges:
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
 
 
-Conditions = list[list[Any]]
-"""Conditions in OVSDB's JSON notation (RFC 7047 §5.1), of which a row must meet one to be followed."""
+Conditions = list[Any]
+"""Conditions in OVSDB's JSON notation (RFC 7047 §5.1), or true, of which a row must meet one to be followed."""
 
 
 class Scope(Protocol):
@@ -64,6 +64,10 @@ class Scope(Protocol):
     """True while what has changed must not be delivered, since it is not all."""
     has_answers: bool
     """True when something is to be delivered though no row has changed."""
+    is_behind: bool
+    """Set when something else has changed than :attr:`unversioned`."""
+    unversioned: Mapping[str, Collection[str]]
+    """Table → columns of which no version says how often they have changed."""
 
     def follow(self, changes: RowChanges) -> None:
         """Follow rows that came, changed or went; of complete changes, these are all that there are."""
@@ -79,6 +83,9 @@ class Scope(Protocol):
 
         :param tables: of the IDL
         """
+
+    def rest(self) -> None:
+        """That is so, and all is delivered; :meth:`conditions` may have others then."""
 
 
 class FollowedSession(Session):  # type: ignore[misc]
@@ -231,6 +238,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._changed.setdefault(row._table.name, {})[row.uuid] = now
         if self._scope is not None:
             self._unscoped.setdefault(row._table.name, {})[row.uuid] = now
+            changed = updates._data if event == idl.ROW_UPDATE else row._table.columns
+            self._scope.is_behind |= not set(changed) <= set(self._scope.unversioned.get(row._table.name, ()))
 
     def run(self) -> bool:
         """Read what the server sent, then deliver; see :meth:`ovs.db.idl.Idl.run`."""
@@ -289,6 +298,9 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         elif self._is_settled:
             scope.settle(self.tables)
             self.set_conditions(scope)
+            if self._whole and not self._changed and self._is_settled:
+                scope.rest()
+                self.set_conditions(scope)
 
     @property
     def _is_settled(self) -> bool:

@@ -191,18 +191,100 @@ def test_a_row_that_has_the_ports_id_is_found_without_a_search(
         view.until(lambda: numbers(view.ports) == [21, 22, 31, 32], "it is not followed any more")
 
 
-def test_conditions_are_told_once_for_a_network_that_was_looked_for(
+@pytest.fixture
+def changed_conditions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tables whose conditions were changed, each time that they were."""
+    tables: list[str] = []
+    change = FollowingIdl.cond_change
+
+    def noted(idl: FollowingIdl, table: str, conditions: list[Any]) -> None:
+        tables.append(table)
+        change(idl, table, conditions)
+
+    monkeypatch.setattr(FollowingIdl, "cond_change", noted)
+    return tables
+
+
+def revised(server: OvsdbServer, port: int, **columns: Any) -> int:
+    """Change a port as the API does; the revision of the topology after that."""
+    [*_, result] = server.write(
+        {"op": "update", "table": "Port", "where": where(port), "row": columns},
+        {"op": "mutate", "table": "Topology", "where": [], "mutations": [["revision", "+=", 1]]},
+        {"op": "select", "table": "Topology", "where": [], "columns": ["revision"]},
+    )
+    return int(result["rows"][0]["revision"])
+
+
+def test_the_change_of_another_network_does_not_reach_a_host(
+    server: OvsdbServer, views: Callable[..., View], changed_conditions: list[str]
+) -> None:
+    """Not even that the topology has another revision, which is told with the next change that concerns the host."""
+    four_networks(server)
+    view = views()
+    at_rest(view, server, 13)
+    told, count = view.database.rows_told, len(view.batches)
+    for number in range(20):
+        revised(server, 41, name=f"n{number}")
+    assert revised(server, 21, name="ours") == 34
+    at_rest(view, server, 34)
+    assert len(view.batches) - count == 2  # the port, and the revision
+    assert view.database.rows_told - told == 3  # which came, and went
+
+    changed_conditions.clear()
+    for status in ("BUILD", "ACTIVE"):
+        server.write({"op": "update", "table": "Port", "where": where(31), "row": {"status": status}})
+    view.until(lambda: view.ports[uid("c1", 31)].status is PortStatus.ACTIVE, "what a host reports")
+    assert changed_conditions == []  # no revision says how often that was
+
+
+def at_rest(view: View, server: OvsdbServer, revision: int) -> None:
+    """Wait until a host knows a revision, and does not follow it any more."""
+    view.until(lambda: view.version is not None and view.version.revision == revision, f"revision {revision}")
+    idl = view.database._idl
+    assert idl is not None
+    view.until(lambda: not idl.tables["Topology"].rows, "the revision is not followed")
+    assert server.rows("Topology", "revision") == [{"revision": revision}]
+
+
+def test_an_older_topology_is_told_and_one_that_another_host_has_renewed(
     server: OvsdbServer, views: Callable[..., View]
+) -> None:
+    """Though neither changes a row of this host."""
+    four_networks(server)
+    view = views()
+    at_rest(view, server, 13)
+    known = view.version
+    server.write({"op": "update", "table": "Topology", "where": [], "row": {"revision": 12}})
+    at_rest(view, server, 12)
+    assert view.version is not None and known is not None and view.version.database == known.database
+    server.write(
+        {"op": "delete", "table": "Topology", "where": []},
+        {"op": "insert", "table": "Topology", "row": {"revision": 14}},
+    )
+    at_rest(view, server, 14)
+    assert view.version.database != known.database
+    count = len(view.batches)
+    server.kill()
+    server.start()
+    view.until(lambda: any(batch.complete for batch in view.batches[count:]), "all of it anew")
+    assert view.version is not None and view.version.revision == 14
+    revised(server, 41, name="foreign")
+    revised(server, 22, name="ours")
+    at_rest(view, server, 16)
+
+
+def test_conditions_are_told_once_for_a_network_that_was_looked_for(
+    server: OvsdbServer, views: Callable[..., View], changed_conditions: list[str]
 ) -> None:
     """What a port refers to is known by then; whoever waits for it does not wait for the conditions."""
     four_networks(server)
     view = views()
-    idl = view.database._idl
-    assert idl is not None
-    before, count = idl.cond_seqno, len(view.batches)
+    at_rest(view, server, 13)
+    changed_conditions.clear()
+    count = len(view.batches)
     view.follow(uid("c1", 41))
     view.until(lambda: uid("c1", 41) in view.answered, "an answer")
-    assert idl.cond_seqno == before + 1
+    assert changed_conditions.count("Port") == 1
     told = next(batch for batch in view.batches[count:] if uid("c1", 41) in batch.ports)
     assert told.networks.keys() == {uid("a1", 4)}
     assert uid("c1", 41) not in told.answered
