@@ -54,8 +54,8 @@ def port_row(port_id: str) -> uuid.UUID:
 
 
 def begin_revision(edit: Edit) -> None:
-    """Make the row where there is none yet."""
-    if not edit.rows(_TOPOLOGY):
+    """Make the row where there is none yet; who knows the version does not follow it (:mod:`.host_scope`)."""
+    if not edit.rows(_TOPOLOGY) and edit.follows_all(_TOPOLOGY):
         edit.insert(_TOPOLOGY, revision=0)
 
 

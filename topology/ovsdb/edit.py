@@ -83,6 +83,10 @@ class Edit:
         rows: Mapping[uuid.UUID, Any] = self.idl.tables[table].rows
         return rows
 
+    def follows_all(self, table: str) -> bool:
+        """Whether the current rows of a table are all that it has, as far as the server has told."""
+        return all(condition in (None, [True]) for condition in self.idl.tables[table].condition_state)
+
     def insert(self, table: str, **columns: Any) -> Any:
         """Insert a row; a reference takes the :class:`Row` itself, a set a list, an optional value a list of 0 or 1.
 

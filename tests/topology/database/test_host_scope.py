@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -235,6 +236,19 @@ def test_the_change_of_another_network_does_not_reach_a_host(
         server.write({"op": "update", "table": "Port", "where": where(31), "row": {"status": status}})
     view.until(lambda: view.ports[uid("c1", 31)].status is PortStatus.ACTIVE, "what a host reports")
     assert changed_conditions == []  # no revision says how often that was
+
+
+def test_a_host_that_registers_begins_no_other_topology(server: OvsdbServer, views: Callable[..., View]) -> None:
+    """Its row is made where there is none, and not where it is there and not followed."""
+    first = views()
+    first.until(lambda: bool(first.batches), "a batch")
+    assert first.database.register(Host(HOST, instance=str(uuid.UUID(int=1))))
+    at_rest(first, server, 0)
+    server.write({"op": "delete", "table": "Host", "where": []})
+    first.until(lambda: not first.hosts, "it is deleted")
+    at_rest(first, server, 0)
+    assert first.database.register(Host(HOST, instance=str(uuid.UUID(int=1))))
+    at_rest(first, server, 0)
 
 
 def at_rest(view: View, server: OvsdbServer, revision: int) -> None:
