@@ -61,17 +61,19 @@ class Writer:
     def fill(self, ports: int) -> None:
         """Networks with so many ports in all."""
         self.write({"op": "insert", "table": "Topology", "row": {"revision": 1}})
-        for network in range(ports // PER_NETWORK):
-            subnet = f"{network:08x}-0000-4000-8000-000000000003"
-            operations = network_operations(network_id(network), number=network + 1, subnet_id=subnet)
-            for number in range(network * PER_NETWORK + 1, (network + 1) * PER_NETWORK + 1):
+        network = ["named-uuid", "network"]
+        for index in range(ports // PER_NETWORK):
+            subnet = f"{index:08x}-0000-4000-8000-000000000003"
+            operations = network_operations(network_id(index), number=index + 1, subnet_id=subnet)
+            for number in range(index * PER_NETWORK + 1, (index + 1) * PER_NETWORK + 1):
                 allocation = {"subnet": ["named-uuid", "subnet"], "ip_address": f"10.0.0.{number % PER_NETWORK + 1}"}
                 one = device(number)
                 operations += [
                     {"op": "insert", "table": "IpAllocation", "uuid-name": f"ip{number}", "row": allocation},
-                    port_operation(
-                        one.port_id or "", ["named-uuid", "network"], one.mac, fixed_ips=["named-uuid", f"ip{number}"]
-                    ),
+                    {
+                        **port_operation(one.port_id or "", network, one.mac, fixed_ips=["named-uuid", f"ip{number}"]),
+                        "uuid": one.port_id,
+                    },
                 ]
             self.write(*operations)
 

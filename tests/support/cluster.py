@@ -83,7 +83,8 @@ class TopologyHost:
         if command == "relay":
             self._server = RelayServer(self.run, options.connection or "", options.listen, options.tls)
         else:
-            self._server = EmbeddedServer(self.state, self.run, options.listen, options.tls)
+            rights = options.host_rights
+            self._server = EmbeddedServer(self.state, self.run, options.listen, options.tls, host_rights=rights)
         self._server.start()
 
     def stop(self) -> None:

@@ -326,7 +326,7 @@ class Assembler:
             if new is not None and (new != old or getattr(new, _MTU, None) != getattr(old, _MTU, None)):
                 found[key.table][_id(new)] = new
         problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
-        version = self._version()
+        version = self._version() or (self._told_version if self._is_partial else None)
         if version is not None and version.revision >= LAST_REVISION:
             problems += (_END_OF_REVISIONS,)
         told, now = (self._told_problems, self._told_version), (problems, version)

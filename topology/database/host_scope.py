@@ -1,6 +1,6 @@
 """Which rows of the topology concern one host, as conditions of a monitor (ovsdb-server(7) §4.1.12).
 
-A host has to know, beside all hosts and the version of the topology, which are followed as a whole:
+A host has to know, beside all hosts, which are followed as a whole:
 
 - the ports whose devices are plugged here or that were bound here last (by id), those that are requested here, and
   those that it has claimed, whatever has become of their devices: *ports of this host*
@@ -8,6 +8,8 @@ A host has to know, beside all hosts and the version of the topology, which are 
 - all ports of these networks with their addresses: whether another port shares a MAC address by
   ``allowed_address_pairs``, and to which host one has moved
 - networks of others that use a segment of these, by a mistake that is to be told
+- the version of the topology as it was when one of these changed last, and each that is older or of another database.
+  So a backup that comes in the place of what was seen is told, and the change of another network is not
 
 References lead in one direction only, from ports to networks to segments, so it takes up to three exchanges with the
 server until all is there. Conditions name networks rather than ports: one more port of a network that is followed
@@ -22,6 +24,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from topology.database.tables import port_row
 from topology.ovsdb.edit import absent, read, references
 from topology.ovsdb.following_idl import Conditions, RowChanges
 from topology.ovsdb.row_lookup import Where
@@ -40,6 +43,13 @@ class NetworkRow(NamedTuple):
     id: str
     segments: tuple[uuid.UUID, ...]
     subnets: tuple[uuid.UUID, ...]
+
+
+class Version(NamedTuple):
+    """The row of Topology, and its revision."""
+
+    row: uuid.UUID
+    revision: int
 
 
 class _PortRow(NamedTuple):
@@ -65,6 +75,8 @@ def conditions(
     :param missing_ports: ids of ports of this host that have no row, as far as is known
     :param missing_networks: ids of networks of which the same is so
     :param strays: rows that others refer to against the rules, and that nothing else selects
+
+    They all ask for equality, of columns of one value at most: ovsdb-server compares a row with all of those at once.
     """
     networks = sorted(followed)
     rows = [known[network] for network in sorted(known)]
@@ -73,13 +85,13 @@ def conditions(
     shared = [segment for network in networks if network in known for segment in known[network].segments]
     found: dict[str, Conditions] = {
         "Port": [
-            *(_has(column, host) for column in ("host", "requested_host")),
+            *([column, "==", ["set", [host]]] for column in ("host", "requested_host")),
             *(_is("network", network) for network in networks),
             *(["id", "==", port_id] for port_id in sorted(missing_ports)),
         ],
         "Network": [
             *(_is("_uuid", network) for network in networks),
-            *(["segments", "includes", ["uuid", str(segment)]] for segment in shared),
+            *(_is("segments", segment) for segment in shared),
             *(["id", "==", network_id] for network_id in sorted(missing_networks)),
         ],
         "Segment": [_is("_uuid", segment) for segment in segments],
@@ -91,12 +103,21 @@ def conditions(
     return found
 
 
+def version_conditions(seen: Version | None) -> Conditions:
+    """Of the table Topology.
+
+    :param seen: of which a host knows; None: it has to be told
+    """
+    return [True] if seen is None else [["revision", "<", seen.revision], ["_uuid", "!=", ["uuid", str(seen.row)]]]
+
+
 def _is(column: str, row: uuid.UUID) -> list[Any]:
     return [column, "==", ["uuid", str(row)]]
 
 
-def _has(column: str, value: str) -> list[Any]:
-    return [column, "includes", ["set", [value]]]
+def _where(port_id: str) -> Where:
+    by_id = ["id", "==", port_id]
+    return Where("Port", [_is("_uuid", port_row(port_id)), by_id], [by_id])
 
 
 class HostScope:
@@ -106,6 +127,8 @@ class HostScope:
 
     :param host: name of this host
     """
+
+    unversioned: Mapping[str, Collection[str]] = {"Port": ("host", "status"), "Topology": ("revision",)}
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -139,6 +162,12 @@ class HostScope:
         self._recent: dict[uuid.UUID, Any | None] = {}
         """Rows that came or changed since all conditions were in force."""
         self._is_changed = True
+        self._versions: dict[uuid.UUID, int] = {}
+        """The row of Topology → its revision, while it is followed."""
+        self._seen: Version | None = None
+        """What is not followed any more; None: it is."""
+        self._is_seen_changed = True
+        self.is_behind = False
 
     def follow(self, changes: RowChanges) -> None:
         """Follow rows that came, changed or went; of complete changes, these are all that there are."""
@@ -154,6 +183,10 @@ class HostScope:
             self._set_network(row_uuid, row)
         for table in ("Port", "Network", "IpAllocation"):
             self._recent.update(changes.rows.get(table, {}))
+        for row_uuid, row in changes.rows.get("Topology", {}).items():
+            self._versions.pop(row_uuid, None)
+            if row is not None:
+                self._versions[row_uuid] = row.revision
         self.is_short |= not gone.isdisjoint(self._missing)
 
     def lack(self, rows: Iterable[Ref]) -> None:
@@ -186,16 +219,20 @@ class HostScope:
     def urgent(self) -> Sequence[Where]:
         """Rows that somebody waits for; each is said once."""
         ids, self._urgent = sorted(self._urgent), set()
-        return [("Port", ["id", "==", port_id]) for port_id in ids]
+        return [_where(port_id) for port_id in ids]
 
     def conditions(self) -> Mapping[str, Conditions]:
         """Table → conditions; none while nothing has changed that they depend on."""
+        found: dict[str, Conditions] = {}
+        if self._is_seen_changed:
+            self._is_seen_changed = False
+            found["Topology"] = version_conditions(self._seen)
         if not self._is_changed:
-            return {}
+            return found
         self._is_changed = False
         # Never by which rows are there: what a condition selects must not be the reason to give it up.
         networks = {id_ for port_id in self._missing if (id_ := self._wanted[port_id]) is not None}
-        return conditions(self._host, self._uses.keys(), self._networks, self._missing, networks, self._strays)
+        return found | conditions(self._host, self._uses.keys(), self._networks, self._missing, networks, self._strays)
 
     def settle(self, tables: Mapping[str, Any]) -> None:
         """All conditions are in force, and the rows that meet them are there; :meth:`conditions` may have others then.
@@ -219,6 +256,14 @@ class HostScope:
         self._answers |= self._asked | self._unconfirmed
         self._asked.clear()
         self._unconfirmed.clear()
+
+    def rest(self) -> None:
+        """All is delivered: the version that goes with it is asked for, or is known and not followed any more."""
+        seen = next((Version(row, revision) for row, revision in self._versions.items()), None)
+        if seen is not None or self.is_behind:
+            self._is_seen_changed = seen != self._seen
+            self._seen = seen
+            self.is_behind = False
 
     def answers(self) -> frozenset[str]:
         """Ids of ports of which all is told that there is, once it is delivered; each is said once."""

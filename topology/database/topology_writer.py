@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from topology.database.assembler import Assembler
-from topology.database.tables import OBJECT_TABLES
+from topology.database.tables import OBJECT_TABLES, port_row
 from topology.model import Network, Port, PortStatus, Subnet
 from topology.ovsdb.edit import Edit, read
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
@@ -158,7 +158,8 @@ class TopologyWriter:
             **self._attributes("port", port.id),
         }
         if row is None:
-            self._edit.insert("Port", id=port.id, **columns, status=PortStatus.DOWN.value)
+            status = PortStatus.DOWN.value
+            self._edit.insert_as(port_row(port.id), "Port", id=port.id, **columns, status=status)
         else:
             self._edit.set(row, **columns)
 

@@ -83,15 +83,27 @@ class Edit:
         rows: Mapping[uuid.UUID, Any] = self.idl.tables[table].rows
         return rows
 
+    def follows_all(self, table: str) -> bool:
+        """Whether the current rows of a table are all that it has, as far as the server has told."""
+        return all(condition in (None, [True]) for condition in self.idl.tables[table].condition_state)
+
     def insert(self, table: str, **columns: Any) -> Any:
         """Insert a row; a reference takes the :class:`Row` itself, a set a list, an optional value a list of 0 or 1.
 
         :raises ValueError: a value does not fit its column
         """
-        row = self.txn.insert(self.idl.tables[table])
-        for column, value in columns.items():
-            self._write(row, column, value)
-        return row
+        return self._insert(self.txn.insert(self.idl.tables[table]), columns)
+
+    def insert_as(self, row_uuid: uuid.UUID, table: str, **columns: Any) -> Any:
+        """Insert a row that gets this UUID, as ovsdb-server lets a client ask for (ovsdb-server(7), "Insert").
+
+        It gets another where a row has that one already, or had it that is deleted in this transaction.
+
+        :raises ValueError: a value does not fit its column
+        """
+        is_used = row_uuid in self.idl.tables[table].rows or row_uuid in self.txn._txn_rows
+        row = self.txn.insert(self.idl.tables[table], None if is_used else row_uuid, persist_uuid=not is_used)
+        return self._insert(row, columns)
 
     def set(self, row: Any, **columns: Any) -> bool:
         """Give columns of a row new values; those that have them already are not written.
@@ -162,6 +174,11 @@ class Edit:
     def mutate(self, table: str, where: Sequence[Sequence[Any]], mutations: Sequence[Sequence[Any]]) -> None:
         """Change rows as they are when the transaction is executed, followed or not (RFC 7047 §5.2.4)."""
         self.txn.add_op({"op": "mutate", "table": table, "where": list(where), "mutations": list(mutations)})
+
+    def _insert(self, row: Any, columns: Mapping[str, Any]) -> Any:
+        for column, value in columns.items():
+            self._write(row, column, value)
+        return row
 
     def _datum(self, row: Any, column: str, value: Any) -> Any:
         table = row._table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,12 @@ BACKOFF_MS = (1000, 2000)
 _CLUSTER_BACKOFF_MS = (100, 250)
 """The same where there are several servers: the one that serves is tried after those that do not."""
 
+_BEFORE_CONDITIONS = 0.01
+"""Seconds that whoever was waiting for rows has for what it does with them, before other conditions are made and sent.
+
+These keep the server busy for about as long, and the green threads of this process wait while they are made.
+"""
+
 _UNSUITED_AFTER = 5.0
 """Seconds after which servers that all answer and none of which can be used are said to: an election takes 2."""
 
@@ -47,8 +53,8 @@ class RowChanges:
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
 
 
-Conditions = list[list[Any]]
-"""Conditions in OVSDB's JSON notation (RFC 7047 §5.1), of which a row must meet one to be followed."""
+Conditions = list[Any]
+"""Conditions in OVSDB's JSON notation (RFC 7047 §5.1), or true, of which a row must meet one to be followed."""
 
 
 class Scope(Protocol):
@@ -58,6 +64,10 @@ class Scope(Protocol):
     """True while what has changed must not be delivered, since it is not all."""
     has_answers: bool
     """True when something is to be delivered though no row has changed."""
+    is_behind: bool
+    """Set when something else has changed than :attr:`unversioned`."""
+    unversioned: Mapping[str, Collection[str]]
+    """Table → columns of which no version says how often they have changed."""
 
     def follow(self, changes: RowChanges) -> None:
         """Follow rows that came, changed or went; of complete changes, these are all that there are."""
@@ -73,6 +83,9 @@ class Scope(Protocol):
 
         :param tables: of the IDL
         """
+
+    def rest(self) -> None:
+        """That is so, and all is delivered; :meth:`conditions` may have others then."""
 
 
 class FollowedSession(Session):  # type: ignore[misc]
@@ -140,6 +153,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         """Those of them that the scope has not been told of."""
         self._is_scoped = False
         self._condition_request: object = None
+        self._conditions_after: float | None = None
+        """When conditions may be sent again, as of :func:`time.monotonic`; None: at once."""
         self.rows_told = 0
         """Rows that came, changed or went."""
         self._whole = False
@@ -155,7 +170,11 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             self.refusal = _text(message.error) if is_refused else None
         elif message.id is not None and message.id == self._condition_request and is_error:
             self.refusal = _text(message.error)
-        return self._lookup.receive(message)
+        was_looking = self._lookup.is_active
+        told = self._lookup.receive(message)
+        if was_looking and not self._lookup.is_active and self._lookup.has_provisional:
+            self._conditions_after = time.monotonic() + _BEFORE_CONDITIONS
+        return told
 
     def restart_fsm(self) -> None:
         """Begin anew, on a new connection; see :meth:`ovs.db.idl.Idl.restart_fsm`."""
@@ -219,12 +238,15 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._changed.setdefault(row._table.name, {})[row.uuid] = now
         if self._scope is not None:
             self._unscoped.setdefault(row._table.name, {})[row.uuid] = now
+            changed = updates._data if event == idl.ROW_UPDATE else row._table.columns
+            self._scope.is_behind |= not set(changed) <= set(self._scope.unversioned.get(row._table.name, ()))
 
     def run(self) -> bool:
         """Read what the server sent, then deliver; see :meth:`ovs.db.idl.Idl.run`."""
         changed = bool(super().run())
         if self.state != self.IDL_S_MONITORING:
             self._whole = self._is_scoped = False
+            self._conditions_after = None
             self._changed.clear()
             self._unscoped.clear()
         elif self._scope is not None:
@@ -253,7 +275,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             scope.follow(RowChanges(False, self._unscoped))
         self._unscoped = {}
         if self._whole and self._changed and not scope.is_short:
-            self._deliver_changes()  # first, since other conditions keep the server busy
+            self._deliver_changes()
         self._follow_scope(scope)
         if scope.is_short or not (self._whole or self._is_settled):
             return  # what has changed is delivered with what is on its way
@@ -276,11 +298,14 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         elif self._is_settled:
             scope.settle(self.tables)
             self.set_conditions(scope)
+            if self._whole and not self._changed and self._is_settled:
+                scope.rest()
+                self.set_conditions(scope)
 
     @property
     def _is_settled(self) -> bool:
         """True when all conditions are in force."""
-        if self._lookup.is_active or self._session.injected is not None:
+        if self._lookup.is_active or self._session.injected is not None or self._conditions_after is not None:
             return False
         states = (table.condition_state for table in self.tables.values())
         return all(state.new is None and state.requested is None for state in states)
@@ -293,6 +318,10 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         if urgent and self.current:
             self._lookup.begin(urgent)
             return
+        if self._conditions_after is not None:
+            if time.monotonic() < self._conditions_after:
+                return
+            self._conditions_after = None
         for table, conditions in scope.conditions().items():
             self.cond_change(table, conditions)
         self.send_cond_change()
@@ -314,6 +343,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self.cond_changed = changed
         if self._session.injected is not None:
             poller.immediate_wake()
+        if self._conditions_after is not None:
+            poller.timer_wait(max(0, int((self._conditions_after - time.monotonic()) * 1000) + 1))
         if self.state == self.IDL_S_MONITORING and not self._whole:
             poller.timer_wait(max(0, int((self._not_before - time.monotonic()) * 1000) + 1))
 

@@ -12,14 +12,24 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ovs.db.data import Datum
 from ovs.db.idl import Idl
 from ovs.jsonrpc import Message
 
-Where = tuple[str, list[Any]]
-"""Table, and one condition in OVSDB's JSON notation (RFC 7047 §5.1)."""
+
+class Where(NamedTuple):
+    """A row to be read.
+
+    :param clauses: all of which it meets, in OVSDB's JSON notation (RFC 7047 §5.1, "<condition>")
+    :param otherwise: the same of where it may be if these find none; the server looks at all rows for these
+    """
+
+    table: str
+    clauses: list[list[Any]]
+    otherwise: list[list[Any]] | None = None
+
 
 _UUID = "_uuid"
 
@@ -33,8 +43,8 @@ class RowLookup:
     def __init__(self, idl: Idl) -> None:
         self._idl = idl
         self._request: object = None
-        self._tables: list[str] = []
-        """Those of the selects under way."""
+        self._wheres: list[Where] = []
+        """What is under way."""
         self._found: defaultdict[str, dict[uuid.UUID, Any]] = defaultdict(dict)
         self._provisional: dict[uuid.UUID, str] = {}
         """Rows that the server has not told of yet → table."""
@@ -57,11 +67,11 @@ class RowLookup:
 
     def begin(self, wheres: Iterable[Where]) -> None:
         """Select rows."""
+        self._wheres = list(wheres)
         selects: list[dict[str, Any]] = [
-            {"op": "select", "table": table, "where": [where], "columns": [_UUID, *self._idl.tables[table].columns]}
-            for table, where in wheres
+            {"op": "select", "table": table, "where": clauses, "columns": [_UUID, *self._idl.tables[table].columns]}
+            for table, clauses, _ in self._wheres
         ]
-        self._tables = [select["table"] for select in selects]
         request = Message.create_request("transact", [self._idl._db.name, *selects])
         self._request = request.id
         self._idl._session.send(request)
@@ -90,8 +100,12 @@ class RowLookup:
         results = message.result if message.type == Message.T_REPLY else []
         lacking: dict[tuple[str, uuid.UUID], None] = {}
         fresh: list[tuple[str, Mapping[str, Any]]] = []
-        for table, result in zip(self._tables, results, strict=False):
-            for row in (result or {}).get("rows", ()):
+        again: list[Where] = []
+        for (table, _, otherwise), result in zip(self._wheres, results, strict=False):
+            rows = (result or {}).get("rows", ())
+            if not rows and otherwise is not None:
+                again.append(Where(table, otherwise))
+            for row in rows:
                 row_uuid = uuid.UUID(row[_UUID][1])
                 if row_uuid not in self._idl.tables[table].rows:
                     self._found[table][row_uuid] = {name: value for name, value in row.items() if name != _UUID}
@@ -100,8 +114,8 @@ class RowLookup:
             for target, row_uuid in self._references(table, row):
                 if row_uuid not in self._idl.tables[target].rows and row_uuid not in self._found[target]:
                     lacking[target, row_uuid] = None
-        if lacking:
-            self.begin((table, [_UUID, "==", ["uuid", str(row)]]) for table, row in lacking)
+        if again or lacking:
+            self.begin([*again, *(Where(table, [[_UUID, "==", ["uuid", str(row)]]]) for table, row in lacking)])
             return None
         tables = self._idl.tables  # which may have got some of them meanwhile, from the server
         found = {

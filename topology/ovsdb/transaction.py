@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from topology.errors import TunbridgeError
     from topology.ovsdb.replica import ErrorTypes
 
-_CONFLICTS = frozenset({"constraint violation", "referential integrity violation"})
-"""Errors of RFC 7047 §4.1.3 that mean: contradicts rows that are there."""
+_CONFLICTS = frozenset({"constraint violation", "referential integrity violation", "duplicate uuid"})
+"""Errors of RFC 7047 §4.1.3, and one of ovsdb-server's, that mean: contradicts rows that are there."""
 
 _TRANSIENT = frozenset({"I/O error", "resources exhausted"})
 """Errors of RFC 7047 §4.1.3 that pass, such as a full disk: nothing was written, and it can be tried again."""

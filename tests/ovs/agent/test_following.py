@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import pytest
-
 from bench.host import device, document, network_id
 from controller.status.control_client import call
 from tests.support.host.ovs import OvsHost
@@ -14,8 +12,6 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
 NETWORKS, PORTS = 10, 100
-
-pytestmark = pytest.mark.one_hub
 
 
 def rows(controller: Tunbridge) -> int:

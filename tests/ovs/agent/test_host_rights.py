@@ -36,14 +36,14 @@ class RemoteTopology(Tunbridge):
         return self.server.connection
 
 
-@pytest.fixture(scope="module")
-def host(hub: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """host1, by its certificate."""
+@pytest.fixture(scope="module", params=["all", "host"])
+def host(request: pytest.FixtureRequest, hub: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """host1, by its certificate, that follows all of the topology, or what concerns it."""
     with served_with_rights(tmp_path_factory.mktemp("rights")) as (server, connection, issued), OvsHost() as ovs:
         options = {
             "ovs": {"local_ip": "192.0.2.1"},
             "agent": {"report_interval": 1},
-            "topology": issued.identity("host1").options(connection=connection),
+            "topology": issued.identity("host1").options(connection=connection, follow=request.param),
         }
         controller = RemoteTopology(ovs, hub=hub, options=options)
         controller.server = server

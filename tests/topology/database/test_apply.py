@@ -24,6 +24,7 @@ TABLES = ("Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "Tunne
 POLICY = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
 DEMO_NET = "c4d8b48b-6ff7-43b6-a203-8f1192a16f07"
 VM = "99f91280-a060-442e-90b0-d8324e50efc8"
+OTHER_NET, OTHER_PORT = "00000007-0000-4000-8000-0000000000a1", "00000007-0000-4000-8000-0000000000c1"
 
 
 def apply(server: OvsdbServer, document: Any, **options: Any) -> tuple[TopologyChange, ...]:
@@ -234,6 +235,19 @@ def test_a_row_in_the_way_that_cannot_be_seen_ends_in_the_servers_own_words(serv
     with pytest.raises(ConflictError, match="identical values"):
         apply(server, DEMO)
     assert dump(server) == before
+
+
+def test_the_row_of_a_port_is_found_by_the_ports_id(server: OvsdbServer) -> None:
+    """By its UUID, but where a row that somebody made has that already; once made it stays."""
+    server.write(*network_operations(OTHER_NET, number=7))
+    [network] = server.rows("Network", "_uuid")
+    server.write({**port_operation(OTHER_PORT, network["_uuid"], "fa:16:3e:00:00:07"), "uuid": VM})
+    apply(server, DEMO)
+    rows = {row["id"]: row["_uuid"][1] for row in server.rows("Port", "id", "_uuid")}
+    assert len(rows) == 4
+    assert {port_id for port_id, row in rows.items() if row != port_id} == {VM, OTHER_PORT}
+    apply(server, DEMO)
+    assert {row["id"]: row["_uuid"][1] for row in server.rows("Port", "id", "_uuid")} == rows
 
 
 def test_a_database_that_is_away_is_named(stopped_server: OvsdbServer) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from topology.database.tables import DATABASE
 from topology.database.topology_database import TopologyDatabase
 from topology.model import Host, Network, Port, PortStatus
 from topology.ovsdb.following_idl import FollowingIdl
+from topology.ovsdb.row_lookup import RowLookup, Where
 from topology.source import PortInterest, PortReport, RowProblem, TopologyBatch, TopologyVersion, WriteBack
 
 HOST = "h1"
@@ -162,18 +164,141 @@ def test_a_port_that_is_asked_for_comes_with_its_network(server: OvsdbServer, vi
     assert numbers(view.networks) == [2, 3]
 
 
-def test_conditions_are_told_once_for_a_network_that_was_looked_for(
+def test_a_row_that_has_the_ports_id_is_found_without_a_search(
+    server: OvsdbServer, views: Callable[..., View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other is searched for, also where a row of another port has that UUID."""
+    four_networks(server)
+    [at] = [row["_uuid"] for row in server.rows("Network", "_uuid", "id") if row["id"] == uid("a1", 4)]
+    server.write(*({**port_operation(uid("c1", port), at, mac(port)), "uuid": uid("c1", row)}
+                   for port, row in ((43, 43), (44, 45), (45, 46))))  # fmt: skip
+    view = views()
+    searched: list[list[list[Any]]] = []
+    begin = RowLookup.begin
+
+    def seen(lookup: RowLookup, wheres: Iterable[Where]) -> None:
+        given = list(wheres)
+        searched.extend(one.clauses for one in given if one.table == "Port")
+        begin(lookup, given)
+
+    monkeypatch.setattr(RowLookup, "begin", seen)
+    for port, searches in ((43, 0), (44, 1), (45, 1), (41, 1), (99, 1)):
+        view.follow(uid("c1", port))
+        view.until(lambda port=port: uid("c1", port) in view.answered, "an answer")
+        assert (uid("c1", port) in view.ports) == (port != 99)
+        assert [len(clauses) for clauses in searched] == [2, *[1] * searches]
+        searched.clear()
+        view.follow(drop=(uid("c1", port),))
+        view.until(lambda: numbers(view.ports) == [21, 22, 31, 32], "it is not followed any more")
+
+
+@pytest.fixture
+def changed_conditions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tables whose conditions were changed, each time that they were."""
+    tables: list[str] = []
+    change = FollowingIdl.cond_change
+
+    def noted(idl: FollowingIdl, table: str, conditions: list[Any]) -> None:
+        tables.append(table)
+        change(idl, table, conditions)
+
+    monkeypatch.setattr(FollowingIdl, "cond_change", noted)
+    return tables
+
+
+def revised(server: OvsdbServer, port: int, **columns: Any) -> int:
+    """Change a port as the API does; the revision of the topology after that."""
+    [*_, result] = server.write(
+        {"op": "update", "table": "Port", "where": where(port), "row": columns},
+        {"op": "mutate", "table": "Topology", "where": [], "mutations": [["revision", "+=", 1]]},
+        {"op": "select", "table": "Topology", "where": [], "columns": ["revision"]},
+    )
+    return int(result["rows"][0]["revision"])
+
+
+def test_the_change_of_another_network_does_not_reach_a_host(
+    server: OvsdbServer, views: Callable[..., View], changed_conditions: list[str]
+) -> None:
+    """Not even that the topology has another revision, which is told with the next change that concerns the host."""
+    four_networks(server)
+    view = views()
+    at_rest(view, server, 13)
+    told, count = view.database.rows_told, len(view.batches)
+    for number in range(20):
+        revised(server, 41, name=f"n{number}")
+    assert revised(server, 21, name="ours") == 34
+    at_rest(view, server, 34)
+    assert len(view.batches) - count == 2  # the port, and the revision
+    assert view.database.rows_told - told == 3  # which came, and went
+
+    changed_conditions.clear()
+    for status in ("BUILD", "ACTIVE"):
+        server.write({"op": "update", "table": "Port", "where": where(31), "row": {"status": status}})
+    view.until(lambda: view.ports[uid("c1", 31)].status is PortStatus.ACTIVE, "what a host reports")
+    assert changed_conditions == []  # no revision says how often that was
+
+
+def test_a_host_that_registers_begins_no_other_topology(server: OvsdbServer, views: Callable[..., View]) -> None:
+    """Its row is made where there is none, and not where it is there and not followed."""
+    first = views()
+    first.until(lambda: bool(first.batches), "a batch")
+    assert first.database.register(Host(HOST, instance=str(uuid.UUID(int=1))))
+    at_rest(first, server, 0)
+    server.write({"op": "delete", "table": "Host", "where": []})
+    first.until(lambda: not first.hosts, "it is deleted")
+    at_rest(first, server, 0)
+    assert first.database.register(Host(HOST, instance=str(uuid.UUID(int=1))))
+    at_rest(first, server, 0)
+
+
+def at_rest(view: View, server: OvsdbServer, revision: int) -> None:
+    """Wait until a host knows a revision, and does not follow it any more."""
+    view.until(lambda: view.version is not None and view.version.revision == revision, f"revision {revision}")
+    idl = view.database._idl
+    assert idl is not None
+    view.until(lambda: not idl.tables["Topology"].rows, "the revision is not followed")
+    assert server.rows("Topology", "revision") == [{"revision": revision}]
+
+
+def test_an_older_topology_is_told_and_one_that_another_host_has_renewed(
     server: OvsdbServer, views: Callable[..., View]
+) -> None:
+    """Though neither changes a row of this host."""
+    four_networks(server)
+    view = views()
+    at_rest(view, server, 13)
+    known = view.version
+    server.write({"op": "update", "table": "Topology", "where": [], "row": {"revision": 12}})
+    at_rest(view, server, 12)
+    assert view.version is not None and known is not None and view.version.database == known.database
+    server.write(
+        {"op": "delete", "table": "Topology", "where": []},
+        {"op": "insert", "table": "Topology", "row": {"revision": 14}},
+    )
+    at_rest(view, server, 14)
+    assert view.version.database != known.database
+    count = len(view.batches)
+    server.kill()
+    server.start()
+    view.until(lambda: any(batch.complete for batch in view.batches[count:]), "all of it anew")
+    assert view.version is not None and view.version.revision == 14
+    revised(server, 41, name="foreign")
+    revised(server, 22, name="ours")
+    at_rest(view, server, 16)
+
+
+def test_conditions_are_told_once_for_a_network_that_was_looked_for(
+    server: OvsdbServer, views: Callable[..., View], changed_conditions: list[str]
 ) -> None:
     """What a port refers to is known by then; whoever waits for it does not wait for the conditions."""
     four_networks(server)
     view = views()
-    idl = view.database._idl
-    assert idl is not None
-    before, count = idl.cond_seqno, len(view.batches)
+    at_rest(view, server, 13)
+    changed_conditions.clear()
+    count = len(view.batches)
     view.follow(uid("c1", 41))
     view.until(lambda: uid("c1", 41) in view.answered, "an answer")
-    assert idl.cond_seqno == before + 1
+    assert changed_conditions.count("Port") == 1
     told = next(batch for batch in view.batches[count:] if uid("c1", 41) in batch.ports)
     assert told.networks.keys() == {uid("a1", 4)}
     assert uid("c1", 41) not in told.answered

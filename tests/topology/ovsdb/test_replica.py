@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,49 @@ def test_refusals_are_typed_and_leave_nothing_behind(server: OvsdbServer, follow
         names.replica.transact(lambda edit: edit.expect("Host", [["shoe_size", "==", 1]], ["name"], []))
     assert [row["name"] for row in server.rows("Host", "name")] == ["h1"]
     assert (names.replica.transactions, names.replica.rows_written) == (1, 1)
+
+
+def test_a_row_has_the_uuid_that_it_was_given_unless_another_has_it(
+    server: OvsdbServer, follow: Callable[..., Names]
+) -> None:
+    """One that is there, one that is deleted in the same transaction, and one that another writer makes meanwhile."""
+    names = follow(server)
+    names.wait((True, {}))
+    mine, others = uuid.uuid4(), uuid.uuid4()
+
+    def rows() -> dict[str, uuid.UUID]:
+        return {row["name"]: uuid.UUID(row["_uuid"][1]) for row in server.rows("Host", "_uuid", "name")}
+
+    names.replica.transact(lambda edit: edit.insert_as(mine, "Host", name="h1"))
+    assert rows() == {"h1": mine}
+    names.replica.transact(lambda edit: edit.insert_as(mine, "Host", name="h2"))
+    assert rows().keys() == {"h1", "h2"}
+
+    def anew(edit: Edit) -> None:
+        edit.delete(edit.rows("Host")[mine])
+        edit.insert_as(mine, "Host", name="h1")
+
+    names.replica.transact(anew)
+    assert rows().keys() == {"h1", "h2"}
+    assert mine not in rows().values()
+
+    turns = 0
+
+    def late(edit: Edit) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            server.write({**add("theirs"), "uuid": str(others)})
+        edit.insert_as(others, "Host", name="h3")
+
+    with pytest.raises(ConflictError, match="duplicate uuid"):
+        names.replica.transact(late)
+    server.write({"op": "delete", "table": "Host", "where": [["name", "==", "theirs"]]})
+    turns = 0
+    names.replica.transact(late, attempts=2)
+    assert turns == 2
+    assert rows()["theirs"] == others
+    assert "h3" in rows()
 
 
 def test_writing_what_is_there_sends_nothing(server: OvsdbServer, follow: Callable[..., Names]) -> None:

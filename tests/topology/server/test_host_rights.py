@@ -6,18 +6,19 @@ import json
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cluster import TopologyHost
+from tests.support.cluster import Cluster, TopologyHost
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.issued import IssuedCertificates, served_with_rights, tls
 from tests.support.waiting import wait_until
 from tests.topology.racer import POLICY
 from topology.database.host_registry import read_hosts
+from topology.database.host_scope import HostScope
 from topology.database.resource_database import ResourceDatabase
 from topology.database.tables import DATABASE, SCHEMA
 from topology.database.topology_database import TopologyDatabase
@@ -29,7 +30,7 @@ from topology.rules.attributes.attributes import RESOURCES
 from topology.server.embedded_server import EmbeddedServer
 from topology.server.host_rights import ROLE
 from topology.server.relay_server import RelayServer
-from topology.source import PortReport, TopologyBatch, WriteBack
+from topology.source import PortInterest, PortReport, TopologyBatch, WriteBack
 
 Row = dict[str, Any]
 N1 = "00000000-0000-4000-8000-0000000000a1"
@@ -480,6 +481,47 @@ def test_members_of_a_cluster_have_the_rights_too(tmp_path: Path) -> None:
         member.stop()
     status, _, errors = member.attempt("relay", "--topology", "tcp:127.0.0.1:1")
     assert status == 1 and "[topology] host_rights" in errors
+
+
+def test_a_leader_that_dies_takes_no_rights_along_and_leaves_none(tmp_path: Path) -> None:
+    """A host that follows what concerns it claims and gives up ports at each leader, and is refused the rest there."""
+    issued = IssuedCertificates(tmp_path / "pki")
+    lines = [f"{name} = {path}" for name, path in issued.identity("topology").options(host_rights="true").items()]
+    attempts = [REFUSED[name] for name in ("create a network", "delete a port", "have a port requested for it")]
+    create = [insert("Network", id=N1, network_type="local", name="n1", admin_state_up=True)]
+    for number, name in enumerate(PORTS):
+        row = {"id": IDS[name], "network": ["named-uuid", "newNetwork"], "mac_address": f"fa:16:3e:00:00:0{number}"}
+        row |= {"status": "DOWN", "admin_state_up": True, **PORTS[name]}
+        create.append({"op": "insert", "table": "Port", "row": row})
+
+    def transact(operations: list[Row], *where: str) -> str:
+        argv = ["ovsdb-client", *where, json.dumps([DATABASE, *operations])]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+
+    with Cluster(3, None, *lines, scheme="ssl") as cluster:
+        files = issued.identity("h1").files()
+        database = TopologyDatabase(cluster.connection, files, scope=HostScope("h1"))
+        database.follow(PortInterest({IDS["free"]: None}))
+        database.start(lambda _: None)
+        try:
+            for turn in range(2):
+                leader = cluster.leader()
+                if turn == 0:
+                    assert "error" not in transact(create, "transact", f"unix:{leader.run}/topology.sock")
+                wait_until(lambda: database.connected, 60, "a leader is followed")
+                assert database.register(replace(host("h1"), version=str(turn)))
+                for claim, status in ((True, PortStatus.ACTIVE), (False, PortStatus.DOWN)):
+                    for name in ("free", "mine"):
+                        report = PortReport(IDS[name], "h1", claim, status)
+                        wait_until(lambda report=report: database.report([report]), 60, f"{report} is written")
+                for attempt in attempts:
+                    arguments = issued.identity("h1").arguments()
+                    refused = transact(attempt, *arguments, "transact", leader.connection)
+                    assert 'RBAC rules for client \\"h1\\" role' in refused, refused
+                if turn == 0:
+                    leader.kill()
+        finally:
+            database.stop()
 
 
 def test_administrators_elsewhere_come_by_a_relay_that_trusts_them_alone(fabric: Fabric, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from topology.ovsdb.following_idl import FollowingIdl
 
 N1, N2, S1, S2, B1, A1 = (uuid.UUID(int=number) for number in range(1, 7))
 MINE, OTHER = NetworkRow("n1", (S1,), (B1,)), NetworkRow("n2", (S2,), ())
-ALWAYS = [["host", "includes", ["set", ["h1"]]], ["requested_host", "includes", ["set", ["h1"]]]]
+ALWAYS = [["host", "==", ["set", ["h1"]]], ["requested_host", "==", ["set", ["h1"]]]]
 
 
 def ref(row: uuid.UUID) -> list[str]:
@@ -31,7 +31,7 @@ def test_networks_are_followed_whole_and_missing_ports_by_their_ids() -> None:
     """Also the segments and subnets of a network of others that is there, but not its ports."""
     found = conditions("h1", [N1], {N2: OTHER, N1: MINE}, ["p9", "p8"], ["n9"], [("IpAllocation", A1)])
     assert found["Port"] == [*ALWAYS, ["network", "==", ref(N1)], ["id", "==", "p8"], ["id", "==", "p9"]]
-    assert found["Network"] == [["_uuid", "==", ref(N1)], ["segments", "includes", ref(S1)], ["id", "==", "n9"]]
+    assert found["Network"] == [["_uuid", "==", ref(N1)], ["segments", "==", ref(S1)], ["id", "==", "n9"]]
     assert found["Segment"] == [["_uuid", "==", ref(S1)], ["_uuid", "==", ref(S2)]]
     assert found["Subnet"] == [["_uuid", "==", ref(B1)]]
     assert found["IpAllocation"] == [["subnet", "==", ref(B1)], ["_uuid", "==", ref(A1)]]
