@@ -98,8 +98,11 @@ class PortFacts:
         """Names of the devices whose ``iface-id`` names a port."""
         return self._by_port.get(port_id, set())
 
-    def ports_in(self, network_id: str) -> Collection[str]:
-        """Ids of the ports of a network, on whatever host."""
+    def ports_of(self, network_id: str) -> Collection[str]:
+        """Ids of the ports of a network of which the topology has told, wherever they are bound.
+
+        All there are, once a port of this host in that network is not open (:meth:`FollowedPorts.is_open`).
+        """
         return self._by_network.get(network_id, ())
 
     def collect(self) -> ChangedPorts:
