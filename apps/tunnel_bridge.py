@@ -47,7 +47,7 @@ OUTBOUND = Band(
 LOCAL = Band(
     "TUN_LOCAL",
     BridgeRole.TUNNEL,
-    5,
+    8,
     frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
     frozenset(),
     "From br-int, to the MAC of a bound port that `binding:host_id` gives to this host: br-int has flooded the frame, "
@@ -138,7 +138,7 @@ to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#th
     def _port(self, port: LocalPort, tunnel_id: int, vlan: int, patch_int: int) -> Iterator[Flow]:
         """Let unicast for a port in, and none out that is for it.
 
-        ``priority=5,in_port=1,dl_vlan=1,dl_dst=fa:16:3e:02:dd:79 actions=drop``, where it is here and nowhere else
+        ``priority=8,in_port=1,dl_vlan=1,dl_dst=fa:16:3e:02:dd:79 actions=drop``, where it is here and nowhere else
         """
         yield self._unicast(tunnel_id, port.mac_address, vlan, of=port.port_id)
         if port.is_here:

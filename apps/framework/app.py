@@ -26,6 +26,7 @@ class UnitKind(IntEnum):
     DEAD_PORT = 3
     NETWORK = 4
     PORT = 5
+    REMOTE_PORT = 6
 
 
 Subject = tuple[UnitKind, str]
@@ -144,6 +145,8 @@ def objects(view: HostView, kind: UnitKind) -> Mapping[str, object]:
         return view.physical
     if kind is UnitKind.DEAD_PORT:
         return view.dead
+    if kind is UnitKind.REMOTE_PORT:
+        return view.remote_ports
     return view.networks if kind is UnitKind.NETWORK else view.ports
 
 
@@ -154,6 +157,8 @@ def _concerned(change: ViewChange, kind: UnitKind) -> Iterable[str]:
         return change.physical
     if kind is UnitKind.DEAD_PORT:
         return change.dead
+    if kind is UnitKind.REMOTE_PORT:
+        return change.remote_ports_concerned()
     return change.networks_concerned() if kind is UnitKind.NETWORK else change.ports_concerned()
 
 

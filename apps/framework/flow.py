@@ -258,7 +258,32 @@ class PopVlan:
         return "pop_vlan"
 
 
-Action = Union[Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan]
+MOVABLE = {
+    Field.ETH_SRC: "NXM_OF_ETH_SRC",
+    Field.ETH_DST: "NXM_OF_ETH_DST",
+}
+"""The fields that :class:`Move` can name, as ``ovs-ofctl`` prints them there."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Copy one field of a frame to another as wide (``move`` of ovs-actions(7)).
+
+    :raises ValueError: it cannot be
+    """
+
+    source: Field
+    target: Field
+
+    def __post_init__(self) -> None:
+        if not {self.source, self.target} <= MOVABLE.keys() or self.source.bits != self.target.bits:
+            raise ValueError(f"{self.source.label} cannot be copied to {self.target.label}")
+
+    def __str__(self) -> str:
+        return f"move:{MOVABLE[self.source]}[]->{MOVABLE[self.target]}[]"
+
+
+Action = Union[Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move]
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 
 

@@ -14,8 +14,18 @@ from apps import APPLICATIONS
 from apps.framework.app import App, UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.cookie import OWNER
-from apps.framework.flow import Flow, FlowKey, ModVlanVid, Normal, Output, PopVlan, SetTunnel
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
+from apps.framework.flow import Flow, FlowKey, ModVlanVid, Move, Normal, Output, PopVlan, SetTunDst, SetTunnel
+from apps.framework.host_view import (
+    DeadPort,
+    HostView,
+    LocalNetwork,
+    LocalPort,
+    Peer,
+    PhysicalNetwork,
+    RemotePort,
+    TunnelPath,
+    ViewChange,
+)
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.framework.pipeline import Band, BridgeRole, Dropped, Pipeline
 from apps.framework.render import render_table
@@ -39,7 +49,9 @@ _ACTION_NAMES = {
     SetTunnel: "`set_field` → `tun_id`",
     ModVlanVid: "`load` → VLAN id",
     PopVlan: "`pop_vlan`",
+    SetTunDst: "`set_field` → `tun_dst`",
     Output: "`output`",
+    Move: "`move`",
     Normal: "`NORMAL`",
 }
 
@@ -48,6 +60,7 @@ _UNIT_NAMES = {
     UnitKind.PHYSICAL_NETWORK: "physical network",
     UnitKind.DEAD_PORT: "device that is not bound",
     UnitKind.NETWORK: "network with a bound port",
+    UnitKind.REMOTE_PORT: "port on another host",
 }
 
 _HEAD = """\
@@ -62,9 +75,10 @@ it comes near a switch; a flow that is on the switch and not wanted is removed, 
 The flows shown are those of one host with three networks. A GRE network, tunnel id 2, is local VLAN 1: a gateway, a
 DHCP device and a VM are bound to it. A VLAN network, segmentation id 101, is local VLAN 2: a VM (OpenFlow port 8) is
 bound to it. A flat network is local VLAN 3. Both are of the physical network that br-ex leads to. The ports of the VMs
-have a `binding:host_id`, the others have none. Device tap5ec0ffee-00 (OpenFlow port 7) is not bound. `patch-int` is
-port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex. They are written as `ovs-ofctl -O
-OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
+have a `binding:host_id`, the others have none. Of the GRE network a fourth port is on another host, to which port 2 of
+br-tun leads; port 3 leads to a host that an operator has entered for another agent. Device tap5ec0ffee-00 (OpenFlow
+port 7) is not bound. `patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex.
+They are written as `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
 """
 
 _WHY = """\
@@ -79,7 +93,8 @@ one; `set_field` alone may not be used on a frame that has none.
 
 _DROPPED = """\
 **One flow a port of a tunnelled network, four of another, one more where it has a `binding:host_id`; two a network.**
-None depends on how many hosts or tunnels there are.
+None of these depends on how many hosts or tunnels there are. Where a network has ports on other hosts, one more a port
+here, one a port there, and one a network.
 
 ## What is dropped where
 
@@ -129,6 +144,13 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
             "e1b6c1f4-7d0a-4a39-9a5c-2d5f3b8c6a10", vlan.id, "fa:16:3e:7b:04:c2", "tape1b6c1f4-7d", 8, is_here=True
         ),
     )
+    remote = RemotePort(
+        "c2d4e6f8-1b3d-4f5a-8c7e-9d0b1a2c3e4f",
+        network.id,
+        "host2",
+        "fa:16:3e:4d:5e:6f",
+        addresses=(("10.0.0.9", "fa:16:3e:4d:5e:6f"),),
+    )
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},
         patch_int=1,
@@ -138,6 +160,13 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
         ),
         ports=Map((port.port_id, port) for port in ports),
         dead=Map({"tap5ec0ffee-00": DeadPort("tap5ec0ffee-00", 7)}),
+        peers=Map(
+            {
+                "host2": Peer(Map({NetworkType.GRE: (TunnelPath(2),)})),
+                "host3": Peer(Map({NetworkType.GRE: (TunnelPath(3),)}), tells_ports=False),
+            }
+        ),
+        remote_ports=Map({remote.port_id: remote}),
         options=Map(
             {option.key: option.example for app in apps for option in app.options if option.example is not None}
         ),

@@ -20,7 +20,7 @@ from functools import partial
 from immutables import Map
 
 from apps.framework.compiler import Compiler
-from apps.framework.host_view import Peer
+from apps.framework.host_view import Peer, TunnelPorts
 from apps.framework.options import OptionValue
 from controller.agent.binding import Bindings, PortBinding, uncarried
 from controller.agent.bridge_flows import BridgeFlows
@@ -42,7 +42,7 @@ from controller.agent.tunnels.underlay import LargestPackets
 from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import TunnelPort, WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX
-from controller.vswitch.names import Names
+from controller.vswitch.names import Names, has_tunnel_name
 
 _SHORTEST_WAIT = 0.001
 """Seconds; clocks and timers do not agree to the last digit."""
@@ -81,6 +81,7 @@ class HostAgent:
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
         self._peers = Peers()
+        self._tunnel_ports = TunnelPorts()
         self._largest = LargestPackets()
         self._moves = PortMoves()
         self._retries = Retries(compiler, outputs.retry_ports)
@@ -133,7 +134,7 @@ class HostAgent:
         if self.facts.is_complete:
             changed = self.facts.ports.collect()
             bound = self._bindings.update(changed.ports)
-            local = self._networks.update(bound, changed, self._patch_ports, self._find_peers(news))
+            local = self._networks.update(bound, changed, self._patch_ports, *self._find_tunnels(news))
             self._hand_out_flows(local)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
             self._log.devices(bound, changed.devices, local, time.monotonic())
@@ -221,12 +222,16 @@ class HostAgent:
         physical = self._patch_ports.physical
         self._patches.compiled(physical, self._flows.drops(physical), self._flows.generation)
 
-    def _find_peers(self, news: News) -> Mapping[str, Peer]:
+    def _find_tunnels(self, news: News) -> tuple[Mapping[str, Peer], TunnelPorts]:
         """The hosts that tunnels lead to, by the plan made last: one that is made anew has no ports yet."""
         bridge = self._names.tunnel_bridge
-        ofport = partial(self.facts.bridges.ofport, bridge)
+        there = self.facts.bridges.ports.get(bridge, {})
         is_changed = news.hosts or bridge in news.renumbered
-        return self._peers.update(self.facts.hosts, self._tunnels.ports, ofport, is_changed=is_changed)
+        if bridge in news.renumbered:
+            names = (name for name in there if name != self._names.patch_int and not has_tunnel_name(name))
+            self._tunnel_ports = TunnelPorts(others=tuple(sorted(there[name] for name in names)))
+        peers = self._peers.update(self.facts.hosts, self._tunnels.ports, there.get, is_changed=is_changed)
+        return peers, self._tunnel_ports
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))

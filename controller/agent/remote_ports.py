@@ -49,7 +49,7 @@ class RemotePorts:
         for network_id in [*self._untold]:
             if not any(map(self._facts.followed.is_open, members.get(network_id, ()))):
                 self._untold.discard(network_id)
-                concerned.update(self._facts.ports_in(network_id))
+                concerned.update(self._facts.ports_of(network_id))
         return {port_id: self._remote(port_id, view, networks) for port_id in concerned}
 
     def _remote(self, port_id: str, view: HostView, networks: Mapping[str, LocalNetwork | None]) -> RemotePort | None:

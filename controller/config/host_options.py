@@ -113,11 +113,6 @@ class AgentConfig(OptionGroup):
         "Encapsulations of this host, preferred first: `gre`, `vxlan`, `geneve`. Empty: no tunnels",
     )
     vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
-    l2_population: bool = option(
-        "true",
-        kinds.boolean,
-        f"{NO_EFFECT_YET}: which host has an address is learned from frames, and floods go to all hosts",
-    )
     arp_responder: bool = option(
         "true", kinds.boolean, f"{NO_EFFECT_YET}: ARP and neighbour discovery are answered by those who are asked"
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.flow import MULTICAST_BIT, Flow
-from apps.framework.host_view import HostView
+from apps.framework.host_view import HostView, LocalNetwork, RemotePort
 from tests.support.openflow.frames import Frame, Sent, sent
 from tests.support.openflow.views import MACS, TUNNEL_IDS, compiled, stays_here, views
 
@@ -43,10 +43,28 @@ def _mac(text: str) -> int:
     return int(netaddr.EUI(text))
 
 
+def _leads_to(view: HostView, local: LocalNetwork, dl_dst: int) -> list[int | None]:
+    """The ports that a frame to an address leaves by where the topology knows; else None, which is MAC learning."""
+    kind, network_id = local.network.network_type, local.network.id
+    remote = [port for port in view.remote_ports.values() if port.network_id == network_id]
+    if dl_dst & MULTICAST_BIT:
+        members = {port.host for port in remote if view.paths(port.host, kind)}
+        silent = {host for host, peer in view.peers.items() if not peer.tells_ports} if members else set()
+        return [path.ofport for host in sorted(members | silent) for path in view.paths(host, kind)] or [None]
+    local_ports = [port for port in view.ports.values() if port.network_id == network_id]
+    having = [port for port in [*remote, *local_ports] if dl_dst in map(_mac, (port.mac_address, *port.allowed_macs))]
+    if len(having) == 1 and isinstance(having[0], RemotePort):
+        paths = view.paths(having[0].host, kind)
+        if len(paths) == 1:
+            return [paths[0].ofport]
+    return [None]
+
+
 @given(views(), st.sampled_from([_mac(mac) for mac in MACS] + [BROADCAST, STRANGER]))
 def test_outbound(view: HostView, dl_dst: int) -> None:
     """A frame from br-int leaves with the tunnel id of its local VLAN's network, and not at all where that has none, or
-    where it is for a port of that network which is on this host."""
+    where it is for a port of that network which is on this host; by the tunnels to where the topology has it, or as MAC
+    learning has it."""
     compiler, _, tunnel_bridge = _compiled(view)
     if view.patch_int is None:
         return
@@ -57,7 +75,9 @@ def test_outbound(view: HostView, dl_dst: int) -> None:
             tunnel_id = local.network.segmentation_id or 0
             stays = stays_here(view, compiler, local.network.id, dl_dst)
             if _owner_of_tunnel(view, tunnel_id) == local.network.id and not stays:
-                expected = [Sent(None, vlan, tunnel_id)]
+                expected = [
+                    Sent(port, vlan if port is None else None, tunnel_id) for port in _leads_to(view, local, dl_dst)
+                ]
         assert sent(tunnel_bridge, Frame(view.patch_int, dl_dst, vlan)) == expected
 
 
@@ -82,7 +102,8 @@ def test_inbound_unicast(view: HostView, tunnel_id: int, tag: int | None) -> Non
     macs = {_mac(mac) for port in ports for mac in (port.mac_address, *port.allowed_macs)}
     for dl_dst in [_mac(mac) for mac in MACS] + [STRANGER]:
         carried = owner is not None and view.patch_int is not None and dl_dst in macs
-        expected = [Sent(None, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
+        port = view.patch_int if any(one.network_id == owner for one in view.remote_ports.values()) else None
+        expected = [Sent(port, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
         assert sent(tunnel_bridge, Frame(TUNNEL_PORT, dl_dst, tag, tunnel_id)) == expected
 
 

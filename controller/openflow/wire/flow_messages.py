@@ -6,6 +6,7 @@ installed in any other shape is kept as bytes: enough to delete it and to descri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,12 +19,14 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
+    MOVABLE,
     Action,
     Field,
     Flow,
     FlowKey,
     Match,
     ModVlanVid,
+    Move,
     Normal,
     Output,
     PopVlan,
@@ -55,6 +58,7 @@ _INSTRUCTION = Struct("!HH4x")
 _OUTPUT = Struct("!HHIH6x")
 _SET_TUNNEL = Struct("!HHIQ")
 _REG_LOAD = Struct("!HHIHHIQ")
+_REG_MOVE = Struct("!HHIHHHHII")
 _RESUBMIT = Struct("!HHIHHB3x")
 _POP_VLAN = _INSTRUCTION.pack(ofp.OFPAT_POP_VLAN, 8)
 _NORMAL = _OUTPUT.pack(ofp.OFPAT_OUTPUT, 16, ofp.OFPP_NORMAL, 0)
@@ -71,6 +75,7 @@ _VLAN_CFI_BIT = 12 << 6 | 1 - 1
 
 _LOAD_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_LOAD.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_LOAD)
 _RESUBMIT_HEAD = (ofp.OFPAT_EXPERIMENTER, _RESUBMIT.size, ofproto_common.NX_EXPERIMENTER_ID)
+_MOVE_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_MOVE.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_MOVE)
 _SET_CFI_BIT = _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_CFI_BIT, nicira_ext.NXM_OF_VLAN_TCI, 1)
 
 
@@ -86,6 +91,9 @@ _BY_HEADER = {_oxm_header(f, has_mask): (f, has_mask) for f in Field for has_mas
 _TUN_ID_HEADER = _oxm_header(Field.TUN_ID, False)
 _TUN_DST_HEADERS = (0x0001_0000 | 32 << 9 | 4, 0x0001_0000 | 110 << 9 | 16)
 """NXM_NX_TUN_IPV4_DST and NXM_NX_TUN_IPV6_DST (ovs-fields(7))."""
+
+_NXM_HEADERS = {field: getattr(nicira_ext, name) for field, name in MOVABLE.items()}
+"""As Open vSwitch gives back what a move names, whichever header it was told."""
 
 
 def encode_oxm(match: Match) -> bytes:
@@ -122,6 +130,20 @@ def _encode_resubmit(action: Resubmit) -> bytes:
     return _RESUBMIT.pack(*_RESUBMIT_HEAD, subtype, action.in_port & 0xFFFF, action.table or 0)
 
 
+def _encode_move(action: Move, source: int, target: int) -> bytes:
+    return _REG_MOVE.pack(*_MOVE_HEAD, action.source.bits, 0, 0, source, target)
+
+
+_ALL_MOVES = [Move(*pair) for pair in itertools.product(MOVABLE, MOVABLE) if pair[0].bits == pair[1].bits]
+_MOVES = {
+    move: _encode_move(move, _oxm_header(move.source, False), _oxm_header(move.target, False)) for move in _ALL_MOVES
+}
+_MOVE_OF = {
+    **{encoded: move for move, encoded in _MOVES.items()},
+    **{_encode_move(move, _NXM_HEADERS[move.source], _NXM_HEADERS[move.target]): move for move in _ALL_MOVES},
+}
+
+
 @lru_cache(maxsize=4096)
 def _encode_vlan(vlan: int) -> bytes:
     return _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_VID_BITS, nicira_ext.NXM_OF_VLAN_TCI, vlan) + _SET_CFI_BIT
@@ -135,6 +157,7 @@ _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
     Resubmit: _encode_resubmit,
     ModVlanVid: lambda action: _encode_vlan(action.vlan),
     PopVlan: lambda action: _POP_VLAN,
+    Move: lambda action: _MOVES[action],
 }
 
 
@@ -314,7 +337,7 @@ def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
         return PopVlan()
     if kind != ofp.OFPAT_EXPERIMENTER:
         return None
-    return _decode_resubmit(raw, pos) or _decode_vlan(raw, pos)
+    return _MOVE_OF.get(raw[pos : pos + _REG_MOVE.size]) or _decode_resubmit(raw, pos) or _decode_vlan(raw, pos)
 
 
 @_shared(4096)

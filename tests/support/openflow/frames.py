@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from apps.framework.flow import VLAN_PRESENT, Field, Flow, ModVlanVid, Normal, Output, PopVlan, SetTunnel
+from apps.framework.flow import VLAN_PRESENT, Field, Flow, ModVlanVid, Move, Normal, Output, PopVlan, SetTunnel
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Frame:
     :param vlan: its one tag, None when it has none
     :param tun_id: key of the tunnel it came out of, or will go into
     :param ethertype: behind its tag
+    :param dl_src: as an integer
     """
 
     in_port: int
@@ -24,17 +25,22 @@ class Frame:
     vlan: int | None = None
     tun_id: int = 0
     ethertype: int = 0x0800
+    dl_src: int = 0x020000000001
 
     def value(self, field: Field) -> int:
         """A header field as a flow matches on it."""
         values = {
             Field.IN_PORT: self.in_port,
             Field.ETH_DST: self.dl_dst,
+            Field.ETH_SRC: self.dl_src,
             Field.VLAN_VID: 0 if self.vlan is None else VLAN_PRESENT | self.vlan,
             Field.TUN_ID: self.tun_id,
             Field.ETH_TYPE: self.ethertype,
         }
         return values[field]
+
+
+_ATTRIBUTES = {Field.ETH_DST: "dl_dst"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,9 @@ def sent(flows: Iterable[Flow], frame: Frame) -> list[Sent]:
             frame = replace(frame, vlan=action.vlan)
         elif isinstance(action, PopVlan):
             frame = replace(frame, vlan=None)
-        elif isinstance(action, Normal):
+        elif isinstance(action, Move):
+            frame = replace(frame, **{_ATTRIBUTES[action.target]: frame.value(action.source)})
+        elif isinstance(action, Normal) and frame.dl_src != frame.dl_dst:  # what is sent to itself is learned from only
             copies.append(Sent(None, frame.vlan, frame.tun_id))
         elif isinstance(action, Output):
             copies.append(Sent(action.port, frame.vlan, frame.tun_id))

@@ -18,11 +18,13 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
     IN_PORT,
+    MOVABLE,
     Action,
     Field,
     Flow,
     Match,
     ModVlanVid,
+    Move,
     Normal,
     Output,
     PopVlan,
@@ -82,6 +84,9 @@ def _osken_actions(action: Action) -> list[Any]:
         return [parser.OFPActionSetField(tunnel_id=action.tun_id)]
     if isinstance(action, PopVlan):
         return [parser.OFPActionPopVlan()]
+    if isinstance(action, Move):
+        source, target = (_OSKEN_FIELDS[field] for field in (action.source, action.target))
+        return [parser.NXActionRegMove(source, target, action.source.bits)]
     if isinstance(action, SetTunDst):
         return [parser.OFPActionSetField(**{f"tun_ipv{6 if ':' in action.address else 4}_dst": action.address})]
     if isinstance(action, Resubmit):
@@ -235,6 +240,7 @@ def actions() -> st.SearchStrategy[Action]:
         st.integers(0, 2**64 - 1).map(SetTunnel),
         st.integers(0, 4095).map(ModVlanVid),
         st.just(PopVlan()),
+        st.sampled_from([Move(a, b) for a in MOVABLE for b in MOVABLE if a.bits == b.bits]),
         st.ip_addresses().map(str).map(netaddr.IPAddress).map(str).map(SetTunDst),
         st.builds(
             Resubmit,
