@@ -52,8 +52,8 @@ FLOOD = Band(
     5,
     frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
     _SENDS,
-    "From br-int, multicast and broadcast: one copy, without a tag, to each host that has ports of the network, to each "
-    "of which no controller tells what it has, and to ports of br-tun that are an operator's own. With the option "
+    "From br-int, multicast and broadcast: one copy, without a tag, to each host that has ports of the network, to "
+    "each of which no controller tells what it has, and to ports of br-tun that are an operator's own. With the option "
     "`flood_unknown_unicast` unicast too, if no other band has it.",
 )
 UNICAST = Band(
@@ -171,14 +171,19 @@ TUN_OUTBOUND.""",
         if patch_int is None or tunnel_id is None or not is_elsewhere:
             return ()
         flows: Iterable[Flow]
+        here = (
+            [view.ports[unit.id].mac_address] if unit.kind is UnitKind.PORT else sorted(view.allowed_macs_of(unit.id))
+        )
+        if local.network.network_type in view.tunnels.flow_ports:
+            here = []  # br-tun learns nothing of it, and TUN_INBOUND says what L2_INBOUND would
         if unit.kind is UnitKind.PORT:
-            flows = self._inbound(local.vlan, tunnel_id, patch_int, [view.ports[unit.id].mac_address], unit.id)
+            flows = self._inbound(local.vlan, tunnel_id, patch_int, here, unit.id)
         elif unit.kind is UnitKind.REMOTE_PORT:
             flows = self._unicast(view, local, tunnel_id, patch_int, view.remote_ports[unit.id])
         else:
             flows = chain(
                 self._flood(view, local, tunnel_id, patch_int),
-                self._inbound(local.vlan, tunnel_id, patch_int, sorted(view.allowed_macs_of(network_id)), network_id),
+                self._inbound(local.vlan, tunnel_id, patch_int, here, network_id),
             )
         return place(view, BridgeRole.TUNNEL, flows)
 

@@ -14,7 +14,18 @@ from apps import APPLICATIONS
 from apps.framework.app import App, UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.cookie import OWNER
-from apps.framework.flow import Flow, FlowKey, ModVlanVid, Move, Normal, Output, PopVlan, SetTunDst, SetTunnel
+from apps.framework.flow import (
+    Flow,
+    FlowKey,
+    ModVlanVid,
+    Move,
+    Normal,
+    Output,
+    PopVlan,
+    Resubmit,
+    SetTunDst,
+    SetTunnel,
+)
 from apps.framework.host_view import (
     DeadPort,
     HostView,
@@ -24,6 +35,7 @@ from apps.framework.host_view import (
     PhysicalNetwork,
     RemotePort,
     TunnelPath,
+    TunnelPorts,
     ViewChange,
 )
 from apps.framework.local_vlans import DEAD_VLAN
@@ -52,6 +64,7 @@ _ACTION_NAMES = {
     SetTunDst: "`set_field` → `tun_dst`",
     Output: "`output`",
     Move: "`move`",
+    Resubmit: "`resubmit`",
     Normal: "`NORMAL`",
 }
 
@@ -61,6 +74,7 @@ _UNIT_NAMES = {
     UnitKind.DEAD_PORT: "device that is not bound",
     UnitKind.NETWORK: "network with a bound port",
     UnitKind.REMOTE_PORT: "port on another host",
+    UnitKind.PEER: "other host",
 }
 
 _HEAD = """\
@@ -94,7 +108,8 @@ one; `set_field` alone may not be used on a frame that has none.
 _DROPPED = """\
 **One flow a port of a tunnelled network, four of another, one more where it has a `binding:host_id`; two a network.**
 None of these depends on how many hosts or tunnels there are. Where a network has ports on other hosts, one more a port
-here, one a port there, and one a network.
+here, one a port there, and one a network. Flow-based tunnels are two flows an
+encapsulation, and one each other host.
 
 ## What is dropped where
 
@@ -160,17 +175,19 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
         ),
         ports=Map((port.port_id, port) for port in ports),
         dead=Map({"tap5ec0ffee-00": DeadPort("tap5ec0ffee-00", 7)}),
-        peers=Map(
-            {
-                "host2": Peer(Map({NetworkType.GRE: (TunnelPath(2),)})),
-                "host3": Peer(Map({NetworkType.GRE: (TunnelPath(3),)}), tells_ports=False),
-            }
-        ),
+        tunnels=TunnelPorts(Map({NetworkType.VXLAN: 4})),
+        peers=Map({"host2": _peer(2), "host3": _peer(3, tells_ports=False)}),
         remote_ports=Map({remote.port_id: remote}),
         options=Map(
             {option.key: option.example for app in apps for option in app.options if option.example is not None}
         ),
     )
+
+
+def _peer(number: int, *, tells_ports: bool = True) -> Peer:
+    """A host to which a port leads, and the flow-based one for VXLAN."""
+    paths = {NetworkType.GRE: (TunnelPath(number),), NetworkType.VXLAN: (TunnelPath(4, f"192.0.2.{number}"),)}
+    return Peer(Map(paths), tells_ports)
 
 
 def page(apps: Sequence[App] = APPLICATIONS) -> str:
@@ -189,8 +206,12 @@ def page(apps: Sequence[App] = APPLICATIONS) -> str:
     return "\n".join([*sections, _DROPPED + "\n".join(rows), _TAIL.replace("APPS", numbers)])
 
 
+def _place(band: Band) -> str:
+    return f"{band.priority} of table {band.table}" if band.table else str(band.priority)
+
+
 def _dropped_row(band: Band, what: Dropped) -> str:
-    place = "`NORMAL`" if Normal in band.actions else f"priority {band.priority}"
+    place = "`NORMAL`" if Normal in band.actions else f"priority {_place(band)}"
     return f"| {what.frames} | {_BRIDGES[band.role]}, {place} | {what.reason} |"
 
 
@@ -202,7 +223,7 @@ def _bridge_section(name: str, role: BridgeRole, bands: Sequence[Band], compiler
         owners = (compiler.owner(name, flow.key) for flow in flows[band])
         lines.append(_band_row(band, {owner.kind for owner in owners if owner is not None}))
     for band in reversed(bands):
-        lines += ["", f"### {band.priority}: {band.name}", "", band.meaning, "", "```"]
+        lines += ["", f"### {_place(band)}: {band.name}", "", band.meaning, "", "```"]
         lines += [*render_table(flows[band]).splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
@@ -218,7 +239,7 @@ def _band_row(band: Band, kinds: Iterable[UnitKind]) -> str:
     units = ", ".join(_UNIT_NAMES.get(kind, band.ports) for kind in sorted(kinds))
     fields = ", ".join(f"`{field.label}`" for field in sorted(band.fields, key=lambda field: field.order))
     actions = ", ".join(text for action, text in _ACTION_NAMES.items() if action in band.actions)
-    return f"| {band.priority} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
+    return f"| {_place(band)} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
 
 
 if __name__ == "__main__":
