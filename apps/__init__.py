@@ -5,6 +5,7 @@ May import the standard library, netaddr, immutables and ``topology.model``. No 
 
 from apps.framework.app import App
 from apps.integration_bridge import IntegrationBridge
+from apps.l2_population import L2Population
 from apps.physical_bridge import PhysicalBridge
 from apps.tunnel_bridge import TunnelBridge
 
@@ -12,5 +13,6 @@ APPLICATIONS: tuple[App, ...] = (
     IntegrationBridge(),
     TunnelBridge(),
     PhysicalBridge(),
+    L2Population(),
 )
 """All there are. Whatever has to do with applications takes them from here, and names none."""

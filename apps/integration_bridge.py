@@ -67,7 +67,7 @@ class IntegrationBridge(App):
     name = "integration bridge"
     number = 1
     bands = (NORMAL, DROP, PROVIDER_INBOUND, TAGGED)
-    kinds = tuple(UnitKind)
+    kinds = (UnitKind.BASE, UnitKind.PHYSICAL_NETWORK, UnitKind.DEAD_PORT, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
         """\
 **Tags of guests** end at the port where the network's frames come to be on a physical network. Elsewhere Open vSwitch

@@ -1,6 +1,8 @@
 """br-tun: turns local VLANs into tunnel ids on the way out and tunnel ids into local VLANs on the way in.
 
-``NORMAL`` learns which peer has which MAC, so no flow depends on how many peers there are.
+With a tunnel port for each peer ``NORMAL`` learns which of them has which MAC, and no flow depends on how many there
+are. Where one port leads to all of them, nothing can be learned by port: flows say whom a frame goes to, and from whom
+one may come.
 """
 
 from __future__ import annotations
@@ -8,8 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
-from apps.framework.flow import Field, Flow, ModVlanVid, Normal, Output, SetTunnel, match
-from apps.framework.host_view import HostView, LocalNetwork, LocalPort, ViewChange
+from apps.framework.flow import (
+    Action,
+    Field,
+    Flow,
+    ModVlanVid,
+    Normal,
+    Output,
+    Resubmit,
+    SetTunDst,
+    SetTunnel,
+    match,
+)
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, Peer, ViewChange
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
 DROP = Band(
@@ -41,13 +54,14 @@ OUTBOUND = Band(
     BridgeRole.TUNNEL,
     4,
     frozenset({Field.IN_PORT, Field.VLAN_VID}),
-    frozenset({SetTunnel, Normal}),
-    "From br-int: the local VLAN becomes the network's tunnel id; MAC learning finds the peer.",
+    frozenset({SetTunnel, Normal, Resubmit}),
+    "From br-int: the local VLAN becomes the network's tunnel id; MAC learning finds the peer. With flow-based tunnels "
+    "the frame goes to all peers, as TUN_PEERS says.",
 )
 LOCAL = Band(
     "TUN_LOCAL",
     BridgeRole.TUNNEL,
-    5,
+    8,
     frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
     frozenset(),
     "From br-int, to the MAC of a bound port that `binding:host_id` gives to this host: br-int has flooded the frame, "
@@ -57,14 +71,46 @@ LOCAL = Band(
     ports="bound port of a tunnelled network, with `binding:host_id`",
 )
 
+UNKNOWN = Band(
+    "TUN_UNKNOWN",
+    BridgeRole.TUNNEL,
+    10,
+    frozenset({Field.IN_PORT}),
+    frozenset(),
+    "With flow-based tunnels: what comes from an address that is no peer's is dropped. A tunnel port for each peer "
+    "takes frames from the address of that peer alone.",
+    dropped=(Dropped("from a flow-based tunnel, sent by who is no host of the topology", "see band TUN_UNKNOWN"),),
+)
+PEER = Band(
+    "TUN_PEER",
+    BridgeRole.TUNNEL,
+    11,
+    frozenset({Field.IN_PORT, Field.TUN_SRC, Field.TUN_IPV6_SRC}),
+    frozenset({Resubmit}),
+    "With flow-based tunnels: what a peer has sent is looked up again as if it came from port 0, which no port is, and "
+    "so meets the other bands.",
+)
+PEERS = Band(
+    "TUN_PEERS",
+    BridgeRole.TUNNEL,
+    1,
+    frozenset({Field.IN_PORT}),
+    frozenset({SetTunDst, Output}),
+    "With flow-based tunnels: a copy to each peer that has the encapsulation, and one to each port of br-tun that is "
+    "an operator's. It is one flow for all networks, so that one more host is one change.",
+    table=1,
+)
+ADMITTED = 0
+"""The port that a peer's frame is taken to be from. Open vSwitch numbers ports from 1."""
+
 
 class TunnelBridge(App):
     """The application."""
 
     name = "tunnel bridge"
     number = 2
-    bands = (DROP, INBOUND, OUTBOUND, LOCAL)
-    kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
+    bands = (DROP, INBOUND, OUTBOUND, LOCAL, UNKNOWN, PEER, PEERS)
+    kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT, UnitKind.PEER)
     notes = (
         """\
 **`set_field:0x2->tun_id`** is the `set_tunnel:2` of OpenFlow 1.0: the key or network identifier of the tunnel, which
@@ -78,6 +124,12 @@ another, and the full mesh of tunnels needs no spanning tree. Of unicast, only f
 get past the drop flow. `NORMAL` is used for them because it learns, from their source, which tunnel leads to whom. It
 floods such a frame while br-tun has not yet seen its destination send (or has forgotten it, after 300 s of silence):
 to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#the-ports).""",
+        """\
+**[Flow-based tunnels](tunnels.md#flow-based-tunnels)** need what is above, and `set_field` → `tun_dst` and a match on
+`tun_src`, which are the other end's address. The flows that bring frames in are those of a port for each peer, but that
+they end in `output` to `patch-int`: there is nothing that `NORMAL` could learn. A host has one mode for all of its
+encapsulations; that VXLAN alone is flow-based here, with port 4 of br-tun, is to show both. A network of it would have
+`priority=4,in_port=1,dl_vlan=4 actions=set_field:0x3->tun_id,resubmit(4,1)`.""",
     )
 
     def touched(self, change: ViewChange) -> Iterator[Unit]:
@@ -87,8 +139,11 @@ to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#th
         """
         yield from super().touched(change)
         views = change.old, change.new
-        if change.patch_int:
+        if change.patch_int or change.tunnels:
             yield from (unit for view in views for unit in self.units(view))
+        elif change.peers:
+            bridges = (name for view in views for name, role in view.bridges.items() if role is BridgeRole.TUNNEL)
+            yield from (self.unit(UnitKind.BASE, name) for name in bridges)
         ports = (view.ports.get(port_id) for view in views for port_id in change.ports)
         for network in {port.network_id for port in ports if port is not None}:
             if any(view.has_allowed_macs(network) for view in views):
@@ -100,21 +155,66 @@ to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#th
         What br-tun cannot hand on to br-int, NORMAL would flood into the other tunnels.
         """
         if unit.kind is UnitKind.BASE:
-            return self.base(unit, view, DROP)
+            is_tunnel_bridge = view.bridges[unit.id] is BridgeRole.TUNNEL
+            return (
+                *self.base(unit, view, DROP),
+                *((unit.id, flow) for flow in self._flow_based(view) if is_tunnel_bridge),
+            )
+        if unit.kind is UnitKind.PEER:
+            return place(view, BridgeRole.TUNNEL, self._peer(unit.id, view.peers[unit.id]))
         port = view.ports[unit.id] if unit.kind is UnitKind.PORT else None
         local = view.networks[unit.id if port is None else port.network_id]
         tunnel_id, is_tunnel = local.network.segmentation_id, local.network.network_type.is_tunnel
         if view.patch_int is None or tunnel_id is None or not is_tunnel:
             return ()
+        flow_port = view.tunnels.flow_ports.get(local.network.network_type)
+        inwards = Normal() if flow_port is None else Output(view.patch_int)
         flows: Iterable[Flow]
         if port is None:
-            flows = self._network(local, tunnel_id, view.patch_int, view.allowed_macs_of(unit.id))
+            outwards = Normal() if flow_port is None else Resubmit(flow_port, PEERS.table)
+            macs = view.allowed_macs_of(unit.id)
+            flows = self._network(local, tunnel_id, view.patch_int, macs, outwards, inwards)
         else:
-            flows = self._port(port, tunnel_id, local.vlan, view.patch_int)
+            flows = self._port(port, tunnel_id, local.vlan, view.patch_int, inwards)
         return place(view, BridgeRole.TUNNEL, flows)
 
+    def _flow_based(self, view: HostView) -> Iterator[Flow]:
+        """What all networks of an encapsulation have in common, where one port leads to all peers.
+
+        ::
+
+            priority=10,in_port=2 actions=drop
+            table=1, priority=1,in_port=2
+                actions=output:5,set_field:192.0.2.2->tun_dst,output:2,set_field:192.0.2.3->tun_dst,output:2
+        """
+        for closed in view.tunnels.closed:
+            yield self.flow(UNKNOWN, match(in_port=closed), of="")
+        for kind, flow_port in sorted(view.tunnels.flow_ports.items(), key=lambda item: item[1]):
+            yield self.flow(UNKNOWN, match(in_port=flow_port), of="")
+            copies: list[Action] = [Output(port) for port in view.tunnels.others]
+            for host in sorted(view.peers):
+                copies += [action for path in view.paths(host, kind) for action in path.actions]
+            yield self.flow(PEERS, match(in_port=flow_port), *copies, of="")
+
+    def _peer(self, host: str, peer: Peer) -> Iterator[Flow]:
+        """Let a peer in.
+
+        ``priority=11,tun_src=192.0.2.2,in_port=2 actions=resubmit:0``
+        """
+        for paths in peer.paths.values():
+            for path in paths:
+                if path.remote_ip is not None:
+                    condition = match(in_port=path.ofport, tun_src=path.remote_ip)
+                    yield self.flow(PEER, condition, Resubmit(ADMITTED), of=host)
+
     def _network(
-        self, local: LocalNetwork, tunnel_id: int, patch_int: int, allowed_macs: Iterable[str]
+        self,
+        local: LocalNetwork,
+        tunnel_id: int,
+        patch_int: int,
+        allowed_macs: Iterable[str],
+        outwards: Action,
+        inwards: Action,
     ) -> Iterator[Flow]:
         """Carry a network to and from the other hosts.
 
@@ -124,27 +224,31 @@ to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#th
             priority=3,tun_id=0x2,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00
                 actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],output:1
 
+        With flow-based tunnels ``priority=4,in_port=1,dl_vlan=1 actions=set_field:0x2->tun_id,resubmit(2,1)``.
+
         :param patch_int: ofport of the patch to br-int
         :param allowed_macs: of allowed_address_pairs: they are not any one port's, since two routers of one VRRP group
             may be on this host
+        :param outwards: what finds the peer
+        :param inwards: what finds the patch to br-int
         """
         network, vlan = local.network.id, local.vlan
-        yield self.flow(OUTBOUND, match(in_port=patch_int, dl_vlan=vlan), SetTunnel(tunnel_id), Normal(), of=network)
+        yield self.flow(OUTBOUND, match(in_port=patch_int, dl_vlan=vlan), SetTunnel(tunnel_id), outwards, of=network)
         inbound = match(tun_id=tunnel_id, multicast=True)
         yield self.flow(INBOUND, inbound, ModVlanVid(vlan), Output(patch_int), of=network)
         for mac_address in sorted(allowed_macs):
-            yield self._unicast(tunnel_id, mac_address, vlan, of=network)
+            yield self._unicast(tunnel_id, mac_address, vlan, inwards, of=network)
 
-    def _port(self, port: LocalPort, tunnel_id: int, vlan: int, patch_int: int) -> Iterator[Flow]:
+    def _port(self, port: LocalPort, tunnel_id: int, vlan: int, patch_int: int, inwards: Action) -> Iterator[Flow]:
         """Let unicast for a port in, and none out that is for it.
 
-        ``priority=5,in_port=1,dl_vlan=1,dl_dst=fa:16:3e:02:dd:79 actions=drop``, where it is here and nowhere else
+        ``priority=8,in_port=1,dl_vlan=1,dl_dst=fa:16:3e:02:dd:79 actions=drop``, where it is here and nowhere else
         """
-        yield self._unicast(tunnel_id, port.mac_address, vlan, of=port.port_id)
+        yield self._unicast(tunnel_id, port.mac_address, vlan, inwards, of=port.port_id)
         if port.is_here:
             yield self.flow(LOCAL, match(in_port=patch_int, dl_vlan=vlan, dl_dst=port.mac_address), of=port.port_id)
 
-    def _unicast(self, tunnel_id: int, mac_address: str, vlan: int, of: str) -> Flow:
+    def _unicast(self, tunnel_id: int, mac_address: str, vlan: int, inwards: Action, of: str) -> Flow:
         """Let unicast for an address in.
 
         ::
@@ -152,4 +256,4 @@ to `patch-int`, and to no tunnel, for [tunnel ports are protected](tunnels.md#th
             priority=3,tun_id=0x2,dl_dst=fa:16:3e:02:dd:79
                 actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
         """
-        return self.flow(INBOUND, match(tun_id=tunnel_id, dl_dst=mac_address), ModVlanVid(vlan), Normal(), of=of)
+        return self.flow(INBOUND, match(tun_id=tunnel_id, dl_dst=mac_address), ModVlanVid(vlan), inwards, of=of)

@@ -26,6 +26,8 @@ class UnitKind(IntEnum):
     DEAD_PORT = 3
     NETWORK = 4
     PORT = 5
+    REMOTE_PORT = 6
+    PEER = 7
 
 
 Subject = tuple[UnitKind, str]
@@ -36,7 +38,7 @@ Subject = tuple[UnitKind, str]
 class Unit:
     """The owner of some flows: what one application makes for one object of the host.
 
-    :param id: name of a bridge, physical network or device, or id of a network or port, as the kind says
+    :param id: name of a bridge, physical network, device or other host, or id of a network or port, as the kind says
     :param app: name of the application
     """
 
@@ -144,6 +146,10 @@ def objects(view: HostView, kind: UnitKind) -> Mapping[str, object]:
         return view.physical
     if kind is UnitKind.DEAD_PORT:
         return view.dead
+    if kind is UnitKind.REMOTE_PORT:
+        return view.remote_ports
+    if kind is UnitKind.PEER:
+        return view.peers
     return view.networks if kind is UnitKind.NETWORK else view.ports
 
 
@@ -154,6 +160,10 @@ def _concerned(change: ViewChange, kind: UnitKind) -> Iterable[str]:
         return change.physical
     if kind is UnitKind.DEAD_PORT:
         return change.dead
+    if kind is UnitKind.REMOTE_PORT:
+        return change.remote_ports_concerned()
+    if kind is UnitKind.PEER:
+        return change.peers
     return change.networks_concerned() if kind is UnitKind.NETWORK else change.ports_concerned()
 
 

@@ -194,7 +194,9 @@ class Compiler:
         self._broken.pop(unit, None)
         if unit.id in objects(self._view, unit.kind):
             try:
-                units[unit] = self.compile(unit, self._view)
+                made = self.compile(unit, self._view)
+                if made:  # an application need not name again what it has no flows for, and that may have gone
+                    units[unit] = made
             except Exception as error:  # whatever an application raises concerns its object alone
                 is_ours = isinstance(error, CompileError)
                 self._broken[unit] = str(error) if is_ours else f"{type(error).__name__}: {error}"
@@ -220,13 +222,19 @@ class Compiler:
             if subject in self._reasons:
                 continue
             kind, name = subject
-            network = UnitKind.NETWORK, self._view.ports[name].network_id if kind is UnitKind.PORT else ""
+            network = UnitKind.NETWORK, self._network_of(kind, name)
             try:
                 if network in self._reasons:  # whose tunnel id may be another network's: the port would get its frames
                     raise _Contradiction(min(self._compiled[subject]), f"{describe(network)} gets no flows")
                 self._tables.put(subject, self._compiled[subject])
             except _Contradiction as error:
                 self._problems[error.unit] = self._reasons[subject] = str(error)
+
+    def _network_of(self, kind: UnitKind, name: str) -> str:
+        """The network that a port is of; of other objects an id that none has."""
+        if kind is UnitKind.REMOTE_PORT:
+            return self._view.remote_ports[name].network_id
+        return self._view.ports[name].network_id if kind is UnitKind.PORT else ""
 
     def _changes(self, was: Mapping[str, FlowChanges]) -> dict[str, FlowChanges]:
         changes = {}

@@ -20,17 +20,20 @@ class Field(Enum):
     Members are in the order in which ``ovs-ofctl`` prints them; of ETH_TYPE, a value that has a name there, as ``arp``.
     """
 
-    #          name as in ovs-ofctl, OXM field of class 0x8000 (OpenFlow 1.3 §7.2.3.7), width in bits
+    #          name as in ovs-ofctl, OXM field of class 0x8000 (OpenFlow 1.3 §7.2.3.7), width in bits; another class
     ETH_TYPE = ("dl_type", 5, 16)
     TUN_ID = ("tun_id", 38, 64)
+    TUN_SRC = ("tun_src", 31, 32, 0x0001)  # NXM_NX_TUN_IPV4_SRC of ovs-fields(7)
+    TUN_IPV6_SRC = ("tun_ipv6_src", 109, 128, 0x0001)  # NXM_NX_TUN_IPV6_SRC
     IN_PORT = ("in_port", 0, 32)
     VLAN_VID = ("vlan_vid", 6, 13)
     ETH_SRC = ("dl_src", 4, 48)
     ETH_DST = ("dl_dst", 3, 48)
 
-    def __init__(self, label: str, oxm: int, bits: int) -> None:
+    def __init__(self, label: str, oxm: int, bits: int, oxm_class: int = 0x8000) -> None:
         self.label = label
         self.oxm = oxm
+        self.oxm_class = oxm_class
         self.bits = bits
         self.octets = (bits + 7) // 8
         """Width on the wire."""
@@ -116,6 +119,7 @@ def match(
     dl_dst: str | None = None,
     multicast: bool = False,
     tun_id: int | None = None,
+    tun_src: str | None = None,
 ) -> Match:
     """Build a match from the names that ``ovs-ofctl`` uses.
 
@@ -126,6 +130,7 @@ def match(
     :param dl_dst: a unicast MAC address
     :param multicast: ``dl_dst=01:00:00:00:00:00/01:00:00:00:00:00``, broadcast included
     :param tun_id: key or network identifier of the tunnel that the frame came from
+    :param tun_src: IP address, IPv4 or IPv6, of the host that has sent it through that tunnel
     """
     terms = []
     if in_port is not None:
@@ -144,12 +149,16 @@ def match(
         terms.append(Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
     if tun_id is not None:
         terms.append(Term(Field.TUN_ID, tun_id))
+    if tun_src is not None:
+        address = netaddr.IPAddress(tun_src)
+        terms.append(Term(Field.TUN_SRC if address.version == 4 else Field.TUN_IPV6_SRC, int(address)))
     return Match(tuple(terms))
 
 
 CONTROLLER = 0xFFFFFFFD
+IN_PORT = 0xFFFFFFF8
 RESERVED_PORTS = {
-    0xFFFFFFF8: "IN_PORT",
+    IN_PORT: "IN_PORT",
     0xFFFFFFFA: "NORMAL",
     0xFFFFFFFB: "FLOOD",
     0xFFFFFFFC: "ALL",
@@ -195,6 +204,39 @@ class SetTunnel:
 
 
 @dataclass(frozen=True)
+class SetTunDst:
+    """The host that a port with ``options:remote_ip=flow`` sends the frame to.
+
+    :param address: its IP address, IPv4 or IPv6, in its canonical form
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return f"set_field:{self.address}->{'tun_ipv6_dst' if ':' in self.address else 'tun_dst'}"
+
+
+@dataclass(frozen=True)
+class Resubmit:
+    """Do also what another flow says: the one that is found for a frame from that port (ovs-actions(7)).
+
+    The frame itself is still from the port that it came in by.
+
+    :param in_port: that is taken for the frame's in the look-up alone; ``IN_PORT``: the frame's own
+    :param table: 0-254; None: the one that this flow is in
+    """
+
+    in_port: int
+    table: int | None = None
+
+    def __str__(self) -> str:
+        port = "" if self.in_port == IN_PORT else RESERVED_PORTS.get(self.in_port, str(self.in_port))
+        if port and self.table is None:
+            return f"resubmit:{port}"
+        return f"resubmit({port},{'' if self.table is None else self.table})"
+
+
+@dataclass(frozen=True)
 class ModVlanVid:
     """What ``mod_vlan_vid`` of OpenFlow 1.0 did: exactly one tag with this VLAN id, whether or not there was one.
 
@@ -216,7 +258,32 @@ class PopVlan:
         return "pop_vlan"
 
 
-Action = Union[Output, Normal, SetTunnel, ModVlanVid, PopVlan]
+MOVABLE = {
+    Field.ETH_SRC: "NXM_OF_ETH_SRC",
+    Field.ETH_DST: "NXM_OF_ETH_DST",
+}
+"""The fields that :class:`Move` can name, as ``ovs-ofctl`` prints them there."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Copy one field of a frame to another as wide (``move`` of ovs-actions(7)).
+
+    :raises ValueError: it cannot be
+    """
+
+    source: Field
+    target: Field
+
+    def __post_init__(self) -> None:
+        if not {self.source, self.target} <= MOVABLE.keys() or self.source.bits != self.target.bits:
+            raise ValueError(f"{self.source.label} cannot be copied to {self.target.label}")
+
+    def __str__(self) -> str:
+        return f"move:{MOVABLE[self.source]}[]->{MOVABLE[self.target]}[]"
+
+
+Action = Union[Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move]
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 
 

@@ -14,13 +14,15 @@ from typing import Any, TypeVar
 
 from immutables import Map
 
-from apps.framework.flow import Action, Output
+from apps.framework.flow import Action, Output, SetTunDst
 from apps.framework.options import AppOption, OptionValue
 from apps.framework.pipeline import BridgeRole
 from topology.model import Network, NetworkType
 
 _Value = TypeVar("_Value")
 _Index = Map[Hashable, Map[str, None]]
+_Place = tuple[str, str]
+"""Network id and name of a host."""
 
 Address = tuple[str, str]
 """An IP address and the MAC address that answers for it."""
@@ -91,8 +93,9 @@ class TunnelPath:
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        """``output:7``."""
-        return (Output(self.ofport),)
+        """``output:7``, or ``set_field:192.0.2.2->tun_dst,output:7``."""
+        sent = Output(self.ofport)
+        return (sent,) if self.remote_ip is None else (SetTunDst(self.remote_ip), sent)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,21 @@ class Peer:
 
     paths: Map[NetworkType, tuple[TunnelPath, ...]]
     tells_ports: bool = True
+
+
+@dataclass(frozen=True)
+class TunnelPorts:
+    """Ports of br-tun that are not one peer's.
+
+    :param flow_ports: type of networks → ofport of the tunnel port by which their frames go to all peers, where flows
+        set the peer; of other types each peer has a port
+    :param closed: ofports of such ports that are about to go: nothing is to come in by them
+    :param others: ofports of those that an operator has put there
+    """
+
+    flow_ports: Map[NetworkType, int] = field(default_factory=Map)
+    closed: tuple[int, ...] = ()
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +168,7 @@ def _host_of(port: RemotePort) -> Iterable[Hashable]:
     return (port.host,)
 
 
-def _place_of(port: RemotePort) -> Iterable[Hashable]:
+def _place_of(port: RemotePort) -> Iterable[_Place]:
     return ((port.network_id, port.host),)
 
 
@@ -188,6 +206,7 @@ class HostView:
     :param dead: by device name
     :param physical: by name of the physical network; each one's bridge is in ``bridges``
     :param options: :attr:`AppOption.key` → what the operator chose; what is absent has its default
+    :param tunnels: what leads out of br-tun besides the paths of peers
     :param peers: by name of the host
     :param remote_ports: by port id; none is in ``ports``, and each one's network is in ``networks``. Of a network whose
         ports the topology has not told yet there are none
@@ -200,6 +219,7 @@ class HostView:
     dead: Map[str, DeadPort] = field(default_factory=Map)
     physical: Map[str, PhysicalNetwork] = field(default_factory=Map)
     options: Map[str, OptionValue] = field(default_factory=Map)
+    tunnels: TunnelPorts = field(default_factory=TunnelPorts)
     peers: Map[str, Peer] = field(default_factory=Map)
     remote_ports: Map[str, RemotePort] = field(default_factory=Map)
     _ports_of: _Index = field(init=False, repr=False, compare=False)
@@ -210,10 +230,15 @@ class HostView:
     _remote_ports_on: _Index = field(init=False, repr=False, compare=False)
     _remote_ports_at: _Index = field(init=False, repr=False, compare=False)
     _remote_ports_with: _Index = field(init=False, repr=False, compare=False)
+    _hosts_of: _Index = field(init=False, repr=False, compare=False)
+    untold: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Names of the peers of which no controller tells what ports they have."""
 
     def __post_init__(self) -> None:
         for name, (of, groups_of) in _INDEXES.items():
             self.__dict__[name] = _indexed(Map(), getattr(self, of), Map(), getattr(self, of), groups_of)
+        self.__dict__["untold"] = _untold(self.peers)
+        self.__dict__["_hosts_of"] = _hosts_indexed(Map(), self._remote_ports_at, self._remote_ports_at)
 
     def ports_of(self, network_id: str) -> Iterable[str]:
         """Ids of the bound ports of a network."""
@@ -243,13 +268,9 @@ class HostView:
         """Ids of the ports of networks of this host on another host."""
         return self._remote_ports_on.get(host, Map())
 
-    def has_remote_ports(self, network_id: str, host: str) -> bool:
-        """Whether another host has ports of a network."""
-        return (network_id, host) in self._remote_ports_at
-
-    def hosts_of(self, network_id: str) -> set[str]:
+    def hosts_of(self, network_id: str) -> Map[str, None]:
         """Names of the other hosts that have ports of a network."""
-        return {self.remote_ports[port_id].host for port_id in self.remote_ports_of(network_id)}
+        return self._hosts_of.get(network_id, Map())
 
     def ports_with(self, network_id: str, address: str) -> set[str]:
         """Ids of the ports of a network, on whatever host, that may have a MAC or IP address."""
@@ -282,6 +303,7 @@ class HostView:
         patch_int: int | EllipsisType | None = ...,
         bridges: Mapping[str, BridgeRole] | None = None,
         options: Map[str, OptionValue] | None = None,
+        tunnels: TunnelPorts | None = None,
         peers: Mapping[str, Peer | None] | None = None,
         remote_ports: Mapping[str, RemotePort | None] | None = None,
     ) -> ViewChange:
@@ -290,7 +312,7 @@ class HostView:
         :param networks: id → the network as it is now, None where it has gone; those that are absent stay
         :param ports: in the same way, as are ``dead``, ``physical``, ``peers`` and ``remote_ports``
         :param patch_int: as it is now, None where it has gone
-        :param bridges: all of them; so ``options``
+        :param bridges: all of them; so ``options`` and ``tunnels``
         """
         changes: dict[str, Mapping[str, Any]] = {
             "networks": networks or {},
@@ -301,7 +323,8 @@ class HostView:
             "remote_ports": remote_ports or {},
         }
         given: dict[str, Any] = {"patch_int": self.patch_int if patch_int is ... else patch_int}
-        given |= {name: value for name, value in (("bridges", bridges), ("options", options)) if value is not None}
+        wholes = {"bridges": bridges, "options": options, "tunnels": tunnels}
+        given |= {name: value for name, value in wholes.items() if value is not None}
         values = {name: value for name, value in given.items() if value != getattr(self, name)}
         differing: dict[str, frozenset[str]] = {}
         for name, given_of in changes.items():
@@ -317,12 +340,19 @@ class HostView:
             if of in differing:
                 index, old = getattr(self, name), getattr(self, of)
                 new.__dict__[name] = _indexed(index, differing[of], old, values[of], groups_of)
+        if "peers" in differing:
+            new.__dict__["untold"] = _untold(new.peers)
+        if remote := differing.get("remote_ports"):
+            both = (self.remote_ports, new.remote_ports)
+            places = {place for ports in both for key in remote if key in ports for place in _place_of(ports[key])}
+            new.__dict__["_hosts_of"] = _hosts_indexed(self._hosts_of, places, new._remote_ports_at)
         return ViewChange(
             self,
             new,
             **differing,
             patch_int="patch_int" in values,
             bridges="bridges" in values,
+            tunnels="tunnels" in values,
             options=_differing(self.options, new.options),
         )
 
@@ -337,6 +367,7 @@ class ViewChange:
     :param dead: names of such devices
     :param patch_int: the patch of br-tun has another number, came or went
     :param bridges: there are other bridges, or one is for something else
+    :param tunnels: other ports lead out of br-tun, besides those of peers
     :param options: keys of the options whose values differ
     :param peers: names of the peers that came, went or are otherwise
     :param remote_ports: ids of such ports on other hosts
@@ -350,6 +381,7 @@ class ViewChange:
     dead: frozenset[str] = frozenset()
     patch_int: bool = False
     bridges: bool = False
+    tunnels: bool = False
     options: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
     remote_ports: frozenset[str] = frozenset()
@@ -366,6 +398,7 @@ class ViewChange:
             dead=_differing(old.dead, new.dead),
             patch_int=old.patch_int != new.patch_int,
             bridges=dict(old.bridges) != dict(new.bridges),
+            tunnels=old.tunnels != new.tunnels,
             options=_differing(old.options, new.options),
             peers=_differing(old.peers, new.peers),
             remote_ports=_differing(old.remote_ports, new.remote_ports),
@@ -375,12 +408,17 @@ class ViewChange:
     def is_empty(self) -> bool:
         """True when the two are equal."""
         keys = (self.physical, self.networks, self.ports, self.dead, self.options, self.peers, self.remote_ports)
-        return not (any(keys) or self.patch_int or self.bridges)
+        return not (any(keys) or self.patch_int or self.bridges or self.tunnels)
 
     def ports_concerned(self) -> set[str]:
         """Ids of the ports that differ, or whose network or physical network does, in either view."""
         views, networks = (self.old, self.new), self.networks_concerned()
         return {*self.ports, *(key for of in networks for view in views for key in view.ports_of(of))}
+
+    def remote_ports_concerned(self) -> set[str]:
+        """Ids of the ports on other hosts that differ, or whose network or physical network does, in either view."""
+        views, networks = (self.old, self.new), self.networks_concerned()
+        return {*self.remote_ports, *(key for of in networks for view in views for key in view.remote_ports_of(of))}
 
     def networks_concerned(self) -> set[str]:
         """Ids of the networks that differ, or whose physical network does, in either view."""
@@ -431,4 +469,23 @@ def _indexed(
                 del mutation[group]
         for group in now:
             mutation[group] = mutation.get(group, Map()).set(key, None)
+    return mutation.finish()
+
+
+def _untold(peers: Mapping[str, Peer]) -> frozenset[str]:
+    return frozenset(name for name, peer in peers.items() if not peer.tells_ports)
+
+
+def _hosts_indexed(index: _Index, places: Iterable[Any], ports_at: _Index) -> _Index:
+    """Network → hosts that have ports of it, after something may be otherwise in some places."""
+    mutation = index.mutate()
+    for network_id, host in places:
+        hosts: Map[str, None] = mutation.get(network_id, Map())
+        if (network_id, host) in ports_at:
+            mutation[network_id] = hosts.set(host, None)
+        elif host in hosts:
+            if left := hosts.delete(host):
+                mutation[network_id] = left
+            else:
+                del mutation[network_id]
     return mutation.finish()

@@ -14,8 +14,30 @@ from apps import APPLICATIONS
 from apps.framework.app import App, UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.cookie import OWNER
-from apps.framework.flow import Flow, FlowKey, ModVlanVid, Normal, Output, PopVlan, SetTunnel
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
+from apps.framework.flow import (
+    Flow,
+    FlowKey,
+    ModVlanVid,
+    Move,
+    Normal,
+    Output,
+    PopVlan,
+    Resubmit,
+    SetTunDst,
+    SetTunnel,
+)
+from apps.framework.host_view import (
+    DeadPort,
+    HostView,
+    LocalNetwork,
+    LocalPort,
+    Peer,
+    PhysicalNetwork,
+    RemotePort,
+    TunnelPath,
+    TunnelPorts,
+    ViewChange,
+)
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.framework.pipeline import Band, BridgeRole, Dropped, Pipeline
 from apps.framework.render import render_table
@@ -39,7 +61,10 @@ _ACTION_NAMES = {
     SetTunnel: "`set_field` → `tun_id`",
     ModVlanVid: "`load` → VLAN id",
     PopVlan: "`pop_vlan`",
+    SetTunDst: "`set_field` → `tun_dst`",
     Output: "`output`",
+    Move: "`move`",
+    Resubmit: "`resubmit`",
     Normal: "`NORMAL`",
 }
 
@@ -48,6 +73,8 @@ _UNIT_NAMES = {
     UnitKind.PHYSICAL_NETWORK: "physical network",
     UnitKind.DEAD_PORT: "device that is not bound",
     UnitKind.NETWORK: "network with a bound port",
+    UnitKind.REMOTE_PORT: "port on another host",
+    UnitKind.PEER: "other host",
 }
 
 _HEAD = """\
@@ -62,9 +89,10 @@ it comes near a switch; a flow that is on the switch and not wanted is removed, 
 The flows shown are those of one host with three networks. A GRE network, tunnel id 2, is local VLAN 1: a gateway, a
 DHCP device and a VM are bound to it. A VLAN network, segmentation id 101, is local VLAN 2: a VM (OpenFlow port 8) is
 bound to it. A flat network is local VLAN 3. Both are of the physical network that br-ex leads to. The ports of the VMs
-have a `binding:host_id`, the others have none. Device tap5ec0ffee-00 (OpenFlow port 7) is not bound. `patch-int` is
-port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex. They are written as `ovs-ofctl -O
-OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
+have a `binding:host_id`, the others have none. Of the GRE network a fourth port is on another host, to which port 2 of
+br-tun leads; port 3 leads to a host that an operator has entered for another agent. Device tap5ec0ffee-00 (OpenFlow
+port 7) is not bound. `patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex.
+They are written as `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
 """
 
 _WHY = """\
@@ -79,7 +107,9 @@ one; `set_field` alone may not be used on a frame that has none.
 
 _DROPPED = """\
 **One flow a port of a tunnelled network, four of another, one more where it has a `binding:host_id`; two a network.**
-None depends on how many hosts or tunnels there are.
+None of these depends on how many hosts or tunnels there are. Where a network has ports on other hosts, one more a port
+here, one a port there, and one a network. Flow-based tunnels are two flows an
+encapsulation, and one each other host.
 
 ## What is dropped where
 
@@ -129,6 +159,13 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
             "e1b6c1f4-7d0a-4a39-9a5c-2d5f3b8c6a10", vlan.id, "fa:16:3e:7b:04:c2", "tape1b6c1f4-7d", 8, is_here=True
         ),
     )
+    remote = RemotePort(
+        "c2d4e6f8-1b3d-4f5a-8c7e-9d0b1a2c3e4f",
+        network.id,
+        "host2",
+        "fa:16:3e:4d:5e:6f",
+        addresses=(("10.0.0.9", "fa:16:3e:4d:5e:6f"),),
+    )
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},
         patch_int=1,
@@ -138,10 +175,19 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
         ),
         ports=Map((port.port_id, port) for port in ports),
         dead=Map({"tap5ec0ffee-00": DeadPort("tap5ec0ffee-00", 7)}),
+        tunnels=TunnelPorts(Map({NetworkType.VXLAN: 4})),
+        peers=Map({"host2": _peer(2), "host3": _peer(3, tells_ports=False)}),
+        remote_ports=Map({remote.port_id: remote}),
         options=Map(
             {option.key: option.example for app in apps for option in app.options if option.example is not None}
         ),
     )
+
+
+def _peer(number: int, *, tells_ports: bool = True) -> Peer:
+    """A host to which a port leads, and the flow-based one for VXLAN."""
+    paths = {NetworkType.GRE: (TunnelPath(number),), NetworkType.VXLAN: (TunnelPath(4, f"192.0.2.{number}"),)}
+    return Peer(Map(paths), tells_ports)
 
 
 def page(apps: Sequence[App] = APPLICATIONS) -> str:
@@ -160,8 +206,12 @@ def page(apps: Sequence[App] = APPLICATIONS) -> str:
     return "\n".join([*sections, _DROPPED + "\n".join(rows), _TAIL.replace("APPS", numbers)])
 
 
+def _place(band: Band) -> str:
+    return f"{band.priority} of table {band.table}" if band.table else str(band.priority)
+
+
 def _dropped_row(band: Band, what: Dropped) -> str:
-    place = "`NORMAL`" if Normal in band.actions else f"priority {band.priority}"
+    place = "`NORMAL`" if Normal in band.actions else f"priority {_place(band)}"
     return f"| {what.frames} | {_BRIDGES[band.role]}, {place} | {what.reason} |"
 
 
@@ -173,7 +223,7 @@ def _bridge_section(name: str, role: BridgeRole, bands: Sequence[Band], compiler
         owners = (compiler.owner(name, flow.key) for flow in flows[band])
         lines.append(_band_row(band, {owner.kind for owner in owners if owner is not None}))
     for band in reversed(bands):
-        lines += ["", f"### {band.priority}: {band.name}", "", band.meaning, "", "```"]
+        lines += ["", f"### {_place(band)}: {band.name}", "", band.meaning, "", "```"]
         lines += [*render_table(flows[band]).splitlines(), "```"]
     return "\n".join(lines) + "\n"
 
@@ -189,7 +239,7 @@ def _band_row(band: Band, kinds: Iterable[UnitKind]) -> str:
     units = ", ".join(_UNIT_NAMES.get(kind, band.ports) for kind in sorted(kinds))
     fields = ", ".join(f"`{field.label}`" for field in sorted(band.fields, key=lambda field: field.order))
     actions = ", ".join(text for action, text in _ACTION_NAMES.items() if action in band.actions)
-    return f"| {band.priority} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
+    return f"| {_place(band)} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ It is what ``dump-flows --no-stats --no-names`` prints and what ``add-flow`` tak
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal
 
 import netaddr
 
@@ -19,16 +21,24 @@ def _mac(value: int) -> str:
     return str(netaddr.EUI(value, version=48, dialect=netaddr.mac_unix_expanded))
 
 
+def _ip(value: int, version: Literal[4, 6]) -> str:
+    return str(netaddr.IPAddress(value, version=version))
+
+
 def _port(number: int) -> str:
     return RESERVED_PORTS.get(number, str(number))
 
 
 _SHOWN: dict[Field, Callable[[int], str]] = {
     Field.ETH_TYPE: "0x{:04x}".format,
+    Field.TUN_SRC: partial(_ip, version=4),
+    Field.TUN_IPV6_SRC: partial(_ip, version=6),
     Field.IN_PORT: _port,
     Field.ETH_SRC: _mac,
     Field.ETH_DST: _mac,
 }
+
+_IP_ADDRESSES = (Field.TUN_SRC, Field.TUN_IPV6_SRC)
 
 
 def render_term(term: Term) -> str:
@@ -41,6 +51,10 @@ def render_term(term: Term) -> str:
     if field is Field.ETH_TYPE and mask is None and value in _ETHERTYPES:
         return _ETHERTYPES[value]
     shown = _SHOWN.get(field, hexadecimal)
+    if mask is not None and field in _IP_ADDRESSES:
+        prefix = mask.bit_count()
+        if mask == field.full_mask ^ (1 << field.bits - prefix) - 1:
+            return f"{field.label}={shown(value)}/{prefix}"
     return f"{field.label}={shown(value)}" + (f"/{shown(mask)}" if mask is not None else "")
 
 

@@ -20,7 +20,7 @@ from functools import partial
 from immutables import Map
 
 from apps.framework.compiler import Compiler
-from apps.framework.host_view import Peer
+from apps.framework.host_view import Peer, TunnelPorts
 from apps.framework.options import OptionValue
 from controller.agent.binding import Bindings, PortBinding, uncarried
 from controller.agent.bridge_flows import BridgeFlows
@@ -35,12 +35,13 @@ from controller.agent.port_states import PortStates
 from controller.agent.port_tags import PortTags
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState
 from controller.agent.retries import Retries
+from controller.agent.tunnels.flow_tunnels import ModeChange, tunnel_ports
 from controller.agent.tunnels.peers import Peers
 from controller.agent.tunnels.port_moves import PortMoves
-from controller.agent.tunnels.tunnel_plan import TunnelOptions, TunnelPlan
+from controller.agent.tunnels.tunnel_plan import Tunnel, TunnelOptions, TunnelPlan
 from controller.agent.tunnels.underlay import LargestPackets
 from controller.runtime.inbox import Inbox
-from controller.vswitch.bridge_setup import TunnelPort, WantedBridges
+from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.names import Names
 
@@ -81,12 +82,14 @@ class HostAgent:
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)
         self._peers = Peers()
+        self._tunnel_ports = TunnelPorts()
+        self._mode = ModeChange(tunnels, names.tunnel_bridge)
         self._largest = LargestPackets()
         self._moves = PortMoves()
         self._retries = Retries(compiler, outputs.retry_ports)
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
         self._was_set_up = False
-        self._shown_tunnels: Mapping[str, TunnelPort] | None = None
+        self._shown_tunnels: tuple[Tunnel, ...] | None = None
         self._ask()
 
     def run(self, inbox: Inbox[Event]) -> None:
@@ -133,7 +136,7 @@ class HostAgent:
         if self.facts.is_complete:
             changed = self.facts.ports.collect()
             bound = self._bindings.update(changed.ports)
-            local = self._networks.update(bound, changed, self._patch_ports, self._find_peers(news))
+            local = self._networks.update(bound, changed, self._patch_ports, *self._find_tunnels(news))
             self._hand_out_flows(local)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
             self._log.devices(bound, changed.devices, local, time.monotonic())
@@ -175,7 +178,7 @@ class HostAgent:
         self._ask()
 
     def _follow_bridges(self, news: News) -> bool:
-        """Let bridges in and give them up; True when a patch may carry frames now."""
+        """Let bridges in and give them up; True when a patch may carry frames now, or ports may go."""
         bridges = self.facts.bridges
         if news.vswitch:
             self._log.bridges(bridges.ids.keys())
@@ -185,6 +188,7 @@ class HostAgent:
         for event in news.confirmed:
             self._states.confirmed(event)
             is_opened |= self._patches.confirmed(event)
+            is_opened |= self._mode.confirmed(event, bridges.ports.get(self._names.tunnel_bridge, ()))
         for bridge, session in news.lost:  # after what it may have confirmed, which does not count any more
             self._outputs.flows[bridge].detach(session)
             self._patches.lost(bridge, self._flows.generation)
@@ -220,13 +224,19 @@ class HostAgent:
         self._states.touch(ports, self._flows.generation)
         physical = self._patch_ports.physical
         self._patches.compiled(physical, self._flows.drops(physical), self._flows.generation)
+        self._mode.compiled(local.view.new.tunnels, self._flows.generation)
 
-    def _find_peers(self, news: News) -> Mapping[str, Peer]:
-        """The hosts that tunnels lead to, by the plan made last: one that is made anew has no ports yet."""
-        bridge = self._names.tunnel_bridge
-        ofport = partial(self.facts.bridges.ofport, bridge)
-        is_changed = news.hosts or bridge in news.renumbered
-        return self._peers.update(self.facts.hosts, self._tunnels.ports, ofport, is_changed=is_changed)
+    def _find_tunnels(self, news: News) -> tuple[Mapping[str, Peer], TunnelPorts]:
+        """The hosts that tunnels lead to: those whose port is there, or will be when it has been planned and made."""
+        facts, bridge = self.facts, self._names.tunnel_bridge
+        if is_changed := news.hosts or self._tunnels.ports is None:
+            self._tunnels.find(facts.hosts.values())
+        there, tunnels = facts.bridges.ports.get(bridge, {}), self._tunnels.tunnels
+        if is_changed := is_changed or bridge in news.renumbered:
+            found = tunnel_ports(self._tunnels.options, tunnels, there, self._names.patch_int)
+            self._tunnel_ports = self._tunnel_ports if found == self._tunnel_ports else found
+        ports = self._tunnel_ports
+        return self._peers.update(facts.hosts, tunnels, ports.flow_ports, there.get, is_changed=is_changed), ports
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))
@@ -239,7 +249,7 @@ class HostAgent:
         facts, outputs = self.facts, self._outputs
         if facts.known.suffices and (is_set_up_due or not self._was_set_up):
             self._was_set_up = True
-            outputs.set_up(WantedBridges(self._tunnels.ports, self._patches.open))
+            outputs.set_up(WantedBridges(self._tunnels.ports, self._patches.open, self._mode.is_under_way))
         for name, session in news.listed:
             if facts.bridges.sessions.get(name) is session:
                 outputs.flows[name].attach(session)
@@ -313,12 +323,14 @@ class HostAgent:
         )
 
     def _tunnel_states(self, news: News) -> tuple[TunnelState, ...]:
-        ports = self._tunnels.ports or {}
-        if self._shown_tunnels is ports and self._names.tunnel_bridge not in news.renumbered:
+        tunnels = self._tunnels.tunnels
+        if self._shown_tunnels is tunnels and self._names.tunnel_bridge not in news.renumbered:
             return self.snapshot.tunnels
-        self._shown_tunnels = ports
+        self._shown_tunnels = tunnels
         ofport = partial(self.facts.bridges.ofport, self._names.tunnel_bridge)
         return tuple(
-            TunnelState(tunnel.host, tunnel.type, tunnel.remote_ip, tunnel.name, ofport(tunnel.name[:PORT_NAME_MAX]))
-            for tunnel in ports.values()
+            TunnelState(
+                tunnel.host, tunnel.type, tunnel.remote_ip, tunnel.device, ofport(tunnel.device[:PORT_NAME_MAX])
+            )
+            for tunnel in tunnels
         )

@@ -11,7 +11,7 @@ from itertools import chain
 
 from immutables import Map
 
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, Peer, ViewChange
+from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, Peer, TunnelPorts, ViewChange
 from apps.framework.local_vlans import Conflict, NetworkSegment, VlanClaim, of_others, recover
 from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
@@ -96,14 +96,18 @@ class LocalNetworks:
         changed: ChangedPorts,
         patches: PatchPorts,
         peers: Mapping[str, Peer] = NO_PEERS,
+        tunnels: TunnelPorts | None = None,
     ) -> LocalChange:
         """Follow the bindings of some ports; costs what has changed, not what the host carries.
 
         :param rebound: ids of the ports whose bindings changed
         :param changed: what was touched besides
         :param peers: by name of the host; another mapping where something of them is otherwise
+        :param tunnels: what else leads out of br-tun; None: as before
         """
-        ports, is_same = set(rebound), patches == self._patches and peers is self._peers
+        tunnels = tunnels or self.view.tunnels
+        is_same = patches == self._patches and peers is self._peers and tunnels == self.view.tunnels
+        ports = set(rebound)
         if not (ports or changed.ports or changed.devices or changed.networks) and is_same:
             return LocalChange(ViewChange(self.view, self.view), ports, (), {})
         others = {} if peers is self._peers else {**dict.fromkeys(self._peers), **peers}
@@ -128,6 +132,7 @@ class LocalNetworks:
         view = self.view.evolve(
             bridges=self._bridges, patch_int=patches.patch_int, physical=patches.physical,
             networks=networks, ports=bound, dead=dead, peers=others,
+            tunnels=tunnels,
             remote_ports=self._remote.update(self.view, networks, self._members, changed.ports | ports),
         )  # fmt: skip
         self.view = view.new

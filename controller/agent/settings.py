@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.config.config import Config
+from controller.config.host_options import FLOW_BASED
 from controller.runtime.version import installed_version
 from controller.vswitch.bridge_setup import BridgeLayout
 from controller.vswitch.controller_targets import targets
@@ -34,6 +35,7 @@ def tunnel_options(config: Config) -> TunnelOptions:
         config.agent.vxlan_udp_port,
         config.agent.dont_fragment,
         config.agent.tunnel_csum,
+        config.ovs.local_ip is not None and config.agent.tunnel_mode == FLOW_BASED,
     )
 
 

@@ -11,6 +11,9 @@ from controller.config.declaration import OptionGroup, Problem, option
 from controller.config.tls_options import FILES, NAME, PEER_NAME, TlsConfig, incomplete
 from topology.ovsdb.tls import ANY, TlsFiles
 
+PORT_PER_PEER, FLOW_BASED = "port-per-peer", "flow-based"
+"""Values of ``[agent] tunnel_mode``."""
+
 NO_EFFECT_YET = "Read, as Neutron's file has it, and without effect yet"
 
 
@@ -112,12 +115,14 @@ class AgentConfig(OptionGroup):
         kinds.tunnel_types,
         "Encapsulations of this host, preferred first: `gre`, `vxlan`, `geneve`. Empty: no tunnels",
     )
-    vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
-    l2_population: bool = option(
-        "true",
-        kinds.boolean,
-        f"{NO_EFFECT_YET}: which host has an address is learned from frames, and floods go to all hosts",
+    tunnel_mode: str = option(
+        PORT_PER_PEER,
+        kinds.one_of(PORT_PER_PEER, FLOW_BASED),
+        "`port-per-peer`: a tunnel port for each other host and encapsulation. `flow-based`: one for each "
+        "encapsulation, and [flows say](tunnels.md#flow-based-tunnels) which host a frame goes to. Hosts of one fabric "
+        "may differ",
     )
+    vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
     arp_responder: bool = option(
         "true", kinds.boolean, f"{NO_EFFECT_YET}: ARP and neighbour discovery are answered by those who are asked"
     )

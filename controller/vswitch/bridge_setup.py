@@ -12,7 +12,7 @@ from typing import Any
 
 from controller.vswitch.bridge_proof import KEY, new_serial, serial_of
 from controller.vswitch.interface_rows import MAC_TABLE_SIZE, named
-from controller.vswitch.names import NO_PEER, Names, is_tunnel_of_ours, patch_peer
+from controller.vswitch.names import NO_PEER, Names, is_flow_tunnel, is_tunnel_of_ours, patch_peer
 from topology.errors import VSwitchError
 from topology.ovsdb.edit import Edit
 
@@ -63,11 +63,12 @@ class BridgeLayout:
 
 @dataclass(frozen=True)
 class TunnelPort:
-    """A port on br-tun that leads to another host.
+    """A port on br-tun that leads to another host, or to all of them.
 
     :param name: also of the Interface
-    :param host: name of the other host
+    :param host: name of the other host; empty: the flow sets whom it leads to
     :param type: type of the Interface
+    :param remote_ip: as the option of that name
     :param options: of the Interface
     :param trunks: local VLANs that go through it; none means all
     """
@@ -86,10 +87,12 @@ class WantedBridges:
 
     :param tunnels: the tunnel ports of br-tun by name, None while they are not known: then they stay as they are
     :param joined: physical networks whose patch can be joined: both ends drop what is of no network here
+    :param changing: flows may still send through tunnel ports of the other mode, and these stay
     """
 
     tunnels: Mapping[str, TunnelPort] | None
     joined: frozenset[str] = frozenset()
+    changing: bool = False
 
 
 def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]:
@@ -123,7 +126,8 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]
             done += _patch(edit, bridges[name], row, port, peer, joined=joined)
     if wanted.tunnels is not None:
         tunnels = {name: tunnel for name, tunnel in wanted.tunnels.items() if name not in elsewhere}
-        done += _tunnels(edit, bridges[names.tunnel_bridge], tunnels, present.get(names.tunnel_bridge, {}))
+        there = present.get(names.tunnel_bridge, {})
+        done += _tunnels(edit, bridges[names.tunnel_bridge], tunnels, there, changing=wanted.changing)
     if done:
         tell_vswitchd(edit)
     return done
@@ -309,21 +313,27 @@ def _is_patch(port: Any, peer: str) -> bool:
     return all(interface.type == "patch" and interface.options.get("peer") == peer for interface in port.interfaces)
 
 
-def _tunnels(edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any]) -> list[str]:
+def _tunnels(
+    edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any], *, changing: bool
+) -> list[str]:
     done = []
     for name, tunnel in wanted.items():
         port, what = present.get(name), f"bridge {bridge.name}: tunnel {name}"
+        leads = f"to host {tunnel.host} at {tunnel.remote_ip}" if tunnel.host else "to all hosts"
         if port is None:
             # NORMAL floods what it has not learned, but between protected ports nothing
             _add_port(edit, bridge, name, tunnel.type, dict(tunnel.options), trunks=list(tunnel.trunks), protected=True)
-            done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} made")
+            done.append(f"{what} {leads} made")
             continue
         if edit.set(port.interfaces[0], type=tunnel.type, options=dict(tunnel.options)):
-            done.append(f"{what} to host {tunnel.host} at {tunnel.remote_ip} changed")
+            done.append(f"{what} {leads} changed")
         if edit.set(port, tag=[], trunks=list(tunnel.trunks)):
             done.append(f"{what} carries local VLANs {','.join(map(str, tunnel.trunks)) or 'all'}")
         done += _flooded(edit, bridge, port)
+    is_flow_based = any(map(is_flow_tunnel, wanted))
     for name, port in present.items():
+        if changing and is_flow_tunnel(name) != is_flow_based:
+            continue
         named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)
         if name not in wanted and any(named_so):
             bridge.delvalue("ports", port)

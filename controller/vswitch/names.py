@@ -24,6 +24,12 @@ _INT, _PHY = "int-", "phy-"
 """How the two ends of a patch to a physical bridge begin."""
 
 _TUNNEL = re.compile(r"(gre|vxlan|geneve)-([0-9a-f]{8}|[0-9a-f]{10})")
+_CUT_OFF = re.compile(r"(gre|vxlan|geneve)-[0-9a-f]{8,10}")
+
+ANY_PEER = "flow"
+"""``options:remote_ip`` of a tunnel port whose peer the flow sets (ovs-vswitchd.conf.db(5), Interface)."""
+
+_FLOW_TUNNEL = re.compile(rf"(gre|vxlan|geneve)-{ANY_PEER}")
 
 
 def _digest(text: str, length: int) -> str:
@@ -120,8 +126,25 @@ def tunnel_name(tunnel_type: str, remote_ip: str) -> str:
     return f"{tunnel_type}-{_digest(str(address), 10)}"
 
 
+def flow_tunnel_name(tunnel_type: str) -> str:
+    """Name of the tunnel port whose peer the flow sets, e.g. ``gre-flow``."""
+    return f"{tunnel_type}-{ANY_PEER}"
+
+
+def is_flow_tunnel(name: str) -> bool:
+    """True for a name that :func:`flow_tunnel_name` gives."""
+    return _FLOW_TUNNEL.fullmatch(name) is not None
+
+
+def has_tunnel_name(name: str) -> bool:
+    """True for a name that a tunnel port of ours may have, to whatever peer; it may be cut off to 15 characters."""
+    return is_flow_tunnel(name) or _CUT_OFF.fullmatch(name) is not None
+
+
 def is_tunnel_of_ours(name: str, interface_type: str, options: Mapping[str, str]) -> bool:
     """True for a port whose name says that we (or Neutron's agent) made it for the peer that it leads to."""
+    if is_flow_tunnel(name):
+        return name == flow_tunnel_name(interface_type) and options.get("remote_ip") == ANY_PEER
     named = _TUNNEL.fullmatch(name)
     if named is None or named[1] != interface_type:
         return False

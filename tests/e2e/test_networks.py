@@ -11,8 +11,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from controller.config.host_options import FLOW_BASED
 from tests.support.lab.frames import BROADCAST, MULTICAST, Capture, Frame, quiet
-from tests.support.lab.lab import Lab
+from tests.support.lab.lab import MIXED, Lab
 from tests.support.lab.traffic import iperf, transfer
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
@@ -38,13 +39,17 @@ MTU = 8900
 """Bytes of jumbo frames that fit the underlay with every encapsulation."""
 
 
-@pytest.fixture(scope="module", params=[4, 6], ids=["ipv4", "ipv6"])
+@pytest.fixture(
+    scope="module",
+    params=[(4, None), (6, None), pytest.param((6, FLOW_BASED)), pytest.param((4, MIXED))],
+    ids=lambda param: f"ipv{param[0]} {param[1] or ''}".strip(),
+)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Three controlled hosts with every type of network, and a VM of each network on each host.
 
     Host 1 has two of each network.
     """
-    with Lab(ip_version=request.param) as lab:
+    with Lab(ip_version=request.param[0], tunnel_mode=request.param[1]) as lab:
         for number in HOSTS:
             lab.add_host(f"h{number}")
         for name, (kind, segment) in NETWORKS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -19,6 +19,7 @@ from apps.framework.host_view import HostView, ViewChange
 from apps.framework.pipeline import Pipeline
 from tests.support.openflow.views import (
     BRIDGES,
+    MACS,
     NETWORK_IDS,
     PHYSICAL_BRIDGES,
     Edit,
@@ -87,6 +88,8 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         ports=_replaced(view.ports, other.ports),
         dead=_replaced(view.dead, other.dead),
         physical=_replaced(view.physical, other.physical),
+        peers=_replaced(view.peers, other.peers),
+        remote_ports=_replaced(view.remote_ports, other.remote_ports),
         patch_int=other.patch_int,
         bridges=dict(other.bridges),
     )
@@ -101,6 +104,14 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         name: {key for key, local in anew.networks.items() if local.network.physical_network == name}
         for name in PHYSICAL_BRIDGES
     }
+    assert {key: set(again.new.hosts_of(key)) for key in NETWORK_IDS} == {
+        key: {port.host for port in anew.remote_ports.values() if port.network_id == key} for key in NETWORK_IDS
+    }
+    for key in NETWORK_IDS:
+        for mac in MACS:
+            ports = [*anew.ports.values(), *anew.remote_ports.values()]
+            having = {p.port_id for p in ports if p.network_id == key and mac in (p.mac_address, *p.allowed_macs)}
+            assert again.new.ports_with(key, mac) == having
     for key in set(view.ports) & set(other.ports) - again.ports:
         assert again.new.ports[key] is view.ports[key]
 
@@ -130,12 +141,18 @@ def test_a_change_from_another_view(view: HostView, other: HostView) -> None:
     assert _tables(compiler) == _tables(compiled(other))
 
 
+def _maps(view: HostView) -> dict[str, Map[str, Any]]:
+    """By name of the argument of a view."""
+    names = ("networks", "ports", "dead", "physical", "options", "peers", "remote_ports")
+    return {name: getattr(view, name) for name in names}
+
+
 @given(views())
 def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
     compiler = compiled(view)
-    mappings = (Map(dict(mapping)) for mapping in (view.networks, view.ports, view.dead, view.physical))
-    again = HostView(dict(view.bridges), view.patch_int, *mappings)
+    mappings = {name: Map(dict(mapping)) for name, mapping in _maps(view).items()}
+    again = HostView(dict(view.bridges), view.patch_int, **mappings)
     assert compiler.update(ViewChange.between(HostView(), again)) == {}
 
 
@@ -148,8 +165,8 @@ def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Rando
         shuffler.shuffle(keys)
         return Map((key, mapping[key]) for key in keys)
 
-    mappings = (shuffled(mapping) for mapping in (view.networks, view.ports, view.dead, view.physical))
-    other = HostView(shuffled(view.bridges), view.patch_int, *mappings)
+    mappings = {name: shuffled(mapping) for name, mapping in _maps(view).items()}
+    other = HostView(shuffled(view.bridges), view.patch_int, **mappings)
     one, two = compiled(view), compiled(other)
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
 
@@ -210,7 +227,7 @@ def _contradictions(view: HostView) -> int:
         if network.network_type is not NetworkType.LOCAL:
             segments.setdefault((network.physical_network, network.segmentation_id), []).append(network_id)
     losers = {network_id for ids in segments.values() for network_id in sorted(ids)[1:]}
-    stranded = sum(port.network_id in losers for port in view.ports.values())
+    stranded = sum(port.network_id in losers for port in [*view.ports.values(), *view.remote_ports.values()])
     macs = [(port.network_id, port.mac_address) for port in view.ports.values() if port.network_id not in losers]
     ofports = [dead.ofport for dead in view.dead.values()]
     return len(losers) + stranded + len(macs) - len(set(macs)) + len(ofports) - len(set(ofports))

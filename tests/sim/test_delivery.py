@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.flow import MULTICAST_BIT, Flow
-from apps.framework.host_view import HostView
+from apps.framework.host_view import HostView, LocalNetwork, RemotePort
 from tests.support.openflow.frames import Frame, Sent, sent
 from tests.support.openflow.views import MACS, TUNNEL_IDS, compiled, stays_here, views
 
@@ -27,7 +27,7 @@ def _compiled(view: HostView) -> tuple[Compiler, list[Flow], list[Flow]]:
     return compiler, list(compiler.flows("br-int").values()), list(compiler.flows("br-tun").values())
 
 
-def _owner_of_tunnel(view: HostView, tunnel_id: int) -> str | None:
+def owner_of_tunnel(view: HostView, tunnel_id: int) -> str | None:
     """The network that a tunnel id means on this host: of several that claim it, the first by id."""
     return min(
         (
@@ -39,14 +39,34 @@ def _owner_of_tunnel(view: HostView, tunnel_id: int) -> str | None:
     )
 
 
-def _mac(text: str) -> int:
+def to_number(text: str) -> int:
     return int(netaddr.EUI(text))
 
 
-@given(views(), st.sampled_from([_mac(mac) for mac in MACS] + [BROADCAST, STRANGER]))
+def _leads_to(view: HostView, local: LocalNetwork, dl_dst: int) -> list[int | None]:
+    """The ports that a frame to an address leaves by where the topology knows; else None, which is MAC learning."""
+    kind, network_id = local.network.network_type, local.network.id
+    remote = [port for port in view.remote_ports.values() if port.network_id == network_id]
+    if dl_dst & MULTICAST_BIT:
+        members = {port.host for port in remote if view.paths(port.host, kind)}
+        silent = {host for host, peer in view.peers.items() if not peer.tells_ports} if members else set()
+        return [path.ofport for host in sorted(members | silent) for path in view.paths(host, kind)] or [None]
+    local_ports = [port for port in view.ports.values() if port.network_id == network_id]
+    having = [
+        port for port in [*remote, *local_ports] if dl_dst in map(to_number, (port.mac_address, *port.allowed_macs))
+    ]
+    if len(having) == 1 and isinstance(having[0], RemotePort):
+        paths = view.paths(having[0].host, kind)
+        if len(paths) == 1:
+            return [paths[0].ofport]
+    return [None]
+
+
+@given(views(), st.sampled_from([to_number(mac) for mac in MACS] + [BROADCAST, STRANGER]))
 def test_outbound(view: HostView, dl_dst: int) -> None:
     """A frame from br-int leaves with the tunnel id of its local VLAN's network, and not at all where that has none, or
-    where it is for a port of that network which is on this host."""
+    where it is for a port of that network which is on this host; by the tunnels to where the topology has it, or as MAC
+    learning has it."""
     compiler, _, tunnel_bridge = _compiled(view)
     if view.patch_int is None:
         return
@@ -56,8 +76,10 @@ def test_outbound(view: HostView, dl_dst: int) -> None:
         if local is not None and local.network.network_type.is_tunnel:
             tunnel_id = local.network.segmentation_id or 0
             stays = stays_here(view, compiler, local.network.id, dl_dst)
-            if _owner_of_tunnel(view, tunnel_id) == local.network.id and not stays:
-                expected = [Sent(None, vlan, tunnel_id)]
+            if owner_of_tunnel(view, tunnel_id) == local.network.id and not stays:
+                expected = [
+                    Sent(port, vlan if port is None else None, tunnel_id) for port in _leads_to(view, local, dl_dst)
+                ]
         assert sent(tunnel_bridge, Frame(view.patch_int, dl_dst, vlan)) == expected
 
 
@@ -65,7 +87,7 @@ def test_outbound(view: HostView, dl_dst: int) -> None:
 def test_inbound_multicast(view: HostView, tunnel_id: int, tag: int | None) -> None:
     """Broadcast and multicast from a tunnel go to br-int alone, with exactly the local VLAN of the tunnel's network."""
     _, _, tunnel_bridge = _compiled(view)
-    owner = _owner_of_tunnel(view, tunnel_id)
+    owner = owner_of_tunnel(view, tunnel_id)
     carried = owner is not None and view.patch_int is not None
     expected = [Sent(view.patch_int, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
     for group in (BROADCAST, MULTICAST_BIT, 0x3333_0000_0001):
@@ -77,12 +99,13 @@ def test_inbound_unicast(view: HostView, tunnel_id: int, tag: int | None) -> Non
     """Unicast from a tunnel gets in for the MACs of the tunnel's own network only, with exactly its local VLAN; what
     other networks have on this host, even behind the same tunnel id, is out of reach."""
     _, _, tunnel_bridge = _compiled(view)
-    owner = _owner_of_tunnel(view, tunnel_id)
+    owner = owner_of_tunnel(view, tunnel_id)
     ports = [port for port in view.ports.values() if port.network_id == owner]
-    macs = {_mac(mac) for port in ports for mac in (port.mac_address, *port.allowed_macs)}
-    for dl_dst in [_mac(mac) for mac in MACS] + [STRANGER]:
+    macs = {to_number(mac) for port in ports for mac in (port.mac_address, *port.allowed_macs)}
+    for dl_dst in [to_number(mac) for mac in MACS] + [STRANGER]:
         carried = owner is not None and view.patch_int is not None and dl_dst in macs
-        expected = [Sent(None, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
+        port = view.patch_int if any(one.network_id == owner for one in view.remote_ports.values()) else None
+        expected = [Sent(port, view.networks[owner].vlan, tunnel_id)] if carried and owner is not None else []
         assert sent(tunnel_bridge, Frame(TUNNEL_PORT, dl_dst, tag, tunnel_id)) == expected
 
 

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from operator import is_not
+from collections.abc import Callable, Iterable, Mapping
 
 from immutables import Map
 
 from apps.framework.host_view import Peer, TunnelPath
-from controller.vswitch.bridge_setup import TunnelPort
+from controller.agent.tunnels.tunnel_plan import Tunnel
 from controller.vswitch.device import PORT_NAME_MAX
+from controller.vswitch.names import tunnel_name
 from topology.model import Host, NetworkType
 
 
 def peers(
-    hosts: Mapping[str, Host], tunnels: Mapping[str, TunnelPort], ofport: Callable[[str], int | None]
+    hosts: Mapping[str, Host],
+    tunnels: Iterable[Tunnel],
+    flow_ports: Mapping[NetworkType, int],
+    ofport: Callable[[str], int | None],
 ) -> dict[str, Peer]:
     """Those that a tunnel leads to.
 
     A host that an operator has entered by hand has no ``instance``: no controller of it tells what it has.
 
     :param hosts: of the topology, by name; one that was deleted is no peer any more, though its tunnel still stands
-    :param tunnels: that br-tun should have, by name
+    :param tunnels: to other hosts
+    :param flow_ports: as of :class:`TunnelPorts`
     :param ofport: of a port of br-tun by its name, None while it has none
     """
     paths: dict[str, dict[NetworkType, tuple[TunnelPath, ...]]] = {}
-    for name in sorted(tunnels):
-        tunnel = tunnels[name]
-        number = ofport(name[:PORT_NAME_MAX])
+    for tunnel in tunnels:
+        kind = NetworkType(tunnel.type)
+        is_flow_based = kind in flow_ports
+        number = (
+            flow_ports[kind] if is_flow_based else ofport(tunnel_name(tunnel.type, tunnel.remote_ip)[:PORT_NAME_MAX])
+        )
         if tunnel.host in hosts and number is not None:
-            of, kind = paths.setdefault(tunnel.host, {}), NetworkType(tunnel.type)
-            of[kind] = (*of.get(kind, ()), TunnelPath(number))
+            of = paths.setdefault(tunnel.host, {})
+            path = TunnelPath(number, tunnel.remote_ip if is_flow_based else None)
+            of[kind] = (*of.get(kind, ()), path)
     return {host: Peer(Map(of), tells_ports=bool(hosts[host].instance)) for host, of in paths.items()}
 
 
@@ -40,24 +48,23 @@ class Peers:
     def __init__(self) -> None:
         self.by_name: Mapping[str, Peer] = {}
         """Replaced, never changed."""
-        self._tunnels: Mapping[str, TunnelPort] | None = None
 
     def update(
         self,
         hosts: Mapping[str, Host],
-        tunnels: Mapping[str, TunnelPort] | None,
+        tunnels: tuple[Tunnel, ...],
+        flow_ports: Mapping[NetworkType, int],
         ofport: Callable[[str], int | None],
         *,
         is_changed: bool,
     ) -> Mapping[str, Peer]:
         """Find them anew where that may make a difference.
 
-        :param tunnels: the plan, which is never changed but replaced; None: not known yet
+        :param tunnels: to other hosts
         :param is_changed: whether hosts or ports of br-tun came, went or changed
         """
-        if is_changed or is_not(tunnels, self._tunnels):
-            self._tunnels = tunnels
-            found = peers(hosts, tunnels or {}, ofport)
+        if is_changed:
+            found = peers(hosts, tunnels, flow_ports, ofport)
             if found != self.by_name:
                 self.by_name = found
         return self.by_name

@@ -15,7 +15,7 @@ import netaddr
 from apps.framework.host_view import LocalNetwork
 from controller.runtime.host_events import TUNNEL_PROBLEM, TUNNEL_PROBLEM_OVER
 from controller.vswitch.bridge_setup import TunnelPort
-from controller.vswitch.names import tunnel_name
+from controller.vswitch.names import ANY_PEER, flow_tunnel_name, tunnel_name
 from controller.vswitch.tunnel_rows import TunnelWay, Underlay
 from topology.model import Host, NetworkType
 
@@ -31,6 +31,7 @@ class TunnelOptions:
 
     :param local_ip: own end; None: this host has no tunnels
     :param types: encapsulations of this host, values of :class:`NetworkType`
+    :param flow_based: one port for each encapsulation, whose peer the flow sets; else one for each peer too
     """
 
     local_ip: str | None
@@ -38,6 +39,23 @@ class TunnelOptions:
     vxlan_udp_port: int = 4789
     dont_fragment: bool = True
     csum: bool = False
+    flow_based: bool = False
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """The way to another host by one encapsulation.
+
+    :param host: name of the other host
+    :param type: value of :class:`NetworkType`
+    :param remote_ip: address of the other host
+    :param device: name of the port that it should go by
+    """
+
+    host: str
+    type: str
+    remote_ip: str
+    device: str
 
 
 def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str) -> tuple[tuple[str, str], ...]:
@@ -55,35 +73,55 @@ def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str) -> tuple[
     return tuple(sorted(made.items()))
 
 
+def tunnels(hosts: Iterable[Host], me: str, options: TunnelOptions) -> tuple[Tunnel, ...]:
+    """The ways from this host to others; none without a ``local_ip``.
+
+    :param me: name of this host
+    """
+    if options.local_ip is None:
+        return ()
+    version = netaddr.IPAddress(options.local_ip).version
+    return tuple(
+        Tunnel(
+            host.name,
+            tunnel_type,
+            remote_ip,
+            flow_tunnel_name(tunnel_type) if options.flow_based else tunnel_name(tunnel_type, remote_ip),
+        )
+        for host in hosts
+        if host.name != me
+        for remote_ip in host.tunnel_ips
+        if netaddr.IPAddress(remote_ip).version == version and remote_ip != options.local_ip
+        for tunnel_type in options.types
+        if tunnel_type in host.tunnel_types
+    )
+
+
 def plan(
-    hosts: Iterable[Host], me: str, options: TunnelOptions, vlans: Mapping[str, Collection[int]]
+    wanted: Iterable[Tunnel], options: TunnelOptions, vlans: Mapping[str, Collection[int]]
 ) -> dict[str, TunnelPort]:
     """The tunnel ports of this host.
 
-    :param me: name of this host
+    :param wanted: of :func:`tunnels`
     :param vlans: encapsulation → local VLANs of its networks; looked at where this host has several encapsulations:
         each then carries its own networks only, or every frame would arrive once by each
     :returns: by name; empty without a ``local_ip``
     """
     if options.local_ip is None:
         return {}
-    version = netaddr.IPAddress(options.local_ip).version
+    if options.flow_based:
+        names = {flow_tunnel_name(tunnel_type): tunnel_type for tunnel_type in options.types}
+        return {
+            name: TunnelPort(name, "", tunnel_type, ANY_PEER, _options(options, tunnel_type, ANY_PEER))
+            for name, tunnel_type in names.items()
+        }
     ports = {}
-    for host in hosts:
-        if host.name == me:
-            continue
-        for remote_ip in host.tunnel_ips:
-            if netaddr.IPAddress(remote_ip).version != version or remote_ip == options.local_ip:
-                continue
-            for tunnel_type in options.types:
-                if tunnel_type not in host.tunnel_types:
-                    continue
-                trunks: tuple[int, ...] = ()
-                if len(options.types) > 1:
-                    trunks = tuple(sorted(vlans.get(tunnel_type, ()))) or (NO_VLAN,)
-                name = tunnel_name(tunnel_type, remote_ip)
-                made = _options(options, tunnel_type, remote_ip)
-                ports[name] = TunnelPort(name, host.name, tunnel_type, remote_ip, made, trunks)
+    for way in wanted:
+        trunks: tuple[int, ...] = ()
+        if len(options.types) > 1:
+            trunks = tuple(sorted(vlans.get(way.type, ()))) or (NO_VLAN,)
+        made = _options(options, way.type, way.remote_ip)
+        ports[way.device] = TunnelPort(way.device, way.host, way.type, way.remote_ip, made, trunks)
     return ports
 
 
@@ -183,9 +221,17 @@ class TunnelPlan:
         """By name, the tunnel ports that br-tun should have; None: not known yet."""
         self.misfits: tuple[str, ...] = ()
         """What stands against tunnels to other hosts, a line each."""
+        self.tunnels: tuple[Tunnel, ...] = ()
+        """To other hosts; replaced, never changed."""
+        self.options = options
         self._seen: tuple[Underlay | None, Mapping[str, int]] = (None, {})
         self._me = me
-        self._options = options
+
+    def find(self, hosts: Collection[Host]) -> None:
+        """Find the ways to other hosts, of which some came, went or changed."""
+        found = tunnels(hosts, self._me, self.options)
+        if found != self.tunnels:
+            self.tunnels = found
 
     def update(
         self,
@@ -196,7 +242,7 @@ class TunnelPlan:
         new_networks: bool,
         seen: tuple[Underlay | None, Mapping[str, int]] = (None, {}),
     ) -> bool:
-        """Plan anew where that may make a difference.
+        """Plan anew where that may make a difference, for the ways found last.
 
         :param networks: those with a local VLAN
         :param new_hosts: hosts came, went or changed
@@ -206,14 +252,14 @@ class TunnelPlan:
         """
         if new_hosts or self.ports is None or any(map(is_not, seen, self._seen)):
             self._seen = seen
-            self._follow_misfits(misfits(hosts, self._me, self._options, *seen))
-        has_trunks = len(self._options.types) > 1
+            self._follow_misfits(misfits(hosts, self._me, self.options, *seen))
+        has_trunks = len(self.options.types) > 1 and not self.options.flow_based
         if self.ports is not None and not new_hosts and not (new_networks and has_trunks):
             return False
         vlans: dict[str, list[int]] = {}
         for local in networks.values() if has_trunks else ():
             vlans.setdefault(local.network.network_type.value, []).append(local.vlan)
-        was, self.ports = self.ports, plan(hosts, self._me, self._options, vlans)
+        was, self.ports = self.ports, plan(self.tunnels, self.options, vlans)
         return was != self.ports
 
     def _follow_misfits(self, found: tuple[str, ...]) -> None:

@@ -6,26 +6,32 @@ installed in any other shape is kept as bytes: enough to delete it and to descri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import Any, TypeVar
 
+import netaddr
 from os_ken.ofproto import nicira_ext, ofproto_common
 from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
+    MOVABLE,
     Action,
     Field,
     Flow,
     FlowKey,
     Match,
     ModVlanVid,
+    Move,
     Normal,
     Output,
     PopVlan,
+    Resubmit,
+    SetTunDst,
     SetTunnel,
     Term,
 )
@@ -36,6 +42,7 @@ from controller.openflow.wire.element_lengths import (
     entries,
     framed,
     match_ends,
+    padded,
 )
 from controller.openflow.wire.messages import OpenFlow13, encoded
 
@@ -51,8 +58,12 @@ _INSTRUCTION = Struct("!HH4x")
 _OUTPUT = Struct("!HHIH6x")
 _SET_TUNNEL = Struct("!HHIQ")
 _REG_LOAD = Struct("!HHIHHIQ")
+_REG_MOVE = Struct("!HHIHHHHII")
+_RESUBMIT = Struct("!HHIHHB3x")
 _POP_VLAN = _INSTRUCTION.pack(ofp.OFPAT_POP_VLAN, 8)
 _NORMAL = _OUTPUT.pack(ofp.OFPAT_OUTPUT, 16, ofp.OFPP_NORMAL, 0)
+_FIRST_RESERVED = ofp.OFPP_MAX & 0xFFFF
+"""Nicira's actions have port numbers of 16 bits, as OpenFlow 1.0; those from here on stand for ports that are none."""
 _LONGEST_SHARED = 512
 _PADDING = tuple(bytes(-length % 8) for length in range(8))
 
@@ -63,31 +74,37 @@ _VLAN_CFI_BIT = 12 << 6 | 1 - 1
 
 
 _LOAD_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_LOAD.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_LOAD)
+_RESUBMIT_HEAD = (ofp.OFPAT_EXPERIMENTER, _RESUBMIT.size, ofproto_common.NX_EXPERIMENTER_ID)
+_MOVE_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_MOVE.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_MOVE)
 _SET_CFI_BIT = _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_CFI_BIT, nicira_ext.NXM_OF_VLAN_TCI, 1)
 
 
 def _oxm_header(field: Field, has_mask: bool) -> int:
     length = field.octets * 2 if has_mask else field.octets
-    return int(ofp.OFPXMC_OPENFLOW_BASIC) << 16 | field.oxm << 9 | has_mask << 8 | length
+    return field.oxm_class << 16 | field.oxm << 9 | has_mask << 8 | length
 
 
-# By OXM number: the header shifted to stand before the value, bits of the value, octets of the whole field.
-_EXACT = {f.oxm: (_oxm_header(f, False) << f.octets * 8, 4 + f.octets) for f in Field}
-_MASKED = {f.oxm: (_oxm_header(f, True) << f.octets * 16, f.octets * 8, 4 + f.octets * 2) for f in Field}
+# The header shifted to stand before the value, bits of the value, octets of the whole field.
+_EXACT = {f: (_oxm_header(f, False) << f.octets * 8, 4 + f.octets) for f in Field}
+_MASKED = {f: (_oxm_header(f, True) << f.octets * 16, f.octets * 8, 4 + f.octets * 2) for f in Field}
 _BY_HEADER = {_oxm_header(f, has_mask): (f, has_mask) for f in Field for has_mask in (False, True)}
 _TUN_ID_HEADER = _oxm_header(Field.TUN_ID, False)
+_TUN_DST_HEADERS = (0x0001_0000 | 32 << 9 | 4, 0x0001_0000 | 110 << 9 | 16)
+"""NXM_NX_TUN_IPV4_DST and NXM_NX_TUN_IPV6_DST (ovs-fields(7))."""
+
+_NXM_HEADERS = {field: getattr(nicira_ext, name) for field, name in MOVABLE.items()}
+"""As Open vSwitch gives back what a move names, whichever header it was told."""
 
 
 def encode_oxm(match: Match) -> bytes:
     """The OXM fields of a match, without header and padding, in the order of their numbers."""
     fields = []
     for term in match.terms:
-        number = term.field.oxm
         if term.mask is None:
-            header, size = _EXACT[number]
+            header, size = _EXACT[term.field]
             fields.append((header | term.value).to_bytes(size, "big"))
         else:
-            header, bits, size = _MASKED[number]
+            header, bits, size = _MASKED[term.field]
             fields.append((header | term.value << bits | term.mask).to_bytes(size, "big"))
     fields.sort()  # all headers begin with the class, and then the number
     return b"".join(fields)
@@ -102,6 +119,32 @@ def _encode_set_tunnel(action: SetTunnel) -> bytes:
 
 
 @lru_cache(maxsize=4096)
+def _encode_tun_dst(address: str) -> bytes:
+    header, packed = _TUN_DST_HEADERS[":" in address], netaddr.IPAddress(address).packed
+    size = padded(_TYPE_LENGTH.size + 4 + len(packed))
+    return (_TYPE_LENGTH.pack(ofp.OFPAT_SET_FIELD, size) + header.to_bytes(4, "big") + packed).ljust(size, b"\0")
+
+
+def _encode_resubmit(action: Resubmit) -> bytes:
+    subtype = nicira_ext.NXAST_RESUBMIT if action.table is None else nicira_ext.NXAST_RESUBMIT_TABLE
+    return _RESUBMIT.pack(*_RESUBMIT_HEAD, subtype, action.in_port & 0xFFFF, action.table or 0)
+
+
+def _encode_move(action: Move, source: int, target: int) -> bytes:
+    return _REG_MOVE.pack(*_MOVE_HEAD, action.source.bits, 0, 0, source, target)
+
+
+_ALL_MOVES = [Move(*pair) for pair in itertools.product(MOVABLE, MOVABLE) if pair[0].bits == pair[1].bits]
+_MOVES = {
+    move: _encode_move(move, _oxm_header(move.source, False), _oxm_header(move.target, False)) for move in _ALL_MOVES
+}
+_MOVE_OF = {
+    **{encoded: move for move, encoded in _MOVES.items()},
+    **{_encode_move(move, _NXM_HEADERS[move.source], _NXM_HEADERS[move.target]): move for move in _ALL_MOVES},
+}
+
+
+@lru_cache(maxsize=4096)
 def _encode_vlan(vlan: int) -> bytes:
     return _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_VID_BITS, nicira_ext.NXM_OF_VLAN_TCI, vlan) + _SET_CFI_BIT
 
@@ -110,8 +153,11 @@ _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
     Output: _encode_output,
     Normal: lambda action: _NORMAL,
     SetTunnel: _encode_set_tunnel,
+    SetTunDst: lambda action: _encode_tun_dst(action.address),
+    Resubmit: _encode_resubmit,
     ModVlanVid: lambda action: _encode_vlan(action.vlan),
     PopVlan: lambda action: _POP_VLAN,
+    Move: lambda action: _MOVES[action],
 }
 
 
@@ -258,6 +304,24 @@ def _decode_vlan(raw: bytes, pos: int) -> ModVlanVid | None:
     return ModVlanVid(vlan) if vlan < 0x1000 and raw[pos : pos + 48] == _encode_vlan(vlan) else None
 
 
+@lru_cache(maxsize=4096)
+def _ip_address(packed: bytes) -> str:
+    return str(netaddr.IPAddress(int.from_bytes(packed, "big"), version=4 if len(packed) == 4 else 6))
+
+
+def _decode_resubmit(raw: bytes, pos: int) -> Resubmit | None:
+    if len(raw) - pos < _RESUBMIT.size:
+        return None
+    *head, subtype, port, table = _RESUBMIT.unpack_from(raw, pos)
+    known = subtype in (nicira_ext.NXAST_RESUBMIT, nicira_ext.NXAST_RESUBMIT_TABLE)
+    if not known or tuple(head) != _RESUBMIT_HEAD:
+        return None
+    in_port = port if port < _FIRST_RESERVED else port | 0xFFFF_0000
+    action = Resubmit(in_port, None if subtype == nicira_ext.NXAST_RESUBMIT else table)
+    is_ours = action.table != ofp.OFPTT_ALL and _encode_resubmit(action) == raw[pos : pos + _RESUBMIT.size]
+    return action if is_ours else None
+
+
 def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
     if kind == ofp.OFPAT_OUTPUT:
         _, _, port, max_len = _OUTPUT.unpack_from(raw, pos)
@@ -265,12 +329,15 @@ def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
             return Normal()
         return Output(port) if port != ofp.OFPP_CONTROLLER or max_len == 0 else None
     if kind == ofp.OFPAT_SET_FIELD:
-        if int.from_bytes(raw[pos + 4 : pos + 8], "big") != _TUN_ID_HEADER:
-            return None
-        return SetTunnel(int.from_bytes(raw[pos + 8 : pos + 16], "big"))
+        header = int.from_bytes(raw[pos + 4 : pos + 8], "big")
+        if header in _TUN_DST_HEADERS:
+            return SetTunDst(_ip_address(raw[pos + 8 : pos + 8 + (header & 0xFF)]))
+        return SetTunnel(int.from_bytes(raw[pos + 8 : pos + 16], "big")) if header == _TUN_ID_HEADER else None
     if kind == ofp.OFPAT_POP_VLAN:
         return PopVlan()
-    return _decode_vlan(raw, pos) if kind == ofp.OFPAT_EXPERIMENTER else None
+    if kind != ofp.OFPAT_EXPERIMENTER:
+        return None
+    return _MOVE_OF.get(raw[pos : pos + _REG_MOVE.size]) or _decode_resubmit(raw, pos) or _decode_vlan(raw, pos)
 
 
 @_shared(4096)

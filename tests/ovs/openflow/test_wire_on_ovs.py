@@ -18,9 +18,12 @@ from apps.framework.flow import (
     Flow,
     Match,
     ModVlanVid,
+    Move,
     Normal,
     Output,
     PopVlan,
+    Resubmit,
+    SetTunDst,
     SetTunnel,
     Term,
     match,
@@ -62,6 +65,11 @@ MATCHES = [
     Match((Term(Field.ETH_TYPE, 0x8035),)),
     Match((Term(Field.ETH_TYPE, 0x0042),)),
     match(in_port=4, dl_vlan=5, dl_dst=MAC, tun_id=6),
+    match(in_port=4, tun_src="192.0.2.2"),
+    match(tun_id=7, tun_src="2001:db8::2"),
+    Match((Term(Field.TUN_SRC, 0xC0000200, 0xFFFFFF00), Term(Field.ETH_TYPE, 0x0806), Term(Field.ETH_DST, 0x3))),
+    Match((Term(Field.TUN_IPV6_SRC, 0x20010DB8 << 96, 0xFFFFFFFF << 96),)),
+    Match((Term(Field.TUN_IPV6_SRC, 0x1, 0x3),)),
 ]
 ACTIONS: list[tuple[Action, ...]] = [
     (),
@@ -76,6 +84,10 @@ ACTIONS: list[tuple[Action, ...]] = [
     (SetTunnel(2**64 - 1), Output(1), Output(2)),
     (ModVlanVid(1), Normal()),
     (ModVlanVid(4094), Output(1)),
+    (SetTunDst("192.0.2.2"), Output(1), SetTunDst("2001:db8::2"), Output(2), SetTunDst("::1"), Output(3)),
+    (SetTunnel(3), Resubmit(5, 1)),
+    (Move(Field.ETH_SRC, Field.ETH_DST), Normal()),
+    (Resubmit(0), Resubmit(ofp.OFPP_LOCAL), Resubmit(ofp.OFPP_IN_PORT), Resubmit(ofp.OFPP_IN_PORT, 254), Normal()),
     (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
 ]
 

@@ -104,9 +104,10 @@ class Tunbridge:
         self._process: ChildProcess | None = None
         self._told = False
         self._killed = False  # and so without a chance to end its own children
-        self._write_config(options or {})
+        self.write_config(options or {})
 
-    def _write_config(self, options: Mapping[str, Mapping[str, object]]) -> None:
+    def write_config(self, options: Mapping[str, Mapping[str, object]]) -> None:
+        """Write the file that it reads at its next start: these options, by group, beside those that it needs."""
         config = configparser.RawConfigParser(default_section="")
         config.optionxform = str  # type: ignore[assignment,method-assign]  # as the manual of configparser says
         defaults = {"host": "host1", "state_path": self.directory / "state", "run_path": self.run_path}

@@ -141,5 +141,5 @@ class HostController(Tunbridge):
     def restart_with(self, group: str, **options: object) -> None:
         """Restart it with other values of some options, and wait until it answers."""
         self._options.setdefault(group, {}).update(options)
-        self._write_config(self._options)
+        self.write_config(self._options)
         self.restart()

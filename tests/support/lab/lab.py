@@ -28,6 +28,7 @@ from typing import TypeVar
 import yaml
 
 from controller.config.config import load
+from controller.config.host_options import FLOW_BASED, PORT_PER_PEER
 from scripts.processes import ChildProcess, ProcessError
 from tests.support.host.tunbridge import ROOT, apply_file
 from tests.support.lab import remains
@@ -39,6 +40,9 @@ from tests.support.lab.networks import LabNetwork, Nic, topology_document
 from tests.support.lab.vm import MTU, Vm
 from tests.support.waiting import wait_until
 from topology.errors import TunbridgeError
+
+MIXED = "mixed"
+TUNNEL_MODES = (PORT_PER_PEER, FLOW_BASED, MIXED)
 
 UNDERLAY_MTU = 9100
 """Bytes: room for jumbo frames of 9000 and any encapsulation."""
@@ -52,11 +56,14 @@ class Lab:
 
     :param ip_version: of the tunnels; hosts have addresses of both
     :param hub: OSKEN_HUB_TYPE of the controllers; None: as in the environment
+    :param tunnel_mode: ``[agent] tunnel_mode`` of the controllers, or ``mixed``: of every other host one, of the rest
+        the other; None: as the environment variable TUNNEL_MODE says, or else as it comes
     :raises ProcessError: on entering it: without root, or where a command fails; nothing is left behind then
     """
 
-    def __init__(self, *, ip_version: int = 4, hub: str | None = None) -> None:
+    def __init__(self, *, ip_version: int = 4, hub: str | None = None, tunnel_mode: str | None = None) -> None:
         self.ip_version = ip_version
+        self.tunnel_mode = tunnel_mode or os.environ.get("TUNNEL_MODE") or PORT_PER_PEER
         self.hosts: dict[str, LabHost] = {}
         self.vms: dict[str, Vm] = {}
         self.networks: list[LabNetwork] = []
@@ -274,7 +281,11 @@ class Lab:
         made = []
         for host in hosts or [host for host in known if host.name not in self.controllers]:
             local_ip = host.tunnel_ip(self.ip_version)
-            controller = HostController(host, self.topology, local_ip, hub=self._hub, options=options, check=check)
+            chosen = {
+                **(options or {}),
+                "agent": {"tunnel_mode": self.mode_of(host), **(options or {}).get("agent", {})},
+            }
+            controller = HostController(host, self.topology, local_ip, hub=self._hub, options=chosen, check=check)
             self.controllers[host.name] = self._running[host.name].push(controller)
             controller.start()  # they start at the same time, and are waited for afterwards
             made.append(controller)
@@ -288,6 +299,12 @@ class Lab:
                 20.0,
                 f"the controller of {controller.host.name} has made br-int",
             )
+
+    def mode_of(self, host: LabHost) -> str:
+        """``[agent] tunnel_mode`` of a host, where a test says nothing else."""
+        if self.tunnel_mode != MIXED:
+            return self.tunnel_mode
+        return (FLOW_BASED, PORT_PER_PEER)[[*self.hosts].index(host.name) % 2]
 
     def wait_wired(self, timeout: float = 20.0) -> None:
         """Wait until every controller has done what there is to do, and all VMs plugged into its host are ACTIVE."""

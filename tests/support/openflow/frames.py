@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from apps.framework.flow import VLAN_PRESENT, Field, Flow, ModVlanVid, Normal, Output, PopVlan, SetTunnel
+import netaddr
+
+from apps.framework.flow import (
+    VLAN_PRESENT,
+    Field,
+    Flow,
+    ModVlanVid,
+    Move,
+    Normal,
+    Output,
+    PopVlan,
+    Resubmit,
+    SetTunDst,
+    SetTunnel,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +31,9 @@ class Frame:
     :param vlan: its one tag, None when it has none
     :param tun_id: key of the tunnel it came out of, or will go into
     :param ethertype: behind its tag
+    :param dl_src: as an integer
+    :param tun_src: address of the host that has sent it through a tunnel
+    :param tun_dst: of the one that it will be sent to, where a flow has set that
     """
 
     in_port: int
@@ -24,17 +41,27 @@ class Frame:
     vlan: int | None = None
     tun_id: int = 0
     ethertype: int = 0x0800
+    dl_src: int = 0x020000000001
+    tun_src: str | None = None
+    tun_dst: str | None = None
 
     def value(self, field: Field) -> int:
         """A header field as a flow matches on it."""
         values = {
             Field.IN_PORT: self.in_port,
             Field.ETH_DST: self.dl_dst,
+            Field.ETH_SRC: self.dl_src,
             Field.VLAN_VID: 0 if self.vlan is None else VLAN_PRESENT | self.vlan,
             Field.TUN_ID: self.tun_id,
             Field.ETH_TYPE: self.ethertype,
+            Field.TUN_SRC: self._sender(4),
+            Field.TUN_IPV6_SRC: self._sender(6),
         }
         return values[field]
+
+    def _sender(self, version: int) -> int:
+        address = netaddr.IPAddress(self.tun_src or "0.0.0.0")
+        return int(address) if address.version == version else 0
 
 
 @dataclass(frozen=True)
@@ -42,36 +69,55 @@ class Sent:
     """A copy of the frame that leaves.
 
     :param port: ofport; None: as MAC learning has it
+    :param tun_dst: address of the host that it goes to, where a flow has set that
     """
 
     port: int | None
     vlan: int | None
     tun_id: int
+    tun_dst: str | None = None
 
 
-def matching(flows: Iterable[Flow], frame: Frame) -> Flow | None:
-    """The flow of table 0 that takes the frame."""
+def matching(flows: Collection[Flow], frame: Frame, table: int = 0) -> Flow | None:
+    """The flow of a table that takes the frame."""
     hits = [
         flow
         for flow in flows
-        if all(frame.value(term.field) & term.effective_mask == term.value for term in flow.match.terms)
+        if flow.table == table
+        and all(frame.value(term.field) & term.effective_mask == term.value for term in flow.match.terms)
     ]
     return max(hits, key=lambda flow: flow.priority, default=None)
 
 
-def sent(flows: Iterable[Flow], frame: Frame) -> list[Sent]:
+def sent(flows: Collection[Flow], frame: Frame) -> list[Sent]:
     """All copies that leave, in order; none: dropped."""
-    flow = matching(flows, frame)
+    return _sent(flows, frame, frame.in_port, 0)[1]
+
+
+def _sent(flows: Collection[Flow], frame: Frame, in_port: int, table: int) -> tuple[Frame, list[Sent]]:
+    """The frame as it is afterwards, and its copies.
+
+    :param in_port: that is taken for its own in the look-up
+    """
+    flow = matching(flows, replace(frame, in_port=in_port), table)
     copies = []
     for action in flow.actions if flow is not None else ():
         if isinstance(action, SetTunnel):
             frame = replace(frame, tun_id=action.tun_id)
+        elif isinstance(action, SetTunDst):
+            frame = replace(frame, tun_dst=action.address)
         elif isinstance(action, ModVlanVid):
             frame = replace(frame, vlan=action.vlan)
         elif isinstance(action, PopVlan):
             frame = replace(frame, vlan=None)
-        elif isinstance(action, Normal):
-            copies.append(Sent(None, frame.vlan, frame.tun_id))
-        elif isinstance(action, Output):
-            copies.append(Sent(action.port, frame.vlan, frame.tun_id))
-    return copies
+        elif isinstance(action, Move):
+            assert action.target is Field.ETH_DST
+            frame = replace(frame, dl_dst=frame.value(action.source))
+        elif isinstance(action, Resubmit):
+            frame, more = _sent(flows, frame, action.in_port, table if action.table is None else action.table)
+            copies += more
+        elif isinstance(action, Normal) and frame.dl_src != frame.dl_dst:  # what is sent to itself is learned from only
+            copies.append(Sent(None, frame.vlan, frame.tun_id, frame.tun_dst))
+        elif isinstance(action, Output) and action.port != frame.in_port:  # which takes IN_PORT (OpenFlow 1.3 §7.2.5)
+            copies.append(Sent(action.port, frame.vlan, frame.tun_id, frame.tun_dst))
+    return frame, copies

@@ -8,14 +8,31 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
+import netaddr
 from hypothesis import strategies as st
 from os_ken.ofproto import ofproto_parser
 from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from apps.framework.flow import Action, Field, Flow, Match, ModVlanVid, Normal, Output, PopVlan, SetTunnel, Term
+from apps.framework.flow import (
+    IN_PORT,
+    MOVABLE,
+    Action,
+    Field,
+    Flow,
+    Match,
+    ModVlanVid,
+    Move,
+    Normal,
+    Output,
+    PopVlan,
+    Resubmit,
+    SetTunDst,
+    SetTunnel,
+    Term,
+)
 from controller.openflow.wire.framing import Framer, check_body
 from controller.openflow.wire.messages import HEADER, message_name
 from topology.errors import FramingError
@@ -27,7 +44,10 @@ _OSKEN_FIELDS = {
     Field.ETH_TYPE: "eth_type",
     Field.VLAN_VID: "vlan_vid",
     Field.TUN_ID: "tunnel_id",
+    Field.TUN_SRC: "tun_ipv4_src",
+    Field.TUN_IPV6_SRC: "tun_ipv6_src",
 }
+_VERSIONS: dict[Field, Literal[4, 6]] = {Field.TUN_SRC: 4, Field.TUN_IPV6_SRC: 6}
 
 
 class Datapath:
@@ -41,6 +61,8 @@ def osken_match(match: Match) -> Any:
     """The same match as an OFPMatch."""
 
     def user(field: Field, number: int) -> int | str:
+        if field in _VERSIONS:
+            return str(netaddr.IPAddress(number, version=_VERSIONS[field]))
         return number.to_bytes(6, "big").hex(":") if field in (Field.ETH_SRC, Field.ETH_DST) else number
 
     return parser.OFPMatch(
@@ -62,6 +84,16 @@ def _osken_actions(action: Action) -> list[Any]:
         return [parser.OFPActionSetField(tunnel_id=action.tun_id)]
     if isinstance(action, PopVlan):
         return [parser.OFPActionPopVlan()]
+    if isinstance(action, Move):
+        source, target = (_OSKEN_FIELDS[field] for field in (action.source, action.target))
+        return [parser.NXActionRegMove(source, target, action.source.bits)]
+    if isinstance(action, SetTunDst):
+        return [parser.OFPActionSetField(**{f"tun_ipv{6 if ':' in action.address else 4}_dst": action.address})]
+    if isinstance(action, Resubmit):
+        port = action.in_port & 0xFFFF
+        return [
+            parser.NXActionResubmit(port) if action.table is None else parser.NXActionResubmitTable(port, action.table)
+        ]
     return [
         parser.NXActionRegLoad(ofs_nbits=0 << 6 | 11, dst="vlan_tci", value=action.vlan),
         parser.NXActionRegLoad(ofs_nbits=12 << 6 | 0, dst="vlan_tci", value=1),
@@ -208,6 +240,13 @@ def actions() -> st.SearchStrategy[Action]:
         st.integers(0, 2**64 - 1).map(SetTunnel),
         st.integers(0, 4095).map(ModVlanVid),
         st.just(PopVlan()),
+        st.sampled_from([Move(a, b) for a in MOVABLE for b in MOVABLE if a.bits == b.bits]),
+        st.ip_addresses().map(str).map(netaddr.IPAddress).map(str).map(SetTunDst),
+        st.builds(
+            Resubmit,
+            st.integers(0, 0xFEFF) | st.sampled_from([ofp.OFPP_LOCAL, IN_PORT]),
+            st.none() | st.integers(0, 254),
+        ),
     )
 
 

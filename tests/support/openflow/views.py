@@ -12,10 +12,21 @@ from functools import partial
 
 import netaddr
 from hypothesis import strategies as st
+from immutables import Map
 
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
-from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
+from apps.framework.host_view import (
+    DeadPort,
+    HostView,
+    LocalNetwork,
+    LocalPort,
+    Peer,
+    PhysicalNetwork,
+    RemotePort,
+    TunnelPath,
+    ViewChange,
+)
 from apps.framework.pipeline import BridgeRole
 from topology.model import Network, NetworkType
 
@@ -34,7 +45,13 @@ ALLOWED_MACS = st.just(()) | st.lists(
 ).map(tuple)
 """Of allowed address pairs: those of other ports among them."""
 MACS = tuple(f"fa:16:3e:00:00:0{number}" for number in range(1, 6))
+REMOTE_IDS = tuple(f"20000000-0000-4000-8000-00000000000{number}" for number in range(5))
+PEERS = ("host2", "host3", "host4")
+"""Other hosts."""
+PEER_PORTS = (50, 51, 52)
+"""Ofports of tunnels."""
 PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans())
+REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS)
 TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
 """VLANs on the wire; local VLANs of other networks among them."""
@@ -85,6 +102,7 @@ def _drop_network(network_id: str) -> Edit:
     return lambda view: view.evolve(
         networks={network_id: None},
         ports={key: None for key, port in view.ports.items() if port.network_id == network_id},
+        remote_ports={key: None for key, port in view.remote_ports.items() if port.network_id == network_id},
     )
 
 
@@ -103,6 +121,32 @@ def _put_port(port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...
 
 def _drop_port(port_id: str) -> Edit:
     return lambda view: view.evolve(ports={port_id: None})
+
+
+def _put_remote(port_id: str, network: int, host: str, mac: str, allowed_macs: tuple[str, ...]) -> Edit:
+    def edit(view: HostView) -> ViewChange:
+        if not view.networks:
+            return view.evolve()
+        network_id = sorted(view.networks)[network % len(view.networks)]
+        return view.evolve(remote_ports={port_id: RemotePort(port_id, network_id, host, mac, allowed_macs)})
+
+    return edit
+
+
+def _drop_remote(port_id: str) -> Edit:
+    return lambda view: view.evolve(remote_ports={port_id: None})
+
+
+def _put_peer(host: str, peer: Peer | None) -> Edit:
+    return lambda view: view.evolve(peers={host: peer})
+
+
+def peers(host: str) -> st.SearchStrategy[Peer]:
+    """That host, with a tunnel for some types of networks, or two."""
+    number = PEER_PORTS[PEERS.index(host)]
+    paths = st.sampled_from([(TunnelPath(number),), (TunnelPath(number), TunnelPath(number + 10))])
+    kinds = st.sampled_from([NetworkType.GRE, NetworkType.VXLAN])
+    return st.builds(Peer, st.dictionaries(kinds, paths, min_size=1).map(Map), st.booleans())
 
 
 def _kill(number: int, ofport: int) -> Edit:
@@ -136,6 +180,9 @@ def edits() -> st.SearchStrategy[Edit]:
         st.builds(_put_port, port_id, which_network, *PORT_ATTRIBUTES),
         st.builds(_drop_network, st.sampled_from(NETWORK_IDS)),
         st.builds(_drop_port, port_id),
+        st.builds(_put_remote, st.sampled_from(REMOTE_IDS), which_network, *REMOTE_ATTRIBUTES),
+        st.builds(_drop_remote, st.sampled_from(REMOTE_IDS)),
+        st.sampled_from(PEERS).flatmap(lambda host: st.builds(_put_peer, st.just(host), st.none() | peers(host))),
         st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
         st.builds(_revive, number),
         st.builds(_patch, st.sampled_from([None, PATCH_INT, PATCH_INT + 1])),
@@ -159,6 +206,11 @@ def views() -> st.SearchStrategy[HostView]:
     which_network = st.integers(0, len(NETWORK_IDS) - 1)
     things += [
         st.none() | st.builds(_put_port, st.just(port_id), which_network, *PORT_ATTRIBUTES) for port_id in PORT_IDS
+    ]
+    things += [st.none() | st.builds(_put_peer, st.just(host), peers(host)) for host in PEERS]
+    things += [
+        st.none() | st.builds(_put_remote, st.just(port_id), which_network, *REMOTE_ATTRIBUTES)
+        for port_id in REMOTE_IDS
     ]
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
     bare = HostView(bridges=BRIDGES)

@@ -253,7 +253,7 @@ def test_what_is_for_a_port_stays_while_binding_host_id_says_so(bound: tuple[Dec
     """From when the topology names this host until it names another, or the port is down or gone; not where the host
     has bound the port by itself."""
     host, session = bound
-    stays = f"priority=5,in_port=1,dl_vlan=1,dl_dst={PORT.mac_address} actions=drop"
+    stays = f"priority=8,in_port=1,dl_vlan=1,dl_dst={PORT.mac_address} actions=drop"
     claimed = replace(PORT, host="host1", status=PortStatus.ACTIVE)
     requested = replace(claimed, requested_host="host1")
 
@@ -278,7 +278,7 @@ def test_what_is_for_a_port_stays_while_binding_host_id_says_so(bound: tuple[Dec
 def test_an_address_that_another_port_may_have_may_leave(bound: tuple[DecidingHost, Session]) -> None:
     """For as long as allowed_address_pairs of any port of the network say so, on whatever host that is."""
     host, _ = bound
-    stays = f"priority=5,in_port=1,dl_vlan=1,dl_dst={PORT.mac_address} actions=drop"
+    stays = f"priority=8,in_port=1,dl_vlan=1,dl_dst={PORT.mac_address} actions=drop"
     elsewhere = [
         Port(
             f"0000000{number}-0000-4000-8000-000000000001", NET.id, f"fa:16:3e:00:00:0{number}", requested_host="host2"

@@ -9,7 +9,7 @@ from immutables import Map
 from apps.framework.host_view import Peer, TunnelPath
 from controller.agent.facts.followed_ports import FollowedPorts
 from controller.agent.tunnels.peers import Peers, peers
-from controller.vswitch.bridge_setup import TunnelPort
+from controller.agent.tunnels.tunnel_plan import Tunnel
 from tests.unit.agent.test_local_networks import Host, network, port
 from topology.model import FixedIp, NetworkType
 from topology.model import Host as FabricHost
@@ -32,12 +32,12 @@ def test_ports_of_local_networks_on_other_hosts() -> None:
     (remote,) = host.wiring.view.remote_ports.values()
     assert (remote.port_id, remote.host, remote.mac_address) == (THERE.id, "host2", THERE.mac_address)
     assert remote.addresses == (("10.0.0.5", THERE.mac_address), ("10.0.0.9", "fa:16:3e:00:00:09"))
-    assert host.wiring.view.hosts_of(network(1).id) == {"host2"}
+    assert set(host.wiring.view.hosts_of(network(1).id)) == {"host2"}
 
     host.table.set_port(THERE.id, replace(THERE, host="host3"))
     host.table.set_port(port(3, 2).id, replace(port(3, 2), host="host2"))
     host.update()
-    assert host.wiring.view.hosts_of(network(1).id) == {"host3"}
+    assert set(host.wiring.view.hosts_of(network(1).id)) == {"host3"}
     host.unplug(1)
     host.update()
     assert not host.wiring.view.remote_ports
@@ -88,19 +88,32 @@ def test_peers_are_hosts_with_tunnels() -> None:
         "host2": FabricHost("host2", ("192.0.2.2",), ("gre", "vxlan"), instance=instance),
         "old": FabricHost("old"),
     }
-    ports = [("gre-a", "host2", "gre"), ("vxlan-a", "host2", "vxlan"), ("gre-b", "old", "gre"), ("gre-c", "old", "gre")]
-    ports += [("gre-d", "deleted", "gre"), ("gre-e", "host2", "gre")]
-    tunnels = {name: TunnelPort(name, host, kind, "192.0.2.2", (), ()) for name, host, kind in ports}
-    numbers = {"gre-a": 3, "vxlan-a": 4, "gre-b": 5, "gre-c": 6, "gre-d": 7}
+    ports = [("gre", "host2", 2), ("vxlan", "host2", 2), ("gre", "old", 3), ("gre", "old", 4)]
+    ports += [("gre", "deleted", 5), ("gre", "host2", 6)]
+    tunnels = tuple(Tunnel(host, kind, f"192.0.2.{end}", "") for kind, host, end in ports)
+    numbers = {"gre-c0000202": 3, "vxlan-c0000202": 4, "gre-c0000203": 5, "gre-c0000204": 6, "gre-c0000205": 7}
     expected = {
         "host2": Peer(Map({NetworkType.GRE: (TunnelPath(3),), NetworkType.VXLAN: (TunnelPath(4),)})),
         "old": Peer(Map({NetworkType.GRE: (TunnelPath(5), TunnelPath(6))}), tells_ports=False),
     }
-    assert peers(hosts, tunnels, numbers.get) == expected
+    assert peers(hosts, tunnels, {}, numbers.get) == expected
 
     found = Peers()
-    first = found.update(hosts, tunnels, numbers.get, is_changed=False)
-    assert found.update(hosts, tunnels, {}.get, is_changed=False) is first
-    assert found.update(hosts, tunnels, numbers.get, is_changed=True) is first
+    first = found.update(hosts, tunnels, {}, numbers.get, is_changed=True)
+    assert found.update(hosts, tunnels, {}, {}.get, is_changed=False) is first
+    assert found.update(hosts, tunnels, {}, numbers.get, is_changed=True) is first
     del hosts["host2"]
-    assert found.update(hosts, tunnels, numbers.get, is_changed=True).keys() == {"old"}
+    assert found.update(hosts, tunnels, {}, numbers.get, is_changed=True).keys() == {"old"}
+
+
+def test_one_port_leads_to_all_peers_whose_addresses_the_flow_sets() -> None:
+    """For the types that have one; no peer needs a port of its own then."""
+    hosts = {"host2": FabricHost("host2"), "host3": FabricHost("host3")}
+    ends = (("gre", "host2"), ("vxlan", "host2"), ("gre", "host3"))
+    tunnels = tuple(Tunnel(host, kind, f"192.0.2.{host[-1]}", "") for kind, host in ends)
+    found = peers(hosts, tunnels, {NetworkType.GRE: 9}, {"vxlan-c0000202": 4}.get)
+    assert {host: peer.paths for host, peer in found.items()} == {
+        "host2": Map({NetworkType.GRE: (TunnelPath(9, "192.0.2.2"),), NetworkType.VXLAN: (TunnelPath(4),)}),
+        "host3": Map({NetworkType.GRE: (TunnelPath(9, "192.0.2.3"),)}),
+    }
+    assert list(map(str, TunnelPath(9, "192.0.2.3").actions)) == ["set_field:192.0.2.3->tun_dst", "output:9"]

@@ -16,6 +16,7 @@ from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort
 from apps.framework.options import AppOption
 from apps.framework.pipeline import Band, BridgeRole
 from apps.framework.render import render
+from apps.tunnel_bridge import TunnelBridge
 from tests.support.openflow.views import BRIDGES
 from topology.model import Network, NetworkType
 
@@ -90,7 +91,7 @@ def test_nothing_costs_nothing() -> None:
     assert settled.visited(change) == 0
 
 
-PRIORITY = 9
+PRIORITY = 90
 LOUD = AppOption("flows", "loud", True, "boolean", "Let ports send.")
 
 
@@ -181,7 +182,7 @@ def test_what_an_application_follows_depends_on_its_switch() -> None:
         switch = LOUD
 
     off, on = Map({LOUD.key: False}), Map({LOUD.key: True})
-    assert Compiler((*APPLICATIONS,)).followed(on) == frozenset()
+    assert Compiler((TunnelBridge(),)).followed(on) == frozenset()
     assert Compiler((Follower(),)).followed(off) == {"Port"}
     assert Compiler((Switched(),)).followed(off) == frozenset()
     assert Compiler((Switched(),)).followed(on) == {"Port"}
@@ -252,7 +253,8 @@ def test_what_is_for_a_port_that_is_here_stays_here() -> None:
         return {bridge: rendered for bridge, rendered in found.items() if rendered}
 
     def dropped(in_port: int, vlan: int, of: LocalPort) -> set[str]:
-        return {f"priority=5,in_port={in_port},dl_vlan={vlan},dl_dst={of.mac_address} actions=drop"}
+        priority = 8 if of is tunnelled else 5
+        return {f"priority={priority},in_port={in_port},dl_vlan={vlan},dl_dst={of.mac_address} actions=drop"}
 
     assert outside(settled.view.evolve()) == {}
     both = {"br-tun": dropped(1, 1, tunnelled), "br-ex": dropped(2, 2, physical)}

@@ -25,7 +25,7 @@ def test_layout_is_stable(app: str, object_id: str, expected: int) -> None:
 
 
 def test_numbers_are_for_ever() -> None:
-    assert NUMBERS == {"integration bridge": 1, "tunnel bridge": 2, "physical bridge": 3}
+    assert NUMBERS == {"integration bridge": 1, "tunnel bridge": 2, "physical bridge": 3, "L2 population": 4}
 
 
 def test_objects_and_apps_differ() -> None:

@@ -23,7 +23,7 @@ ALLOWED: list[tuple[BridgeRole, int, Match, tuple[Action, ...]]] = [
     (TUNNEL, 3, match(tun_id=2, multicast=True), (ModVlanVid(1), Output(1))),
     (TUNNEL, 3, match(tun_id=2, dl_dst=MAC), (ModVlanVid(1), Normal())),
     (TUNNEL, 4, match(in_port=1, dl_vlan=1), (SetTunnel(2), Normal())),
-    (TUNNEL, 5, match(in_port=1, dl_vlan=1, dl_dst=MAC), ()),
+    (TUNNEL, 8, match(in_port=1, dl_vlan=1, dl_dst=MAC), ()),
     (PHYSICAL, 5, match(in_port=1, dl_vlan=1, dl_dst=MAC), ()),
 ]
 
@@ -36,7 +36,7 @@ REFUSED: list[tuple[BridgeRole, int, Match, tuple[Action, ...], str]] = [
     (TUNNEL, 2, match(), (), "the tunnel bridge has no band at table 0, priority 2"),
     (TUNNEL, 3, match(in_port=1, dl_vlan=1), (Normal(),), "TUN_INBOUND does not match on in_port, vlan_vid"),
     (TUNNEL, 4, match(tun_id=2), (Normal(),), "TUN_OUTBOUND does not match on tun_id"),
-    (TUNNEL, 5, match(in_port=1, dl_dst=MAC), (Normal(),), "TUN_LOCAL does not do Normal"),
+    (TUNNEL, 8, match(in_port=1, dl_dst=MAC), (Normal(),), "TUN_LOCAL does not do Normal"),
     (TUNNEL, 4, match(in_port=1), (PopVlan(), Output(3)), "TUN_OUTBOUND does not do Output, PopVlan"),
 ]
 
@@ -74,11 +74,11 @@ def test_bands_of_others_are_refused() -> None:
 
 
 def test_bands_are_declared_in_order() -> None:
-    """No two bands of a bridge have one priority, they are declared lowest first, and each says what it is for."""
+    """No two bands of a table have one priority, they are declared lowest first, and each says what it is for."""
     for app in APPLICATIONS:
         for _, group in itertools.groupby(app.bands, key=lambda band: band.role):
-            priorities = [band.priority for band in group]
-            assert priorities == sorted(set(priorities))
+            places = [(band.table, band.priority) for band in group]
+            assert places == sorted(set(places))
         assert all(band.meaning.endswith(".") for band in app.bands)
     assert {band.name for band in PIPELINE.bands} == {band.name for app in APPLICATIONS for band in app.bands}
-    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 12
+    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 18

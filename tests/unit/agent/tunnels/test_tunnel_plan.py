@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+
 import pytest
 
-from controller.agent.tunnels.tunnel_plan import NO_VLAN, TunnelOptions, plan
-from controller.vswitch.names import is_tunnel_of_ours, tunnel_name
+from controller.agent.tunnels import tunnel_plan
+from controller.agent.tunnels.tunnel_plan import NO_VLAN, TunnelOptions, tunnels
+from controller.vswitch.bridge_setup import TunnelPort
+from controller.vswitch.names import has_tunnel_name, is_tunnel_of_ours, tunnel_name
 from topology.model import Host
 
 ME = Host("h1", ("192.0.2.1",), ("gre", "vxlan"))
 PEER = Host("h2", ("192.0.2.2",), ("gre", "vxlan"))
 OPTIONS = TunnelOptions("192.0.2.1")
+
+
+def plan(
+    hosts: Iterable[Host], me: str, options: TunnelOptions, vlans: Mapping[str, Collection[int]]
+) -> dict[str, TunnelPort]:
+    return tunnel_plan.plan(tunnels(hosts, me, options), options, vlans)
 
 
 def test_one_port_for_each_other_host() -> None:
@@ -63,6 +73,31 @@ def test_underlays_do_not_mix() -> None:
     assert len(port.name) == len("gre-") + 10
 
 
+def test_flow_based_there_is_one_port_for_each_encapsulation() -> None:
+    """However many hosts there are; the ways to them are those of a port for each, by that port."""
+    options = TunnelOptions("192.0.2.1", ("gre", "vxlan"), flow_based=True)
+    hosts = [ME, PEER, Host("h3", ("192.0.2.3",), ("gre",))]
+    ports = plan(hosts, "h1", options, {"gre": [7]})
+    assert {name: (port.host, port.type, port.trunks) for name, port in ports.items()} == {
+        "gre-flow": ("", "gre", ()),
+        "vxlan-flow": ("", "vxlan", ()),
+    }
+    assert dict(ports["vxlan-flow"].options) == {
+        "remote_ip": "flow",
+        "local_ip": "192.0.2.1",
+        "in_key": "flow",
+        "out_key": "flow",
+        "df_default": "true",
+        "dst_port": "4789",
+    }
+    assert plan([ME], "h1", options, {}) == ports
+    assert [(way.host, way.remote_ip, way.device) for way in tunnels(hosts, "h1", options)] == [
+        ("h2", "192.0.2.2", "gre-flow"),
+        ("h2", "192.0.2.2", "vxlan-flow"),
+        ("h3", "192.0.2.3", "gre-flow"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "remote_ip", "ours"),
     [
@@ -70,6 +105,10 @@ def test_underlays_do_not_mix() -> None:
         ("gre-c0000202", "vxlan", "192.0.2.2", False),
         ("gre-c0000202", "gre", "192.0.2.3", False),
         ("gre-c0000202", "gre", "flow", True),
+        ("gre-flow", "gre", "flow", True),
+        ("gre-flow", "gre", "192.0.2.2", False),
+        ("gre-flow", "vxlan", "flow", False),
+        ("gre-flows", "gre", "flow", False),
         ("gre-backup", "gre", "192.0.2.2", False),
         ("gre0", "gre", "192.0.2.2", False),
     ],
@@ -77,3 +116,12 @@ def test_underlays_do_not_mix() -> None:
 def test_ports_of_operators_are_told_from_ours(name: str, kind: str, remote_ip: str, ours: bool) -> None:
     """Only a port whose name is that of its own type and peer may be removed."""
     assert is_tunnel_of_ours(name, kind, {"remote_ip": remote_ip}) is ours
+
+
+@pytest.mark.parametrize("remote_ip", ["192.0.2.2", "2001:db8::2"])
+@pytest.mark.parametrize("kind", ["gre", "vxlan", "geneve"])
+def test_names_of_tunnel_ports_are_known_cut_off_too(kind: str, remote_ip: str) -> None:
+    """As OpenFlow tells them; those of an operator are not."""
+    assert has_tunnel_name(tunnel_name(kind, remote_ip)[:15])
+    assert has_tunnel_name(f"{kind}-flow")
+    assert not has_tunnel_name(f"{kind}-of-mine")
