@@ -15,7 +15,7 @@ import click
 
 from controller.cli import cluster_commands, common_options
 from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, ExamplesGroup, Options
-from controller.cli.event_commands import events
+from controller.cli.diagnosis_commands import events, explain, support
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
 from controller.cli.status_commands import config, flows, status
@@ -73,6 +73,8 @@ for command in (
     status,
     flows,
     events,
+    explain,
+    support,
     config,
     tls_group,
 ):

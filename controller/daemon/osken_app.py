@@ -49,7 +49,8 @@ from controller.openflow.wire.messages import PortDesc, describe_error
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers
-from controller.status.control_server import ControlServer
+from controller.status.control_server import ControlServer, Handler
+from controller.status.flow_explanations import explained_flows
 from controller.status.host_status import RunningHost
 from controller.status.journal import Journal
 from controller.vswitch.controller_targets import endpoints
@@ -130,7 +131,11 @@ class Tunbridge(EnqueuingApp):
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file, self._journal)
         """What can be told of this host."""
-        handlers = {**self.host.handlers(), "metrics": lambda _: metrics().decode()}
+        handlers: dict[str, Handler] = {
+            **self.host.handlers(),
+            "explained_flows": partial(explained_flows, self.host),
+            "metrics": lambda _: metrics().decode(),
+        }
         self._control = ControlServer(config.control_socket, handlers)
 
     # -- os-ken's events; called in the sessions' threads --------------------------------------------------------------

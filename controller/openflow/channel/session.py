@@ -83,6 +83,7 @@ class Session(messages.OpenFlow13):
     def __init__(self, arrival: Arrival, timeouts: Timeouts, emit: Emit) -> None:
         self.peer = self.name = arrival.peer
         self.bridge = arrival.bridge
+        self._accepted_as = ""  # the bridge that it is, once that is known
         """The only one that it may be of; None: any."""
         self.state: str = HANDSHAKE_DISPATCHER
         """The phase, in os-ken's words; changed in the connection's own thread only."""
@@ -152,7 +153,7 @@ class Session(messages.OpenFlow13):
         if not self._closed:  # else whoever closed it has said why
             text = "OpenFlow connection of %s ended: %s"
             if self.is_accepted:
-                LOG.info(text, self.name, reason, extra=BRIDGE_LOST.of(bridge=self.name, reason=reason))
+                LOG.info(text, self.name, reason, extra=BRIDGE_LOST.of(bridge=self._accepted_as, reason=reason))
             else:
                 UNACCEPTED_LOG.warning(text, self.name, reason)
         self.close()
@@ -323,6 +324,7 @@ class Session(messages.OpenFlow13):
         :param name: of the bridge, for the log
         :raises OpenFlowError: the connection ended
         """
+        self._accepted_as = name
         self.name = f"{name} (datapath {self.datapath_id or 0:016x} at {self.peer})"
         now = time.monotonic()
         self._silence_ends = now + PROBE_INTERVAL
@@ -338,7 +340,7 @@ class Session(messages.OpenFlow13):
         if reason is not None and not self._closed:
             text = "closing the OpenFlow connection of %s: %s"
             if self.is_accepted:
-                LOG.warning(text, self.name, reason, extra=BRIDGE_CLOSED.of(bridge=self.name, reason=reason))
+                LOG.warning(text, self.name, reason, extra=BRIDGE_CLOSED.of(bridge=self._accepted_as, reason=reason))
             else:
                 UNACCEPTED_LOG.warning(text, self.name, reason)
         self._closed = True

@@ -17,7 +17,7 @@ from controller.agent import binding, local_networks, port_states
 from controller.cli import commands, common_options
 from controller.config import config, manual
 from controller.daemon import process
-from controller.status import events_page
+from controller.status import events_page, remedies
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -412,3 +412,14 @@ def test_every_reason_is_explained() -> None:
     """docs/troubleshooting.md has each reason that a port can be kept from ACTIVE for, and no other."""
     section = _sections(TROUBLESHOOTING)["A port is not ACTIVE"]
     assert set(re.findall(r"^\| `([^`]*)` \|", section, re.MULTILINE)) == _reasons()
+
+
+def test_what_to_do_is_what_the_program_says() -> None:
+    """``tunbridge explain`` has the words of docs/troubleshooting.md, and knows each reason with names filled in."""
+    section = _sections(TROUBLESHOOTING)["A port is not ACTIVE"]
+    rows = dict(re.findall(r"^\| `([^`]*)` \| \w+ \| (.*) \|$", section, re.MULTILINE))
+    plain = {reason: re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", words).replace("`", "") for reason, words in rows.items()}
+    assert plain == remedies.REMEDIES
+    for reason in rows:
+        assert remedies.remedy(reason.replace("…", "x y: z")) == plain[reason]
+    assert remedies.remedy("no reason of ours") is None

@@ -1,4 +1,4 @@
-"""What has happened on this host: ``tunbridge events``."""
+"""The commands for who looks for an error: what has happened, all that is known of one thing, an archive of all."""
 
 from __future__ import annotations
 
@@ -60,6 +60,55 @@ def events(config: Config, follow: bool, as_json: bool, **asked: Any) -> int:
     shown = json.dumps if as_json else line
     for event in _events(config.control_socket, asked, follow=follow):
         click.echo(shown(event))
+    return 0
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    tunbridge explain tap99f91280-a0
+    tunbridge explain 10.1.1.13
+    tunbridge explain demo_net1 --json
+    tunbridge explain 0x7b1d025c68c4202f
+    """,
+)
+@click.argument("thing", metavar="THING")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured(silent=True)
+def explain(config: Config, thing: str, as_json: bool) -> int:
+    """Show all that is known of THING on this host.
+
+    A port (its id, name, device, MAC or IP address), a network (its id or name), a local VLAN, or a flow (its cookie,
+    or its text as `tunbridge flows` prints it).
+    """
+    from controller.cli import explanation_text, rendering
+    from controller.status import explanation
+
+    told = explanation.explain(config, thing)
+    click.echo(rendering.status_json(told) if as_json else explanation_text.explanation(told, line), nl=False)
+    return 0
+
+
+@click.command(cls=Examples, epilog="tunbridge support --output /tmp/h1.tar.gz")
+@click.option("--output", metavar="FILE", help="Write there; unless given, by host and time in the current directory.")
+@configured(silent=True)
+def support(config: Config, output: str | None) -> int:
+    """Collect what whoever helps needs to know, in one archive.
+
+    Configuration, status, flows, rows of the local OVSDB, events, versions and the end of the log, without secrets.
+    Only this user may read it. What cannot be had is said, and left out.
+    """
+    from pathlib import Path
+
+    from controller.status import support_archive
+
+    path = Path(output) if output is not None else support_archive.default_path(config)
+    collected = support_archive.collect(config, path)
+    for name in collected.names:
+        click.echo(name)
+    for missing in collected.missing:
+        click.echo(f"not in it: {missing}")
+    click.echo(f"written: {collected.path} ({collected.path.stat().st_size} bytes, mode 0600)")
     return 0
 
 

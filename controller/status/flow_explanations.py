@@ -1,0 +1,144 @@
+"""What flows are for: whose they are by their cookies, their band by their place; and their counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from apps import APPLICATIONS
+from apps.framework.app import App
+from apps.framework.cookie import app_number, cookie, is_ours
+from apps.framework.flow import Flow, FlowKey
+from apps.framework.pipeline import Band, BridgeRole, Place
+from apps.framework.render import render
+from controller.agent.patches import roles
+from controller.openflow.wire.flow_messages import InstalledFlow
+from controller.openflow.wire.foreign_flows import describe_foreign
+from controller.status.host_status import Json, RunningHost
+from topology.errors import OpenFlowError, TunbridgeError
+
+FLOWS_MAX = 200
+"""Of an answer."""
+
+_OBJECT = (1 << 40) - 1
+"""Bits of a cookie that say of which object a flow is."""
+
+
+class FlowExplainer:
+    """Knows what can be known of a flow.
+
+    :param objects: kind (``port``, ``network``, ``device``, ``physical network``) → ids that a flow can be of
+    """
+
+    def __init__(self, objects: Mapping[str, Iterable[str]], apps: Sequence[App] = APPLICATIONS) -> None:
+        self._apps = {app.number: app.name for app in apps}
+        self._bands: dict[Place, Band] = {band.place: band for app in apps for band in app.bands}
+        self._objects = {cookie(1, name) & _OBJECT: (kind, name) for kind, names in objects.items() for name in names}
+
+    def explain(
+        self,
+        bridge: str,
+        role: BridgeRole,
+        desired: Mapping[FlowKey, Flow],
+        installed: Iterable[InstalledFlow] | None,
+        concerns: Callable[[int], bool],
+    ) -> Iterator[dict[str, Any]]:
+        """Flows of a bridge, in the order of a table.
+
+        :param desired: what it should have
+        :param installed: what it has; None: it cannot be asked
+        :param concerns: whether flows with a cookie are meant
+        """
+        there = {flow.key: flow for flow in installed or () if flow.key is not None}
+        found = [(flow, there.get(flow.key)) for flow in desired.values() if concerns(flow.cookie)]
+        for flow in sorted(found, key=lambda pair: (pair[0].table, -pair[0].priority, render(pair[0], cookie=False))):
+            yield self._told(bridge, role, *flow, is_known=installed is not None)
+        for other in installed or ():
+            if other.key not in desired and concerns(other.cookie):
+                yield {
+                    **self._told(bridge, role, None, other, is_known=True),
+                    "flow": describe_foreign(other) if other.flow is None else render(other.flow, cookie=False),
+                }
+
+    def _told(
+        self, bridge: str, role: BridgeRole, flow: Flow | None, found: InstalledFlow | None, *, is_known: bool
+    ) -> dict[str, Any]:
+        """``installed`` is null where the bridge cannot be asked, and so are the counters."""
+        one = flow if flow is not None else found
+        assert one is not None
+        mine = is_ours(one.cookie)
+        band = self._bands.get((role, one.table, one.priority)) if mine else None
+        of = self._objects.get(one.cookie & _OBJECT) if mine else None
+        return {
+            "bridge": bridge,
+            "flow": render(flow, cookie=False) if flow is not None else "",
+            "cookie": f"{one.cookie:#x}",
+            "application": self._apps.get(app_number(one.cookie) or 0),
+            "of": {"kind": of[0], "id": of[1]} if of is not None else None,
+            "band": band.name if band is not None else None,
+            "meaning": band.meaning if band is not None else None,
+            "desired": flow is not None,
+            "installed": found is not None if is_known else None,
+            "packets": found.n_packets if found is not None else None,
+            "bytes": found.n_bytes if found is not None else None,
+            "seconds": found.duration_sec if found is not None else None,
+        }
+
+
+def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
+    """What the control socket answers to ``explained_flows``: flows of all bridges of a host, with what they are for.
+
+    :param parameters: one of these. ``objects``: ids of ports and networks, names of devices. ``cookie``: a number.
+        ``text``: a flow, or a part of one, as ``tunbridge flows`` prints it
+    :returns: ``flows``, at most :data:`FLOWS_MAX`, and ``number``: how many there are; ``silent``: bridges that cannot
+        be asked what they have
+    :raises TunbridgeError: a parameter cannot be used
+    """
+    ids, number, text = parameters.get("objects"), parameters.get("cookie"), parameters.get("text")
+    if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
+        digests = {cookie(1, one) & _OBJECT for one in ids if one}
+
+        def concerns(value: int) -> bool:
+            return is_ours(value) and value & _OBJECT in digests
+
+    elif isinstance(number, int):
+
+        def concerns(value: int) -> bool:
+            return value == number
+
+    elif isinstance(text, str):
+
+        def concerns(value: int) -> bool:
+            return True
+
+    else:
+        raise TunbridgeError("explained_flows: expected objects, a cookie or a text")
+    snapshot = host.agent.snapshot
+    states = [device for devices in snapshot.devices.values() for device in devices]
+    explainer = FlowExplainer(
+        {
+            "physical network": snapshot.names.physical,
+            "device": {device.device for device in states},
+            "network": {device.network_id for device in states if device.network_id is not None},
+            "port": snapshot.devices,
+        }
+    )
+    found, silent = [], []
+    for bridge, role in sorted(roles(snapshot.names).items()):
+        sender = host.senders[bridge]
+        session = sender.session
+        installed = None
+        if session is not None:
+            try:
+                installed = session.flows()
+            except OpenFlowError:
+                session = None
+        if session is None:
+            silent.append(bridge)
+        told = explainer.explain(bridge, role, sender.desired, installed, concerns)
+        found += [one for one in told if text is None or _spaceless(text) in _spaceless(one["flow"])]
+    return {"flows": found[:FLOWS_MAX], "number": len(found), "silent": silent}
+
+
+def _spaceless(flow: str) -> str:
+    return "".join(flow.split())
