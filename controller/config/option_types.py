@@ -29,6 +29,10 @@ UNIX_PATH_MAX = 107
 Value = TypeVar("Value")
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?![0-9]+\.?$){_LABEL}\.?", re.IGNORECASE)
+"""A name of a host in DNS or in a hosts file (RFC 1123 §2.1); what ends in a number is meant to be an address."""
+
 _TUNNEL_TYPES = tuple(kind.value for kind in NetworkType if kind.is_tunnel)
 _TUNNEL_IDS = (1, 2**32 - 1)
 
@@ -160,10 +164,7 @@ def url(value: str) -> str:
 
 
 def connection_method(value: str) -> str:
-    """One active OVSDB connection method, as ovsdb(7) writes them.
-
-    Names are refused: the OVSDB client of Open vSwitch resolves none.
-    """
+    """One active OVSDB connection method, as ovsdb(7) writes them, with an address."""
     kind, _, rest = value.partition(":")
     if kind == "unix":
         if not rest.startswith("/") or not rest.isprintable() or len(rest.encode()) > UNIX_PATH_MAX:
@@ -189,9 +190,18 @@ def _address_and_port(kind: str, rest: str) -> str:
     return f"{kind}:[{address}]:{number}" if bracketed else f"{kind}:{address}:{number}"
 
 
+def _server_method(value: str) -> str:
+    """The same, or with a host name in the place of the address."""
+    kind, _, rest = value.partition(":")
+    name, _, port = rest.rpartition(":")
+    if kind in ("tcp", "ssl") and _HOST_NAME.fullmatch(name):
+        return f"{kind}:{name.lower()}:{port_number(port)}"
+    return connection_method(value)
+
+
 def connection(value: str) -> str | None:
     """The servers of a topology database, comma-separated; None when there are none."""
-    return ",".join(connection_method(item) for item in _items(value)) or None
+    return ",".join(_server_method(item) for item in _items(value)) or None
 
 
 def listen(value: str) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ class TopologyConfig(TlsConfig):
         None,
         kinds.connection,
         "The topology database: `unix:/PATH`, `tcp:ADDRESS:PORT` or `ssl:ADDRESS:PORT`; several, comma-separated, are "
-        "the members of one cluster. Unset: `tunbridge run` serves one of its own, at `topology.sock` in `run_path`. "
+        "the members of one cluster. ADDRESS may be a host name here, which stands for all addresses that it has. "
+        "Unset: `tunbridge run` serves one of its own, at `topology.sock` in `run_path`. "
         "`--topology` overrides it",
         form="connections",
     )
@@ -56,8 +57,8 @@ class TopologyConfig(TlsConfig):
     ssl_peer_name: str | None = option(
         None,
         PEER_NAME,
-        f"{NAME}. Unset: its IP address, as `connection` has it. `*`: any. The embedded server (`listen`) trusts all "
-        "certificates of the authorities",
+        f"{NAME}. Unset: its IP address or host name, as `connection` has it. `*`: any. The embedded server "
+        "(`listen`) trusts all certificates of the authorities",
         form="name",
     )
 

@@ -34,6 +34,7 @@ from controller.vswitch.local_ovsdb import VSwitch
 from controller.vswitch.row_drift import RowDrift
 from topology.errors import OpenFlowError, TunbridgeError
 from topology.model import PortStatus
+from topology.ovsdb.server_names import has_names
 from topology.source import TopologySource
 
 _ANSWER_TIMEOUT = 10.0
@@ -117,7 +118,8 @@ def status(host: RunningHost) -> Json:
 def _topology(topology: TopologySource) -> Json:
     """``server``, where there are several: which of them is talked to, or null."""
     told: Json = {"connection": topology.connection, "connected": topology.connected}
-    return told | {"server": topology.server} if "," in topology.connection else told
+    several = "," in topology.connection or has_names(topology.connection)
+    return told | {"server": topology.server} if several else told
 
 
 def device_states(snapshot: HostSnapshot) -> list[DeviceState]:

@@ -200,6 +200,14 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             self._unsuited = (model, time.monotonic())
         return suited
 
+    def set_remotes(self, remotes: Sequence[str]) -> None:
+        """Try these when there is no connection any more.
+
+        :param remotes: OVSDB connection methods, one at least
+        """
+        self._session.remotes[:] = remotes
+        self._session.next_remote = 0
+
     @property
     def unsuited(self) -> str | None:
         """Why servers that answer are not used, where that lasts longer than an election; None: there is no such."""

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import InvalidStateError, TimeoutError
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -32,6 +32,7 @@ from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges, Scope
 from topology.ovsdb.obstacle import obstacle
 from topology.ovsdb.schema import SchemaFetch, restrict, without_lengths
+from topology.ovsdb.server_names import NameWatch, Server, has_names
 from topology.ovsdb.tls import TlsFiles
 from topology.ovsdb.tls_stream import problem, secured, unsecured
 from topology.ovsdb.transaction import PendingTransaction
@@ -70,7 +71,7 @@ class Replica(Generic[B]):
     """A live copy of some tables of one database; each database has a subclass that reads and writes in its own words.
 
     :param connection: OVSDB connection method, e.g. ``unix:/run/tunbridge/topology.sock``; several, comma-separated,
-        name the members of a cluster (ovsdb(7))
+        name the members of a cluster (ovsdb(7)), and so does a host name in one of them that has several addresses
     :param database: name of the database, e.g. ``Open_vSwitch``
     :param tables: table → the columns to follow; no columns means all
     :param convert: turns changed rows into a value for the listener, or None when they are of no interest; called in
@@ -106,8 +107,10 @@ class Replica(Generic[B]):
         quiet: bool = False,
     ) -> None:
         self.connection = connection
-        self._secured = secured(connection, tls)
+        secured(connection, tls)  # says now what is wrong with the files
         self._tls = tls
+        self._names = NameWatch(connection, lambda: self._call(_nothing)) if has_names(connection) else None
+        self._servers = [] if self._names is not None else [Server(one.strip()) for one in connection.split(",")]
         self.database = database
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._conditions = conditions or {}
@@ -182,7 +185,12 @@ class Replica(Generic[B]):
         if refusal is not None:
             return f"cannot be followed: {refusal}: its server is of another version, upgrade that first"
         unsuited = None if self._idl is None or self._idl.linked else self._idl.unsuited
-        return problem(self.connection, self._tls) or (None if unsuited is None else unsecured(unsuited))
+        reasons = [
+            *(problem(server.method, self._tls_files(server)) for server in self._servers),
+            None if unsuited is None else unsecured(unsuited),
+            None if self._names is None else self._names.problem,
+        ]
+        return next((reason for reason in reasons if reason is not None), None)
 
     def start(self, listener: Callable[[B], None] | None = None) -> None:
         """Begin to follow the database, for ever; returns at once, also when the server is down.
@@ -206,6 +214,8 @@ class Replica(Generic[B]):
             if not self._stopping:
                 self._stopping = True
                 self._requests.alert_notify()
+        if self._names is not None:
+            self._names.stop()
         if self._thread is not None:
             self._thread.join()
         self._refuse_pending("is being closed")
@@ -266,26 +276,23 @@ class Replica(Generic[B]):
             self._idl.close()
 
     def _connect(self) -> FollowingIdl | None:
-        """Make the IDL as soon as the schema is known; None when the replica was stopped before."""
+        """Make the IDL as soon as servers and schema are known; None when the replica was stopped before."""
+        if not self._know_servers():
+            return None
         if self._schema is not None:
             schema_json = ovs.json.from_file(str(self._schema))
         else:
-            fetch = SchemaFetch(self._secured, self.database)
+            fetch = SchemaFetch(self._methods(), self.database)
             try:
                 while (schema_json := fetch.run()) is None:
-                    self._say_whether_connected()
-                    self._refuse_pending("is not connected")
-                    poller = Poller()
-                    fetch.wait(poller)
-                    self._block(poller)
-                    if self._stopping:
+                    if not self._wait_apart(fetch.wait):
                         return None
             finally:
                 fetch.close()
         helper = SchemaHelper(schema_json=without_lengths(schema_json))
         restrict(helper, self._tables)
         idl = FollowingIdl(
-            self._secured, helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope
+            self._methods(), helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope
         )
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])
@@ -295,8 +302,47 @@ class Replica(Generic[B]):
             idl.set_lock(self._lock_name)
         return idl
 
+    def _wait_apart(self, wait: Callable[[Poller], None]) -> bool:
+        """Wait for something while there is no IDL; False when the replica is stopped."""
+        self._say_whether_connected()
+        self._refuse_pending("is not connected")
+        poller = Poller()
+        wait(poller)
+        self._block(poller)
+        return not self._stopping
+
+    def _know_servers(self) -> bool:
+        """Wait until there is one; False when the replica was stopped before."""
+        while self._names is not None and not self._names.servers:
+            self._names.need()
+            if not self._wait_apart(_nothing):
+                return False
+        if self._names is not None:
+            self._servers = self._names.servers
+        return True
+
+    def _follow_names(self, idl: FollowingIdl, names: NameWatch) -> None:
+        """While no server is followed, ask which there are; those that there are now are tried next."""
+        if not idl.linked:
+            names.need()
+        if names.servers is not self._servers:
+            self._servers = names.servers
+            idl.set_remotes(self._methods().split(","))
+
+    def _methods(self) -> str:
+        """The servers as the ovs package is to be given them."""
+        return ",".join(secured(server.method, self._tls_files(server)) for server in self._servers)
+
+    def _tls_files(self, server: Server) -> TlsFiles | None:
+        """The certificate of a server that was named is to have that name."""
+        if self._tls is None or self._tls.peer_name is not None or server.name is None:
+            return self._tls
+        return replace(self._tls, peer_name=server.name)
+
     def _step(self, idl: FollowingIdl) -> None:
         idl.run()
+        if self._names is not None:
+            self._follow_names(idl, self._names)
         self._say_whether_connected()
         while (request := self._next()) is not None:
             if isinstance(request, PendingTransaction):
@@ -391,3 +437,7 @@ class Replica(Generic[B]):
             event = DATABASE_UNUSABLE.of(database=self.database, connection=self.connection, reason=why)
             LOG.error("%s at %s: %s", self.database, self.connection, why, extra=event)
             self._said_problem = why
+
+
+def _nothing(*_: object) -> None:
+    """Who has been called has been woken."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from topology.errors import TopologyError
+from topology.ovsdb.server_names import with_addresses
 from topology.ovsdb.tls import TlsFiles
 
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -79,7 +80,7 @@ def ovsdb_client(
     if tls is not None:
         options += [f"--private-key={tls.key}", f"--certificate={tls.certificate}", f"--ca-cert={tls.ca_cert}"]
     try:
-        return _run("ovsdb-client", command, (connection, *arguments), options, stdin, stdout)
+        return _run("ovsdb-client", command, (with_addresses(connection), *arguments), options, stdin, stdout)
     except _NoAnswerError:
         named = (
             "" if "," in connection or not leader_only else ": of a cluster, name all members, since one of them leads"

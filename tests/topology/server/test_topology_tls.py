@@ -120,6 +120,16 @@ def test_the_name_that_a_server_must_have_can_be_said(serve: Serve, pki: Pki, pe
     register(serve(pki.wrong[ELSEWHERE]), pki.right, peer_name=peer_name)
 
 
+def test_the_certificate_of_a_server_that_is_named_has_that_name(serve: Serve, pki: Pki) -> None:
+    """Its address is not asked for then; a name that is said for all of them comes before."""
+    by_address = serve(pki.authority.certify("named", ["localhost"]))
+    by_name = by_address.replace("127.0.0.1", "localhost")
+    register(by_name, pki.right)
+    assert refusal(by_address, pki.right) == "the peer's certificate is not for 127.0.0.1 but for localhost"
+    reason = refusal(by_name, pki.right, peer_name="elsewhere.example")
+    assert reason == "the peer's certificate is not for elsewhere.example but for localhost"
+
+
 @pytest.mark.parametrize("wrong", [EXPIRED, EARLY, STRANGE])
 def test_a_client_with_a_wrong_certificate_is_refused(serve: Serve, pki: Pki, wrong: str) -> None:
     """The embedded server takes nobody whose certificate is not right, and its clients say so."""

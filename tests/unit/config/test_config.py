@@ -103,6 +103,12 @@ def test_the_last_file_holds(tmp_path: Path) -> None:
     assert (loaded.ovs.local_ip, loaded.ovs.of_listen_port) == ("2001:db8::2", 6633)
 
 
+@pytest.mark.parametrize("name", ["m1", "Topology.Example", "a_b.c-d.example.", "3com.example", "1.2.3.x4"])
+def test_servers_of_the_topology_may_be_given_by_name(tmp_path: Path, name: str) -> None:
+    loaded = config.load([write(tmp_path / "c", f"[topology]\nconnection = tcp:{name}:6642, tcp:192.0.2.1:6642\n")])
+    assert loaded.topology.connection == f"tcp:{name.lower()}:6642,tcp:192.0.2.1:6642"
+
+
 def test_lists_and_references(tmp_path: Path) -> None:
     text = (
         "[DEFAULT]\nstate_path = /srv/t\nrun_path = $state_path/run\n"

@@ -84,6 +84,12 @@ BAD_VALUES = [
     ("agent", "agent_down_time", "59", "expected at least twice report_interval, which is 30"),
     ("agent", "audit_interval", "0.5", "expected a number of seconds from 1 to 86400, or 0 for never"),
     ("topology", "connection", "unix:/a.sock,nonsense", METHODS),
+    ("topology", "connection", "tcp:topology.example", TCP),
+    ("topology", "connection", "tcp:192.0.2.300:6642", TCP),
+    ("topology", "connection", "tcp:-name:6642", TCP),
+    ("topology", "connection", "tcp:two words:6642", TCP),
+    ("topology", "connection", f"tcp:{'a' * 64}:6642", TCP),
+    ("topology", "listen", "tcp:topology.example:6642", TCP),
     (
         "topology",
         "listen",
