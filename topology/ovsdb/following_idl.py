@@ -125,6 +125,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
 
     _session: FollowedSession
     leader_only: bool
+    _min_index: int
     cond_changed: bool
 
     def __init__(
@@ -161,6 +162,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self._retry = _FIRST_RETRY
         self._not_before = 0.0
         self._unsuited: tuple[str, float] | None = None
+        self._cluster: list[uuid.UUID] = []
 
     def _received(self, message: Message) -> Message | None:
         """The IDL itself waits for ever once its request to follow the database is refused."""
@@ -187,7 +189,9 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
     def _Idl__check_server_db(self) -> bool:  # the library's own hook for this is that name
         """Whether a server can be used; a relay is no leader of anything, and serves all but locks."""
         rows = self.server_tables[self._server_db_table].rows.values()
-        model = next((row.model for row in rows if row.name == self._db.name), "")
+        model, cluster = next(((row.model, row.cid) for row in rows if row.name == self._db.name), ("", []))
+        if cluster and cluster != self._cluster:  # the log of another one, as made of what one member had, begins anew
+            self._cluster, self._min_index = cluster, 0
         leader_only = self.leader_only
         self.leader_only = leader_only and (model != RELAY or self.lock_name is not None)
         try:
@@ -220,7 +224,9 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             why = "it is a member of a cluster whose leader is elsewhere or that has none: name all members"
         else:
             why = "it has left its cluster, or has not found it yet"
-        return f"{self.session_name()} answers, and cannot be used: {why}"
+        # Of several, each is tried in turn: the reason is no other for that.
+        who = self.session_name() if len(self._session.remotes) == 1 else "a server"
+        return f"{who} answers, and cannot be used: {why}"
 
     @property
     def reached(self) -> bool:

@@ -24,10 +24,11 @@ from topology.ovsdb.tls import Contexts, TlsFiles
 from topology.server.cluster_schema import bring_to_schema
 from topology.server.database_file import is_clustered, prepare
 from topology.server.host_rights import REMOTE, WITHDRAWAL, write_rights
+from topology.server.member_disk import WriteFailures, close_gap, require_room
 from topology.server.orphan import OwnerLock, end_orphan
 from topology.server.ovsdb_tools import find_program, ovsdb_tool, passes
 from topology.server.own_folder import make_writable, open_own
-from topology.server.supervised_child import SupervisedChild
+from topology.server.supervised_child import CHECK_INTERVAL, SupervisedChild
 
 if TYPE_CHECKING:
     from topology.server.port_claims import PortClaims
@@ -123,7 +124,10 @@ class EmbeddedServer:
             LOG.error("the topology database cannot be started, trying again until it can: %s", error)
         else:
             LOG.info("%s at %s", self._what(), ", ".join([self.connection, *self._remotes]))
-        self._supervisor = threading.Thread(target=self._child.supervise, name="topology-server", daemon=True)
+        wait = self._wait_member if is_clustered(self._file) else None
+        self._supervisor = threading.Thread(
+            target=self._child.supervise, args=(wait,), name="topology-server", daemon=True
+        )
         self._supervisor.start()
         if is_clustered(self._file):
             given = (self.connection, self._state_path, self._child.stopping)
@@ -164,9 +168,16 @@ class EmbeddedServer:
             if not self._host_rights:  # nobody has those of an earlier start
                 _request(self._socket, "transact", [DATABASE, *WITHDRAWAL], _START_TIMEOUT)
             return
+        require_room(self._state_path)
         address = ovsdb_tool("db-local-address", self._file)
         # Its database is there once it has found its cluster, whose other members may be started after this one.
-        self._launch(self._file, "_Server", tls_options("cluster_address", (address,), self._tls))
+        options = tls_options("cluster_address", (address,), self._tls)
+        try:
+            self._launch(self._file, "_Server", options)
+        except TopologyError as error:
+            if not close_gap(self._file, str(error)):
+                raise
+            self._launch(self._file, "_Server", options)
 
     def _launch(self, source: str | Path, awaited: str, source_options: tuple[str, ...] = ()) -> None:
         """Start the process and wait until it answers.
@@ -210,6 +221,15 @@ class EmbeddedServer:
             if pid is not None:
                 _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+
+    def _wait_member(self) -> None:
+        """Return when a member has ended, or was ended since it cannot write its file."""
+        failures = WriteFailures(self._log)
+        while self._child.pid is not None and not self._child.stopping.wait(CHECK_INTERVAL):
+            if (failure := failures.next()) is not None:
+                LOG.error("this member of the cluster is ended, and started when it can write: %s", failure)
+                self._child.end()
+                return
 
     def _what(self) -> str:
         member = "member of a cluster, " if is_clustered(self._file) else ""

@@ -55,6 +55,18 @@ class OwnerLock:
             self._descriptor = None
 
 
+def owner_of(path: Path) -> str | None:
+    """Id of the process that has an :class:`OwnerLock`; None: none has it."""
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return path.read_text().strip() or "?"
+    except OSError:
+        return None
+    return None
+
+
 def end_orphan(pidfile: Path, database: str | Path) -> None:
     """End the ovsdb-server that runs on ``database`` and that nobody owns, if there is one.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from topology.database.tables import DATABASE
 from topology.errors import TopologyError
 from topology.server.cluster_status import ClusterMember, ClusterStatus, parse_status
+from topology.server.orphan import owner_of
 from topology.server.ovsdb_tools import ovsdb_client, server_command
 
 _PATIENCE = 30.0
@@ -56,6 +57,12 @@ class RunningServer:
         folder = Path(run_path).absolute()
         name = next((one for one in ("topology", "relay") if (folder / f"{one}.ctl").exists()), None)
         if name is None:
+            owner = owner_of(Path(state_path).absolute() / "topology.lock")
+            if owner is not None:
+                raise TopologyError(
+                    f"the topology database server of this host is down: process {owner} starts it when it can, "
+                    "and its log says what it waits for"
+                )
             raise TopologyError(
                 f"no topology database server runs on this host ({folder}/topology.ctl is not there): "
                 "`tunbridge topology serve` starts it"

@@ -467,8 +467,9 @@ def test_members_show_certificates(tmp_path: Path, filled: Path) -> None:
 
 def test_two_of_three_are_lost_for_good(filled: Path, tmp_path: Path) -> None:
     """The third refuses changes, and is the first member of another cluster by one command, with all that it had."""
-    with Cluster(source=filled) as three:
-        register(three.connection, "h1")
+    with Cluster(source=filled) as three, followed(database := TopologyDatabase(three.connection), 60):
+        for name in ("h0", "h1"):
+            register(three.connection, name)
         three.wait_whole()
         last, *others = [*three.followers(), three.leader()]
         for other in others:
@@ -482,9 +483,11 @@ def test_two_of_three_are_lost_for_good(filled: Path, tmp_path: Path) -> None:
         last.command("create-cluster", "--from", str(last.file))
         last.start()
         wait_until(lambda: last.attempt("status")[0] == 0, 60, "it leads")
-        assert names(last.connection) == {"h1"} and len(dump(last.connection)["Port"]) == NETWORKS * PORTS
+        wait_until(lambda: database.server == last.connection, 60, "who followed the others follows it")
+        assert database.register(host("h2"))
+        assert names(last.connection) == {"h0", "h1", "h2"} and len(dump(last.connection)["Port"]) == NETWORKS * PORTS
         assert "only member of its cluster" in last.attempt("leave")[2]
         others[0].command("join-cluster", last.address)
         others[0].start()
         wait_until(lambda: (found := others[0].cluster) and found.serves, 60, "another one has joined it")
-        assert names(others[0].connection) == {"h1"}
+        assert names(others[0].connection) == {"h0", "h1", "h2"}
