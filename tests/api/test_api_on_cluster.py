@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-import threading
+import subprocess
 import time
-from collections import Counter
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.cluster import Cluster, dump
+from tests.support.host.metrics import Scrape
 from tests.support.http.api_process import ApiProcess
+from tests.support.http.port_creator import CONFIRMED, PortCreator, check_answers, told
+from tests.support.http.receiver import Receiver
 from tests.support.waiting import wait_until
-
-CONFIRMED, NOT_DONE, PERHAPS = 201, 503, 504
-"""What an API may answer: done; not done; nobody knows, as the connection was lost before the answer."""
-
-
-class Creator:
-    """Makes ports, one after the other, and deletes every third again.
-
-    :param name: that the names of its ports begin with
-    """
-
-    def __init__(self, api: ApiProcess, network: str, name: str) -> None:
-        self._api, self._network, self._name = api, network, name
-        self.made: dict[str, str] = {}
-        self.perhaps: set[str] = set()
-        self.deleted: set[str] = set()
-        self.refused = 0
-        self.last_made = 0.0
-        self.unforeseen: list[object] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Stop, when the request under way is answered."""
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        number = 0
-        while not self._ended.is_set():
-            number += 1
-            name = f"{self._name}{number}"
-            answer = self._api.request("POST", "/v2.0/ports", {"port": {"network_id": self._network, "name": name}})
-            if answer.status == CONFIRMED:
-                self.made[name] = answer.json["port"]["id"]
-                self.last_made = time.monotonic()
-                if number % 3 == 0:
-                    self._delete(name)
-            elif answer.status == PERHAPS:
-                self.perhaps.add(name)
-            elif answer.status == NOT_DONE:
-                self.refused += 1
-                self._ended.wait(0.05)
-            else:
-                self.unforeseen.append((answer.status, answer.json))
-
-    def _delete(self, name: str) -> None:
-        status = self._api.request("DELETE", f"/v2.0/ports/{self.made[name]}").status
-        if status == 204:
-            self.deleted.add(name)
-        elif status == PERHAPS:
-            self.perhaps.add(name)
+from topology.database.tables import DATABASE
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +33,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(cluster: Cluste
     with ApiProcess(cluster.connection) as one, ApiProcess(cluster.connection) as other:
         network = one.create("network", name=f"n{kills}")["id"]
         one.create("subnet", network_id=network, ip_version=4, cidr="10.0.0.0/16")
-        creators = [Creator(api, network, name) for api, name in ((one, "a"), (other, "b"))]
+        creators = [PortCreator(api, network, name) for api, name in ((one, "a"), (other, "b"))]
         took = []
         try:
             for _ in range(kills):
@@ -89,8 +41,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(cluster: Cluste
                 _wait_made_since(creators, time.monotonic())
                 leader.kill()
                 killed = time.monotonic()
-                _wait_made_since(creators, killed)
-                took.append(max(creator.last_made for creator in creators) - killed)
+                took.append(max(_wait_made_since(creators, killed)) - killed)
                 leader.start()
                 cluster.wait_whole()
         finally:
@@ -99,20 +50,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(cluster: Cluste
         ports = [row for row in dump(cluster.leader().connection)["Port"] if row["name"][0] in "ab"]
         rows = [row for row in ports if row["id"] in _ids_of(one, network)]
     print(f"changes are taken again after {statistics.median(took):.1f} s at the median, {max(took):.1f} s at most")
-    made = sum(len(creator.made) for creator in creators)
-    print(f"{made} made, {sum(len(creator.perhaps) for creator in creators)} perhaps", end=", ")
-    print(f"{sum(creator.refused for creator in creators)} refused")
-    assert not [unforeseen for creator in creators for unforeseen in creator.unforeseen]
-    there = Counter(row["name"] for row in rows)
-    assert max(there.values()) == 1
-    for creator in creators:
-        known = creator.made.keys() - creator.perhaps
-        assert known - creator.deleted <= there.keys()
-        assert not (creator.deleted & there.keys())
-    allowed = {name for creator in creators for name in creator.made.keys() | creator.perhaps}
-    assert there.keys() <= allowed
-    for column in ("id", "mac_address", "fixed_ips"):
-        assert max(Counter(str(row[column]) for row in rows).values()) == 1
+    print(told(creators))
+    check_answers(creators, rows)
     addresses = [row["ip_address"] for row in dump(cluster.leader().connection)["IpAllocation"]]
     assert len(addresses) == len(ports)
 
@@ -121,6 +60,60 @@ def _ids_of(api: ApiProcess, network: str) -> set[str]:
     return {port["id"] for port in api.get(f"/ports?network_id={network}&fields=id")["ports"]}
 
 
-def _wait_made_since(creators: list[Creator], moment: float) -> None:
-    """Each has made one."""
-    wait_until(lambda: all(creator.last_made > moment for creator in creators), 60, "each API makes a port")
+def _wait_made_since(creators: list[PortCreator], moment: float) -> list[float]:
+    """Each has made one that it asked for after a moment; when."""
+
+    def made() -> list[float]:
+        found = [creator.done_since(moment) for creator in creators]
+        return [when for when in found if when is not None] if None not in found else []
+
+    return wait_until(made, 60, "each API makes a port")
+
+
+def test_events_are_told_once_whoever_leads(cluster: Cluster) -> None:
+    """By one of two API processes, as the lock is the leader's: none is lost and none is told again by the next."""
+    with (
+        Receiver() as receiver,
+        ApiProcess(cluster.connection, options={"notifications": {"url": receiver.url}}) as one,
+        ApiProcess(cluster.connection, options={"notifications": {"url": receiver.url}}) as other,
+    ):
+        network = one.create("network", name="told")["id"]
+        body = {"port": {"network_id": network, "device_owner": "compute:nova", "device_id": str(uuid.uuid4())}}
+        ports: list[str] = []
+
+        def report(status: str) -> None:
+            where = [["id", "==", ports[-1]]]
+            update = {"op": "update", "table": "Port", "where": where, "row": {"status": status}}
+            argv = ["ovsdb-client", "--timeout=60", "transact", cluster.sockets, json.dumps([DATABASE, update])]
+            subprocess.run(argv, check=True, capture_output=True)
+
+        def made() -> bool:
+            answer = other.request("POST", "/v2.0/ports", body)
+            if answer.status == CONFIRMED:
+                ports.append(answer.json["port"]["id"])
+            return answer.status == CONFIRMED
+
+        def all_told(*names: str) -> bool:
+            return all([name for name, _ in receiver.told(port)] == list(names) for port in ports)
+
+        def nothing_due() -> bool:
+            pending = [Scrape(api.port).value("tunbridge_api_notifications_pending") for api in (one, other)]
+            return sum(pending) == 0
+
+        for _ in range(2):
+            wait_until(made, 60, "a port is made")
+            report("ACTIVE")
+            wait_until(lambda: all_told("plugged"), 60, lambda: f"each is told: {receiver.accepted}")
+            wait_until(nothing_due, 60, "it is written that they were told")
+            leader = cluster.leader()
+            leader.kill()
+            wait_until(made, 60, "another member takes changes")
+            report("ACTIVE")
+            wait_until(lambda: all_told("plugged"), 60, lambda: f"each is told: {receiver.accepted}")
+            leader.start()
+            cluster.wait_whole()
+        wait_until(made, 60, "one more is made, after which nothing else may be told")
+        report("ACTIVE")
+        wait_until(lambda: all_told("plugged"), 60, lambda: f"each is told: {receiver.accepted}")
+        wait_until(nothing_due, 60, "nothing is due")
+        assert len(receiver.requests) == len(ports), receiver.requests

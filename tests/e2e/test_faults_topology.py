@@ -39,14 +39,6 @@ def movers(lab: FaultLab) -> Iterator[tuple[Vm, Vm]]:
     lab.settle(lab.controller)
 
 
-def wait_states(lab: FaultLab, **expected: tuple[str, str | None]) -> None:
-    """Wait until the topology says this of VMs: status, and host."""
-    ids = {vm.nic.port_id: expected[vm.name] for vm in lab.vms.values() if vm.name in expected}
-    wait_until(
-        lambda: ids.items() <= lab.port_states().items(), 20, lambda: f"{expected}, but {lab.port_states()} in {ids}"
-    )
-
-
 def test_start_without_topology(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm]) -> None:
     """Nothing is touched until it answers; what was plugged and unplugged meanwhile is done then.
 
@@ -77,7 +69,7 @@ def test_start_without_topology(lab: FaultLab, fault_report: FaultReport, movers
         full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
         result = probe.stop()
     undisturbed(result)
-    wait_states(lab, mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
+    lab.wait_states(mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
     assert lab.rows(host) == rows
     new.wait_reaches(lab.staying["red"][2])
     fault_report.add("controllers start without their topology database", result, full_sync)
@@ -112,7 +104,7 @@ def test_outage(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm],
         full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
         result = probe.stop()
     undisturbed(result)
-    wait_states(lab, mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
+    lab.wait_states(mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
     assert lab.rows(host) == rows
     assert lab.tables(host) == away
     fault_report.add(f"topology database down for {seconds} s", result, full_sync)

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -36,13 +37,29 @@ class TopologyHost:
 
     :param options: lines of ``[topology]`` beside its addresses
     :param scheme: ``tcp`` or ``ssl``
+    :param ip: its address
+    :param ports: for clients, and for other members; None: any that are free
+    :param inside: where its processes and sockets are made
     """
 
-    def __init__(self, directory: Path, *options: str, scheme: str = "tcp") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        scheme: str = "tcp",
+        ip: str = "127.0.0.1",
+        ports: tuple[int, int] | None = None,
+        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.state, self.run = directory / "state", directory / "run"
         self.file = self.state / "topology.db"
-        self.address = f"{scheme}:127.0.0.1:{free_tcp_port()}"
-        self.connection = f"{scheme}:127.0.0.1:{free_tcp_port()}"
+        port, member_port = ports or (free_tcp_port(), free_tcp_port())
+        self.address = f"{scheme}:{ip}:{member_port}"
+        self.connection = f"{scheme}:{ip}:{port}"
+        self.socket = f"unix:{self.run / 'topology.sock'}"
+        self.root = ROOT
+        """Where the packages of its processes are; another release of them has another place."""
+        self._inside = inside
         self.log = directory / "log"
         self.conf = directory / "conf"
         directory.mkdir(exist_ok=True)
@@ -56,7 +73,7 @@ class TopologyHost:
         """``tunbridge topology ARGUMENTS``, in this process: exit status, output, errors."""
         out, err = io.StringIO(), io.StringIO()
         words = ["tunbridge", "topology", *arguments, "--config-file", str(self.conf)]
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        with self._inside(), pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.setattr(sys, "argv", words)
             with pytest.raises(SystemExit) as ended:
                 main()
@@ -74,10 +91,14 @@ class TopologyHost:
         :param command: ``serve`` or ``relay``
         :param process: by the command, in a process of its own; otherwise its server alone is one
         """
+        with self._inside():
+            self._start(command, process)
+
+    def _start(self, command: str, process: bool) -> None:
         if process:
             program = [sys.executable, "-m", "controller.cli.commands", "topology", command]
             argv = [*program, "--config-file", str(self.conf)]
-            self._process = ChildProcess(argv, name="server", log=self.log, cwd=ROOT, orphaned=signal.SIGTERM)
+            self._process = ChildProcess(argv, name="server", log=self.log, cwd=self.root, orphaned=signal.SIGTERM)
             return
         options = config.load([str(self.conf)]).topology
         if command == "relay":
@@ -122,18 +143,29 @@ class TopologyHost:
 
     def wipe(self) -> None:
         """Its disk is lost."""
-        shutil.rmtree(self.state)
+        for path in self.state.iterdir():  # which may be where a file system is mounted
+            path.unlink()
 
 
 class Cluster:
     """Members that serve, the first of which has made the cluster; as a context manager it leaves nothing behind.
 
     :param source: what it begins with
+    :param members: machines that there are already; None: so many are made
     """
 
-    def __init__(self, size: int = 3, source: Path | None = None, *options: str, scheme: str = "tcp") -> None:
+    def __init__(
+        self,
+        size: int = 3,
+        source: Path | None = None,
+        *options: str,
+        scheme: str = "tcp",
+        members: Sequence[TopologyHost] | None = None,
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="cluster-", dir="/tmp"))
-        self.members = [TopologyHost(self.directory / str(n), *options, scheme=scheme) for n in range(size)]
+        self.members = list(
+            members or (TopologyHost(self.directory / str(n), *options, scheme=scheme) for n in range(size))
+        )
         self._source = source
 
     def __enter__(self) -> Cluster:
@@ -161,6 +193,11 @@ class Cluster:
     def connection(self) -> str:
         """The remotes of all members."""
         return ",".join(member.connection for member in self.members)
+
+    @property
+    def sockets(self) -> str:
+        """The same by unix sockets, which are reached from every namespace."""
+        return ",".join(member.socket for member in self.members)
 
     def leader(self) -> TopologyHost:
         """The member that leads, as soon as there is one that all others that run follow."""

@@ -10,7 +10,7 @@ import signal
 import ssl
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -107,6 +107,7 @@ class ApiProcess(Client):
     :param options: group → option → value
     :param hub: OSKEN_HUB_TYPE
     :param tls: where the options make it speak HTTPS
+    :param prefix: put before its command
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class ApiProcess(Client):
         options: Mapping[str, Mapping[str, object]] | None = None,
         hub: str | None = None,
         tls: ssl.SSLContext | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         super().__init__(free_tcp_port(), tls=tls)
         self.directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
@@ -129,7 +131,7 @@ class ApiProcess(Client):
         lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()) for group, values in given.items()]
         config.write_text("".join(lines))
         self._process = ChildProcess(
-            [sys.executable, "-m", "controller.cli.commands", "api", "--config-file", str(config)],
+            [*prefix, sys.executable, "-m", "controller.cli.commands", "api", "--config-file", str(config)],
             name="tunbridge api",
             log=self.log,
             env=dict(os.environ) | ({"OSKEN_HUB_TYPE": hub} if hub else {}),

@@ -18,6 +18,7 @@ from tests.support.lab.lab import Lab
 from tests.support.lab.netns import run
 from tests.support.lab.probe import Result, Stream, full_mesh
 from tests.support.lab.vm import Vm
+from tests.support.waiting import wait_until
 
 BRIDGES = ("br-int", "br-tun", "br-ex")
 _PLACES = {"red": ("h1", "h1", "h2"), "blue": ("h1", "h2")}
@@ -55,7 +56,7 @@ class FaultLab(Lab):
         ]
         self.start_topology()
         self.apply()
-        self.start_controllers()
+        self.start_controllers(options=self.host_options)
         for name, places in _PLACES.items():
             for vm, place in zip(self.staying[name], places, strict=True):
                 vm.plug(self.hosts[place])
@@ -65,6 +66,11 @@ class FaultLab(Lab):
                 first.wait_reaches(other)
         for vm in self.movers:
             vm.cable(h1)
+
+    @property
+    def host_options(self) -> dict[str, dict[str, object]]:
+        """Group → option → value of all hosts, beside those that each needs."""
+        return {}
 
     def streams(self) -> list[Stream]:
         """Each VM that stays to each other of its network, and broadcasts."""
@@ -124,6 +130,14 @@ class FaultLab(Lab):
         answer = run("ovsdb-client", "transact", self.topology, json.dumps(["Tunbridge_Topology", select]))
         (result,) = json.loads(answer)
         return {plain(row["id"]): (plain(row["status"]), plain(row["host"])) for row in result["rows"]}
+
+    def wait_states(self, **expected: tuple[str, str | None]) -> None:
+        """Wait until the topology says this of VMs: status, and host."""
+        ids = {vm.nic.port_id: expected[vm.name] for vm in self.vms.values() if vm.name in expected}
+        wait_until(
+            lambda: ids.items() <= self.port_states().items(),
+            20, lambda: f"{expected}, but {self.port_states()} in {ids}",
+        )  # fmt: skip
 
     def unplug_movers(self) -> None:
         """Take all movers out."""

@@ -138,8 +138,12 @@ class HostController(Tunbridge):
         with self.host.namespace.inside():
             super().start()
 
-    def restart_with(self, group: str, **options: object) -> None:
-        """Restart it with other values of some options, and wait until it answers."""
+    def set_options(self, group: str, **options: object) -> None:
+        """Give it other values of some options, for the next start."""
         self._options.setdefault(group, {}).update(options)
         self.write_config(self._options)
+
+    def restart_with(self, group: str, **options: object) -> None:
+        """Restart it with other values of some options, and wait until it answers."""
+        self.set_options(group, **options)
         self.restart()
