@@ -104,16 +104,24 @@ def wait_reached(lab: ClusterLab, *names: str) -> None:
         wait_until(lambda c=controller: c.quick_status()["topology"]["connected"], 60, controller.log_tail)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("role", ["leader", pytest.param("follower", marks=pytest.mark.long)])
-def test_a_minority_is_cut_off(lab: ClusterLab, fault_report: FaultReport, role: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "interval"),
+    [
+        ("leader", 0.01),
+        pytest.param("leader", 0.001, marks=pytest.mark.long),
+        pytest.param("follower", 0.001, marks=pytest.mark.long),
+    ],
+)
+def test_a_minority_is_cut_off(lab: ClusterLab, fault_report: FaultReport, role: str, interval: float) -> None:
     """With a host and an API: it takes no change, what is known is bound there, and the rest follows when it heals."""
     member = lab.cluster.leader() if role == "leader" else lab.cluster.followers()[0]
     h1, h2 = lab.hosts["h1"], lab.hosts["h2"]
     mover, red = lab.movers[0], lab.staying["red"][0].network
-    late = Nic(red, "fa:16:3e:0a:00:01", ("10.0.0.77/24",))
+    number = 70 + 2 * (role == "leader") + (interval < 0.01)  # of each case another
+    late = Nic(red, f"fa:16:3e:0a:00:{number}", (f"10.0.0.{number}/24",))
     spare = SpareDevice(h2, lab.controllers["h2"])
-    body = {"port": {"network_id": red.id, "name": f"cut off with the {role}"}}
-    with lab.api() as api, Probe(lab, lab.streams()) as probe:
+    body = {"port": {"network_id": red.id, "name": f"cut off with the {role}, {interval}"}}
+    with lab.api() as api, Probe(lab, lab.streams(), interval=interval) as probe:
         with lab.cut_off(lab.name_of(member), "h1", "client"):
             wait_until(lambda: member.attempt("status")[0] == 3, 60, "the member knows that it is alone")
             wait_until(
@@ -295,6 +303,7 @@ def transact(lab: ClusterLab, *operations: dict[str, object]) -> None:
     assert not any("error" in (result or {"error": "not reached"}) for result in answer), answer
 
 
+@pytest.mark.long  # shorter, without a lab: tests/topology/ovsdb/test_server_names.py
 def test_servers_are_given_by_name(lab: ClusterLab) -> None:
     """All addresses of a name are tried, as the machine knows them at that time; all clients follow the leader."""
     hosts = lab.directory / "hosts"

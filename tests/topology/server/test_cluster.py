@@ -337,9 +337,9 @@ def test_a_relay_passes_everything_on(cluster: Cluster, monkeypatch: pytest.Monk
 
 
 def test_a_relay_without_its_source_does_not_serve(tmp_path: Path) -> None:
-    """And says so; it serves as soon as that is there."""
+    """And says so; it serves as soon as that is there. The source may be named."""
     source = TopologyHost(tmp_path / "source")
-    relay = TopologyHost(tmp_path / "relay", f"connection = {source.connection}")
+    relay = TopologyHost(tmp_path / "relay", f"connection = {source.connection.replace('127.0.0.1', 'localhost')}")
     relay.start("relay", process=True)
     try:
         wait_until(lambda: relay.attempt("status")[:2] == (3, "Relay: its source does NOT answer\n"), 60, "it says so")
