@@ -34,6 +34,8 @@ PER_NETWORK = 50
 HERE = [*range(1, 11), *range(PER_NETWORK + 1, PER_NETWORK + 11)]
 """Numbers of the ports that are plugged in."""
 _TIMEOUT = 120.0  # seconds
+_PACE = 0.01
+"""Seconds from one change of others to the next, however long the server takes for one: none waits for another then."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -120,10 +122,11 @@ def _start(tunbridge: Tunbridge) -> tuple[float, float]:
 
 def _foreign_changes(writer: Writer, tunbridge: Tunbridge, ports: int, times: int) -> float:
     """Seconds of processor for each change of a port that does not concern the host."""
-    before = _cpu(tunbridge)
+    before, due = _cpu(tunbridge), time.monotonic()
     for time_ in range(times):
         writer.change(ports - time_ % PER_NETWORK, name=f"changed {time_}")
-        time.sleep(0.004)
+        due += _PACE
+        time.sleep(max(0.0, due - time.monotonic()))
     tunbridge.wait_in_sync(_TIMEOUT)
     return (_cpu(tunbridge) - before) / times
 
@@ -138,7 +141,7 @@ def _bindings(writer: Writer, host: MeasuredHost, networks: range, *, requested:
         number = network * PER_NETWORK + 1
         if requested:
             writer.change(number, requested_host="host1")
-            time.sleep(0.5)
+        time.sleep(0.5)  # until all that the one before has brought about is over
         taken.append(host.plug([device(number)]).bound)
         host.unplug([device(number)])
     return statistics.median(taken)

@@ -13,7 +13,7 @@ import ipaddress
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
@@ -45,6 +45,9 @@ _MAX_TEXT = 300  # characters
 
 _FREE_TEXTS = {"Network": ("name",), "Port": ("name", "device_id", "device_owner"), "Host": ("name", "version")}
 """Columns of objects that may have any text, but for its length."""
+
+_AT_ONCE = 4
+"""Objects that are made before another green thread may run: a fraction of a millisecond."""
 
 _LONGEST = 1024
 """Characters: as the schema has it, of which a server with an older one knows nothing."""
@@ -86,7 +89,7 @@ class Assembler:
             for key in waiting:
                 before.setdefault(key, self._objects.get(key))
             # An object may have been refused a row that another one has now given up: it has another try.
-            waiting = set().union(*[self._assemble(key) for key in sorted(waiting)])
+            waiting = set().union(*[self._assemble(key) for key in _unhurried(sorted(waiting))])
         self._versions.update(changes.rows.get("Topology", {}))
         return self._batch(changes.complete, before)
 
@@ -152,7 +155,6 @@ class Assembler:
 
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
-        time.sleep(0)  # a snapshot takes seconds, and green threads run only when this one lets them
         row = self._rows.get(key)
         if self._is_partial and row is not None and (lacking := set(absent(row))):
             self._lacking |= lacking
@@ -340,6 +342,14 @@ class Assembler:
         return next(
             (TopologyVersion(str(row_uuid), row.revision) for row_uuid, row in self._versions.items() if row), None
         )
+
+
+def _unhurried(keys: list[_Key]) -> Iterator[_Key]:
+    """A snapshot takes seconds, and green threads run only when this one lets them."""
+    for number, key in enumerate(keys, start=1):
+        yield key
+        if number % _AT_ONCE == 0:
+            time.sleep(0)
 
 
 def _id(thing: _Object) -> str:
