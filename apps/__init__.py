@@ -3,6 +3,7 @@
 May import the standard library, netaddr, immutables and ``topology.model``. No os-ken, no eventlet, no I/O, no clock.
 """
 
+from apps.arp_responder import ArpResponder
 from apps.framework.app import App
 from apps.integration_bridge import IntegrationBridge
 from apps.l2_population import L2Population
@@ -14,5 +15,6 @@ APPLICATIONS: tuple[App, ...] = (
     TunnelBridge(),
     PhysicalBridge(),
     L2Population(),
+    ArpResponder(),
 )
 """All there are. Whatever has to do with applications takes them from here, and names none."""

@@ -100,6 +100,44 @@ def through(tunnel_id: int, paths: Iterable[TunnelPath]) -> tuple[Action, ...]:
     return (PopVlan(), SetTunnel(tunnel_id), *(action for path in paths for action in path.actions))
 
 
+def concerned(change: ViewChange) -> dict[UnitKind, set[str]]:
+    """What may be otherwise of networks and their ports, where some of them are on other hosts.
+
+    Beside what differs: ports elsewhere that may have an address which one of the changed may have, networks that have
+    ports on other hosts than before, and what is on peers that differ. Of the ports here most hosts have most alone:
+    they are not named.
+    """
+    views = change.old, change.new
+    local: list[LocalPort | RemotePort] = [
+        view.ports[port_id] for view in views for port_id in change.ports if port_id in view.ports
+    ]
+    remote = [
+        view.remote_ports[port_id] for view in views for port_id in change.remote_ports if port_id in view.remote_ports
+    ]
+    networks, remote_ports = change.networks_concerned(), change.remote_ports_concerned()
+    ports = {
+        port_id
+        for port_id in change.ports_concerned()
+        if any(port_id in view.ports and view.hosts_of(view.ports[port_id].network_id) for view in views)
+    }
+    for view in views:
+        for port in (*local, *remote):
+            remote_ports |= view.remote_ports_like(port)
+    networks |= {port.network_id for port in local if any(view.has_allowed_macs(port.network_id) for view in views)}
+    for network_id in {port.network_id for port in remote}:
+        old, new = (view.hosts_of(network_id) for view in views)
+        if old != new:
+            networks.add(network_id)
+        if bool(old) != bool(new):
+            ports.update(port_id for view in views for port_id in view.ports_of(network_id))
+    if change.peers:
+        networks.update(change.new.networks)
+        remote_ports.update(
+            port_id for view in views for host in change.peers for port_id in view.remote_ports_on(host)
+        )
+    return {UnitKind.NETWORK: networks, UnitKind.PORT: ports, UnitKind.REMOTE_PORT: remote_ports}
+
+
 class L2Population(App):
     """The application."""
 
@@ -119,44 +157,12 @@ TUN_OUTBOUND.""",
     )
 
     def touched(self, change: ViewChange) -> Iterator[Unit]:
-        """What differs, and what depends on it: ports elsewhere that have one address, the hosts of a network."""
-        views = change.old, change.new
-        yield from self._units(UnitKind.NETWORK, change.networks_concerned())
-        yield from self._units(UnitKind.REMOTE_PORT, change.remote_ports_concerned())
-        for port_id in change.ports_concerned():  # most hosts have most of theirs alone
-            if any(port_id in view.ports and view.hosts_of(view.ports[port_id].network_id) for view in views):
-                yield self.unit(UnitKind.PORT, port_id)
+        """What differs, and what depends on it: see :func:`concerned`."""
         if change.patch_int or change.tunnels:
-            yield from (unit for view in views for unit in self.units(view))
-            return
-        local: list[LocalPort | RemotePort] = [
-            view.ports[port_id] for view in views for port_id in change.ports if port_id in view.ports
-        ]
-        remote = [
-            view.remote_ports[port_id]
-            for view in views
-            for port_id in change.remote_ports
-            if port_id in view.remote_ports
-        ]
-        for view in views:
-            like = (view.remote_ports_like(port) for port in (*local, *remote))
-            yield from self._units(UnitKind.REMOTE_PORT, (port_id for found in like for port_id in found))
-        for network_id in {port.network_id for port in local}:
-            if any(view.has_allowed_macs(network_id) for view in views):
-                yield self.unit(UnitKind.NETWORK, network_id)
-        for network_id in {port.network_id for port in remote}:
-            old, new = (view.hosts_of(network_id) for view in views)
-            if old != new:
-                yield self.unit(UnitKind.NETWORK, network_id)
-            if bool(old) != bool(new):
-                yield from self._units(UnitKind.PORT, (key for view in views for key in view.ports_of(network_id)))
-        if change.peers:
-            yield from self._units(UnitKind.NETWORK, change.new.networks)
-            on_peers = (view.remote_ports_on(host) for view in views for host in change.peers)
-            yield from self._units(UnitKind.REMOTE_PORT, (port_id for ports in on_peers for port_id in ports))
-
-    def _units(self, kind: UnitKind, names: Iterable[str]) -> Iterator[Unit]:
-        return (self.unit(kind, name) for name in names)
+            yield from (unit for view in (change.old, change.new) for unit in self.units(view))
+        else:
+            named = concerned(change)
+            yield from (self.unit(kind, name) for kind in self.kinds for name in named[kind])
 
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
         """All on br-tun, in networks with ports on other hosts."""

@@ -29,6 +29,11 @@ class Field(Enum):
     VLAN_VID = ("vlan_vid", 6, 13)
     ETH_SRC = ("dl_src", 4, 48)
     ETH_DST = ("dl_dst", 3, 48)
+    ARP_SPA = ("arp_spa", 22, 32)
+    ARP_TPA = ("arp_tpa", 23, 32)
+    ARP_OP = ("arp_op", 21, 16)
+    ARP_SHA = ("arp_sha", 24, 48)
+    ARP_THA = ("arp_tha", 25, 48)
 
     def __init__(self, label: str, oxm: int, bits: int, oxm_class: int = 0x8000) -> None:
         self.label = label
@@ -261,6 +266,10 @@ class PopVlan:
 MOVABLE = {
     Field.ETH_SRC: "NXM_OF_ETH_SRC",
     Field.ETH_DST: "NXM_OF_ETH_DST",
+    Field.ARP_SPA: "NXM_OF_ARP_SPA",
+    Field.ARP_TPA: "NXM_OF_ARP_TPA",
+    Field.ARP_SHA: "NXM_NX_ARP_SHA",
+    Field.ARP_THA: "NXM_NX_ARP_THA",
 }
 """The fields that :class:`Move` can name, as ``ovs-ofctl`` prints them there."""
 
@@ -283,7 +292,34 @@ class Move:
         return f"move:{MOVABLE[self.source]}[]->{MOVABLE[self.target]}[]"
 
 
-Action = Union[Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move]
+SETTABLE = {Field.ETH_SRC: "eth_src", Field.ARP_OP: "arp_op", Field.ARP_SPA: "arp_spa", Field.ARP_SHA: "arp_sha"}
+"""The fields that :class:`SetField` can name, as ``ovs-ofctl`` prints them there."""
+
+
+@dataclass(frozen=True)
+class SetField:
+    """Give a field of a frame a value (OpenFlow 1.3 §7.2.5, OFPAT_SET_FIELD).
+
+    :raises ValueError: it cannot have that
+    """
+
+    field: Field
+    value: int
+
+    def __post_init__(self) -> None:
+        if self.field not in SETTABLE or not 0 <= self.value <= self.field.full_mask:
+            raise ValueError(f"{self.field.label} cannot be set to {self.value:#x}")
+
+    def __str__(self) -> str:
+        shown = str(self.value)
+        if self.field.bits == 48:
+            shown = self.value.to_bytes(6, "big").hex(":")
+        elif self.field.bits == 32:
+            shown = str(netaddr.IPAddress(self.value, version=4))
+        return f"set_field:{shown}->{SETTABLE[self.field]}"
+
+
+Action = Union[Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move, SetField]
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 
 

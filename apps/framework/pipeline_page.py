@@ -23,6 +23,7 @@ from apps.framework.flow import (
     Output,
     PopVlan,
     Resubmit,
+    SetField,
     SetTunDst,
     SetTunnel,
 )
@@ -64,6 +65,7 @@ _ACTION_NAMES = {
     SetTunDst: "`set_field` → `tun_dst`",
     Output: "`output`",
     Move: "`move`",
+    SetField: "`set_field`",
     Resubmit: "`resubmit`",
     Normal: "`NORMAL`",
 }
@@ -108,8 +110,8 @@ one; `set_field` alone may not be used on a frame that has none.
 _DROPPED = """\
 **One flow a port of a tunnelled network, four of another, one more where it has a `binding:host_id`; two a network.**
 None of these depends on how many hosts or tunnels there are. Where a network has ports on other hosts, one more a port
-here, one a port there, and one a network. Flow-based tunnels are two flows an
-encapsulation, and one each other host.
+here, one a port there, and one a network; with ARP answered two for each of its IPv4 addresses, and two a network.
+Flow-based tunnels are two flows an encapsulation, and one each other host.
 
 ## What is dropped where
 

@@ -34,11 +34,16 @@ _SHOWN: dict[Field, Callable[[int], str]] = {
     Field.TUN_SRC: partial(_ip, version=4),
     Field.TUN_IPV6_SRC: partial(_ip, version=6),
     Field.IN_PORT: _port,
+    Field.ARP_SPA: partial(_ip, version=4),
+    Field.ARP_TPA: partial(_ip, version=4),
+    Field.ARP_OP: str,
+    Field.ARP_SHA: _mac,
+    Field.ARP_THA: _mac,
     Field.ETH_SRC: _mac,
     Field.ETH_DST: _mac,
 }
 
-_IP_ADDRESSES = (Field.TUN_SRC, Field.TUN_IPV6_SRC)
+_IP_ADDRESSES = (Field.TUN_SRC, Field.TUN_IPV6_SRC, Field.ARP_SPA, Field.ARP_TPA)
 
 
 def render_term(term: Term) -> str:

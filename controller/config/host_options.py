@@ -14,8 +14,6 @@ from topology.ovsdb.tls import ANY, TlsFiles
 PORT_PER_PEER, FLOW_BASED = "port-per-peer", "flow-based"
 """Values of ``[agent] tunnel_mode``."""
 
-NO_EFFECT_YET = "Read, as Neutron's file has it, and without effect yet"
-
 
 @dataclass(frozen=True)
 class OvsConfig(TlsConfig):
@@ -123,9 +121,6 @@ class AgentConfig(OptionGroup):
         "may differ",
     )
     vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
-    arp_responder: bool = option(
-        "true", kinds.boolean, f"{NO_EFFECT_YET}: ARP and neighbour discovery are answered by those who are asked"
-    )
     dont_fragment: bool = option("true", kinds.boolean, "Set the don't-fragment bit on tunnel packets")
     tunnel_csum: bool = option("false", kinds.boolean, "Set the checksum of tunnel headers")
     report_interval: float = option(

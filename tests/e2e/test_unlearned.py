@@ -46,7 +46,8 @@ def lab() -> Iterator[Lab]:
                 vm.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
         lab.start_topology()
         lab.apply()
-        options = {"ovs": {"bridge_mac_table_size": TABLE_SIZE}, "agent": {"tunnel_types": "gre,vxlan"}}
+        learning = {"l2_population": False, "arp_responder": False}  # or nothing would have to be learned
+        options = {"ovs": {"bridge_mac_table_size": TABLE_SIZE}, "agent": {"tunnel_types": "gre,vxlan", **learning}}
         lab.start_controllers(options=options)
         for vm in lab.vms.values():
             vm.plug(lab.hosts[vm.nic.host or ""])

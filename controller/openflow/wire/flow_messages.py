@@ -20,6 +20,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
     MOVABLE,
+    SETTABLE,
     Action,
     Field,
     Flow,
@@ -31,6 +32,7 @@ from apps.framework.flow import (
     Output,
     PopVlan,
     Resubmit,
+    SetField,
     SetTunDst,
     SetTunnel,
     Term,
@@ -130,6 +132,17 @@ def _encode_resubmit(action: Resubmit) -> bytes:
     return _RESUBMIT.pack(*_RESUBMIT_HEAD, subtype, action.in_port & 0xFFFF, action.table or 0)
 
 
+_SET_HEADERS = {_oxm_header(field, False): field for field in SETTABLE}
+
+
+@lru_cache(maxsize=4096)
+def _encode_set_field(action: SetField) -> bytes:
+    field = action.field
+    size = padded(_TYPE_LENGTH.size + 4 + field.octets)
+    value = _oxm_header(field, False).to_bytes(4, "big") + action.value.to_bytes(field.octets, "big")
+    return (_TYPE_LENGTH.pack(ofp.OFPAT_SET_FIELD, size) + value).ljust(size, b"\0")
+
+
 def _encode_move(action: Move, source: int, target: int) -> bytes:
     return _REG_MOVE.pack(*_MOVE_HEAD, action.source.bits, 0, 0, source, target)
 
@@ -158,6 +171,7 @@ _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
     ModVlanVid: lambda action: _encode_vlan(action.vlan),
     PopVlan: lambda action: _POP_VLAN,
     Move: lambda action: _MOVES[action],
+    SetField: lambda action: _encode_set_field(action),
 }
 
 
@@ -332,6 +346,9 @@ def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
         header = int.from_bytes(raw[pos + 4 : pos + 8], "big")
         if header in _TUN_DST_HEADERS:
             return SetTunDst(_ip_address(raw[pos + 8 : pos + 8 + (header & 0xFF)]))
+        if header in _SET_HEADERS:
+            field = _SET_HEADERS[header]
+            return SetField(field, int.from_bytes(raw[pos + 8 : pos + 8 + field.octets], "big"))
         return SetTunnel(int.from_bytes(raw[pos + 8 : pos + 16], "big")) if header == _TUN_ID_HEADER else None
     if kind == ofp.OFPAT_POP_VLAN:
         return PopVlan()

@@ -23,6 +23,7 @@ from apps.framework.flow import (
     Output,
     PopVlan,
     Resubmit,
+    SetField,
     SetTunDst,
     SetTunnel,
     Term,
@@ -87,6 +88,7 @@ ACTIONS: list[tuple[Action, ...]] = [
     (SetTunDst("192.0.2.2"), Output(1), SetTunDst("2001:db8::2"), Output(2), SetTunDst("::1"), Output(3)),
     (SetTunnel(3), Resubmit(5, 1)),
     (Move(Field.ETH_SRC, Field.ETH_DST), Normal()),
+    (SetField(Field.ETH_SRC, 0xFA163E000001), Output(1)),
     (Resubmit(0), Resubmit(ofp.OFPP_LOCAL), Resubmit(ofp.OFPP_IN_PORT), Resubmit(ofp.OFPP_IN_PORT, 254), Normal()),
     (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
 ]

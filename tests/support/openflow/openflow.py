@@ -19,6 +19,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from apps.framework.flow import (
     IN_PORT,
     MOVABLE,
+    SETTABLE,
     Action,
     Field,
     Flow,
@@ -29,6 +30,7 @@ from apps.framework.flow import (
     Output,
     PopVlan,
     Resubmit,
+    SetField,
     SetTunDst,
     SetTunnel,
     Term,
@@ -44,10 +46,24 @@ _OSKEN_FIELDS = {
     Field.ETH_TYPE: "eth_type",
     Field.VLAN_VID: "vlan_vid",
     Field.TUN_ID: "tunnel_id",
+    Field.ARP_OP: "arp_op",
+    Field.ARP_SPA: "arp_spa",
+    Field.ARP_TPA: "arp_tpa",
+    Field.ARP_SHA: "arp_sha",
+    Field.ARP_THA: "arp_tha",
     Field.TUN_SRC: "tun_ipv4_src",
     Field.TUN_IPV6_SRC: "tun_ipv6_src",
 }
-_VERSIONS: dict[Field, Literal[4, 6]] = {Field.TUN_SRC: 4, Field.TUN_IPV6_SRC: 6}
+_VERSIONS: dict[Field, Literal[4, 6]] = {
+    Field.TUN_SRC: 4, Field.TUN_IPV6_SRC: 6, Field.ARP_SPA: 4, Field.ARP_TPA: 4
+}  # fmt: skip
+
+
+def _user(field: Field, number: int) -> int | str:
+    """A value as os-ken's users write it."""
+    if field in _VERSIONS:
+        return str(netaddr.IPAddress(number, version=_VERSIONS[field]))
+    return number.to_bytes(6, "big").hex(":") if field.bits == 48 else number
 
 
 class Datapath:
@@ -60,16 +76,11 @@ class Datapath:
 def osken_match(match: Match) -> Any:
     """The same match as an OFPMatch."""
 
-    def user(field: Field, number: int) -> int | str:
-        if field in _VERSIONS:
-            return str(netaddr.IPAddress(number, version=_VERSIONS[field]))
-        return number.to_bytes(6, "big").hex(":") if field in (Field.ETH_SRC, Field.ETH_DST) else number
-
     return parser.OFPMatch(
         **{
-            _OSKEN_FIELDS[term.field]: user(term.field, term.value)
+            _OSKEN_FIELDS[term.field]: _user(term.field, term.value)
             if term.mask is None
-            else (user(term.field, term.value), user(term.field, term.mask))
+            else (_user(term.field, term.value), _user(term.field, term.mask))
             for term in match.terms
         }
     )
@@ -87,6 +98,8 @@ def _osken_actions(action: Action) -> list[Any]:
     if isinstance(action, Move):
         source, target = (_OSKEN_FIELDS[field] for field in (action.source, action.target))
         return [parser.NXActionRegMove(source, target, action.source.bits)]
+    if isinstance(action, SetField):
+        return [parser.OFPActionSetField(**{_OSKEN_FIELDS[action.field]: _user(action.field, action.value)})]
     if isinstance(action, SetTunDst):
         return [parser.OFPActionSetField(**{f"tun_ipv{6 if ':' in action.address else 4}_dst": action.address})]
     if isinstance(action, Resubmit):
@@ -240,6 +253,9 @@ def actions() -> st.SearchStrategy[Action]:
         st.integers(0, 2**64 - 1).map(SetTunnel),
         st.integers(0, 4095).map(ModVlanVid),
         st.just(PopVlan()),
+        st.sampled_from(sorted(SETTABLE, key=lambda field: field.order)).flatmap(
+            lambda field: st.integers(0, field.full_mask).map(lambda value: SetField(field, value))
+        ),
         st.sampled_from([Move(a, b) for a in MOVABLE for b in MOVABLE if a.bits == b.bits]),
         st.ip_addresses().map(str).map(netaddr.IPAddress).map(str).map(SetTunDst),
         st.builds(

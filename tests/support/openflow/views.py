@@ -17,6 +17,7 @@ from immutables import Map
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.host_view import (
+    Address,
     DeadPort,
     HostView,
     LocalNetwork,
@@ -51,7 +52,11 @@ PEERS = ("host2", "host3", "host4")
 PEER_PORTS = (50, 51, 52)
 """Ofports of tunnels."""
 PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans())
-REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS)
+ADDRESSES = st.lists(
+    st.tuples(st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1"]), st.sampled_from(MACS)), max_size=2, unique=True
+).map(tuple)
+"""IP addresses, which several ports may have."""
+REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS, ADDRESSES)
 TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
 """VLANs on the wire; local VLANs of other networks among them."""
@@ -123,12 +128,15 @@ def _drop_port(port_id: str) -> Edit:
     return lambda view: view.evolve(ports={port_id: None})
 
 
-def _put_remote(port_id: str, network: int, host: str, mac: str, allowed_macs: tuple[str, ...]) -> Edit:
+def _put_remote(
+    port_id: str, network: int, host: str, mac: str, allowed_macs: tuple[str, ...], addresses: tuple[Address, ...]
+) -> Edit:
     def edit(view: HostView) -> ViewChange:
         if not view.networks:
             return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
-        return view.evolve(remote_ports={port_id: RemotePort(port_id, network_id, host, mac, allowed_macs)})
+        port = RemotePort(port_id, network_id, host, mac, allowed_macs, addresses)
+        return view.evolve(remote_ports={port_id: port})
 
     return edit
 

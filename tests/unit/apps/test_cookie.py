@@ -25,7 +25,13 @@ def test_layout_is_stable(app: str, object_id: str, expected: int) -> None:
 
 
 def test_numbers_are_for_ever() -> None:
-    assert NUMBERS == {"integration bridge": 1, "tunnel bridge": 2, "physical bridge": 3, "L2 population": 4}
+    assert NUMBERS == {
+        "integration bridge": 1,
+        "tunnel bridge": 2,
+        "physical bridge": 3,
+        "L2 population": 4,
+        "ARP responder": 5,
+    }
 
 
 def test_objects_and_apps_differ() -> None:

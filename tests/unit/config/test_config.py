@@ -74,8 +74,8 @@ def test_defaults_serve_a_single_host() -> None:
     assert (loaded.ovs.datapath_type, dict(loaded.ovs.bridge_mappings)) == ("system", {})
     assert (loaded.ovs.of_listen_method, loaded.ovs.tls, loaded.topology.tls) == ("tcp", None, None)
     assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("gre",), 4789)
-    assert loaded.applications == Map({"agent.l2_population": True, "agent.flood_unknown_unicast": False})
-    assert loaded.agent.arp_responder
+    refinements = {"agent.l2_population": True, "agent.flood_unknown_unicast": False, "agent.arp_responder": True}
+    assert loaded.applications == Map(refinements)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
     assert (loaded.agent.report_interval, loaded.agent.agent_down_time, loaded.agent.audit_interval) == (30, 75, 60)
     assert loaded.network == NetworkConfig("gre", ((1, 16777215),), {}, "fa:16:3e:00:00:00", 1500, {})
@@ -95,7 +95,7 @@ def test_neutrons_file_is_read_as_it_is(tmp_path: Path) -> None:
     assert (loaded.ovs.local_ip, loaded.ovs.ovsdb_connection) == ("10.0.0.1", "tcp:127.0.0.1:6640")
     assert (loaded.ovs.of_listen_port, loaded.ovs.of_connect_timeout, loaded.ovs.datapath_type) == (6633, 300, "netdev")
     assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("vxlan", "gre"), 8472)
-    assert (loaded.applications["agent.l2_population"], loaded.agent.arp_responder) == (True, False)
+    assert (loaded.applications["agent.l2_population"], loaded.applications["agent.arp_responder"]) == (True, False)
 
 
 def test_the_last_file_holds(tmp_path: Path) -> None:
