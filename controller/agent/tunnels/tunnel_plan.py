@@ -14,6 +14,7 @@ import netaddr
 
 from apps.framework.host_view import LocalNetwork
 from controller.vswitch.bridge_setup import TunnelPort
+from controller.vswitch.ipsec import IpsecKeys
 from controller.vswitch.names import ANY_PEER, flow_tunnel_name, tunnel_name
 from controller.vswitch.tunnel_rows import TunnelWay, Underlay
 from topology.model import Host, NetworkType
@@ -31,6 +32,7 @@ class TunnelOptions:
     :param local_ip: own end; None: this host has no tunnels
     :param types: encapsulations of this host, values of :class:`NetworkType`
     :param flow_based: one port for each encapsulation, whose peer the flow sets; else one for each peer too
+    :param ipsec: by which tunnels are encrypted; None: they are not
     """
 
     local_ip: str | None
@@ -39,6 +41,7 @@ class TunnelOptions:
     dont_fragment: bool = True
     csum: bool = False
     flow_based: bool = False
+    ipsec: IpsecKeys | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Tunnel:
     device: str
 
 
-def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str) -> tuple[tuple[str, str], ...]:
+def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str, host: str = "") -> tuple[tuple[str, str], ...]:
     made = {
         "remote_ip": remote_ip,
         "local_ip": options.local_ip or "",
@@ -65,6 +68,8 @@ def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str) -> tuple[
         "out_key": "flow",
         "df_default": str(options.dont_fragment).lower(),
     }
+    if options.ipsec is not None and host:
+        made |= options.ipsec.options(host)
     if options.csum:
         made["csum"] = "true"
     if tunnel_type == NetworkType.VXLAN.value:
@@ -119,7 +124,7 @@ def plan(
         trunks: tuple[int, ...] = ()
         if len(options.types) > 1:
             trunks = tuple(sorted(vlans.get(way.type, ()))) or (NO_VLAN,)
-        made = _options(options, way.type, way.remote_ip)
+        made = _options(options, way.type, way.remote_ip, way.host)
         ports[way.device] = TunnelPort(way.device, way.host, way.type, way.remote_ip, made, trunks)
     return ports
 
