@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from apps.l2_population import L2_POPULATION
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.config.config import Config
 from controller.config.host_options import FLOW_BASED, IPSEC
@@ -66,6 +67,7 @@ def tunnel_options(config: Config) -> TunnelOptions:
         config.agent.dont_fragment,
         config.agent.tunnel_csum,
         config.ovs.local_ip is not None and config.agent.tunnel_mode == FLOW_BASED,
+        bool(config.applications[L2_POPULATION.key]),
         ipsec_keys(config),
     )
 

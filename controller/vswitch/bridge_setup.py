@@ -91,11 +91,13 @@ class WantedBridges:
     :param tunnels: the tunnel ports of br-tun by name, None while they are not known: then they stay as they are
     :param joined: physical networks whose patch can be joined: both ends drop what is of no network here
     :param changing: flows may still send through tunnel ports of the other mode, and these stay
+    :param unneeded: names of tunnel ports that stay where they are there, and are not made
     """
 
     tunnels: Mapping[str, TunnelPort] | None
     joined: frozenset[str] = frozenset()
     changing: bool = False
+    unneeded: frozenset[str] = frozenset()
 
 
 def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]:
@@ -344,7 +346,7 @@ def _tunnels(
         done += _flooded(edit, bridge, port)
     is_flow_based = any(map(is_flow_tunnel, wanted))
     for name, port in present.items():
-        if spared.changing and is_flow_tunnel(name) != is_flow_based:
+        if name in spared.unneeded or (spared.changing and is_flow_tunnel(name) != is_flow_based):
             continue
         named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)
         if name not in wanted and any(named_so):
