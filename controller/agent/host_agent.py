@@ -83,6 +83,7 @@ class HostAgent:
         self._tunnels = TunnelPlan(names.host, tunnels)
         self._peers = Peers()
         self._tunnel_ports = TunnelPorts()
+        self._linked: tuple[Tunnel, ...] | None = None
         self._mode = ModeChange(tunnels, names.tunnel_bridge)
         self._largest = LargestPackets()
         self._moves = PortMoves()
@@ -102,7 +103,8 @@ class HostAgent:
     def due(self) -> float | None:
         """When :meth:`walk` has to be called though no event comes, as of :func:`time.monotonic`; None: never."""
         dues = (self._retries.due, self._states.due, self._log.due, self.facts.ports.followed.due)
-        return min((due for due in dues if due is not None), default=None)
+        tunnels = self._tunnels.due if self.facts.is_complete else None
+        return min((due for due in (*dues, tunnels) if due is not None), default=None)
 
     def handle(self, events: Iterable[Event]) -> None:
         """Take in some events, and do what follows from all of them together."""
@@ -149,6 +151,7 @@ class HostAgent:
             is_set_up_due |= self._tunnels.update(
                 self.facts.hosts.values(), local.view.new.networks,
                 new_hosts=news.hosts, new_networks=bool(local.view.networks),
+                new_needs=self._tunnels.need(local.view, time.monotonic()),
                 seen=(self.facts.underlay, self._largest.by_type),
             )  # fmt: skip
             self._save(bound)
@@ -228,15 +231,18 @@ class HostAgent:
 
     def _find_tunnels(self, news: News) -> tuple[Mapping[str, Peer], TunnelPorts]:
         """The hosts that tunnels lead to: those whose port is there, or will be when it has been planned and made."""
-        facts, bridge = self.facts, self._names.tunnel_bridge
-        if is_changed := news.hosts or self._tunnels.ports is None:
-            self._tunnels.find(facts.hosts.values())
-        there, tunnels = facts.bridges.ports.get(bridge, {}), self._tunnels.tunnels
-        if is_changed := is_changed or bridge in news.renumbered:
-            found = tunnel_ports(self._tunnels.options, tunnels, there, self._names.patch_int)
+        facts, plan, bridge = self.facts, self._tunnels, self._names.tunnel_bridge
+        if is_changed := news.hosts or plan.ports is None:
+            plan.find(facts.hosts.values(), self._networks.view, time.monotonic())
+        there, is_first = facts.bridges.ports.get(bridge, {}), plan.ports is None
+        if is_changed := is_changed or bridge in news.renumbered or plan.tunnels is not self._linked:
+            self._linked = plan.tunnels
+            # Which tunnels are needed follows from the view that is made now: as long as none was, all may be.
+            expected = plan.known if is_first else plan.tunnels
+            found = tunnel_ports(plan.options, expected, there, self._names.patch_int)
             self._tunnel_ports = self._tunnel_ports if found == self._tunnel_ports else found
         ports = self._tunnel_ports
-        return self._peers.update(facts.hosts, tunnels, ports.flow_ports, there.get, is_changed=is_changed), ports
+        return self._peers.update(facts.hosts, plan.known, ports.flow_ports, there.get, is_changed=is_changed), ports
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))
@@ -249,7 +255,9 @@ class HostAgent:
         facts, outputs = self.facts, self._outputs
         if facts.known.suffices and (is_set_up_due or not self._was_set_up):
             self._was_set_up = True
-            outputs.set_up(WantedBridges(self._tunnels.ports, self._patches.open, self._mode.is_under_way))
+            outputs.set_up(
+                WantedBridges(self._tunnels.ports, self._patches.open, self._mode.is_under_way, self._tunnels.unneeded)
+            )
         for name, session in news.listed:
             if facts.bridges.sessions.get(name) is session:
                 outputs.flows[name].attach(session)

@@ -14,6 +14,9 @@ from topology.ovsdb.tls import ANY, TlsFiles
 PORT_PER_PEER, FLOW_BASED = "port-per-peer", "flow-based"
 """Values of ``[agent] tunnel_mode``."""
 
+NO_ENCRYPTION, IPSEC = "none", "ipsec"
+"""Values of ``[agent] tunnel_encryption``."""
+
 
 @dataclass(frozen=True)
 class OvsConfig(TlsConfig):
@@ -120,6 +123,32 @@ class AgentConfig(OptionGroup):
         "encapsulation, and [flows say](tunnels.md#flow-based-tunnels) which host a frame goes to. Hosts of one fabric "
         "may differ",
     )
+    tunnel_encryption: str = option(
+        NO_ENCRYPTION,
+        kinds.one_of(NO_ENCRYPTION, IPSEC),
+        "`ipsec`: write to tunnel ports what Open vSwitch's ovs-monitor-ipsec needs to have them "
+        "[encrypted](security.md#encrypted-tunnels), with `ipsec_psk_file` or the three options after it; for "
+        "`port-per-peer`",
+    )
+    ipsec_psk_file: str | None = option(
+        None,
+        kinds.optional(kinds.absolute_path),
+        "File with the secret that all hosts share, in one line of 16 to 255 letters, digits and marks without "
+        "quotation marks and spaces; closed to everybody but its owner and group",
+        form="path",
+    )
+    ipsec_certificate: str | None = option(
+        None,
+        kinds.optional(kinds.absolute_path),
+        "This host's certificate (PEM), whose common name is `[DEFAULT] host`",
+        form="path",
+    )
+    ipsec_private_key: str | None = option(
+        None, kinds.optional(kinds.absolute_path), "Its key (PEM), which ovs-monitor-ipsec reads", form="path"
+    )
+    ipsec_ca_cert: str | None = option(
+        None, kinds.optional(kinds.absolute_path), "The authority that certifies all hosts (PEM)", form="path"
+    )
     vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
     dont_fragment: bool = option("true", kinds.boolean, "Set the don't-fragment bit on tunnel packets")
     tunnel_csum: bool = option("false", kinds.boolean, "Set the checksum of tunnel headers")
@@ -139,8 +168,24 @@ class AgentConfig(OptionGroup):
     )
 
     def problem(self) -> Problem | None:
-        """A host must not be taken for down because one report was late."""
+        """A host must not be taken for down because one report was late, and tunnels not for encrypted."""
+        if (found := self._ipsec_problem()) is not None:
+            return found
         if self.agent_down_time >= 2 * self.report_interval:
             return None
         expected = f"expected at least twice report_interval, which is {self.report_interval:g}"
         return Problem("agent_down_time", f"{self.agent_down_time:g}", expected)
+
+    def _ipsec_problem(self) -> Problem | None:
+        if self.tunnel_encryption != IPSEC:
+            return None
+        if self.tunnel_mode == FLOW_BASED:
+            expected = (
+                f"expected {PORT_PER_PEER} with tunnel_encryption = ipsec: ovs-monitor-ipsec needs a port per peer"
+            )
+            return Problem("tunnel_mode", self.tunnel_mode, expected)
+        files = (self.ipsec_certificate, self.ipsec_private_key, self.ipsec_ca_cert)
+        if (self.ipsec_psk_file is not None and not any(files)) or (self.ipsec_psk_file is None and all(files)):
+            return None
+        expected = "expected ipsec_psk_file, or ipsec_certificate, ipsec_private_key and ipsec_ca_cert, and not both"
+        return Problem("tunnel_encryption", self.tunnel_encryption, expected)

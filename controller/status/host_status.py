@@ -170,6 +170,8 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
     for problem in (host.state_file.lost, host.state_file.problem):
         if problem is not None:
             found.append(f"state_path: {problem}")
+    if (unencrypted := host.vswitch.ipsec_problem()) is not None:
+        found.append(unencrypted)
     return sorted(found)
 
 

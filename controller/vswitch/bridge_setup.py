@@ -7,11 +7,12 @@ operator's: it is never made, keeps its other controllers, and gets no more than
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.vswitch.bridge_proof import KEY, new_serial, serial_of
 from controller.vswitch.interface_rows import MAC_TABLE_SIZE, named
+from controller.vswitch.ipsec import IpsecKeys
 from controller.vswitch.names import NO_PEER, Names, is_flow_tunnel, is_tunnel_of_ours, patch_peer
 from topology.errors import VSwitchError
 from topology.ovsdb.edit import Edit
@@ -48,12 +49,14 @@ class BridgeLayout:
         controller would have with other settings, which are taken away: nobody of ours listens there
     :param datapath_type: of bridges that have to be made (``system``, ``netdev``); one that exists keeps its own
     :param mac_table_size: addresses that br-int and br-tun each learn at most
+    :param ipsec: by which tunnels are encrypted; None: they are not
     """
 
     names: Names
     controllers: Mapping[str, tuple[str, ...]]
     datapath_type: str
     mac_table_size: int
+    ipsec: IpsecKeys | None = None
 
     @property
     def other_config(self) -> dict[str, str]:
@@ -77,7 +80,7 @@ class TunnelPort:
     host: str
     type: str
     remote_ip: str
-    options: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...] = field(repr=False)  # a secret may be among them
     trunks: tuple[int, ...] = ()
 
 
@@ -88,11 +91,13 @@ class WantedBridges:
     :param tunnels: the tunnel ports of br-tun by name, None while they are not known: then they stay as they are
     :param joined: physical networks whose patch can be joined: both ends drop what is of no network here
     :param changing: flows may still send through tunnel ports of the other mode, and these stay
+    :param unneeded: names of tunnel ports that stay where they are there, and are not made
     """
 
     tunnels: Mapping[str, TunnelPort] | None
     joined: frozenset[str] = frozenset()
     changing: bool = False
+    unneeded: frozenset[str] = frozenset()
 
 
 def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]:
@@ -110,7 +115,7 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]
     # Looked at before anything is inserted: a row that is new in this transaction has only the columns given to it.
     bridges = {row.name: row for row in edit.rows("Bridge").values()}
     present = {name: {port.name: port for port in row.ports} for name, row in bridges.items()}
-    done = _without_old_patches(edit, bridges, names)
+    done = _without_old_patches(edit, bridges, names) + _ipsec(edit, root, layout.ipsec)
     ours = (names.integration_bridge, names.tunnel_bridge)
     for name in names.bridges:
         if name in bridges:
@@ -127,10 +132,19 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]
     if wanted.tunnels is not None:
         tunnels = {name: tunnel for name, tunnel in wanted.tunnels.items() if name not in elsewhere}
         there = present.get(names.tunnel_bridge, {})
-        done += _tunnels(edit, bridges[names.tunnel_bridge], tunnels, there, changing=wanted.changing)
+        done += _tunnels(edit, bridges[names.tunnel_bridge], tunnels, there, wanted)
     if done:
         tell_vswitchd(edit)
     return done
+
+
+def _ipsec(edit: Edit, root: Any, keys: IpsecKeys | None) -> list[str]:
+    """Say where this host's certificate is."""
+    wanted = dict(keys.other_config) if keys is not None else {}
+    lacking = {key: value for key, value in wanted.items() if root.other_config.get(key) != value}
+    if lacking:
+        edit.set(root, other_config={**root.other_config, **lacking})
+    return [f"Open_vSwitch: other_config:{key}={value}" for key, value in lacking.items()]
 
 
 def misplaced(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> dict[str, str]:
@@ -314,7 +328,7 @@ def _is_patch(port: Any, peer: str) -> bool:
 
 
 def _tunnels(
-    edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any], *, changing: bool
+    edit: Edit, bridge: Any, wanted: Mapping[str, TunnelPort], present: Mapping[str, Any], spared: WantedBridges
 ) -> list[str]:
     done = []
     for name, tunnel in wanted.items():
@@ -332,7 +346,7 @@ def _tunnels(
         done += _flooded(edit, bridge, port)
     is_flow_based = any(map(is_flow_tunnel, wanted))
     for name, port in present.items():
-        if changing and is_flow_tunnel(name) != is_flow_based:
+        if name in spared.unneeded or (spared.changing and is_flow_tunnel(name) != is_flow_based):
             continue
         named_so = (is_tunnel_of_ours(name, interface.type, interface.options) for interface in port.interfaces)
         if name not in wanted and any(named_so):

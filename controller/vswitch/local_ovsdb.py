@@ -20,6 +20,7 @@ from controller.vswitch.bridge_setup import (
 )
 from controller.vswitch.device import VlanColumns
 from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch
+from controller.vswitch.ipsec import monitor_problem, without_secrets
 from controller.vswitch.row_drift import LayoutDrift
 from controller.vswitch.tagging import Tagging
 from topology.errors import VSwitchError, VSwitchUnavailable
@@ -135,7 +136,13 @@ class VSwitch(Replica[VSwitchBatch]):
             once_connected(edit, self._layout)
             self._write_tags(edit, tags)
 
-        return preview(self, TABLES, change)
+        return list(map(without_secrets, preview(self, TABLES, change)))
+
+    def ipsec_problem(self) -> str | None:
+        """Why tunnels that are to be encrypted are not, as far as that is seen here; None: nothing says so."""
+        if self._layout.ipsec is None or self._rundir is None:  # on another machine nothing is seen
+            return None
+        return monitor_problem(self._rundir)
 
     def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
         rows, ids, is_unseen = edit.rows("Port"), self._tracker.port_ids, False

@@ -12,14 +12,19 @@ from operator import is_not
 
 import netaddr
 
-from apps.framework.host_view import LocalNetwork
+from apps.framework.host_view import HostView, LocalNetwork, ViewChange
 from controller.runtime.host_events import TUNNEL_PROBLEM, TUNNEL_PROBLEM_OVER
 from controller.vswitch.bridge_setup import TunnelPort
+from controller.vswitch.ipsec import IpsecKeys
 from controller.vswitch.names import ANY_PEER, flow_tunnel_name, tunnel_name
 from controller.vswitch.tunnel_rows import TunnelWay, Underlay
 from topology.model import Host, NetworkType
 
 LOG = logging.getLogger(__name__)
+
+LINGER = 60.0
+"""Seconds for which a tunnel port stays that is needed no more, or is not known to be: a port may come back, and one
+that moves may still send from where it was."""
 
 NO_VLAN = 4095
 """What a tunnel port is the trunk of while no network of its type is here: no network has it, and none means all."""
@@ -32,6 +37,8 @@ class TunnelOptions:
     :param local_ip: own end; None: this host has no tunnels
     :param types: encapsulations of this host, values of :class:`NetworkType`
     :param flow_based: one port for each encapsulation, whose peer the flow sets; else one for each peer too
+    :param ipsec: by which tunnels are encrypted; None: they are not
+    :param only_needed: ports for those peers alone that may have ports of a network of this host
     """
 
     local_ip: str | None
@@ -40,6 +47,8 @@ class TunnelOptions:
     dont_fragment: bool = True
     csum: bool = False
     flow_based: bool = False
+    only_needed: bool = False
+    ipsec: IpsecKeys | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Tunnel:
     device: str
 
 
-def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str) -> tuple[tuple[str, str], ...]:
+def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str, host: str = "") -> tuple[tuple[str, str], ...]:
     made = {
         "remote_ip": remote_ip,
         "local_ip": options.local_ip or "",
@@ -66,6 +75,8 @@ def _options(options: TunnelOptions, tunnel_type: str, remote_ip: str) -> tuple[
         "out_key": "flow",
         "df_default": str(options.dont_fragment).lower(),
     }
+    if options.ipsec is not None and host:
+        made |= options.ipsec.options(host)
     if options.csum:
         made["csum"] = "true"
     if tunnel_type == NetworkType.VXLAN.value:
@@ -120,7 +131,7 @@ def plan(
         trunks: tuple[int, ...] = ()
         if len(options.types) > 1:
             trunks = tuple(sorted(vlans.get(way.type, ()))) or (NO_VLAN,)
-        made = _options(options, way.type, way.remote_ip)
+        made = _options(options, way.type, way.remote_ip, way.host)
         ports[way.device] = TunnelPort(way.device, way.host, way.type, way.remote_ip, made, trunks)
     return ports
 
@@ -222,16 +233,73 @@ class TunnelPlan:
         self.misfits: tuple[str, ...] = ()
         """What stands against tunnels to other hosts, a line each."""
         self.tunnels: tuple[Tunnel, ...] = ()
-        """To other hosts; replaced, never changed."""
+        """To other hosts, as far as they are needed; replaced, never changed."""
+        self.unneeded: frozenset[str] = frozenset()
+        """Names of ports that are not made, and stay for a while where they are."""
+        self.due: float | None = None
+        """When :meth:`update` has to be called though nothing has changed, as of :func:`time.monotonic`."""
+        self.known: tuple[Tunnel, ...] = ()
+        """To other hosts, needed or not."""
+        self._hosts: Mapping[str, bool] = {}
+        """Name → whether a controller there tells which ports it has."""
+        self._needed: set[str] = set()
+        self._spared: frozenset[str] = frozenset()
+        self._until: dict[str, float] = {}
+        """Host that is needed no more → when its ports go."""
         self.options = options
         self._seen: tuple[Underlay | None, Mapping[str, int]] = (None, {})
         self._me = me
 
-    def find(self, hosts: Collection[Host]) -> None:
-        """Find the ways to other hosts, of which some came, went or changed."""
-        found = tunnels(hosts, self._me, self.options)
-        if found != self.tunnels:
+    def find(self, hosts: Collection[Host], view: HostView, now: float) -> None:
+        """Find the ways to other hosts, of which some came, went or changed.
+
+        :param view: whose changes :meth:`need` has followed
+        """
+        self.known = tunnels(hosts, self._me, self.options)
+        known, self._hosts = self._hosts, {host.name: bool(host.instance) for host in hosts if host.name != self._me}
+        if self.options.only_needed and not self.options.flow_based:
+            for host in self._hosts.keys() - known.keys():  # it may have a port from before: then others say if it goes
+                if view.remote_ports_on(host):
+                    self._needed.add(host)
+                elif self._hosts[host]:
+                    self._until[host] = now + LINGER
+            self._needed &= self._hosts.keys()
+            self._until = {host: until for host, until in self._until.items() if host in self._hosts}
+        self._choose()
+
+    def need(self, change: ViewChange, now: float) -> bool:
+        """Follow which hosts have ports of networks of this host; True where other ports are wanted."""
+        if not self.options.only_needed or self.options.flow_based:
+            return False
+        views = change.old, change.new
+        concerned = {
+            view.remote_ports[port_id].host
+            for view in views
+            for port_id in change.remote_ports
+            if port_id in view.remote_ports
+        }
+        for host in concerned & self._hosts.keys():
+            if change.new.remote_ports_on(host):
+                self._needed.add(host)
+                self._until.pop(host, None)
+            elif host in self._needed:
+                self._needed.discard(host)
+                self._until[host] = now + LINGER
+        over = [host for host, until in self._until.items() if until <= now]
+        for host in over:
+            del self._until[host]
+        return self._choose() or bool(over)
+
+    def _choose(self) -> bool:
+        """Choose what is needed; True where that is something else."""
+        was, found = self.tunnels, self.known
+        self.due, self.unneeded = min(self._until.values(), default=None), frozenset()
+        if self.options.only_needed and not self.options.flow_based:
+            found = tuple(way for way in self.known if way.host in self._needed or not self._hosts[way.host])
+            self.unneeded = frozenset(way.device for way in self.known if way.host in self._until)
+        if found != was:
             self.tunnels = found
+        return found != was
 
     def update(
         self,
@@ -240,6 +308,7 @@ class TunnelPlan:
         *,
         new_hosts: bool,
         new_networks: bool,
+        new_needs: bool = False,
         seen: tuple[Underlay | None, Mapping[str, int]] = (None, {}),
     ) -> bool:
         """Plan anew where that may make a difference, for the ways found last.
@@ -247,6 +316,7 @@ class TunnelPlan:
         :param networks: those with a local VLAN
         :param new_hosts: hosts came, went or changed
         :param new_networks: networks did, or their local VLANs
+        :param new_needs: other tunnels are needed
         :param seen: the last two of :func:`misfits`; values that are never changed
         :returns: whether the plan is another one
         """
@@ -254,13 +324,14 @@ class TunnelPlan:
             self._seen = seen
             self._follow_misfits(misfits(hosts, self._me, self.options, *seen))
         has_trunks = len(self.options.types) > 1 and not self.options.flow_based
-        if self.ports is not None and not new_hosts and not (new_networks and has_trunks):
+        if self.ports is not None and not new_hosts and not new_needs and not (new_networks and has_trunks):
             return False
         vlans: dict[str, list[int]] = {}
         for local in networks.values() if has_trunks else ():
             vlans.setdefault(local.network.network_type.value, []).append(local.vlan)
         was, self.ports = self.ports, plan(self.tunnels, self.options, vlans)
-        return was != self.ports
+        spared, self._spared = self._spared, self.unneeded
+        return was != self.ports or new_needs or spared != self._spared
 
     def _follow_misfits(self, found: tuple[str, ...]) -> None:
         for line in sorted({*found}.difference(self.misfits)):

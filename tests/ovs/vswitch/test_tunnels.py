@@ -52,9 +52,9 @@ class Mesh:
         self.tunbridge = tunbridge
         self.server = server
 
-    def add(self, name: str, addresses: Iterable[str], types: Iterable[str] = ("gre",)) -> None:
-        """A host registers."""
-        add_host(self.server, name, addresses, types)
+    def add(self, name: str, addresses: Iterable[str], types: Iterable[str] = ("gre",), *, instance: str = "") -> None:
+        """A host registers; without an instance it is one that an operator enters by hand."""
+        add_host(self.server, name, addresses, types, instance)
 
     def delete(self, *names: str) -> None:
         """Hosts are deleted, as by any client of the database."""
@@ -91,13 +91,16 @@ class Mesh:
         return counters
 
 
-def add_host(server: OvsdbServer, name: str, addresses: Iterable[str], types: Iterable[str] = ("gre",)) -> None:
+def add_host(
+    server: OvsdbServer, name: str, addresses: Iterable[str], types: Iterable[str] = ("gre",), instance: str = ""
+) -> None:
     """Write the row of a host."""
     endpoints = {f"ip{number}": address for number, address in enumerate(addresses)}
     row = {
         "name": name,
         "tunnel_types": ["set", list(types)],
         "tunnel_endpoints": ["set", [["named-uuid", uuid_name] for uuid_name in endpoints]],
+        "instance": instance,
     }
     server.write(
         *({"op": "insert", "table": "TunnelEndpoint", "uuid-name": uuid_name, "row": {"ip_address": address}}
@@ -183,6 +186,36 @@ def test_tunnels_follow_the_hosts(mesh: Mesh) -> None:
     after = mesh.counters()
     assert mesh.ovs.dump("br-tun") == flows
     assert (after["flow_mods"], after["bundles"]) == (before["flow_mods"], before["bundles"])
+
+
+def test_a_tunnel_comes_with_the_first_port_of_a_network_that_is_here(mesh: Mesh) -> None:
+    """To a host that tells its ports there is none before; the last one may come back, and the tunnel stays a while."""
+    for number in (2, 3):
+        mesh.add(f"h{number}", [f"192.0.2.{number}"], instance=f"00000001-0000-4000-8000-00000000000{number}")
+    mesh.add("by-hand", ["192.0.2.9"])
+    by_hand = {"gre-c0000209": gre_to("192.0.2.9", csum="true")}
+    mesh.wait_tunnels(by_hand)
+    there = {"id": "99f91280-a060-442e-90b0-d8324e50efc9", "mac_address": "fa:16:3e:02:dd:80", "binding:host_id": "h2"}
+    ports = GRE_NETWORK["ports"]
+    assert isinstance(ports, list)
+    mesh.tunbridge.apply({"networks": [{**GRE_NETWORK, "ports": [*ports, there]}]})
+    try:
+        mesh.wait_tunnels({**by_hand, "gre-c0000202": gre_to("192.0.2.2", csum="true")})
+        wait_until(
+            lambda: [tunnel["host"] for tunnel in mesh.tunbridge.quick_status()["tunnels"]] == ["h2", "by-hand"],
+            10,
+            lambda: f"{mesh.tunbridge.quick_status()['tunnels']}",
+        )
+    finally:
+        mesh.tunbridge.apply({"networks": [GRE_NETWORK]}, prune=True)
+    wait_until(
+        lambda: [tunnel["host"] for tunnel in mesh.tunbridge.quick_status()["tunnels"]] == ["by-hand"],
+        10,
+        lambda: f"{mesh.tunbridge.quick_status()['tunnels']}",
+    )
+    assert "gre-c0000202" in mesh.tunnels()
+    mesh.delete("h2")
+    mesh.wait_tunnels(by_hand)
 
 
 def test_tunnels_changed_by_hand_are_put_back(mesh: Mesh) -> None:
