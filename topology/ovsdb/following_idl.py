@@ -14,6 +14,7 @@ from ovs.db import idl
 from ovs.db.idl import CLUSTERED, RELAY, SchemaHelper
 from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
+from ovs.stream import stream_or_pstream_needs_probes
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 from topology.ovsdb.json_stream import MessageParser
@@ -29,6 +30,9 @@ BACKOFF_MS = (1000, 2000)
 
 _CLUSTER_BACKOFF_MS = (100, 250)
 """The same where there are several servers: the one that serves is tried after those that do not."""
+
+_PROBE_MS = 5000
+"""Milliseconds of silence after which a server is asked whether it is there, and has as long to answer."""
 
 _UNSUITED_AFTER = 5.0
 """Seconds after which servers that all answer and none of which can be used are said to: an election takes 2."""
@@ -129,6 +133,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         reconnect.set_backoff(*BACKOFF_MS)
         if len(self._session.remotes) > 1:  # its setter takes nothing below a second
             reconnect.min_backoff, reconnect.max_backoff = _CLUSTER_BACKOFF_MS
+        if any(map(stream_or_pstream_needs_probes, self._session.remotes)):  # the library asks for the first one alone
+            reconnect.set_probe_interval(_PROBE_MS)
         self._deliver = deliver
         self.refusal: str | None = None
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
