@@ -14,6 +14,7 @@ from ovs.db import idl
 from ovs.db.idl import CLUSTERED, RELAY, SchemaHelper
 from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
+from ovs.stream import stream_or_pstream_needs_probes
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 from topology.ovsdb.json_stream import MessageParser
@@ -35,6 +36,8 @@ _BEFORE_CONDITIONS = 0.01
 
 These keep the server busy for about as long, and the green threads of this process wait while they are made.
 """
+_PROBE_MS = 5000
+"""Milliseconds of silence after which a server is asked whether it is there, and has as long to answer."""
 
 _UNSUITED_AFTER = 5.0
 """Seconds after which servers that all answer and none of which can be used are said to: an election takes 2."""
@@ -143,6 +146,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         reconnect.set_backoff(*BACKOFF_MS)
         if len(self._session.remotes) > 1:  # its setter takes nothing below a second
             reconnect.min_backoff, reconnect.max_backoff = _CLUSTER_BACKOFF_MS
+        if any(map(stream_or_pstream_needs_probes, self._session.remotes)):  # the library asks for the first one alone
+            reconnect.set_probe_interval(_PROBE_MS)
         self._deliver = deliver
         self.refusal: str | None = None
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
