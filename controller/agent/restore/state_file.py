@@ -193,10 +193,10 @@ def save(path: Path, text: str) -> None:
 
 
 def _plain(thing: object) -> dict[str, object]:
-    """A dataclass for JSON. What most ports do not have is left out, and a network's MTU, which is not written back:
-    an older version does not know of it."""
-    told = {name: value for name, value in vars(thing).items() if name not in (*NOT_SAVED, "mtu")}
-    return {name: value for name, value in told.items() if value or name not in ("allowed_macs", "allowed_ips")}
+    """A dataclass for JSON. What most ports do not have is left out, and what is not written back and nothing here
+    rests on (a network's MTU, IP addresses of address pairs): an older version does not know of it."""
+    told = {name: value for name, value in vars(thing).items() if name not in (*NOT_SAVED, "mtu", "allowed_ips")}
+    return {name: value for name, value in told.items() if name != "allowed_macs" or value}
 
 
 def _decode(document: dict[str, object]) -> SavedState:
