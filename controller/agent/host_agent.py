@@ -191,7 +191,7 @@ class HostAgent:
         for event in news.confirmed:
             self._states.confirmed(event)
             is_opened |= self._patches.confirmed(event)
-            is_opened |= self._mode.confirmed(event, bridges.ports.get(self._names.tunnel_bridge, ()))
+            is_opened |= self._mode.confirmed(event)
         for bridge, session in news.lost:  # after what it may have confirmed, which does not count any more
             self._outputs.flows[bridge].detach(session)
             self._patches.lost(bridge, self._flows.generation)

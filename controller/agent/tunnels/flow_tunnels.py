@@ -16,7 +16,7 @@ from apps.framework.host_view import TunnelPorts
 from controller.agent.tunnels.tunnel_plan import Tunnel, TunnelOptions
 from controller.openflow.tables.sender import Synced
 from controller.vswitch.device import PORT_NAME_MAX
-from controller.vswitch.names import flow_tunnel_name, has_tunnel_name, is_flow_tunnel, tunnel_name
+from controller.vswitch.names import flow_tunnel_name, has_tunnel_name, tunnel_name
 from topology.model import NetworkType
 
 
@@ -65,16 +65,12 @@ class ModeChange:
         if ports != self._ports:
             self._ports, self._awaited = ports, generation
 
-    def confirmed(self, event: Synced, there: Iterable[str]) -> bool:
-        """A bridge confirmed; True when ports of the other mode can go now that could not before.
-
-        :param there: names of the ports of br-tun
-        """
+    def confirmed(self, event: Synced) -> bool:
+        """A bridge confirmed; True when ports of the other mode can go now that could not before."""
         if event.bridge != self._bridge or self._awaited is None or event.generation < self._awaited:
             return False
         self._awaited = None
-        of_other_mode = (has_tunnel_name(name) and is_flow_tunnel(name) != self._options.flow_based for name in there)
-        return not self.is_under_way and any(of_other_mode)
+        return not self.is_under_way
 
     @property
     def is_under_way(self) -> bool:

@@ -22,14 +22,17 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.one_hub
 
-BOUND, VLAN, UNKNOWN = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
+BOUND, VLAN, UNKNOWN, ELSEWHERE = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3, 4))
 DOCUMENT = {
     "networks": [
         {
             "name": "net1",
             "provider:network_type": "gre",
             "provider:segmentation_id": 2,
-            "ports": [{"id": BOUND, "mac_address": "fa:16:3e:00:00:01"}],
+            "ports": [
+                {"id": BOUND, "mac_address": "fa:16:3e:00:00:01"},
+                {"id": ELSEWHERE, "mac_address": "fa:16:3e:00:00:04", "binding:host_id": "host2"},
+            ],
         },
         {
             "name": "net2",
