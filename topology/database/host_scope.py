@@ -147,7 +147,8 @@ class HostScope:
 
     def _reset(self) -> None:
         self.is_short = False
-        """True while a row has gone that the host has to know, and that may only have become another."""
+        """True while a row has gone that the host has to know, and that may only have become another, or a port has got
+        a network that is not there yet."""
         self._ports: dict[uuid.UUID, _PortRow] = {}
         self._row_of: dict[str, uuid.UUID] = {}
         self._networks: dict[uuid.UUID, NetworkRow] = {}
@@ -175,6 +176,7 @@ class HostScope:
             self._reset()
         ports = {row_uuid: self._port(row) for row_uuid, row in changes.rows.get("Port", {}).items()}
         differing = {row_uuid: port for row_uuid, port in ports.items() if port != self._ports.get(row_uuid)}
+        before = {row_uuid: self._ports[row_uuid].network for row_uuid in differing if row_uuid in self._ports}
         gone = {self._forget(row_uuid) for row_uuid in differing}  # all, before another row may get one of their ids
         for row_uuid, port in differing.items():
             if port is not None:
@@ -188,6 +190,10 @@ class HostScope:
             if row is not None:
                 self._versions[row_uuid] = row.revision
         self.is_short |= not gone.isdisjoint(self._missing)
+        moved = {
+            port.network for row, port in differing.items() if port and port.network != before.get(row, port.network)
+        }
+        self.is_short |= not moved <= self._networks.keys()
 
     def lack(self, rows: Iterable[Ref]) -> None:
         """Rows that something needs which is followed; also those that are not any more, since others need them not."""

@@ -25,7 +25,11 @@ def backup(connection: str, target: Path, tls: TlsFiles | None = None, *, leader
         with tempfile.NamedTemporaryFile(prefix=f".{target.name}.", dir=target.absolute().parent, delete=False) as file:
             unfinished = Path(file.name)
             try:
-                ovsdb_client("backup", connection, DATABASE, tls=tls, leader_only=leader_only, stdout=file)
+                try:
+                    ovsdb_client("backup", connection, DATABASE, tls=tls, leader_only=leader_only, stdout=file)
+                except TopologyError:
+                    os.write(file.fileno(), bytes(4096))  # where the disk is full: the program does not say so
+                    raise
                 os.fsync(file.fileno())
                 unfinished.replace(target)
             except BaseException:

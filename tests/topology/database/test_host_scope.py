@@ -361,6 +361,27 @@ def test_a_port_that_changes_its_network_is_never_gone(server: OvsdbServer, view
     assert not view.lost
 
 
+@pytest.mark.parametrize("port", [11, 21, 31])
+def test_a_port_whose_network_is_deleted_as_it_gets_another_is_never_without_one(
+    server: OvsdbServer, views: Callable[..., View], port: int
+) -> None:
+    """As a document says that is applied with --prune; 11 is plugged in, 21 requested and 31 bound here."""
+    four_networks(server)
+    view = views(uid("c1", 11))
+    view.until(lambda: port in numbers(view.ports), "the port")
+    view.guarded.add(uid("c1", port))
+    rows = {row["id"]: row["_uuid"] for row in server.rows("Network", "_uuid", "id")}
+    old, new = uid("a1", port // 10), uid("a1", 4)
+    server.write(
+        {"op": "update", "table": "Port", "where": where(port), "row": {"network": rows[new]}},
+        {"op": "delete", "table": "Port", "where": where(port + 1)},
+        {"op": "delete", "table": "Network", "where": [["id", "==", old]]},
+    )
+    view.until(lambda: view.ports[uid("c1", port)].network_id == new, "the other network")
+    view.until(lambda: old not in view.networks and {41, 42} <= set(numbers(view.ports)), "all of it")
+    assert not view.lost
+
+
 def test_a_claim_is_followed_until_it_is_given_up(server: OvsdbServer, views: Callable[..., View]) -> None:
     four_networks(server)
     view = views()

@@ -15,6 +15,7 @@ import pytest
 from tests.support.certificates import Authority, Identity
 from tests.support.cluster import Cluster, TopologyHost, dump
 from tests.support.contents import contents
+from tests.support.host.full_disk import SmallDisk
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.topology_database import DATABASE, SCHEMA, TopologyDatabase
@@ -382,6 +383,11 @@ def test_what_is_no_backup_is_not_restored(cluster: Cluster, tmp_path: Path) -> 
 
     assert refusal("restore", str(file)) == f"{file} cannot be read: No such file or directory"
     assert refusal("backup", str(tmp_path / "none" / "x")).endswith("cannot be written: No such file or directory")
+    with SmallDisk(tmp_path / "small") as disk:
+        disk.fill()
+        full = disk.path / "topology.backup"
+        assert refusal("backup", str(full)) == f"{full} cannot be written: No space left on device"
+        assert [entry.name for entry in disk.path.iterdir()] == ["filling"]
     leader.command("backup", str(file), *connection)
     whole = file.read_bytes()
     file.write_bytes(whole[:-10])

@@ -28,7 +28,8 @@ from topology.ovsdb.one_shot import opened
 from topology.rules.access.policy import ADMIN
 from topology.rules.attributes.attributes import RESOURCES
 from topology.server.embedded_server import EmbeddedServer
-from topology.server.host_rights import ROLE
+from topology.server.host_rights import ROLE, write_rights
+from topology.server.ovsdb_tools import ovsdb_tool
 from topology.server.relay_server import RelayServer
 from topology.source import PortInterest, PortReport, TopologyBatch, WriteBack
 
@@ -446,6 +447,29 @@ def test_an_address_that_is_in_use_ends_the_start(tmp_path: Path) -> None:
     finally:
         second.stop()
         first.stop()
+
+
+def test_a_member_starts_whose_file_names_the_address_of_another(tmp_path: Path) -> None:
+    """Of the leader when it was written, or of the one host whose topology was moved to a cluster; it gets its own."""
+    issued = IssuedCertificates(tmp_path / "pki")
+    files = issued.identity("topology").files()
+    lines = [f"{name} = {path}" for name, path in issued.identity("topology").options(host_rights="true").items()]
+    source = tmp_path / "other.db"
+    ovsdb_tool("create", source, SCHEMA)
+    write_rights(source, ["pssl:6642:192.0.2.77"])
+    member = TopologyHost(tmp_path / "m", *lines, scheme="ssl")
+    member.command("create-cluster", "--from", str(source))
+    database = TopologyDatabase(member.connection, issued.identity("h1").files())
+    member.start()
+    try:
+        database.start()
+        wait_until(lambda: database.connected, 20, "it is reached at its own address")
+        second = EmbeddedServer(tmp_path / "s2", tmp_path / "r2", (member.connection,), files, host_rights=True)
+        with pytest.raises(TopologyError, match="Address already in use"):
+            second.start()
+    finally:
+        database.stop()
+        member.stop()
 
 
 def test_members_of_a_cluster_have_the_rights_too(tmp_path: Path) -> None:
