@@ -19,6 +19,7 @@ from apps.framework.host_view import HostView, ViewChange
 from apps.framework.pipeline import Pipeline
 from tests.support.openflow.views import (
     BRIDGES,
+    IPS,
     MACS,
     NETWORK_IDS,
     PHYSICAL_BRIDGES,
@@ -92,6 +93,8 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         remote_ports=_replaced(view.remote_ports, other.remote_ports),
         patch_int=other.patch_int,
         bridges=dict(other.bridges),
+        options=other.options,
+        tunnels=other.tunnels,
     )
     assert again == ViewChange.between(view, other)
     assert again.is_empty == (view == other)
@@ -108,10 +111,12 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         key: {port.host for port in anew.remote_ports.values() if port.network_id == key} for key in NETWORK_IDS
     }
     for key in NETWORK_IDS:
-        for mac in MACS:
-            ports = [*anew.ports.values(), *anew.remote_ports.values()]
-            having = {p.port_id for p in ports if p.network_id == key and mac in (p.mac_address, *p.allowed_macs)}
-            assert again.new.ports_with(key, mac) == having
+        ports = [port for port in (*anew.ports.values(), *anew.remote_ports.values()) if port.network_id == key]
+        for address in (*MACS, *IPS):
+            having = {
+                p.port_id for p in ports if address in (p.mac_address, *p.allowed_macs, *(ip for ip, _ in p.addresses))
+            }
+            assert again.new.ports_with(key, address) == having
     for key in set(view.ports) & set(other.ports) - again.ports:
         assert again.new.ports[key] is view.ports[key]
 
@@ -152,7 +157,7 @@ def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
     compiler = compiled(view)
     mappings = {name: Map(dict(mapping)) for name, mapping in _maps(view).items()}
-    again = HostView(dict(view.bridges), view.patch_int, **mappings)
+    again = HostView(dict(view.bridges), view.patch_int, tunnels=replace(view.tunnels), **mappings)
     assert compiler.update(ViewChange.between(HostView(), again)) == {}
 
 
@@ -166,7 +171,7 @@ def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Rando
         return Map((key, mapping[key]) for key in keys)
 
     mappings = {name: shuffled(mapping) for name, mapping in _maps(view).items()}
-    other = HostView(shuffled(view.bridges), view.patch_int, **mappings)
+    other = HostView(shuffled(view.bridges), view.patch_int, tunnels=view.tunnels, **mappings)
     one, two = compiled(view), compiled(other)
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
 
