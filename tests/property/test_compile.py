@@ -56,7 +56,7 @@ def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, FlowCha
                 tables[name][key] = flow
 
 
-@given(views(), _STEPS)
+@given(views(modes=True), _STEPS)
 def test_incremental_equals_full(view: HostView, steps: list[list[Edit]]) -> None:
     """After any sequence of changes the flows, their owners and what is refused are those of a fresh compiler, and the
     changes that were handed out lead there; whether several changes of the view come at once or one by one."""
@@ -80,7 +80,7 @@ def test_incremental_equals_full(view: HostView, steps: list[list[Edit]]) -> Non
     event("with contradictions" if at_once.problems else "without contradictions")
 
 
-@given(views(), st.lists(edits(), max_size=10))
+@given(views(modes=True), st.lists(edits(), max_size=10))
 def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
     """A change says in what two views differ, however it was come by; and the view is as if it was made at once."""
     other = edited(view, changes)
@@ -125,7 +125,7 @@ def _replaced(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> dict[str,
     return {**dict.fromkeys(old), **new}
 
 
-@given(views(), st.lists(edits(), min_size=1, max_size=10))
+@given(views(modes=True), st.lists(edits(), min_size=1, max_size=10))
 def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
     """Going somewhere and back leaves the same flows, and the way back undoes exactly what the way there did."""
     compiler = compiled(view)
@@ -138,7 +138,7 @@ def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
     }
 
 
-@given(views(), views())
+@given(views(modes=True), views(modes=True))
 def test_a_change_from_another_view(view: HostView, other: HostView) -> None:
     """A change that does not begin where the compiler is leads to the flows of its new view all the same."""
     compiler = compiled(view)
@@ -152,7 +152,7 @@ def _maps(view: HostView) -> dict[str, Map[str, Any]]:
     return {name: getattr(view, name) for name in names}
 
 
-@given(views())
+@given(views(modes=True))
 def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
     compiler = compiled(view)
@@ -161,7 +161,7 @@ def test_the_same_again_changes_nothing(view: HostView) -> None:
     assert compiler.update(ViewChange.between(HostView(), again)) == {}
 
 
-@given(views(), st.randoms(use_true_random=False))
+@given(views(modes=True), st.randoms(use_true_random=False))
 def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Random) -> None:
     """Which of two contradicting units is refused does not depend on the order in which a view lists them."""
 
@@ -176,7 +176,7 @@ def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Rando
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
 
 
-@given(views())
+@given(views(modes=True))
 def test_every_flow_is_allowed_and_none_contradicts_another(view: HostView) -> None:
     """The pipeline allows each flow, and no two flows of a bridge could match one frame and do different things."""
     compiler, pipeline = compiled(view), Pipeline(APPLICATIONS)
@@ -201,7 +201,7 @@ def _overlap(one: Flow, other: Flow) -> bool:
     )
 
 
-@given(views())
+@given(views(modes=True))
 def test_a_unit_is_served_whole_or_refused_with_a_reason(view: HostView) -> None:
     """Each object has all of its flows or none; one that has none says why; one that contradicts nobody is served."""
     compiler = compiled(view)

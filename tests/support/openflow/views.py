@@ -156,14 +156,17 @@ def _put_peer(host: str, peer: Peer | None) -> Edit:
     return lambda view: view.evolve(peers={host: peer})
 
 
-def peers(host: str) -> st.SearchStrategy[Peer]:
-    """That host, with a tunnel for some types of networks, or two, or with addresses that flows set."""
+def peers(host: str, *, modes: bool) -> st.SearchStrategy[Peer]:
+    """That host, with a tunnel for some types of networks, or two.
+
+    :param modes: or with addresses that flows set
+    """
     number = PEER_PORTS[PEERS.index(host)]
     of_one = [(TunnelPath(number),), (TunnelPath(number), TunnelPath(number + 10))]
 
     def paths(kind: NetworkType) -> st.SearchStrategy[tuple[TunnelPath, ...]]:
         flow_based = [TunnelPath(FLOW_PORTS[kind], ip) for ip in (f"192.0.2.{number}", f"2001:db8::{number}")]
-        return st.sampled_from([(), *of_one, (flow_based[0],), tuple(flow_based)])
+        return st.sampled_from([(), *of_one, *([(flow_based[0],), tuple(flow_based)] if modes else [])])
 
     ways = st.fixed_dictionaries({kind: paths(kind) for kind in FLOW_PORTS})
     known = ways.map(lambda of: Map({kind: way for kind, way in of.items() if way}))
@@ -227,7 +230,9 @@ def edits() -> st.SearchStrategy[Edit]:
         st.builds(_drop_port, port_id),
         st.builds(_put_remote, st.sampled_from(REMOTE_IDS), which_network, *REMOTE_ATTRIBUTES),
         st.builds(_drop_remote, st.sampled_from(REMOTE_IDS)),
-        st.sampled_from(PEERS).flatmap(lambda host: st.builds(_put_peer, st.just(host), st.none() | peers(host))),
+        st.sampled_from(PEERS).flatmap(
+            lambda host: st.builds(_put_peer, st.just(host), st.none() | peers(host, modes=True))
+        ),
         tunnel_ports().map(_put_tunnels),
         chosen().map(_choose),
         st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
@@ -245,8 +250,12 @@ def edited(view: HostView, changes: Iterable[Edit]) -> HostView:
     return view
 
 
-def views() -> st.SearchStrategy[HostView]:
-    """A host on which about half of what can be there is, contradictions included."""
+def views(*, modes: bool = False) -> st.SearchStrategy[HostView]:
+    """A host on which about half of what can be there is, contradictions included.
+
+    :param modes: tunnels in either mode, and options, are drawn too; else it has a tunnel port for each peer, and
+        options have their defaults
+    """
     things: list[st.SearchStrategy[Edit | None]] = [st.sampled_from([PATCH_INT, PATCH_INT, None]).map(_patch)]
     things += [st.none() | joints(name).map(_join) for name in PHYSICAL_BRIDGES]
     things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
@@ -254,13 +263,14 @@ def views() -> st.SearchStrategy[HostView]:
     things += [
         st.none() | st.builds(_put_port, st.just(port_id), which_network, *PORT_ATTRIBUTES) for port_id in PORT_IDS
     ]
-    things += [st.none() | st.builds(_put_peer, st.just(host), peers(host)) for host in PEERS]
+    things += [st.none() | st.builds(_put_peer, st.just(host), peers(host, modes=modes)) for host in PEERS]
     things += [
         st.none() | st.builds(_put_remote, st.just(port_id), which_network, *REMOTE_ATTRIBUTES)
         for port_id in REMOTE_IDS
     ]
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
-    things += [st.none() | tunnel_ports().map(_put_tunnels), st.none() | chosen().map(_choose)]
+    if modes:
+        things += [st.none() | tunnel_ports().map(_put_tunnels), st.none() | chosen().map(_choose)]
     bare = HostView(bridges=BRIDGES)
     return st.tuples(*things).map(lambda made: edited(bare, [edit for edit in made if edit is not None]))
 
