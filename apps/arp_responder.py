@@ -94,7 +94,7 @@ network may have, wherever they are, is answered for by nobody but its owner."""
 
     def touched(self, change: ViewChange) -> Iterator[Unit]:
         """What differs, and what depends on it: see :func:`apps.l2_population.concerned`."""
-        if change.patch_int or change.tunnels:
+        if change.patch_int or change.tunnels or L2_POPULATION.key in change.options:
             yield from (unit for view in (change.old, change.new) for unit in self.units(view))
         else:
             named = concerned(change)

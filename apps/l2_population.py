@@ -104,8 +104,8 @@ def concerned(change: ViewChange) -> dict[UnitKind, set[str]]:
     """What may be otherwise of networks and their ports, where some of them are on other hosts.
 
     Beside what differs: ports elsewhere that may have an address which one of the changed may have, networks that have
-    ports on other hosts than before, and what is on peers that differ. Of the ports here most hosts have most alone:
-    they are not named.
+    ports on other hosts than before, and what is on peers that differ; all networks, where nobody tells what is on one
+    of these. Of the ports here most hosts have most alone: they are not named.
     """
     views = change.old, change.new
     local: list[LocalPort | RemotePort] = [
@@ -130,11 +130,12 @@ def concerned(change: ViewChange) -> dict[UnitKind, set[str]]:
             networks.add(network_id)
         if bool(old) != bool(new):
             ports.update(port_id for view in views for port_id in view.ports_of(network_id))
-    if change.peers:
-        networks.update(change.new.networks)
-        remote_ports.update(
-            port_id for view in views for host in change.peers for port_id in view.remote_ports_on(host)
-        )
+    for view in views:
+        on_peers = {port_id for host in change.peers for port_id in view.remote_ports_on(host)}
+        remote_ports |= on_peers
+        networks.update(view.remote_ports[port_id].network_id for port_id in on_peers)
+        if change.peers & view.untold:
+            networks.update(view.networks)
     return {UnitKind.NETWORK: networks, UnitKind.PORT: ports, UnitKind.REMOTE_PORT: remote_ports}
 
 

@@ -26,6 +26,7 @@ from controller.agent.binding import Bindings, PortBinding, uncarried
 from controller.agent.bridge_flows import BridgeFlows
 from controller.agent.change_log import ChangeLog
 from controller.agent.events import Event
+from controller.agent.facts.address_conflicts import AddressConflicts
 from controller.agent.facts.host_facts import HostFacts, News
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, TunnelState
 from controller.agent.local_networks import LocalChange, LocalNetworks
@@ -87,6 +88,7 @@ class HostAgent:
         self._mode = ModeChange(tunnels, names.tunnel_bridge)
         self._largest = LargestPackets()
         self._moves = PortMoves()
+        self._conflicts = AddressConflicts(self.facts.ports)
         self._retries = Retries(compiler, outputs.retry_ports)
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
         self._was_set_up = False
@@ -140,6 +142,7 @@ class HostAgent:
             bound = self._bindings.update(changed.ports)
             local = self._networks.update(bound, changed, self._patch_ports, *self._find_tunnels(news))
             self._hand_out_flows(local)
+            self._conflicts.follow(local.view, changed.ports)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
             self._log.devices(bound, changed.devices, local, time.monotonic())
             reports, settled = self._states.settle()
@@ -296,6 +299,7 @@ class HostAgent:
             unserved=facts.unserved,
             open_trunks=facts.open_trunks,
             tunnel_problems=self._tunnels.misfits,
+            address_conflicts=self._conflicts.lines,
             tag_drift=self._tags.drift.record,
             durations=self._states.durations,
         )

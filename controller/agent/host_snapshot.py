@@ -74,6 +74,7 @@ class HostSnapshot:
     :param unserved: Interfaces whose ``iface-id`` is of no use → why
     :param open_trunks: devices without an ``iface-id`` that are in all VLANs of br-int
     :param tunnel_problems: what stands against tunnels to other hosts, though all is as it should be here
+    :param address_conflicts: addresses of one port that others of its network may use too, a line each
     :param tag_drift: tags that others have changed
     :param durations: seconds from the event that completes a port's binding until it is up; goes on counting
     """
@@ -97,6 +98,7 @@ class HostSnapshot:
     unserved: Mapping[str, str] = field(default_factory=dict)
     open_trunks: frozenset[str] = frozenset()
     tunnel_problems: tuple[str, ...] = ()
+    address_conflicts: tuple[str, ...] = ()
     tag_drift: RowDrift = field(default_factory=RowDrift)
     durations: Durations = field(default_factory=lambda: Durations(()))
 

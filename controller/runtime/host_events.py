@@ -234,6 +234,14 @@ TUNNEL_PROBLEM = EventKind(
     "tunnel-problem", _WARNING, "Something stands against tunnels to other hosts.", (REASON,)
 )  # fmt: skip
 TUNNEL_PROBLEM_OVER = EventKind("tunnel-problem-over", _INFO, "It does no more.", (REASON,))
+ADDRESS_CONFLICT = EventKind(
+    "address-conflict",
+    _WARNING,
+    "Others of its network may use the MAC or IP address of a port "
+    "[too](troubleshooting.md#one-address-of-several-ports).",
+    (_NETWORK, REASON),
+)
+ADDRESS_CONFLICT_OVER = EventKind("address-conflict-over", _INFO, "No others may.", (_NETWORK, REASON))
 ROW_LEFT_OUT = EventKind(
     "row-left-out",
     _ERROR,

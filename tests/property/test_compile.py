@@ -19,6 +19,7 @@ from apps.framework.host_view import HostView, ViewChange
 from apps.framework.pipeline import Pipeline
 from tests.support.openflow.views import (
     BRIDGES,
+    IPS,
     MACS,
     NETWORK_IDS,
     PHYSICAL_BRIDGES,
@@ -55,7 +56,7 @@ def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, FlowCha
                 tables[name][key] = flow
 
 
-@given(views(), _STEPS)
+@given(views(modes=True), _STEPS)
 def test_incremental_equals_full(view: HostView, steps: list[list[Edit]]) -> None:
     """After any sequence of changes the flows, their owners and what is refused are those of a fresh compiler, and the
     changes that were handed out lead there; whether several changes of the view come at once or one by one."""
@@ -79,7 +80,7 @@ def test_incremental_equals_full(view: HostView, steps: list[list[Edit]]) -> Non
     event("with contradictions" if at_once.problems else "without contradictions")
 
 
-@given(views(), st.lists(edits(), max_size=10))
+@given(views(modes=True), st.lists(edits(), max_size=10))
 def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
     """A change says in what two views differ, however it was come by; and the view is as if it was made at once."""
     other = edited(view, changes)
@@ -92,6 +93,8 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         remote_ports=_replaced(view.remote_ports, other.remote_ports),
         patch_int=other.patch_int,
         bridges=dict(other.bridges),
+        options=other.options,
+        tunnels=other.tunnels,
     )
     assert again == ViewChange.between(view, other)
     assert again.is_empty == (view == other)
@@ -108,10 +111,12 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         key: {port.host for port in anew.remote_ports.values() if port.network_id == key} for key in NETWORK_IDS
     }
     for key in NETWORK_IDS:
-        for mac in MACS:
-            ports = [*anew.ports.values(), *anew.remote_ports.values()]
-            having = {p.port_id for p in ports if p.network_id == key and mac in (p.mac_address, *p.allowed_macs)}
-            assert again.new.ports_with(key, mac) == having
+        ports = [port for port in (*anew.ports.values(), *anew.remote_ports.values()) if port.network_id == key]
+        for address in (*MACS, *IPS):
+            having = {
+                p.port_id for p in ports if address in (p.mac_address, *p.allowed_macs, *(ip for ip, _ in p.addresses))
+            }
+            assert again.new.ports_with(key, address) == having
     for key in set(view.ports) & set(other.ports) - again.ports:
         assert again.new.ports[key] is view.ports[key]
 
@@ -120,7 +125,7 @@ def _replaced(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> dict[str,
     return {**dict.fromkeys(old), **new}
 
 
-@given(views(), st.lists(edits(), min_size=1, max_size=10))
+@given(views(modes=True), st.lists(edits(), min_size=1, max_size=10))
 def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
     """Going somewhere and back leaves the same flows, and the way back undoes exactly what the way there did."""
     compiler = compiled(view)
@@ -133,7 +138,7 @@ def test_change_and_revert(view: HostView, changes: list[Edit]) -> None:
     }
 
 
-@given(views(), views())
+@given(views(modes=True), views(modes=True))
 def test_a_change_from_another_view(view: HostView, other: HostView) -> None:
     """A change that does not begin where the compiler is leads to the flows of its new view all the same."""
     compiler = compiled(view)
@@ -147,16 +152,16 @@ def _maps(view: HostView) -> dict[str, Map[str, Any]]:
     return {name: getattr(view, name) for name in names}
 
 
-@given(views())
+@given(views(modes=True))
 def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
     compiler = compiled(view)
     mappings = {name: Map(dict(mapping)) for name, mapping in _maps(view).items()}
-    again = HostView(dict(view.bridges), view.patch_int, **mappings)
+    again = HostView(dict(view.bridges), view.patch_int, tunnels=replace(view.tunnels), **mappings)
     assert compiler.update(ViewChange.between(HostView(), again)) == {}
 
 
-@given(views(), st.randoms(use_true_random=False))
+@given(views(modes=True), st.randoms(use_true_random=False))
 def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Random) -> None:
     """Which of two contradicting units is refused does not depend on the order in which a view lists them."""
 
@@ -166,12 +171,12 @@ def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Rando
         return Map((key, mapping[key]) for key in keys)
 
     mappings = {name: shuffled(mapping) for name, mapping in _maps(view).items()}
-    other = HostView(shuffled(view.bridges), view.patch_int, **mappings)
+    other = HostView(shuffled(view.bridges), view.patch_int, tunnels=view.tunnels, **mappings)
     one, two = compiled(view), compiled(other)
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
 
 
-@given(views())
+@given(views(modes=True))
 def test_every_flow_is_allowed_and_none_contradicts_another(view: HostView) -> None:
     """The pipeline allows each flow, and no two flows of a bridge could match one frame and do different things."""
     compiler, pipeline = compiled(view), Pipeline(APPLICATIONS)
@@ -196,7 +201,7 @@ def _overlap(one: Flow, other: Flow) -> bool:
     )
 
 
-@given(views())
+@given(views(modes=True))
 def test_a_unit_is_served_whole_or_refused_with_a_reason(view: HostView) -> None:
     """Each object has all of its flows or none; one that has none says why; one that contradicts nobody is served."""
     compiler = compiled(view)

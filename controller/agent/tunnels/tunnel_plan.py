@@ -258,10 +258,11 @@ class TunnelPlan:
         self.known = tunnels(hosts, self._me, self.options)
         known, self._hosts = self._hosts, {host.name: bool(host.instance) for host in hosts if host.name != self._me}
         if self.options.only_needed and not self.options.flow_based:
-            for host in self._hosts.keys() - known.keys():  # it may have a port from before: then others say if it goes
+            # One that is new, or has a controller now, may have a port from before: it is told later if that can go.
+            for host, tells_ports in self._hosts.items() - known.items():
                 if view.remote_ports_on(host):
                     self._needed.add(host)
-                elif self._hosts[host]:
+                elif tells_ports:
                     self._until[host] = now + LINGER
             self._needed &= self._hosts.keys()
             self._until = {host: until for host, until in self._until.items() if host in self._hosts}
@@ -278,17 +279,23 @@ class TunnelPlan:
             for port_id in change.remote_ports
             if port_id in view.remote_ports
         }
-        for host in concerned & self._hosts.keys():
-            if change.new.remote_ports_on(host):
-                self._needed.add(host)
-                self._until.pop(host, None)
-            elif host in self._needed:
+        changed = {
+            host
+            for host in concerned & self._hosts.keys()
+            if (host in self._needed) != bool(change.new.remote_ports_on(host))
+        }
+        is_over = self.due is not None and self.due <= now
+        if not changed and not is_over:
+            return False  # as with most events: what follows costs as much as there are hosts
+        for host in changed:
+            if host in self._needed:
                 self._needed.discard(host)
                 self._until[host] = now + LINGER
-        over = [host for host, until in self._until.items() if until <= now]
-        for host in over:
-            del self._until[host]
-        return self._choose() or bool(over)
+            else:
+                self._needed.add(host)
+                self._until.pop(host, None)
+        self._until = {host: until for host, until in self._until.items() if until > now}
+        return self._choose() or is_over
 
     def _choose(self) -> bool:
         """Choose what is needed; True where that is something else."""

@@ -67,3 +67,23 @@ def test_broken_by_hand(host: Host, network: Network) -> None:
     host.ovs.plug_many([port.device()])
     host.wait_active(port)
     host.wait_flows("br-tun", f"tun_id={network.tun_id},", 2)
+
+
+def test_an_own_address_that_another_may_have_is_named(host: Host, network: Network) -> None:
+    """Where the other is on another host, and while that may have it; what only pairs share is not named."""
+    one, other = new_port(network), new_port(network)
+    host.add_ports(one, attributes=pairs(VIRTUAL))
+    host.ovs.plug_many([one.device()])
+    host.wait_active(one)
+
+    def problems() -> list[str]:
+        return [problem for problem in host.tunbridge.quick_status()["problems"] if network.id in problem]
+
+    host.add_ports(other, host="elsewhere", attributes=pairs(VIRTUAL, one.mac))
+    said = f"network {network.id}: {one.mac} of port {one.id} may be used by others too: {other.id}"
+    host.tunbridge.wait_log(said)
+    assert problems() == [said]
+    host.wait_active(one)
+    host.update_port(other, attributes=pairs(VIRTUAL))
+    host.tunbridge.wait_log(f"no longer so: {said}")
+    assert problems() == []

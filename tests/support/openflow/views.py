@@ -14,6 +14,7 @@ import netaddr
 from hypothesis import strategies as st
 from immutables import Map
 
+from apps.arp_responder import ARP_RESPONDER
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.host_view import (
@@ -26,9 +27,11 @@ from apps.framework.host_view import (
     PhysicalNetwork,
     RemotePort,
     TunnelPath,
+    TunnelPorts,
     ViewChange,
 )
 from apps.framework.pipeline import BridgeRole
+from apps.l2_population import FLOOD_UNKNOWN, L2_POPULATION
 from topology.model import Network, NetworkType
 
 PHYSICAL_BRIDGES = {"physnet1": "br-ex", "physnet2": "br-dc"}
@@ -51,11 +54,14 @@ PEERS = ("host2", "host3", "host4")
 """Other hosts."""
 PEER_PORTS = (50, 51, 52)
 """Ofports of tunnels."""
-PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans())
-ADDRESSES = st.lists(
-    st.tuples(st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1"]), st.sampled_from(MACS)), max_size=2, unique=True
-).map(tuple)
+FLOW_PORTS = {NetworkType.GRE: 40, NetworkType.VXLAN: 41}
+"""Type of networks → ofport of the tunnel to all peers, where there is one."""
+OPTIONS = (L2_POPULATION, FLOOD_UNKNOWN, ARP_RESPONDER)
+"""Of applications."""
+IPS = ("10.0.0.1", "10.0.0.2", "fd00::1")
+ADDRESSES = st.lists(st.tuples(st.sampled_from(IPS), st.sampled_from(MACS)), max_size=2, unique=True).map(tuple)
 """IP addresses, which several ports may have."""
+PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans(), ADDRESSES)
 REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS, ADDRESSES)
 TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
@@ -111,15 +117,16 @@ def _drop_network(network_id: str) -> Edit:
     )
 
 
-def _put_port(port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...], is_here: bool) -> Edit:
+def _put_port(
+    port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...], is_here: bool, addresses: tuple[Address, ...]
+) -> Edit:
     def edit(view: HostView) -> ViewChange:
         if not view.networks:
             return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
         number = PORT_IDS.index(port_id)
-        return view.evolve(
-            ports={port_id: LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs, is_here)}
-        )
+        port = LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs, is_here, addresses)
+        return view.evolve(ports={port_id: port})
 
     return edit
 
@@ -149,12 +156,45 @@ def _put_peer(host: str, peer: Peer | None) -> Edit:
     return lambda view: view.evolve(peers={host: peer})
 
 
-def peers(host: str) -> st.SearchStrategy[Peer]:
-    """That host, with a tunnel for some types of networks, or two."""
+def peers(host: str, *, modes: bool) -> st.SearchStrategy[Peer]:
+    """That host, with a tunnel for some types of networks, or two.
+
+    :param modes: or with addresses that flows set
+    """
     number = PEER_PORTS[PEERS.index(host)]
-    paths = st.sampled_from([(TunnelPath(number),), (TunnelPath(number), TunnelPath(number + 10))])
-    kinds = st.sampled_from([NetworkType.GRE, NetworkType.VXLAN])
-    return st.builds(Peer, st.dictionaries(kinds, paths, min_size=1).map(Map), st.booleans())
+    of_one = [(TunnelPath(number),), (TunnelPath(number), TunnelPath(number + 10))]
+
+    def paths(kind: NetworkType) -> st.SearchStrategy[tuple[TunnelPath, ...]]:
+        flow_based = [TunnelPath(FLOW_PORTS[kind], ip) for ip in (f"192.0.2.{number}", f"2001:db8::{number}")]
+        return st.sampled_from([(), *of_one, *([(flow_based[0],), tuple(flow_based)] if modes else [])])
+
+    ways = st.fixed_dictionaries({kind: paths(kind) for kind in FLOW_PORTS})
+    known = ways.map(lambda of: Map({kind: way for kind, way in of.items() if way}))
+    return st.builds(Peer, known, st.booleans())
+
+
+def tunnel_ports() -> st.SearchStrategy[TunnelPorts]:
+    """Ports that lead to all peers, for some types of networks, are about to go, or are not there; and others."""
+
+    def made(used: frozenset[NetworkType], gone: frozenset[NetworkType], others: tuple[int, ...]) -> TunnelPorts:
+        closed = (FLOW_PORTS[kind] for kind in sorted(FLOW_PORTS, key=FLOW_PORTS.__getitem__) if kind in gone - used)
+        return TunnelPorts(Map({kind: FLOW_PORTS[kind] for kind in used}), tuple(closed), others)
+
+    kinds = st.frozensets(st.sampled_from(sorted(FLOW_PORTS)))
+    return st.builds(made, kinds, kinds, st.sampled_from([(), (45,), (45, 46)]))
+
+
+def chosen() -> st.SearchStrategy[Map[str, bool]]:
+    """What an operator may choose of the applications' options."""
+    return st.dictionaries(st.sampled_from([option.key for option in OPTIONS]), st.booleans()).map(Map)
+
+
+def _put_tunnels(tunnels: TunnelPorts) -> Edit:
+    return lambda view: view.evolve(tunnels=tunnels)
+
+
+def _choose(options: Map[str, bool]) -> Edit:
+    return lambda view: view.evolve(options=options)
 
 
 def _kill(number: int, ofport: int) -> Edit:
@@ -190,7 +230,11 @@ def edits() -> st.SearchStrategy[Edit]:
         st.builds(_drop_port, port_id),
         st.builds(_put_remote, st.sampled_from(REMOTE_IDS), which_network, *REMOTE_ATTRIBUTES),
         st.builds(_drop_remote, st.sampled_from(REMOTE_IDS)),
-        st.sampled_from(PEERS).flatmap(lambda host: st.builds(_put_peer, st.just(host), st.none() | peers(host))),
+        st.sampled_from(PEERS).flatmap(
+            lambda host: st.builds(_put_peer, st.just(host), st.none() | peers(host, modes=True))
+        ),
+        tunnel_ports().map(_put_tunnels),
+        chosen().map(_choose),
         st.builds(_kill, number, st.integers(1, 4)),  # two dead devices with one ofport contradict each other
         st.builds(_revive, number),
         st.builds(_patch, st.sampled_from([None, PATCH_INT, PATCH_INT + 1])),
@@ -206,8 +250,12 @@ def edited(view: HostView, changes: Iterable[Edit]) -> HostView:
     return view
 
 
-def views() -> st.SearchStrategy[HostView]:
-    """A host on which about half of what can be there is, contradictions included."""
+def views(*, modes: bool = False) -> st.SearchStrategy[HostView]:
+    """A host on which about half of what can be there is, contradictions included.
+
+    :param modes: tunnels in either mode, and options, are drawn too; else it has a tunnel port for each peer, and
+        options have their defaults
+    """
     things: list[st.SearchStrategy[Edit | None]] = [st.sampled_from([PATCH_INT, PATCH_INT, None]).map(_patch)]
     things += [st.none() | joints(name).map(_join) for name in PHYSICAL_BRIDGES]
     things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
@@ -215,12 +263,14 @@ def views() -> st.SearchStrategy[HostView]:
     things += [
         st.none() | st.builds(_put_port, st.just(port_id), which_network, *PORT_ATTRIBUTES) for port_id in PORT_IDS
     ]
-    things += [st.none() | st.builds(_put_peer, st.just(host), peers(host)) for host in PEERS]
+    things += [st.none() | st.builds(_put_peer, st.just(host), peers(host, modes=modes)) for host in PEERS]
     things += [
         st.none() | st.builds(_put_remote, st.just(port_id), which_network, *REMOTE_ATTRIBUTES)
         for port_id in REMOTE_IDS
     ]
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
+    if modes:
+        things += [st.none() | tunnel_ports().map(_put_tunnels), st.none() | chosen().map(_choose)]
     bare = HostView(bridges=BRIDGES)
     return st.tuples(*things).map(lambda made: edited(bare, [edit for edit in made if edit is not None]))
 

@@ -165,6 +165,33 @@ def test_an_allowed_address_of_one_port_is_known() -> None:
     assert f"dl_dst={VIRTUAL[1]} " not in "".join(render(flow) for flow in host.flows(UNICAST.priority))
 
 
+@pytest.mark.parametrize("tells_ports", [True, False])
+def test_another_way_to_a_host_concerns_the_networks_that_it_has(tells_ports: bool) -> None:
+    """All, where nobody tells which these are."""
+    visited = []
+    for count in (1, 200):
+        numbers = range(100, 100 + count)
+        others = [Network(f"{n:08x}-6ff7-43b6-a203-8f1192a16f07", NetworkType.GRE, n) for n in numbers]
+        host = Settled(remote(10, "host3"))
+        host.follow(host.view.evolve(networks={of.id: LocalNetwork(of, of.segmentation_id or 0) for of in others}))
+        host.put(*(remote(of.segmentation_id or 0, "host2", of=of) for of in others))
+        before = host.compiler.visited
+        peer = Peer(Map({NetworkType.GRE: (TunnelPath(9),)}), tells_ports=tells_ports)
+        changes = host.follow(host.view.evolve(peers={"host3": peer}))
+        assert f"+{unicast(remote(10, 'host9'))}" in changes
+        assert len([flow for flow in changes if ",output:9" in flow]) >= (1 if tells_ports else count)
+        visited.append(host.compiler.visited - before)
+    assert (visited[0] == visited[1]) is tells_ports
+
+
+def test_options_are_switched_while_all_else_is_the_same() -> None:
+    """What passes the responder goes where the broadcasts of the network go then."""
+    for was in (False, True):
+        host = Settled(remote(10), l2_population=was)
+        host.follow(host.view.evolve(options=Map({L2_POPULATION.key: not was})))
+        assert host.compiler.flows("br-tun") == Settled(remote(10), l2_population=not was).compiler.flows("br-tun")
+
+
 def test_an_address_with_two_macs_is_not_answered_for() -> None:
     host = Settled(remote(10, addresses=(("10.0.0.10", mac(10)), ("10.0.0.10", mac(99)))))
     assert not host.flows(ANSWER.priority)

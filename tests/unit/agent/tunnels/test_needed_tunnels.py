@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from immutables import Map
 
 from apps.framework.host_view import HostView, LocalNetwork, RemotePort
-from controller.agent.tunnels.tunnel_plan import LINGER, TunnelOptions, TunnelPlan
+from controller.agent.tunnels.tunnel_plan import LINGER, Tunnel, TunnelOptions, TunnelPlan
 from topology.model import Host, Network, NetworkType
 
 INSTANCE = "00000001-0000-4000-8000-00000000000d"
@@ -90,6 +91,47 @@ def test_a_host_that_is_deleted_loses_its_tunnel_at_once() -> None:
     assert plan.there() == (set(), set())
     plan.step({}, START, hosts=HOSTS)
     assert plan.there() == ({H2, BY_HAND}, {H3})
+
+
+def test_a_host_that_gets_a_controller_has_its_tunnel_until_that_has_told_its_ports() -> None:
+    """What ran there before goes on; and it is as any other afterwards."""
+    plan = Plan()
+    plan.step({}, START + LINGER)
+    hosts = [replace(host, instance=INSTANCE) for host in HOSTS]
+    plan.step({}, START + 100, hosts=hosts)
+    assert plan.there() == (set(), {BY_HAND})
+    plan.step({"p1": "by-hand"}, START + 101)
+    assert plan.there() == ({BY_HAND}, set())
+    plan.step({"p1": None}, START + 102)
+    plan.step({}, START + 102 + LINGER)
+    assert plan.there() == (set(), set())
+    plan.step({}, START + 300, hosts=HOSTS)
+    assert plan.there() == ({BY_HAND}, set())
+
+
+class Ways(tuple[Tunnel, ...]):
+    """That count how often somebody goes through them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Tunnel]:
+        Ways.times += 1
+        return super().__iter__()
+
+
+def test_one_more_port_costs_nothing_where_its_host_has_others() -> None:
+    """Nor does anything else in which hosts differ as before; however many hosts there are."""
+    plan = Plan()
+    plan.step({"p1": "h2"}, START)
+    plan.plan.known = Ways(plan.plan.known)
+    plan.step({}, START + 1)
+    plan.step({"p2": "h2", "p3": "h3"}, START + 2)
+    assert Ways.times
+    Ways.times = 0
+    plan.step({"p4": "h2"}, START + 3)
+    plan.step({"p4": None}, START + 4)
+    plan.step({}, START + 5)
+    assert not Ways.times
 
 
 def test_all_are_needed_without_l2_population_and_one_port_is_for_all() -> None:
