@@ -29,10 +29,7 @@ DOCUMENT = {
             "name": "net1",
             "provider:network_type": "gre",
             "provider:segmentation_id": 2,
-            "ports": [
-                {"id": BOUND, "mac_address": "fa:16:3e:00:00:01"},
-                {"id": ELSEWHERE, "mac_address": "fa:16:3e:00:00:04", "binding:host_id": "host2"},
-            ],
+            "ports": [{"id": BOUND, "mac_address": "fa:16:3e:00:00:01"}],
         },
         {
             "name": "net2",
@@ -43,6 +40,7 @@ DOCUMENT = {
         },
     ]
 }
+ON_HOST2 = {"id": ELSEWHERE, "mac_address": "fa:16:3e:00:00:04", "binding:host_id": "host2"}
 OPTIONS = {"ovs": {"local_ip": "192.0.2.1", "bridge_mappings": "physnet1:br-ex"}}
 INSTANCE = "00000000-0000-4000-8000-00000000000a"
 OTHER_HOST = (
@@ -185,6 +183,7 @@ def test_on_a_used_host(ovs: OvsHost, controller: Callable[..., Tunbridge]) -> N
     used = controller(options=OPTIONS)
     with topology_served(used):
         used.apply(DOCUMENT)
+        used.apply({"networks": [{**DOCUMENT["networks"][0], "ports": [ON_HOST2]}]})
         used.topology_transact(*OTHER_HOST)
     before = everything(ovs, used.directory / "state", used.run_path)
     assert dry_run(used) == dry_run(used)
