@@ -25,7 +25,7 @@ from apps.framework.flow import (
 )
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, RemotePort, TunnelPath, ViewChange
 from apps.framework.options import AppOption
-from apps.framework.pipeline import Band, BridgeRole
+from apps.framework.pipeline import Band, BridgeRole, Dropped
 
 L2_POPULATION = AppOption(
     "agent",
@@ -76,6 +76,18 @@ INBOUND = Band(
     "What becomes a frame to its own sender behind that is for `NORMAL` to learn from, and is delivered to nobody.",
     ports="bound port of a tunnelled network",
 )
+IMPOSTOR = Band(
+    "L2_IMPOSTOR",
+    BridgeRole.TUNNEL,
+    13,
+    frozenset({Field.TUN_ID, Field.ETH_SRC}),
+    frozenset(),
+    "From a tunnel, from the MAC of a port that is bound here and that no other port of the network may have. br-int "
+    "would look for the port in the tunnels until it sends next, and that may be long: others need not ask it for its "
+    "address where ARP is answered.",
+    dropped=(Dropped("from a tunnel, in the name of a port that is bound here", "see band L2_IMPOSTOR"),),
+    ports="bound port of a tunnelled network",
+)
 
 
 def flood_paths(view: HostView, local: LocalNetwork) -> tuple[TunnelPath, ...]:
@@ -103,7 +115,7 @@ def through(tunnel_id: int, paths: Iterable[TunnelPath]) -> tuple[Action, ...]:
 def concerned(change: ViewChange) -> dict[UnitKind, set[str]]:
     """What may be otherwise of networks and their ports, where some of them are on other hosts.
 
-    Beside what differs: ports elsewhere that may have an address which one of the changed may have, networks that have
+    Beside what differs: ports that may have an address which one of the changed may have, networks that have
     ports on other hosts than before, and what is on peers that differ; all networks, where nobody tells what is on one
     of these. Of the ports here most hosts have most alone: they are not named.
     """
@@ -123,6 +135,7 @@ def concerned(change: ViewChange) -> dict[UnitKind, set[str]]:
     for view in views:
         for port in (*local, *remote):
             remote_ports |= view.remote_ports_like(port)
+            ports |= view.local_ports_like(port) if view.hosts_of(port.network_id) else set()
     networks |= {port.network_id for port in local if any(view.has_allowed_macs(port.network_id) for view in views)}
     for network_id in {port.network_id for port in remote}:
         old, new = (view.hosts_of(network_id) for view in views)
@@ -144,7 +157,7 @@ class L2Population(App):
 
     name = "L2 population"
     number = 4
-    bands = (FLOOD, UNICAST, INBOUND)
+    bands = (FLOOD, UNICAST, INBOUND, IMPOSTOR)
     kinds = (UnitKind.NETWORK, UnitKind.PORT, UnitKind.REMOTE_PORT)
     options = (L2_POPULATION, FLOOD_UNKNOWN)
     switch = L2_POPULATION
@@ -184,7 +197,10 @@ TUN_OUTBOUND.""",
         if local.network.network_type in view.tunnels.flow_ports:
             here = []  # br-tun learns nothing of it, and TUN_INBOUND says what L2_INBOUND would
         if unit.kind is UnitKind.PORT:
-            flows = self._inbound(local.vlan, tunnel_id, patch_int, here, unit.id)
+            flows = chain(
+                self._inbound(local.vlan, tunnel_id, patch_int, here, unit.id),
+                self._impostor(view, tunnel_id, view.ports[unit.id]),
+            )
         elif unit.kind is UnitKind.REMOTE_PORT:
             flows = self._unicast(view, local, tunnel_id, patch_int, view.remote_ports[unit.id])
         else:
@@ -241,3 +257,11 @@ TUN_OUTBOUND.""",
         for mac_address in mac_addresses:
             condition = match(tun_id=tunnel_id, dl_dst=mac_address)
             yield self.flow(INBOUND, condition, ModVlanVid(vlan), Output(patch_int), *learn, of=of)
+
+    def _impostor(self, view: HostView, tunnel_id: int, port: LocalPort) -> Iterator[Flow]:
+        """Let nothing in that says it is from a port which is here and nowhere else.
+
+        ``priority=13,tun_id=0x2,dl_src=fa:16:3e:02:dd:79 actions=drop``
+        """
+        if len(view.ports_with(port.network_id, port.mac_address)) == 1:
+            yield self.flow(IMPOSTOR, match(tun_id=tunnel_id, dl_src=port.mac_address), of=port.port_id)

@@ -121,6 +121,7 @@ def match(
     untagged: bool = False,
     tagged: bool = False,
     dl_type: int | None = None,
+    dl_src: str | None = None,
     dl_dst: str | None = None,
     multicast: bool = False,
     tun_id: int | None = None,
@@ -132,6 +133,7 @@ def match(
     :param untagged: the frame has no tag
     :param tagged: the frame has a tag, whatever VLAN id that has, 0 included
     :param dl_type: ethertype, behind all tags that Open vSwitch sees
+    :param dl_src: a MAC address
     :param dl_dst: a unicast MAC address
     :param multicast: ``dl_dst=01:00:00:00:00:00/01:00:00:00:00:00``, broadcast included
     :param tun_id: key or network identifier of the tunnel that the frame came from
@@ -148,6 +150,8 @@ def match(
         terms.append(Term(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT))
     if dl_type is not None:
         terms.append(Term(Field.ETH_TYPE, dl_type))
+    if dl_src is not None:
+        terms.append(Term(Field.ETH_SRC, int(netaddr.EUI(dl_src))))
     if dl_dst is not None:
         terms.append(Term(Field.ETH_DST, int(netaddr.EUI(dl_dst))))
     if multicast:

@@ -284,6 +284,11 @@ class HostView:
         groups = (self._remote_ports_with.get(group, ()) for group in _addresses_of(port))
         return {port_id for group in groups for port_id in group}
 
+    def local_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
+        """The same of ports that are bound here."""
+        groups = (self._ports_with.get(group, ()) for group in _addresses_of(port))
+        return {port_id for group in groups for port_id in group}
+
     def paths(self, host: str, network_type: NetworkType) -> tuple[TunnelPath, ...]:
         """How frames of a network of this type get to another host; none: they do not, or not yet."""
         peer = self.peers.get(host)

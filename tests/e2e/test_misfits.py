@@ -83,7 +83,7 @@ def test_a_misfit_is_named_on_both_hosts_and_no_longer_once_it_fits(
     right = {"local_ip": lab.hosts["h2"].tunnel_ip(), "vxlan_udp_port": 4789, "tunnel_types": "gre, vxlan"}[option]
     controller.restart_with(group, **{option: value})
     wait_said(lab, h1=[h1], h2=[h2])
-    assert lab.controllers["h1"].log_text().count(f"{h1}\n") == 1
+    assert lab.controllers["h1"].log_text().count(f"{h1} [tunnel-problem]\n") == 1
     controller.restart_with(group, **{option: right})
     wait_said(lab, h1=[], h2=[])
     lab.vms["vm1"].wait_reaches(lab.vms["vm2"])
@@ -138,12 +138,12 @@ def test_what_the_underlay_lacks_is_named_by_the_host_that_lacks_it(
 ) -> None:
     host, controller = lab.hosts["h2"], lab.controllers["h2"]
     change, line, remedy = fault(lab)
-    said_before = controller.log_text().count(f"{line}\n")
+    said_before = controller.log_text().count(f"{line} [tunnel-problem")
     host.namespace.ip(*change)
     wait_said(lab, h1=[], h2=[line])
     host.namespace.ip(*remedy)
     wait_said(lab, h1=[], h2=[])
-    assert controller.log_text().count(f"{line}\n") == said_before + 2  # when it came, and when it went
+    assert controller.log_text().count(f"{line} [tunnel-problem") == said_before + 2  # when it came, and when it went
     lab.vms["vm1"].wait_reaches(lab.vms["vm2"])
 
 

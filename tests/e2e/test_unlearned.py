@@ -72,6 +72,7 @@ def knows(host: LabHost, bridge: str, vm: Vm) -> bool:
 def forget(host: LabHost) -> None:
     for bridge in BRIDGES:
         host.ovs.appctl("fdb/flush", bridge)
+    host.ovs.appctl("revalidator/wait")  # until then, frames go as others did before
 
 
 @dataclass
