@@ -29,15 +29,12 @@ class Follower:
 
     def __init__(self, controller: Tunbridge, folder: Path) -> None:
         self._out, self._err = folder / "out", folder / "err"
-        command = [sys.executable, "-m", "controller.cli.commands", "events", "--follow", "--json"]
+        # A shell that has begun the tests in the background has them ignore it.
+        command = ["env", "--default-signal=INT"]
+        command += [sys.executable, "-m", "controller.cli.commands", "events", "--follow", "--json"]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*command, "--config-file", str(controller.config_file)],
-                cwd=ROOT,
-                stdout=out,
-                stderr=err,
-                # A shell that has begun the tests in the background has them ignore it.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                [*command, "--config-file", str(controller.config_file)], cwd=ROOT, stdout=out, stderr=err
             )
 
     def told(self) -> list[dict[str, Any]]:
