@@ -8,6 +8,8 @@ stays up.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import shlex
 import signal
 import sys
@@ -109,9 +111,18 @@ def _build(lab: Lab) -> bool:
             lab.vms[name].plug(lab.hosts[host_name])
     lab.wait_wired()
     _say(f"{len(lab.vms)} VMs are plugged in and on their networks")
+    _wait_for_each_other(lab)
     for controller in lab.controllers.values():
         print(f"\n$ tunbridge status     # on {controller.host.name}\n{controller.command('status').rstrip()}")
     return _pings(lab)
+
+
+def _wait_for_each_other(lab: Lab) -> None:
+    """A host has to be told which ports others have bound before it sends frames there, and may have no tunnel yet."""
+    for one, other in itertools.permutations(lab.vms.values(), 2):
+        if one.network is other.network:
+            with contextlib.suppress(AssertionError):  # the table tells
+                one.wait_reaches(other, timeout=10.0)
 
 
 def _pings(lab: Lab) -> bool:
