@@ -84,7 +84,6 @@ class ArpResponder(App):
     bands = (ANSWER, ANNOUNCEMENT, PASSED_ON)
     kinds = (UnitKind.NETWORK, UnitKind.REMOTE_PORT)
     options = (ARP_RESPONDER,)
-    switch = ARP_RESPONDER
     follows = frozenset({"Port"})
     notes = (
         """\

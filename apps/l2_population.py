@@ -160,7 +160,6 @@ class L2Population(App):
     bands = (FLOOD, UNICAST, INBOUND, IMPOSTOR)
     kinds = (UnitKind.NETWORK, UnitKind.PORT, UnitKind.REMOTE_PORT)
     options = (L2_POPULATION, FLOOD_UNKNOWN)
-    switch = L2_POPULATION
     follows = frozenset({"Port"})
     notes = (
         """\

@@ -14,7 +14,7 @@ from enum import IntEnum
 from apps.framework.cookie import cookie
 from apps.framework.flow import Action, Flow, Match, match
 from apps.framework.host_view import HostView, ViewChange
-from apps.framework.options import AppOption, OptionValue
+from apps.framework.options import AppOption
 from apps.framework.pipeline import Band, BridgeRole
 
 
@@ -81,12 +81,11 @@ class App(ABC):
     """What it makes flows for."""
     options: tuple[AppOption, ...] = ()
     """What the operator may choose; the values are in :meth:`HostView.option`."""
-    switch: AppOption | None = None
-    """The one of its options, a boolean, without which it makes no flows; None: it always does."""
     follows: frozenset[str] = frozenset()
     """Tables of the topology database of which it must know rows beyond what is bound on this host.
 
-    ``Port``: ports, wherever they are bound, of the networks that have a port here.
+    ``Port``: ports, wherever they are bound, of the networks that have a port here. Of these a host is told in any
+    case, and of no other table more.
     """
     notes: tuple[str, ...] = ()
     """Paragraphs in Markdown for the pipeline page: why the flows look as they do."""
@@ -108,14 +107,6 @@ class App(ABC):
         It need not think of bridges and of its own options: when these change, all of its units are compiled again.
         """
         return (self.unit(kind, name) for kind in self.kinds for name in _concerned(change, kind))
-
-    def followed(self, options: Mapping[str, OptionValue]) -> frozenset[str]:
-        """What it follows, which is nothing while it is switched off.
-
-        :param options: as of :attr:`HostView.options`
-        """
-        is_on = self.switch is None or bool(options.get(self.switch.key, self.switch.default))
-        return self.follows if is_on else frozenset()
 
     def unit(self, kind: UnitKind, name: str) -> Unit:
         """Its unit for an object."""

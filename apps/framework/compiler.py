@@ -17,7 +17,6 @@ from apps import APPLICATIONS
 from apps.framework.app import App, Placed, Subject, Unit, UnitKind, describe, objects
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.host_view import HostView, ViewChange
-from apps.framework.options import OptionValue
 from apps.framework.overlap import OverlapIndex
 from apps.framework.pipeline import Pipeline
 from apps.framework.render import render
@@ -111,10 +110,6 @@ class Compiler:
     def has_more(self) -> bool:
         """True when :meth:`update` may change something though the view is the same."""
         return bool(self._again)
-
-    def followed(self, options: Mapping[str, OptionValue]) -> frozenset[str]:
-        """Tables of the topology of which applications follow more than what is bound here; see :attr:`App.follows`."""
-        return frozenset().union(*(app.followed(options) for app in self._apps.values()))
 
     def retry(self, units: Iterable[Unit]) -> None:
         """Have units that could not be compiled compiled again by the next :meth:`update`."""

@@ -281,13 +281,11 @@ class HostView:
 
     def remote_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """Ids of the ports on other hosts that may have an address which this one may have."""
-        groups = (self._remote_ports_with.get(group, ()) for group in _addresses_of(port))
-        return {port_id for group in groups for port_id in group}
+        return _named(self._remote_ports_with, _addresses_of(port))
 
     def local_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """The same of ports that are bound here."""
-        groups = (self._ports_with.get(group, ()) for group in _addresses_of(port))
-        return {port_id for group in groups for port_id in group}
+        return _named(self._ports_with, _addresses_of(port))
 
     def paths(self, host: str, network_type: NetworkType) -> tuple[TunnelPath, ...]:
         """How frames of a network of this type get to another host; none: they do not, or not yet."""
@@ -339,6 +337,22 @@ class HostView:
                     differing[name], values[name] = keys, made
         if not values:
             return ViewChange(self, self)
+        new = self._with(values, differing)
+        return ViewChange(
+            self,
+            new,
+            **differing,
+            patch_int="patch_int" in values,
+            bridges="bridges" in values,
+            tunnels="tunnels" in values,
+            options=_differing(self.options, new.options),
+        )
+
+    def _with(self, values: Mapping[str, Any], differing: Mapping[str, frozenset[str]]) -> HostView:
+        """The view with other values, and with its indexes as they follow from these.
+
+        :param differing: attribute → keys of its map under which something else is
+        """
         new = object.__new__(HostView)  # not by its constructor, which would index all ports anew
         new.__dict__.update(self.__dict__, **values)
         for name, (of, groups_of) in _INDEXES.items():
@@ -351,15 +365,7 @@ class HostView:
             both = (self.remote_ports, new.remote_ports)
             places = {place for ports in both for key in remote if key in ports for place in _place_of(ports[key])}
             new.__dict__["_hosts_of"] = _hosts_indexed(self._hosts_of, places, new._remote_ports_at)
-        return ViewChange(
-            self,
-            new,
-            **differing,
-            patch_int="patch_int" in values,
-            bridges="bridges" in values,
-            tunnels="tunnels" in values,
-            options=_differing(self.options, new.options),
-        )
+        return new
 
 
 @dataclass(frozen=True)
@@ -475,6 +481,11 @@ def _indexed(
         for group in now:
             mutation[group] = mutation.get(group, Map()).set(key, None)
     return mutation.finish()
+
+
+def _named(index: _Index, groups: Iterable[Hashable]) -> set[str]:
+    """Ids of all in some groups."""
+    return {port_id for group in groups for port_id in index.get(group, ())}
 
 
 def _untold(peers: Mapping[str, Peer]) -> frozenset[str]:

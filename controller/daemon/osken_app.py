@@ -86,8 +86,7 @@ class Tunbridge(EnqueuingApp):
         self._journal = Journal()
         logging.getLogger().addHandler(self._journal)
         names = settings.names(config)
-        inbox: Inbox[Event] = Inbox()
-        self._inbox = inbox
+        inbox = self._inbox = Inbox[Event]()
         compiler = Compiler()
         senders = _senders(config, compiler, inbox)
         timeouts = Timeouts(config.ovs.of_connect_timeout, config.ovs.of_request_timeout)
@@ -131,12 +130,15 @@ class Tunbridge(EnqueuingApp):
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file, self._journal)
         """What can be told of this host."""
-        handlers: dict[str, Handler] = {
+        self._control = ControlServer(config.control_socket, self._handlers(metrics))
+
+    def _handlers(self, metrics: Callable[[], bytes]) -> dict[str, Handler]:
+        """What is answered at the control socket, by the name of the command."""
+        return {
             **self.host.handlers(),
             "explained_flows": partial(explained_flows, self.host),
             "metrics": lambda _: metrics().decode(),
         }
-        self._control = ControlServer(config.control_socket, handlers)
 
     # -- os-ken's events; called in the sessions' threads --------------------------------------------------------------
 

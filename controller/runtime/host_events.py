@@ -35,7 +35,11 @@ PORT_ACTIVE = EventKind(
     _INFO,
     "The port is up: Open vSwitch has confirmed its tag and all its flows.",
     (
-        *(_PORT, _DEVICE, _OFPORT, _NETWORK, _VLAN),
+        _PORT,
+        _DEVICE,
+        _OFPORT,
+        _NETWORK,
+        _VLAN,
         EventField("seconds", FieldType.NUMBER, "time from the event that completed a binding until it was in place"),
     ),
 )
@@ -137,12 +141,10 @@ BRIDGE_IN_SYNC = EventKind(
     _INFO,
     "A bridge has connected and holds what it should.",
     (
-        *(
-            _BRIDGE,
-            _FLOWS,
-            integer("written", "flows that the bridge lacked"),
-            integer("removed", "flows of ours that were removed"),
-        ),
+        _BRIDGE,
+        _FLOWS,
+        integer("written", "flows that the bridge lacked"),
+        integer("removed", "flows of ours that were removed"),
         integer("foreign", "flows of others that were removed"),
     ),
 )
@@ -193,15 +195,11 @@ DRIFT_FOUND = EventKind(
     _WARNING,
     "Others have changed flows of a bridge; they are repaired.",
     (
-        *(
-            _BRIDGE,
-            string("cause", "what noticed the drift"),
-            integer("deleted", "flows of ours that others had deleted"),
-        ),
-        *(
-            integer("changed", "flows of ours that others had changed"),
-            integer("added", "flows of others that were found"),
-        ),
+        _BRIDGE,
+        string("cause", "what noticed the drift"),
+        integer("deleted", "flows of ours that others had deleted"),
+        integer("changed", "flows of ours that others had changed"),
+        integer("added", "flows of others that were found"),
     ),
 )
 DRIFT_REPAIRED = EventKind("drift-repaired", _INFO, "The bridge has confirmed the repair.", (_BRIDGE, _FLOWS))
@@ -253,10 +251,8 @@ OLDER_TOPOLOGY = EventKind(
     _WARNING,
     "The topology is [an older copy](operations.md#backup-and-restore): what runs here stays and is written back.",
     (
-        *(
-            integer("networks", "networks that run here and the topology lacks, or has otherwise"),
-            integer("ports", "ports, likewise"),
-        ),
+        integer("networks", "networks that run here and the topology lacks, or has otherwise"),
+        integer("ports", "ports, likewise"),
         integer("hosts", "other hosts, likewise"),
     ),
 )

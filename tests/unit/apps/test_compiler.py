@@ -16,7 +16,6 @@ from apps.framework.host_view import DeadPort, HostView, LocalNetwork, LocalPort
 from apps.framework.options import AppOption
 from apps.framework.pipeline import Band, BridgeRole
 from apps.framework.render import render
-from apps.tunnel_bridge import TunnelBridge
 from tests.support.openflow.views import BRIDGES
 from topology.model import Network, NetworkType
 
@@ -170,23 +169,6 @@ def test_a_port_is_served_by_all_applications_or_none(app: PortFlows, settled: S
     assert settled.compiler.problems == settled.compiler.broken == {}
     assert settled.compiler.reason(UnitKind.PORT, bad.port_id) is None
     assert set(settled.compiler.keys(UnitKind.PORT, bad.port_id)) == {"br-int", "br-tun"}
-
-
-def test_what_an_application_follows_depends_on_its_switch() -> None:
-    """One without a switch follows it always; what one that is switched off would follow is not followed."""
-
-    class Follower(PortFlows):
-        follows = frozenset({"Port"})
-
-    class Switched(Follower):
-        switch = LOUD
-
-    off, on = Map({LOUD.key: False}), Map({LOUD.key: True})
-    assert Compiler((TunnelBridge(),)).followed(on) == frozenset()
-    assert Compiler((Follower(),)).followed(off) == {"Port"}
-    assert Compiler((Switched(),)).followed(off) == frozenset()
-    assert Compiler((Switched(),)).followed(on) == {"Port"}
-    assert Compiler((Switched(),)).followed(Map()) == ({"Port"} if LOUD.default else frozenset())
 
 
 def test_what_its_band_does_not_allow_is_refused(app: PortFlows) -> None:
