@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.certificates import Identity
+from tests.support.waiting import wait_until
 from topology.database.tables import DATABASE
+from topology.server.embedded_server import EmbeddedServer
 
 
 class RawOvsdb:
@@ -26,7 +28,11 @@ class RawOvsdb:
         if kind == "unix":
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
-            self.sock.connect(where)
+            try:
+                self.sock.connect(where)
+            except OSError:
+                self.sock.close()
+                raise
         else:
             address, _, port = where.rpartition(":")
             self.sock = socket.create_connection((address, int(port)), timeout)
@@ -79,3 +85,28 @@ class RawOvsdb:
                 continue
             self._text = self._text[end:]
             yield message
+
+
+def wait_answers(connection: str) -> None:
+    """Wait until a server has the topology database: it has a process, and the file of its socket, before that.
+
+    :param connection: where no certificate is needed
+    """
+
+    def answers() -> bool:
+        try:
+            with RawOvsdb(connection) as server:
+                return DATABASE in server.request("list_dbs")
+        except OSError:
+            return False
+
+    wait_until(answers, 60, f"the server at {connection} answers")
+
+
+def wait_successor(server: EmbeddedServer, ended: int) -> None:
+    """Wait until a server whose process has ended was started again, and answers.
+
+    :param ended: id of that process
+    """
+    wait_until(lambda: server.pid not in (None, ended), 60, "it is started again")
+    wait_answers(server.connection)

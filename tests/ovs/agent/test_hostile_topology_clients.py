@@ -24,8 +24,7 @@ from tests.support.host.ovs import OvsHost
 from tests.support.host.scenario import Host, Network, new_port
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.issued import served_with_rights
-from tests.support.raw_ovsdb import RawOvsdb
-from tests.support.waiting import wait_until
+from tests.support.raw_ovsdb import RawOvsdb, wait_successor
 from topology.database.tables import DATABASE
 from topology.server.embedded_server import EmbeddedServer
 
@@ -284,5 +283,5 @@ def test_a_server_that_is_out_of_memory_is_there_again(host: Attacked, network: 
     with host.attacker() as attacker, suppress(OSError):
         while True:
             attacker.sock.sendall(b'{"id": 1, "method": "echo", "params": [' + b"{}," * MIB)
-    wait_until(lambda: host.server.pid not in (None, pid), 60, "it is started again")
+    wait_successor(host.server, pid)
     host.assert_binds(network, "after the server was ended for want of memory")

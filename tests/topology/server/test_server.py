@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from ovs.db.schema import DbSchema
 
+from tests.support.raw_ovsdb import wait_successor
 from tests.support.waiting import wait_until
 from topology.database.topology_database import DATABASE, SCHEMA
 from topology.errors import ConfigError, TopologyError
@@ -342,7 +343,7 @@ def test_killed_it_is_started_again_with_its_data(
         killed = server.pid
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda killed=killed: server.pid not in (None, killed), 5, "a new server")  # type: ignore[misc]
+        wait_successor(server, killed)
         wait_until(lambda: caplog.text.count("runs again") > 0, 5, "it answers")
         assert hosts(server.connection) == ["h1"]
         caplog.clear()
@@ -649,8 +650,7 @@ def test_a_backup_of_an_older_version_that_is_put_in_place_under_it_is_converted
     killed = server.pid
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: server.pid not in (None, killed), 10, "a new server")
-    wait_until(lambda: (directory / "run/topology.sock").exists(), 10, "it listens")
+    wait_successor(server, killed)
     wait_until(lambda: "revision" in _tried_dump(server.connection), 10, "it has all tables of this version")
 
 
