@@ -120,9 +120,10 @@ def wired(hub: str) -> Iterator[Host]:
         options = {"ovs": {"bridge_mappings": mappings, "local_ip": "192.0.2.1"}}
         with Tunbridge(ovs, hub=hub, options=options) as tunbridge:
             host = Host(ovs, tunbridge)
+            for patch in ("int-br-ex", "int-br-dc"):  # before there are devices, for ofports that are always the same
+                wait_joined(ovs, patch)
             tunbridge.apply({"networks": list(NETWORKS.values())})
             vlans = [host.plug(device, number) for number, device in enumerate(NETWORKS, 1)]
-            wait_joined(ovs, "int-br-dc")
             assert vlans == [1, 2, 3, 4, 5]
             yield host
 
