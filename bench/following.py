@@ -28,7 +28,7 @@ from scripts.processes import ProcessError
 from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
-from topology.database.tables import DATABASE
+from topology.database.tables import DATABASE, own_row, segment_row, subnet_rows
 
 PER_NETWORK = 50
 HERE = [*range(1, 11), *range(PER_NETWORK + 1, PER_NETWORK + 11)]
@@ -63,12 +63,15 @@ class Writer:
     def fill(self, ports: int) -> None:
         """Networks with so many ports in all."""
         self.write({"op": "insert", "table": "Topology", "row": {"revision": 1}})
-        network = ["named-uuid", "network"]
         for index in range(ports // PER_NETWORK):
-            subnet = f"{index:08x}-0000-4000-8000-000000000003"
-            operations = network_operations(network_id(index), number=index + 1, subnet_id=subnet)
+            row = own_row(network_id(index))
+            network, subnet = ["uuid", str(row)], ["uuid", str(subnet_rows(row)[0])]
+            subnet_id = f"{index:08x}-0000-4000-8000-000000000003"
+            operations = network_operations(network_id(index), number=index + 1, subnet_id=subnet_id)
+            for operation, at in zip(operations, (segment_row(row), subnet_rows(row)[0], row), strict=True):
+                operation["uuid"] = str(at)
             for number in range(index * PER_NETWORK + 1, (index + 1) * PER_NETWORK + 1):
-                allocation = {"subnet": ["named-uuid", "subnet"], "ip_address": f"10.0.0.{number % PER_NETWORK + 1}"}
+                allocation = {"subnet": subnet, "ip_address": f"10.0.0.{number % PER_NETWORK + 1}"}
                 one = device(number)
                 operations += [
                     {"op": "insert", "table": "IpAllocation", "uuid-name": f"ip{number}", "row": allocation},

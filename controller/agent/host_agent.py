@@ -14,7 +14,7 @@ comes of an output is the next event.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from immutables import Map
@@ -48,6 +48,9 @@ from controller.vswitch.names import Names
 
 _SHORTEST_WAIT = 0.001
 """Seconds; clocks and timers do not agree to the last digit."""
+
+_FOR_AN_ANSWER = 0.01
+"""Seconds that the events of one walk wait at most for what the topology says of a port; it takes two to five ms."""
 
 
 class HostAgent:
@@ -99,7 +102,8 @@ class HostAgent:
         """Handle events until :class:`controller.agent.events.Stop`."""
         while not self.facts.is_stopping:
             due = self.due
-            self.handle(inbox.receive(None if due is None else max(_SHORTEST_WAIT, due - time.monotonic())))
+            events = inbox.receive(None if due is None else max(_SHORTEST_WAIT, due - time.monotonic()))
+            self.handle(events, inbox.receive)
 
     @property
     def due(self) -> float | None:
@@ -108,10 +112,21 @@ class HostAgent:
         tunnels = self._tunnels.due if self.facts.is_complete else None
         return min((due for due in (*dues, tunnels) if due is not None), default=None)
 
-    def handle(self, events: Iterable[Event]) -> None:
-        """Take in some events, and do what follows from all of them together."""
+    def handle(self, events: Iterable[Event], more: Callable[[float], Iterable[Event]] | None = None) -> None:
+        """Take in some events, and do what follows from all of them together.
+
+        A walk for a device of whose port nothing is known takes as long as the topology does to tell of it, and another
+        one follows then. So the answer is waited for a little.
+
+        :param more: waits for so many seconds at most, and returns events that came meanwhile; None: there are none
+        """
         for event in events:
             self.facts.apply(event)
+        asked, until = self._ask(), time.monotonic() + _FOR_AN_ANSWER
+        followed = self.facts.ports.followed
+        while more is not None and any(map(followed.is_waiting, asked)) and (left := until - time.monotonic()) > 0:
+            for event in more(left):
+                self.facts.apply(event)
         if not self.facts.is_stopping:
             self.walk()
 
@@ -166,14 +181,16 @@ class HostAgent:
         self._hand_out_rest(news, is_set_up_due)
         self._publish(news, shown)
 
-    def _ask(self) -> None:
-        """Have the ports followed that devices name."""
+    def _ask(self) -> Collection[str]:
+        """Have the ports followed that devices name; the ids of those that the topology has not told of."""
         ports = self.facts.ports
         if late := ports.followed.late(time.monotonic()):
             ports.reconsider(late)
         interest = ports.followed.collect()
-        if interest is not None and self._outputs.follow is not None:
-            self._outputs.follow(interest)
+        if interest is None or self._outputs.follow is None:
+            return ()
+        self._outputs.follow(interest)
+        return interest.asked.keys()
 
     def _unfollow(self, port_ids: Iterable[str]) -> None:
         """Have those of some ports not followed any more that have no device here, and were not bound here last."""

@@ -12,9 +12,9 @@ A host has to know, beside all hosts, which are followed as a whole:
   So a backup that comes in the place of what was seen is told, and the change of another network is not
 
 References lead in one direction only, from ports to networks to segments, so it takes up to three exchanges with the
-server until all is there. Conditions name networks rather than ports: one more port of a network that is followed
-changes no condition, and nothing here costs more on a host of many ports. By its id a port is asked for only as long
-as there is no row of it.
+server until all is there; two for a port that is looked up, where rows have the UUIDs that :mod:`.tables` says.
+Conditions name networks rather than ports: one more port of a network that is followed changes no condition, and
+nothing here costs more on a host of many ports. By its id a port is asked for only as long as there is no row of it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from topology.database.tables import port_row
+from topology.database.tables import own_row, segment_row, subnet_rows
 from topology.ovsdb.edit import absent, read, references
 from topology.ovsdb.following_idl import Conditions, RowChanges
-from topology.ovsdb.row_lookup import Where
+from topology.ovsdb.row_lookup import Ref, Where
 from topology.source import PortInterest
 
 SCOPED = ("Network", "Segment", "Subnet", "Port", "IpAllocation")
 """The tables of which a host follows some rows only."""
-
-Ref = tuple[str, uuid.UUID]
-"""Table and row."""
 
 
 class NetworkRow(NamedTuple):
@@ -117,7 +114,7 @@ def _is(column: str, row: uuid.UUID) -> list[Any]:
 
 def _where(port_id: str) -> Where:
     by_id = ["id", "==", port_id]
-    return Where("Port", [_is("_uuid", port_row(port_id)), by_id], [by_id])
+    return Where("Port", [_is("_uuid", own_row(port_id)), by_id], [by_id])
 
 
 class HostScope:
@@ -226,6 +223,13 @@ class HostScope:
         """Rows that somebody waits for; each is said once."""
         ids, self._urgent = sorted(self._urgent), set()
         return [_where(port_id) for port_id in ids]
+
+    def expected(self, ref: Ref) -> Iterable[Ref]:
+        """Rows to which another one probably refers that is about to be read."""
+        table, row = ref
+        if table == "Network":
+            yield "Segment", segment_row(row)
+            yield from (("Subnet", subnet) for subnet in subnet_rows(row))
 
     def conditions(self) -> Mapping[str, Conditions]:
         """Table → conditions; none while nothing has changed that they depend on."""

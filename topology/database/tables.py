@@ -45,12 +45,23 @@ LAST_REVISION = 2**62
 _TOPOLOGY = "Topology"
 
 
-def port_row(port_id: str) -> uuid.UUID:
-    """The UUID that the row of a new port gets, so that a server finds it by the port's id without looking at others.
+def own_row(object_id: str) -> uuid.UUID:
+    """The UUID that the row of a new port or network gets, so that a server finds it by its id without a search.
 
     A row that was made by hand, restored from a backup or made by a version before has another.
     """
-    return uuid.UUID(port_id)
+    return uuid.UUID(object_id)
+
+
+def segment_row(network_row: uuid.UUID) -> uuid.UUID:
+    """The UUID that the row of a new network's segment gets, so that both are found at once."""
+    return uuid.uuid5(network_row, "segment")
+
+
+def subnet_rows(network_row: uuid.UUID) -> tuple[uuid.UUID, ...]:
+    """The UUIDs of which new subnets of a network get one, as long as there is one left; most have an IPv4 and an IPv6
+    subnet."""
+    return tuple(uuid.uuid5(network_row, f"subnet {number}") for number in (1, 2))
 
 
 def begin_revision(edit: Edit) -> None:

@@ -31,12 +31,6 @@ _NO_WRITE_BACK = (
     "written back"
 )
 
-_ROUNDS = 3
-"""How often a green thread has to let others run until that of the replica has seen its pipe, and asked the server.
-
-So the server looks for a port while the agent goes on.
-"""
-
 _ATTEMPTS = 10
 """Refusals of a change that are final; each means that another writer has won."""
 
@@ -81,8 +75,6 @@ class TopologyDatabase(Replica[TopologyBatch]):
             self._host_scope.change(interest)
         else:
             self._call(partial(self._host_scope.change, interest))
-            for _ in range(_ROUNDS if interest.asked else 0):
-                time.sleep(0)
 
     def report(self, reports: Iterable[PortReport]) -> int:
         """Write reports in one transaction; see :meth:`topology.source.TopologySource.report`."""

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from topology.database.assembler import Assembler
-from topology.database.tables import OBJECT_TABLES, port_row
+from topology.database.tables import OBJECT_TABLES, own_row, segment_row, subnet_rows
 from topology.model import Network, Port, PortStatus, Subnet
 from topology.ovsdb.edit import Edit, read
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
@@ -84,16 +84,17 @@ class TopologyWriter:
             **self._attributes("network", network.id),
         }
         row = self._networks.get(network.id) or self._find("network", network.id)
-        segments = self._write_segment(row, segment_of(network))
+        at = own_row(network.id) if row is None else row.uuid
+        segments = self._write_segment(row, at, segment_of(network))
         if row is None:
-            rows = self._subnets[network.id] = {one.id: self._insert_subnet(one) for one in network.subnets}
-            subnets = list(rows.values())
-            row = self._edit.insert("Network", id=network.id, **columns, segments=segments, subnets=subnets)
+            rows = self._subnets[network.id] = {one.id: self._insert_subnet(at, one) for one in network.subnets}
+            parts = {"segments": segments, "subnets": list(rows.values())}
+            row = self._edit.insert_as([at], "Network", id=network.id, **columns, **parts)
             self._networks[network.id] = row
             return
         self._networks[network.id] = row
         known = self._subnets_of(network.id)
-        self._subnets[network.id] = {one.id: self._write_subnet(known.get(one.id), one) for one in network.subnets}
+        self._subnets[network.id] = {one.id: self._write_subnet(known.get(one.id), at, one) for one in network.subnets}
         if network.id in self._draft.resubnetted or ("network", network.id) in self._draft.state.broken:
             columns["subnets"] = list(self._subnets[network.id].values())
             for subnet_id in known.keys() - self._subnets[network.id].keys():
@@ -105,7 +106,7 @@ class TopologyWriter:
         stored = self._draft.stored.get((kind, object_id))
         return {} if stored is None else {"attributes": encode(RESOURCES[kind], stored)}
 
-    def _write_segment(self, network: Any | None, key: SegmentKey | None) -> list[Any]:
+    def _write_segment(self, network: Any | None, at: uuid.UUID, key: SegmentKey | None) -> list[Any]:
         if key is None:
             return []
         columns: dict[str, Any] = {
@@ -115,19 +116,19 @@ class TopologyWriter:
         }
         current = list(network.segments) if network is not None else []
         if not current:
-            return [self._edit.insert("Segment", **columns)]
+            return [self._edit.insert_as([segment_row(at)], "Segment", **columns)]
         self._edit.set(current[0], **columns)
         return current
 
-    def _write_subnet(self, row: Any | None, subnet: Subnet) -> Any:
+    def _write_subnet(self, row: Any | None, network_row: uuid.UUID, subnet: Subnet) -> Any:
         if row is None:
-            return self._insert_subnet(subnet)
+            return self._insert_subnet(network_row, subnet)
         if subnet.id in self._draft.subnets:
             self._edit.set(row, **self._subnet_columns(subnet))
         return row
 
-    def _insert_subnet(self, subnet: Subnet) -> Any:
-        return self._edit.insert("Subnet", id=subnet.id, **self._subnet_columns(subnet))
+    def _insert_subnet(self, network_row: uuid.UUID, subnet: Subnet) -> Any:
+        return self._edit.insert_as(subnet_rows(network_row), "Subnet", id=subnet.id, **self._subnet_columns(subnet))
 
     def _subnet_columns(self, subnet: Subnet) -> dict[str, Any]:
         return {
@@ -159,7 +160,7 @@ class TopologyWriter:
         }
         if row is None:
             status = PortStatus.DOWN.value
-            self._edit.insert_as(port_row(port.id), "Port", id=port.id, **columns, status=status)
+            self._edit.insert_as([own_row(port.id)], "Port", id=port.id, **columns, status=status)
         else:
             self._edit.set(row, **columns)
 

@@ -7,7 +7,7 @@ first is an error and the second is sent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -94,15 +94,16 @@ class Edit:
         """
         return self._insert(self.txn.insert(self.idl.tables[table]), columns)
 
-    def insert_as(self, row_uuid: uuid.UUID, table: str, **columns: Any) -> Any:
-        """Insert a row that gets this UUID, as ovsdb-server lets a client ask for (ovsdb-server(7), "Insert").
+    def insert_as(self, row_uuids: Iterable[uuid.UUID], table: str, **columns: Any) -> Any:
+        """Insert a row that gets the first of these UUIDs that is free (ovsdb-server(7), "Insert").
 
-        It gets another where a row has that one already, or had it that is deleted in this transaction.
+        It gets another where rows have all of them, or had them that are deleted in this transaction.
 
         :raises ValueError: a value does not fit its column
         """
-        is_used = row_uuid in self.idl.tables[table].rows or row_uuid in self.txn._txn_rows
-        row = self.txn.insert(self.idl.tables[table], None if is_used else row_uuid, persist_uuid=not is_used)
+        rows, own = self.idl.tables[table].rows, self.txn._txn_rows
+        free = next((one for one in row_uuids if one not in rows and one not in own), None)
+        row = self.txn.insert(self.idl.tables[table], free, persist_uuid=free is not None)
         return self._insert(row, columns)
 
     def set(self, row: Any, **columns: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from ovs.stream import stream_or_pstream_needs_probes
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 from topology.ovsdb.json_stream import MessageParser
-from topology.ovsdb.row_lookup import RowLookup, Where
+from topology.ovsdb.row_lookup import Ref, RowLookup, Where
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ _BEFORE_CONDITIONS = 0.01
 
 These keep the server busy for about as long, and the green threads of this process wait while they are made.
 """
+_AT_A_STRETCH = 0.002
+"""Seconds of reading rows until other green threads run."""
+
 _PROBE_MS = 5000
 """Milliseconds of silence after which a server is asked whether it is there, and has as long to answer."""
 
@@ -77,6 +80,9 @@ class Scope(Protocol):
 
     def urgent(self) -> Sequence[Where]:
         """Rows that somebody waits for; each is said once."""
+
+    def expected(self, ref: Ref) -> Iterable[Ref]:
+        """Rows to which another one probably refers that is about to be read."""
 
     def conditions(self) -> Mapping[str, Conditions]:
         """Table → conditions; none while nothing has changed that they depend on."""
@@ -154,7 +160,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
         self._scope = scope
-        self._lookup = RowLookup(self)
+        self._lookup = RowLookup(self, scope.expected if scope is not None else lambda _: ())
         self._unscoped: dict[str, dict[uuid.UUID, Any | None]] = {}
         """Those of them that the scope has not been told of."""
         self._is_scoped = False
@@ -164,6 +170,7 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
         self.rows_told = 0
         """Rows that came, changed or went."""
         self._whole = False
+        self._yield_at = 0.0
         self._retry = _FIRST_RETRY
         self._not_before = 0.0
         self._unsuited: tuple[str, float] | None = None
@@ -260,8 +267,15 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
             changed = updates._data if event == idl.ROW_UPDATE else row._table.columns
             self._scope.is_behind |= not set(changed) <= set(self._scope.unversioned.get(row._table.name, ()))
 
+    def cooperative_yield(self) -> None:
+        """Let others run now and then: ovsdbapp's does so for each row, which takes longer than a row does."""
+        if time.monotonic() >= self._yield_at:
+            super().cooperative_yield()
+            self._yield_at = time.monotonic() + _AT_A_STRETCH
+
     def run(self) -> bool:
         """Read what the server sent, then deliver; see :meth:`ovs.db.idl.Idl.run`."""
+        self._yield_at = time.monotonic() + _AT_A_STRETCH
         changed = bool(super().run())
         if self.state != self.IDL_S_MONITORING:
             self._whole = self._is_scoped = False

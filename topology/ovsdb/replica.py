@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import InvalidStateError, TimeoutError
 from contextlib import suppress
@@ -123,6 +124,7 @@ class Replica(Generic[B]):
         self._leader_only = leader_only
         self._listener: Callable[[B], None] | None = None
         self._requests = TransactionQueue()
+        self._calls: deque[Callable[[], None]] = deque()
         # The queue wakes the thread through a pipe, and eventlet refuses two green threads that write to one at once.
         self._submitting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -340,15 +342,16 @@ class Replica(Generic[B]):
         return replace(self._tls, peer_name=server.name)
 
     def _step(self, idl: FollowingIdl) -> None:
+        while self._calls:  # before anything else: somebody may wait for rows that are asked for by one
+            self._calls.popleft()()
+            if self._scope is not None:
+                idl.set_conditions(self._scope)
         idl.run()
         if self._names is not None:
             self._follow_names(idl, self._names)
         self._say_whether_connected()
         while (request := self._next()) is not None:
-            if isinstance(request, PendingTransaction):
-                self._serve(idl, request)
-            else:
-                request()
+            self._serve(idl, request)
         if self._scope is not None:
             idl.set_conditions(self._scope)
         poller = Poller()
@@ -371,11 +374,15 @@ class Replica(Generic[B]):
         """Have something done in the replica's thread; returns at once."""
         with self._submitting:
             if not self._stopping:
-                self._requests.put(function)
+                self._calls.append(function)
+                self._requests.put(None)
 
-    def _next(self) -> PendingTransaction | Callable[[], None] | None:
-        request: PendingTransaction | Callable[[], None] | None = self._requests.get_nowait()
-        return request
+    def _next(self) -> PendingTransaction | None:
+        while not self._requests.empty():
+            request: PendingTransaction | None = self._requests.get_nowait()  # None says that there are calls
+            if request is not None:
+                return request
+        return None
 
     def _serve(self, idl: FollowingIdl, request: PendingTransaction) -> None:
         where = f"{self.database} at {self.connection}"
@@ -397,8 +404,6 @@ class Replica(Generic[B]):
 
     def _refuse_pending(self, why: str) -> None:
         while (request := self._next()) is not None:
-            if not isinstance(request, PendingTransaction):
-                continue
             with suppress(InvalidStateError):
                 request.result.set_exception(self._unavailable(why))
 

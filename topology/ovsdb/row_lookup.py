@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ovs.db.data import Datum
@@ -31,6 +31,9 @@ class Where(NamedTuple):
     otherwise: list[list[Any]] | None = None
 
 
+Ref = tuple[str, uuid.UUID]
+"""Table and row."""
+
 _UUID = "_uuid"
 
 
@@ -38,10 +41,13 @@ class RowLookup:
     """Reads rows on the IDL's own connection, one lookup at a time.
 
     :param idl: that gets them
+    :param expected: says of a row that is about to be read which rows it probably refers to: they are read along with
+        it, and not when it has come
     """
 
-    def __init__(self, idl: Idl) -> None:
+    def __init__(self, idl: Idl, expected: Callable[[Ref], Iterable[Ref]]) -> None:
         self._idl = idl
+        self._expected = expected
         self._request: object = None
         self._wheres: list[Where] = []
         """What is under way."""
@@ -98,7 +104,7 @@ class RowLookup:
 
     def _continue(self, message: Message) -> Message | None:
         results = message.result if message.type == Message.T_REPLY else []
-        lacking: dict[tuple[str, uuid.UUID], None] = {}
+        lacking: dict[Ref, None] = {}
         fresh: list[tuple[str, Mapping[str, Any]]] = []
         again: list[Where] = []
         for (table, _, otherwise), result in zip(self._wheres, results, strict=False):
@@ -115,7 +121,8 @@ class RowLookup:
                 if row_uuid not in self._idl.tables[target].rows and row_uuid not in self._found[target]:
                     lacking[target, row_uuid] = None
         if again or lacking:
-            self.begin([*again, *(Where(table, [[_UUID, "==", ["uuid", str(row)]]]) for table, row in lacking)])
+            wanted = dict.fromkeys(ref for one in lacking for ref in (one, *self._expected(one)))
+            self.begin([*again, *(Where(table, [[_UUID, "==", ["uuid", str(row)]]]) for table, row in wanted)])
             return None
         tables = self._idl.tables  # which may have got some of them meanwhile, from the server
         found = {
@@ -128,7 +135,7 @@ class RowLookup:
             {table: {str(row): {"initial": value} for row, value in rows.items()} for table, rows in found.items()}
         )
 
-    def _references(self, table: str, row: Mapping[str, Any]) -> Collection[tuple[str, uuid.UUID]]:
+    def _references(self, table: str, row: Mapping[str, Any]) -> Collection[Ref]:
         columns = self._idl.tables[table].columns
         targets = {name: column.type.key.ref_table_name for name, column in columns.items()}
         return [

@@ -16,12 +16,16 @@ from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.host_scope import HostScope
 from topology.database.tables import DATABASE
 from topology.database.topology_database import TopologyDatabase
-from topology.model import Host, Network, Port, PortStatus
+from topology.documents.apply import apply_document
+from topology.documents.reader import parse_document
+from topology.model import Host, Network, NetworkType, Port, PortStatus
 from topology.ovsdb.following_idl import FollowingIdl
 from topology.ovsdb.row_lookup import RowLookup, Where
+from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.source import PortInterest, PortReport, RowProblem, TopologyBatch, TopologyVersion, WriteBack
 
 HOST = "h1"
+POLICY = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
 
 
 def uid(kind: str, number: int) -> str:
@@ -190,6 +194,50 @@ def test_a_row_that_has_the_ports_id_is_found_without_a_search(
         searched.clear()
         view.follow(drop=(uid("c1", port),))
         view.until(lambda: numbers(view.ports) == [21, 22, 31, 32], "it is not followed any more")
+
+
+def test_a_port_of_a_document_takes_two_exchanges(
+    server: OvsdbServer, views: Callable[..., View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of its network have UUIDs that follow from the network's; of a third subnet it does not."""
+    subnets = [{"id": uid("b1", number), "cidr": f"10.{number}.0.0/24"} for number in range(3)]
+    networks = [
+        {"id": uid("a1", number), "subnets": subnets if number else [], "ports": [{"id": uid("c1", number)}]}
+        for number in range(2)
+    ]
+    for subnet in subnets[::2]:  # in another order than that of their UUIDs, and one by one
+        networks[1]["subnets"] = [one for one in subnets if one["id"] <= subnet["id"]]
+        document = parse_document({"networks": networks})
+        apply_document(server.connection, document, POLICY, prune=False, dry_run=False)
+    assert {row["_uuid"][1] for row in server.rows("Network", "_uuid")} == {uid("a1", 0), uid("a1", 1)}
+    view = views()
+    asked: list[list[str]] = []
+    begin = RowLookup.begin
+
+    def seen(lookup: RowLookup, wheres: Iterable[Where]) -> None:
+        given = list(wheres)
+        asked.append([one.table for one in given])
+        begin(lookup, given)
+
+    monkeypatch.setattr(RowLookup, "begin", seen)
+    for number, exchanges in ((0, 2), (1, 3)):
+        view.follow(uid("c1", number))
+        view.until(lambda number=number: uid("c1", number) in view.answered, "an answer")
+        assert len(asked) == exchanges, asked
+        asked.clear()
+    assert len(view.networks[uid("a1", 1)].subnets) == 3
+
+
+def test_what_is_asked_for_while_the_servers_name_is_looked_up_is_not_lost(server: OvsdbServer) -> None:
+    four_networks(server)
+    view = View(f"tcp:localhost:1,{server.connection}", HostScope(HOST))
+    view.database.start(view.add)
+    try:
+        view.follow(uid("c1", 41))
+        view.until(lambda: uid("c1", 41) in view.answered, "an answer")
+        assert uid("c1", 41) in view.ports
+    finally:
+        view.database.stop()
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from controller.agent import host_agent
+from controller.agent.events import Event, PortSeen
 from controller.agent.facts import followed_ports
 from controller.agent.restore.restore_guard import SavedState
 from controller.openflow.channel.session import Session
 from controller.vswitch.tagging import DEAD, wired
-from tests.support.host.deciding import NET, PORT, TAP, DecidingHost, device, devices, tagged
+from tests.support.host.deciding import NET, PORT, TAP, DecidingHost, device, devices, port_desc, tagged
 from topology.model import Port, PortStatus
 from topology.source import PortInterest, TopologyBatch, TopologyVersion
 
@@ -78,6 +80,35 @@ def test_a_device_waits_until_the_topology_tells_of_its_port(make: Make) -> None
     host.step(FOUND)
     assert host.tags == [{TAP: wired(NET, 1)}]
     assert host.device().vlan == 1
+
+
+def test_an_answer_that_comes_at_once_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So what follows from the device and from its port is done together; not if there is nothing to wait for."""
+    monkeypatch.setattr(host_agent, "_FOR_AN_ANSWER", 3600.0)
+    host = make()
+    session = serving(host)
+    waited: list[float] = []
+    answers = [[PortSeen(session, port_desc(TAP, 5), present=True)], [FOUND]]
+
+    def more(seconds: float) -> list[Event]:
+        waited.append(seconds)
+        return answers[len(waited) - 1]
+
+    before = host.bridges["br-int"].generation
+    host.agent.handle([devices(device())], more)
+    assert host.tags == [{TAP: wired(NET, 1)}]
+    assert host.bridges["br-int"].generation == before + 1
+    assert len(waited) == 2
+    host.agent.handle([devices(device(name="tap2", port_name="tap2"))], more)
+    assert len(waited) == 2
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_for_long(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_agent, "_FOR_AN_ANSWER", 0.0)
+    host = make()
+    serving(host)
+    host.agent.handle([devices(device())], lambda seconds: pytest.fail(f"{seconds} s"))
+    assert host.device().reason == "the topology has not told yet whether it has such a port"
 
 
 def test_a_port_that_is_not_there_is_said_once_that_is_known(make: Make) -> None:
