@@ -70,6 +70,7 @@ class RemotePort:
     :param mac_address: of the topology's port
     :param allowed_macs: as those of a :class:`LocalPort`
     :param addresses: likewise, of a port that a host has bound; none before
+    :param is_router: ``device_owner`` says that a router has it
     """
 
     port_id: str
@@ -78,6 +79,7 @@ class RemotePort:
     mac_address: str
     allowed_macs: tuple[str, ...] = ()
     addresses: tuple[Address, ...] = ()
+    is_router: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from apps.framework.host_view import HostView, LocalNetwork, RemotePort
 from controller.agent.binding import Bindings
 from controller.agent.facts.port_facts import PortFacts
+from topology.rules.allocation.address_allocation import is_router
 
 
 class RemotePorts:
@@ -62,4 +63,6 @@ class RemotePorts:
         if local is None or host in (None, self._facts.host):
             return None
         addresses = port.addresses if port.host is not None else ()
-        return RemotePort(port_id, network_id, host, port.mac_address, port.allowed_macs, addresses)
+        return RemotePort(
+            port_id, network_id, host, port.mac_address, port.allowed_macs, addresses, is_router(port.device_owner)
+        )  # fmt: skip
