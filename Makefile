@@ -25,11 +25,13 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 	$(SUDO) $(VENV)/bin/python -m scripts.lab
 
 # The tests with real packets make network namespaces; what root writes must not be in a user's way afterwards.
-# Tests start some thousand processes: what these load is compiled before, and once.
+# Tests start some thousand processes: what these load is compiled before, and once. A quarter of their time they wait, so
+# more of them run at once than two processors are. Files with real packets are begun in the order of their names: by the
+# number of their tests, as it would be otherwise, the longest came last.
 test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
 	$(VENV)/bin/python -m compileall -q apps controller scripts tests/support topology
-	$(VENV)/bin/pytest --numprocesses 4 --dist worksteal --ignore tests/e2e
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 2 --dist loadfile tests/e2e
+	$(VENV)/bin/pytest --numprocesses 6 --dist worksteal --ignore tests/e2e
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -12,8 +13,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -24,6 +26,7 @@ from controller.config.config import Config, load
 from controller.status.control_client import ControlError, call
 from scripts.private_ovs import Datapath
 from scripts.processes import ChildProcess
+from tests.support.command_line import tunbridge
 from tests.support.host.ovs import OvsHost, plain
 from tests.support.waiting import wait_until
 
@@ -32,14 +35,48 @@ HUBS = ("eventlet", "native")
 """Values of OSKEN_HUB_TYPE that the controller runs on."""
 
 _COMMAND_TIMEOUT = 60  # seconds
+_QUESTIONS = ("status", "flows", "explain", "host")
+"""Commands that ask the controller or the topology database, and end."""
+
 _TRACEBACK = "Traceback (most recent call last)"
 
 
 def free_tcp_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return cast(int, listener.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on, and that nobody else is given."""
+    with _ONE_AT_A_TIME:
+        return next(_PORTS)
+
+
+def _own_ports() -> Iterator[int]:
+    """The ports of a block that is this process's own, those that are free, again and again.
+
+    The kernel gives these to nobody, and one of its own choice would be anybody's until a program that is still to be
+    started listens on it.
+    """
+    number = os.getpid()
+    claim = socket.socket(socket.AF_UNIX)  # goes with the process
+    while True:
+        number = (number + 1) % len(_BLOCKS)
+        with contextlib.suppress(OSError):
+            claim.bind(f"\0tunbridge-test-ports-{number}")  # abstract, see unix(7)
+            break
+    with claim:
+        for port in itertools.cycle(_BLOCKS[number]):
+            if _is_free(port):
+                yield port
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.socket() as listener:
+        listener.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+_BLOCKS = [range(first, first + 200) for first in range(12_000, 32_600, 200)]
+"""Below net.ipv4.ip_local_port_range as Linux has it."""
+
+_PORTS, _ONE_AT_A_TIME = _own_ports(), threading.Lock()
 
 
 def apply_file(path: Path, config: Config, *, prune: bool = False) -> None:
@@ -100,7 +137,8 @@ class Tunbridge:
         self.config_file = self.directory / "tunbridge.conf"
         self.log = self.directory / "tunbridge.log"
         self.of_port = free_tcp_port()
-        self._env = dict(os.environ) | ({"OSKEN_HUB_TYPE": hub} if hub else {}) | dict(environment or {})
+        self._environment = dict(environment or {})
+        self._env = dict(os.environ) | ({"OSKEN_HUB_TYPE": hub} if hub else {}) | self._environment
         self._process: ChildProcess | None = None
         self._told = False
         self._killed = False  # and so without a chance to end its own children
@@ -229,24 +267,18 @@ class Tunbridge:
     def command(self, *args: str, statuses: tuple[int, ...] = (0,)) -> str:
         """``tunbridge --config-file … ARGS``: its standard output.
 
+        Those that only ask run in this process, the others in one of their own.
+
         :param statuses: exit statuses that are as expected
         """
-        done = subprocess.run(
-            [
-                *self.prefix,
-                sys.executable,
-                "-m",
-                "controller.cli.commands",
-                "--config-file",
-                str(self.config_file),
-                *args,
-            ],
-            cwd=ROOT,
-            env=self._env,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_TIMEOUT,
-        )
+        words = ["--config-file", str(self.config_file), *args]
+        if args[0] in _QUESTIONS and not self.prefix:
+            done = tunbridge(*words, environment=self._environment)
+        else:
+            argv = [*self.prefix, sys.executable, "-m", "controller.cli.commands", *words]
+            done = subprocess.run(
+                argv, cwd=ROOT, env=self._env, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT
+            )
         assert done.returncode in statuses, f"tunbridge {' '.join(args)}: status {done.returncode}: {done.stderr}"
         return done.stdout
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from ovs.db.schema import DbSchema
 
+from tests.support.host.tunbridge import free_tcp_port
 from tests.support.raw_ovsdb import wait_successor
 from tests.support.waiting import wait_until
 from topology.database.topology_database import DATABASE, SCHEMA
@@ -69,13 +70,6 @@ def add_host(connection: str, name: str) -> None:
 
 def hosts(connection: str) -> list[str]:
     return sorted(re.findall(r"^h\d+$", client("dump", connection, DATABASE, "Host", "name"), re.MULTILINE))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_only_the_owner_can_reach_it(make: Callable[..., EmbeddedServer], directory: Path) -> None:
@@ -294,7 +288,7 @@ def test_it_keeps_what_was_written_and_compacts_it(make: Callable[..., EmbeddedS
 
 
 def test_other_hosts_reach_it_where_listen_says(make: Callable[..., EmbeddedServer]) -> None:
-    port = free_port()
+    port = free_tcp_port()
     make(f"tcp:127.0.0.1:{port}").start()
     assert DATABASE in client("list-dbs", f"tcp:127.0.0.1:{port}")
 

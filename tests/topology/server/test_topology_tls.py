@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from tests.support.certificates import (
     Replaceable,
 )
 from tests.support.host.tls_client import client_context, talk
+from tests.support.host.tunbridge import free_tcp_port
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.host_registry import read_hosts
@@ -43,12 +43,6 @@ SECONDS = 6.0
 Serve = Callable[[Identity], str]
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def host(name: str) -> Host:
     return Host(name, instance=str(uuid.uuid5(uuid.NAMESPACE_DNS, name)))
 
@@ -59,7 +53,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(identity: Identity) -> str:
-            connection = f"ssl:127.0.0.1:{free_port()}"
+            connection = f"ssl:127.0.0.1:{free_tcp_port()}"
             server = EmbeddedServer(tmp_path / "state", tmp_path / "run", (connection,), identity.files())
             server.start()
             stack.callback(server.stop)
@@ -98,7 +92,7 @@ def test_an_external_server_is_the_same(pki: Pki, tmp_path: Path) -> None:
     connections = []
     with OvsdbServer() as first, OvsdbServer() as second:
         for server, identity in ((first, pki.right), (second, other)):
-            method = f"ssl:127.0.0.1:{free_port()}"
+            method = f"ssl:127.0.0.1:{free_tcp_port()}"
             passive = f"pssl:{method.rpartition(':')[2]}:127.0.0.1"
             server.start(f"--remote={passive}", *identity.arguments())
             connections.append((method, identity))
@@ -147,7 +141,7 @@ def test_a_client_without_a_certificate_is_refused(serve: Serve, pki: Pki) -> No
 def test_tls_to_a_plain_server(pki: Pki) -> None:
     """The command says what is the matter."""
     with OvsdbServer() as plain:
-        port = free_port()
+        port = free_tcp_port()
         plain.start(f"--remote=ptcp:{port}:127.0.0.1")
         said = refusal(f"ssl:127.0.0.1:{port}", pki.right)
     assert said in ("the peer does not speak TLS", "the peer ended the connection during the handshake")
