@@ -8,7 +8,8 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -26,6 +27,8 @@ HOSTS = ("h1", "h2", "h3", "old")
 RED, BLUE = "red", "blue"
 ARP = 0x0806
 NOBODY = "fa:16:3e:00:be:ef"
+PAIRED = "fd00::64"
+"""An address that ``allowed_address_pairs`` gives to red.h2."""
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +41,13 @@ def lab() -> Iterator[Lab]:
         old = lab.add_grizzly_host("old")
         red, blue = lab.add_network(RED, "gre", 11), lab.add_network(BLUE, "gre", 12)
         for network, hosts in ((red, ("h1", "h2", "old")), (blue, ("h1", "h3"))):
-            for number, host in enumerate(hosts, 1):
-                lab.add_vm(f"{network.name}.{host}", network, f"10.0.0.{number}/24")
+            for number, name in enumerate(hosts, 1):
+                lab.add_vm(f"{network.name}.{name}", network, f"10.0.0.{number}/24", f"fd00::{number}/64")
+        for vm, more in (
+            (lab.vms["red.h2"], {"allowed_address_pairs": [{"ip_address": PAIRED}]}),
+            (lab.vms["blue.h3"], {"device_owner": "network:router_interface"}),
+        ):
+            vm.nic = replace(vm.nic, more=more)
         for vm in lab.vms.values():
             vm.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
         lab.start_topology()
@@ -198,6 +206,9 @@ def test_no_frame_is_lost_when_an_option_is_switched(lab: Lab, fault_report: Fau
             controller.wait_in_sync()
             is_populated = (option, value) != ("l2_population", "false")
             wait_until(partial(_has_unicast, lab, is_populated), 20, f"{option} is {value}")
+            answers = "".join(flows(lab, "h1", 7))
+            is_answering = (option, value) != ("arp_responder", "false")
+            assert [text in answers for text in ("arp_tpa=", "nd_target=")] == [is_answering] * 2
         probe.wait_sent(200)
         result = probe.stop()
     controller.config_file.write_text(text)
@@ -249,3 +260,128 @@ def _arp(vm: Vm, sender: str, target: str) -> bytes:
     """A request (RFC 826)."""
     addresses = [socket.inet_aton(address) for address in (sender, target)]
     return struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + _mac(vm) + addresses[0] + bytes(6) + addresses[1]
+
+
+@contextmanager
+def speaking_ipv6(*vms: Vm) -> Iterator[None]:
+    """While this lasts, some guests have IPv6 addresses, and the kernel of each asks for those of others."""
+    for vm in vms:
+        for address in vm.nic.addresses[1:]:
+            vm.namespace.add_address("eth0", address)
+        vm.namespace.sysctl("net/ipv6/neigh/eth0/retrans_time_ms", 100)
+    try:
+        yield
+    finally:
+        for vm in vms:
+            vm.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
+
+
+@pytest.mark.parametrize("address", ["fd00::2", PAIRED], ids=["fixed address", "address pair"])
+def test_neighbour_discovery_is_answered_on_the_host(lab: Lab, address: str) -> None:
+    """A real guest takes the answer, and no cable carries the question."""
+    one, other = lab.vms["red.h1"], lab.vms["red.h2"]
+    with speaking_ipv6(one, other), ExitStack() as stack:
+        other.namespace.add_address("eth0", f"{PAIRED}/64")
+        cables = [stack.enter_context(lab.capture_underlay(host)) for host in lab.hosts.values()]
+        heard = stack.enter_context(other.capture())
+        assert one.ping(address, version=6).complete
+        assert one.neighbour(address) == other.nic.mac
+        quiet([*cables, heard])
+        asked = bytes.fromhex("3333ff") + socket.inet_pton(socket.AF_INET6, address)[13:] + _mac(one)
+        assert not [seen for cable in cables for seen in cable.seen() if asked in seen.data]
+        assert not [seen for seen in heard.seen() if asked in seen.data]
+
+
+def test_a_guest_that_nobody_announced_is_found_by_its_ipv6_address(lab: Lab) -> None:
+    """The question goes to all members, and the guest answers."""
+    one, silent = lab.vms["red.h1"], lab.vms["red.old"]
+    with speaking_ipv6(one, silent):
+        assert one.ping(silent, version=6).complete
+        assert one.neighbour(silent.nic.address(6)) == silent.nic.mac
+
+
+@pytest.mark.parametrize(
+    ("asker", "target", "address", "flags"),
+    [
+        ("red.h1", "red.h2", "fd00::2", 0x60000000),
+        ("red.h1", "red.h2", PAIRED, 0x60000000),
+        ("red.h2", "red.h1", "fd00::1", 0x60000000),
+        ("blue.h1", "blue.h3", "fd00::2", 0xE0000000),
+    ],
+    ids=["fixed address", "address pair", "the other way", "router"],
+)
+def test_an_advertisement_is_right_in_every_byte(lab: Lab, asker: str, target: str, address: str, flags: int) -> None:
+    """Solicited and Override, Router for a router's port; the target's link-layer address, checksum, hop limit 255."""
+    one, other = lab.vms[asker], lab.vms[target]
+    own = one.nic.address(6)
+    with one.capture() as heard, other.capture() as silent:
+        one.send(_solicitation(one, own, address, _option(1, one)))
+        wait_until(heard.received, 10, "it is answered")
+        quiet([heard, silent])
+        (answer,) = heard.received()
+        assert not silent.received()
+    expected = _icmp6(address, own, 136, flags, socket.inet_pton(socket.AF_INET6, address) + _option(2, other))
+    assert answer == Frame(one.nic.mac, other.nic.mac, expected, IPV6)
+
+
+def test_what_is_no_solicitation_of_a_known_address_passes(lab: Lab) -> None:
+    """To who is asked, or to all members, once; and nobody answers in their place."""
+    one, other, third = (lab.vms[name] for name in ("red.h1", "red.h2", "red.old"))
+    own, theirs, source = one.nic.address(6), "fd00::2", _option(1, one)
+    told = socket.inet_pton(socket.AF_INET6, own) + _option(2, one)
+    to_all = {
+        "duplicate address detection": _solicitation(one, "::", theirs, b""),
+        "the same of a newer Linux": _solicitation(one, "::", theirs, b"\x0e\x01nonce."),
+        "from nobody, but with an address": _solicitation(one, "::", theirs, source),
+        "unknown address": _solicitation(one, own, "fd00::99", source),
+        "link-local address": _solicitation(one, own, "fe80::2", source),
+        "no address to answer to": _solicitation(one, own, theirs, b""),
+        "unsolicited advertisement": Frame(
+            "33:33:00:00:00:01", one.nic.mac, _icmp6(own, "ff02::1", 136, 0x20000000, told), IPV6
+        ),
+        "for another purpose": Frame("33:33:00:00:00:02", one.nic.mac, _icmp6(own, "ff02::2", 133, 0, source), IPV6),
+    }
+    for what, frame in to_all.items():
+        assert _heard(one, frame, other, third) == [1, 1], what
+    asked = replace(_solicitation(one, own, theirs, source), destination=other.nic.mac)
+    assert _heard(one, asked, other, third) == [1, 0]
+
+
+def _heard(sender: Vm, frame: Frame, *others: Vm) -> list[int]:
+    """How often each hears a frame to which nobody answers."""
+    with ExitStack() as stack:
+        captures = [stack.enter_context(vm.capture()) for vm in others]
+        answered = stack.enter_context(sender.capture())
+        sender.send(frame)
+        wait_until(lambda: captures[0].copies(frame), 10, "it is heard")
+        quiet([*captures, answered])
+        assert not answered.received()
+        return [capture.copies(frame) for capture in captures]
+
+
+IPV6, ICMPV6 = 0x86DD, 58
+
+
+def _solicitation(vm: Vm, source: str, target: str, options: bytes) -> Frame:
+    """To the solicited-node address (RFC 4861 §4.3)."""
+    asked = socket.inet_pton(socket.AF_INET6, target)
+    group = socket.inet_ntop(socket.AF_INET6, bytes.fromhex("ff0200000000000000000001ff") + asked[13:])
+    body = _icmp6(source, group, 135, 0, asked + options)
+    return Frame("33:33:ff:" + asked[13:].hex(":"), vm.nic.mac, body, IPV6)
+
+
+def _option(kind: int, vm: Vm) -> bytes:
+    """The link-layer address of a guest (RFC 4861 §4.6.1)."""
+    return bytes([kind, 1]) + _mac(vm)
+
+
+def _icmp6(source: str, destination: str, kind: int, reserved: int, rest: bytes) -> bytes:
+    """An IPv6 packet with a message of neighbour discovery: hop limit 255, and the right checksum (RFC 4443 §2.3)."""
+    addresses = b"".join(socket.inet_pton(socket.AF_INET6, address) for address in (source, destination))
+    body = struct.pack("!BBHI", kind, 0, 0, reserved) + rest
+    summed = addresses + struct.pack("!II", len(body), ICMPV6) + body
+    total = sum(struct.unpack(f"!{len(summed) // 2}H", summed))
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    header = struct.pack("!IHBB", 6 << 28, len(body), ICMPV6, 255)
+    return header + addresses + body[:2] + struct.pack("!H", checksum) + body[4:]

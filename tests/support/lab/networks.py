@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Nic:
 
     :param addresses: with prefix lengths, e.g. ``10.0.0.1/24``, ``fd00::1/64``
     :param host: ``binding:host_id``; None: the port has none
+    :param more: other attributes of the port
     """
 
     network: LabNetwork
@@ -48,6 +49,7 @@ class Nic:
     addresses: tuple[str, ...]
     port_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     host: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
@@ -62,7 +64,7 @@ class Nic:
     def attributes(self) -> dict[str, Any]:
         """The port in a topology document."""
         fixed_ips = [{"ip_address": str(ipaddress.ip_interface(address).ip)} for address in self.addresses]
-        known: dict[str, Any] = {"id": self.port_id, "mac_address": self.mac, "fixed_ips": fixed_ips}
+        known: dict[str, Any] = {"id": self.port_id, "mac_address": self.mac, "fixed_ips": fixed_ips, **self.more}
         return known if self.host is None else {**known, "binding:host_id": self.host}
 
 
