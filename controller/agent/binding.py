@@ -129,7 +129,8 @@ def _refusal(facts: PortFacts, port_id: str, device: Device, uncarried: Uncarrie
         return f"admin_state_up of network {network.id} is false"
     if port.requested_host is not None and port.requested_host != facts.host:
         return f"binding:host_id is {port.requested_host}"
-    if port.requested_host is None and port.host not in (None, facts.host) and device.name not in facts.fresh:
+    takes_over = device.name in facts.fresh and not facts.takeovers.is_waiting(port_id)
+    if port.requested_host is None and port.host not in (None, facts.host) and not takes_over:
         return f"host {port.host} has bound it"
     return uncarried(network)
 

@@ -19,6 +19,7 @@ from tests.support.lab.frames import BROADCAST, Capture, Frame, quiet
 from tests.support.lab.lab import Lab
 from tests.support.lab.probe import Probe, Stream
 from tests.support.lab.vm import Vm
+from tests.support.raw_ovsdb import RawOvsdb
 from tests.support.waiting import wait_until
 
 HOSTS = ("h1", "h2", "h3", "old")
@@ -138,6 +139,37 @@ def test_what_the_topology_does_not_know_is_flooded(lab: Lab) -> None:
     wait_until(lambda: silent.nic.mac in lab.hosts["h1"].ovs.appctl("fdb/show", "br-tun"), 10, "it is learned")
     seen = Seen(lab, [red.frame(silent)], red, 2)
     assert (seen.to, seen.heard) == ({"old": 1}, {"red.old": 1})
+
+
+def test_a_binding_that_names_the_wrong_host(lab: Lab) -> None:
+    """What is for the guest alone goes where the topology has it, whatever it says from elsewhere; what is for all
+    comes to it, and so does the rest from the moment in which the binding is put right."""
+    red, silent = lab.vms["red.h1"], lab.vms["red.old"]
+    with RawOvsdb(lab.topology) as topology:
+
+        def bind(host: object) -> None:
+            where = [["id", "==", silent.nic.port_id]]
+            topology.transact({"op": "update", "table": "Port", "where": where, "row": {"requested_host": host}})
+
+        def wait_known(known: int) -> None:
+            wait_until(lambda: len(flows(lab, "h1", 6)) == known, 20, f"h1 knows of {known}")
+
+        bind("h2")
+        try:
+            wait_known(3)
+            silent.send(silent.frame(BROADCAST))
+            seen = Seen(lab, [red.frame(silent)], red)
+            assert (seen.to, seen.heard) == ({"h2": 1}, {})
+            assert Seen(lab, [red.frame(BROADCAST)], red).heard == {"red.h2": 1, "red.old": 1}
+            bind("old")
+            wait_until(lambda: silent.nic.mac in str(flows(lab, "h1", 6)), 20, "h1 knows of it")
+            wait_until(lambda: Seen(lab, [red.frame(silent)], red).heard == {"red.old": 1}, 20, "frames come to it")
+            seen = Seen(lab, [red.frame(silent)], red)
+            assert (seen.to, seen.heard) == ({"old": 1}, {"red.old": 1})
+        finally:
+            bind(["set", []])
+        wait_known(2)
+        assert Seen(lab, [red.frame(silent)], red).heard == {"red.old": 1}
 
 
 def _has_unicast(lab: Lab, wanted: bool) -> bool:

@@ -99,11 +99,11 @@ def test_peers_are_hosts_with_tunnels() -> None:
     assert peers(hosts, tunnels, {}, numbers.get) == expected
 
     found = Peers()
-    first = found.update(hosts, tunnels, {}, numbers.get, is_changed=True)
-    assert found.update(hosts, tunnels, {}, {}.get, is_changed=False) is first
-    assert found.update(hosts, tunnels, {}, numbers.get, is_changed=True) is first
+    first = found.update(hosts, tunnels, {}, numbers.get, 0.0, is_changed=True)
+    assert found.update(hosts, tunnels, {}, {}.get, 0.0, is_changed=False) is first
+    assert found.update(hosts, tunnels, {}, numbers.get, 0.0, is_changed=True) is first
     del hosts["host2"]
-    assert found.update(hosts, tunnels, {}, numbers.get, is_changed=True).keys() == {"old"}
+    assert found.update(hosts, tunnels, {}, numbers.get, 0.0, is_changed=True).keys() == {"old"}
 
 
 def test_one_port_leads_to_all_peers_whose_addresses_the_flow_sets() -> None:
