@@ -241,3 +241,76 @@ def test_a_port_that_two_hosts_plug_again_and_again(fabric: Fabric) -> None:
     fabric.controllers[host].wait_device(place.device.name, status="ACTIVE")
     for name in HOSTS[:2]:
         fabric.switches[name].unplug(place.device.name)
+
+
+def profile(**values: object) -> list[object]:
+    """The column ``attributes`` of a port with this binding:profile."""
+    return ["map", [["binding:profile", json.dumps(values)]]]
+
+
+def test_a_guest_that_migrates_is_on_two_hosts(fabric: Fabric) -> None:
+    """Where it goes wires it too and claims nothing, and others send to both; until the migration is over, or given up.
+    A profile that says nothing of use changes nothing."""
+    place, _ = fabric.ports("h1", "h3")
+    fabric.update(place, requested_host="h1")
+    fabric.plug(place, "h2")
+    name, there = place.device.name, fabric.controllers["h2"]
+    there.wait_device(name, status="DOWN", reason="binding:host_id is h1")
+
+    def wait_sent_to(*hosts: str) -> None:
+        outputs = {f"output:{fabric.switches['h3'].ofport(f'gre-c000020{host[1]}')}" for host in hosts}
+
+        def sent() -> set[str]:
+            flows = [flow for flow in fabric.flows("h3", place) if flow.startswith("priority=6,")]
+            return {action for flow in flows for action in flow.split(",") if action.startswith("output:")}
+
+        wait_until(lambda: sent() == outputs, 20, lambda: f"h3 sends to {hosts}, {outputs}, not {sent()}")
+
+    wait_sent_to("h1")
+    for values in ({"migrating_to": "h1"}, {"migrating_to": ["h2"]}, {"migrating_to": ""}, {"migrating": "h2"}):
+        fabric.update(place, attributes=profile(**values))
+        for controller in fabric.controllers.values():
+            controller.wait_in_sync()
+        there.wait_device(name, status="DOWN", reason="binding:host_id is h1")
+        wait_sent_to("h1")
+    for _ in range(2):
+        fabric.update(place, attributes=profile(migrating_to="h2"))
+        there.wait_device(name, status="ACTIVE")
+        wait_sent_to("h1", "h2")
+        fabric.controllers["h1"].wait_device(name, status="ACTIVE")
+        assert fabric.row(place) == {"host": "h1", "status": "ACTIVE", "requested_host": "h1"}
+        fabric.update(place, attributes=["map", []])
+        there.wait_device(name, status="DOWN", reason="binding:host_id is h1")
+        wait_sent_to("h1")
+    fabric.update(place, attributes=profile(migrating_to="h2"))
+    there.wait_device(name, status="ACTIVE")
+    fabric.update(place, requested_host="h2")  # the profile follows, or does not
+    wait_sent_to("h2")
+    moved = {"host": "h2", "status": "ACTIVE", "requested_host": "h2"}
+    wait_until(lambda: fabric.row(place) == moved, 20, lambda: f"{moved}, not {fabric.row(place)}")
+    fabric.controllers["h1"].wait_device(name, status="DOWN", reason="binding:host_id is h2")
+    for host in ("h1", "h2"):
+        fabric.switches[host].unplug(name)
+
+
+def test_a_host_that_gets_a_controller_is_still_sent_what_is_for_all(fabric: Fabric) -> None:
+    """In the place of another agent: nobody has told yet what it has."""
+    here, _ = fabric.ports("h1", "h2")
+    fabric.server.write(
+        {"op": "insert", "table": "TunnelEndpoint", "uuid-name": "ip", "row": {"ip_address": "192.0.2.9"}},
+        {
+            "op": "insert",
+            "table": "Host",
+            "row": {"name": "old", "tunnel_types": "gre", "tunnel_endpoints": ["named-uuid", "ip"]},
+        },
+    )
+    where = [["name", "==", "old"]]
+    try:
+        wait_until(lambda: fabric.flood("h1", here).count("output:") == 2, 20, lambda: fabric.flood("h1", here))
+        instance = "00000001-0000-4000-8000-000000000009"
+        fabric.server.write({"op": "update", "table": "Host", "where": where, "row": {"instance": instance}})
+        fabric.ports("h1", "h2")  # which h1 knows later than that
+        assert fabric.flood("h1", here).count("output:") == 2
+    finally:
+        fabric.server.write({"op": "delete", "table": "Host", "where": where})
+    wait_until(lambda: fabric.flood("h1", here).count("output:") == 1, 20, lambda: fabric.flood("h1", here))
