@@ -383,9 +383,11 @@ def _allowed_ips(row: Any) -> tuple[tuple[str, str], ...]:
 
 def _migrating_to(row: Any) -> str | None:
     """What Nova says in the profile while it migrates a guest, where that has a host and goes to another one."""
-    requested, profile = _optional(read(row, "requested_host")), _attribute(row, PORT, _PROFILE)
+    profile = _attribute(row, PORT, _PROFILE)
     target = profile.get("migrating_to") if profile else None
-    return target if requested and target != requested and isinstance(target, str) and target else None
+    if not isinstance(target, str) or not target:
+        return None
+    return target if _optional(read(row, "requested_host")) not in (None, target) else None
 
 
 def _attribute(row: Any, resource: Resource, name: str) -> Any:

@@ -134,7 +134,7 @@ def known(ovs: OvsHost) -> int:
     return sum("priority=6," in flow for flow in ovs.dump("br-tun"))
 
 
-@pytest.mark.parametrize("follow", ["host", "all"])
+@pytest.mark.parametrize("follow", ["host", pytest.param("all", marks=pytest.mark.long)])
 def test_what_a_host_has_and_does_follows_what_concerns_it(
     made: tuple[Topology, OvsHost, Tunbridge, dict[str, int]], report_logs: list[Path], follow: str
 ) -> None:
