@@ -133,6 +133,9 @@ network may have, wherever they are, is answered for by nobody but its owner."""
     def _port(self, view: HostView, local: LocalNetwork, patch_int: int, port: RemotePort) -> Iterator[Flow]:
         """Answer for the addresses of a port, but for one that another port may have, or another MAC of the same port.
 
+        Not while there is no way to its host: a guest that got an answer would send what is lost; one that has to ask
+        again keeps it until then.
+
         ::
 
             priority=7,arp,in_port=1,dl_vlan=1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,arp_tpa=10.0.0.5,arp_op=1
@@ -141,6 +144,8 @@ network may have, wherever they are, is answered for by nobody but its owner."""
                     move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],set_field:fa:16:3e:02:dd:79->arp_sha,
                     set_field:10.0.0.5->arp_spa,IN_PORT
         """
+        if not view.paths(port.host, local.network.network_type):
+            return
         having = Counter(ip_address for ip_address, _ in port.addresses)
         for ip_address, mac_address in port.addresses:
             is_shared = having[ip_address] > 1 or len(view.ports_with(port.network_id, ip_address)) != 1
