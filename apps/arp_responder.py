@@ -177,8 +177,11 @@ Such frames pass through ovs-vswitchd, as the first one of any flow does.""",
         """Answer for the addresses of a port, but for one that another port may have, or another MAC of the same port.
 
         Nor for a link-local one: by these hosts know their routers, and forget one that an advertisement says is none
-        (RFC 4861 §7.2.5). That a guest routes nobody but the guest knows.
+        (RFC 4861 §7.2.5). That a guest routes nobody but the guest knows. Nor while there is no way to its host: a
+        guest that got an answer would send what is lost; one that has to ask again keeps it until then.
         """
+        if not any(view.paths(host, local.network.network_type) for host in port.hosts):
+            return
         having = Counter(ip_address for ip_address, _ in port.addresses)
         for ip_address, mac_address in port.addresses:
             is_shared = having[ip_address] > 1 or len(view.ports_with(port.network_id, ip_address)) != 1

@@ -6,7 +6,7 @@ other hosts has none of it, and an address that no port has, or more than one, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
@@ -53,8 +53,9 @@ FLOOD = Band(
     frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
     _SENDS,
     "From br-int, multicast and broadcast: one copy, without a tag, to each host that has ports of the network, to "
-    "each of which no controller tells what it has, and to ports of br-tun that are an operator's own. With the option "
-    "`flood_unknown_unicast` unicast too, if no other band has it.",
+    "each of which no controller tells what it has; and one with its local VLAN to each port of br-tun that is an "
+    "operator's own, as `NORMAL` gives it. With the option `flood_unknown_unicast` unicast too, if no other band has "
+    "it.",
 )
 UNICAST = Band(
     "L2_UNICAST",
@@ -89,27 +90,36 @@ IMPOSTOR = Band(
     ports="bound port of a tunnelled network",
 )
 
+MOST_PATHS = 1500
+"""Hosts that one flow may name. An OpenFlow message has 65,535 bytes at most, and one host takes up to 40."""
+
 
 def flood_paths(view: HostView, local: LocalNetwork) -> tuple[TunnelPath, ...]:
     """How frames get to all hosts that may have ports of a network; none where the topology has none elsewhere.
 
-    They are in the order of the names of hosts, ports of an operator's own behind them.
+    They are in the order of the names of hosts, ports of an operator's own behind them. None as well where they are
+    more than one flow can name: then what is for all goes to all hosts.
     """
     kind = local.network.network_type
     members = {host for host in view.hosts_of(local.network.id) if view.paths(host, kind)}
     if not members:
         return ()
     members |= {host for host in view.untold if view.paths(host, kind)}
-    others = (TunnelPath(port) for port in view.tunnels.others)
-    return (*(path for host in sorted(members) for path in view.paths(host, kind)), *others)
+    others = (TunnelPath(port, keeps_tag=True) for port in view.tunnels.others)
+    paths = (*(path for host in sorted(members) for path in view.paths(host, kind)), *others)
+    return paths if len(paths) <= MOST_PATHS else ()
 
 
-def through(tunnel_id: int, paths: Iterable[TunnelPath]) -> tuple[Action, ...]:
+def through(tunnel_id: int, paths: Sequence[TunnelPath]) -> tuple[Action, ...]:
     """What sends a frame from br-int to some hosts: ``pop_vlan,set_field:0x2->tun_id,output:7,output:8``.
 
-    Without its local VLAN, as Neutron's agents send and Grizzly's understand it.
+    Without its local VLAN, as Neutron's agents send and Grizzly's understand it. First it goes where it keeps that:
+    ``set_field:0x2->tun_id,output:9,pop_vlan,output:7,output:8``.
     """
-    return (PopVlan(), SetTunnel(tunnel_id), *(action for path in paths for action in path.actions))
+    tagged, untagged = ([path for path in paths if path.keeps_tag is keeps] for keeps in (True, False))
+    to_tagged, to_untagged = ([action for path in part for action in path.actions] for part in (tagged, untagged))
+    tunnel = SetTunnel(tunnel_id)
+    return (tunnel, *to_tagged, PopVlan(), *to_untagged) if tagged else (PopVlan(), tunnel, *to_untagged)
 
 
 def concerned(change: ViewChange) -> dict[UnitKind, set[str]]:

@@ -8,6 +8,7 @@ one may come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.flow import (
@@ -95,13 +96,20 @@ PEERS = Band(
     BridgeRole.TUNNEL,
     1,
     frozenset({Field.IN_PORT}),
-    frozenset({SetTunDst, Output}),
+    frozenset({SetTunDst, Output, Resubmit}),
     "With flow-based tunnels: a copy to each peer that has the encapsulation, and one to each port of br-tun that is "
-    "an operator's. It is one flow for all networks, so that one more host is one change.",
+    "an operator's. It is one flow for all networks, so that one more host is one change. What does not fit into one "
+    "flow is in others: it goes on there as if it came from a port that is none.",
     table=1,
 )
 ADMITTED = 0
 """The port that a peer's frame is taken to be from. Open vSwitch numbers ports from 1."""
+
+COPIES = 1000
+"""Peers that one flow of PEERS names. An OpenFlow message has 65,535 bytes at most, and one peer takes up to 40."""
+
+_GOES_ON = 0xFE00
+"""The first of the ports that further flows of PEERS are looked up by; to that table only what is resubmitted comes."""
 
 
 class TunnelBridge(App):
@@ -189,12 +197,20 @@ encapsulations; that VXLAN alone is flow-based here, with port 4 of br-tun, is t
         """
         for closed in view.tunnels.closed:
             yield self.flow(UNKNOWN, match(in_port=closed), of="")
-        for kind, flow_port in sorted(view.tunnels.flow_ports.items(), key=lambda item: item[1]):
+        flow_ports = view.tunnels.flow_ports
+        further = (port for port in count(_GOES_ON) if port not in flow_ports.values())
+        for kind, flow_port in sorted(flow_ports.items(), key=lambda item: item[1]):
             yield self.flow(UNKNOWN, match(in_port=flow_port), of="")
+            paths = [path for host in sorted(view.peers) for path in view.paths(host, kind)]
             copies: list[Action] = [Output(port) for port in view.tunnels.others]
-            for host in sorted(view.peers):
-                copies += [action for path in view.paths(host, kind) for action in path.actions]
-            yield self.flow(PEERS, match(in_port=flow_port), *copies, of="")
+            key = flow_port
+            while len(paths) > COPIES:
+                copies += [action for path in paths[:COPIES] for action in path.actions]
+                following = next(further)
+                yield self.flow(PEERS, match(in_port=key), *copies, Resubmit(following, PEERS.table), of="")
+                key, paths, copies = following, paths[COPIES:], []
+            copies += [action for path in paths for action in path.actions]
+            yield self.flow(PEERS, match(in_port=key), *copies, of="")
 
     def _peer(self, host: str, peer: Peer) -> Iterator[Flow]:
         """Let a peer in.

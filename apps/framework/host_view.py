@@ -95,10 +95,12 @@ class TunnelPath:
 
     :param ofport: OpenFlow port number of the tunnel port
     :param remote_ip: address of the peer, which the flow sets where that port serves many; None: the port has one peer
+    :param keeps_tag: frames go this way with their local VLAN tag, by which whoever is there tells networks apart
     """
 
     ofport: int
     remote_ip: str | None = None
+    keeps_tag: bool = False
 
     @property
     def actions(self) -> tuple[Action, ...]:

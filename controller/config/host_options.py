@@ -119,9 +119,10 @@ class AgentConfig(OptionGroup):
     tunnel_mode: str = option(
         PORT_PER_PEER,
         kinds.one_of(PORT_PER_PEER, FLOW_BASED),
-        "`port-per-peer`: a tunnel port for each other host and encapsulation. `flow-based`: one for each "
-        "encapsulation, and [flows say](tunnels.md#flow-based-tunnels) which host a frame goes to. Hosts of one fabric "
-        "may differ",
+        "`port-per-peer`: a tunnel port for each encapsulation and each other host "
+        "[that shares a network](tunnels.md#known-destinations), or each at all without `l2_population`. `flow-based`: "
+        "one for each encapsulation, and [flows say](tunnels.md#flow-based-tunnels) which host a frame goes to. Hosts "
+        "of one fabric may differ",
     )
     tunnel_encryption: str = option(
         NO_ENCRYPTION,

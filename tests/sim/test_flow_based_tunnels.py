@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import netaddr
 from hypothesis import given
 from hypothesis import strategies as st
 from immutables import Map
+from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from apps.framework.host_view import HostView, Peer, TunnelPath, TunnelPorts
+from apps.framework.host_view import HostView, LocalNetwork, Peer, RemotePort, TunnelPath, TunnelPorts
+from apps.framework.pipeline import BridgeRole
+from apps.l2_population import MOST_PATHS
+from apps.tunnel_bridge import COPIES
+from controller.openflow.wire.flow_messages import flow_mod
 from tests.sim.test_delivery import BROADCAST, STRANGER, owner_of_tunnel, to_number
 from tests.support.openflow.frames import Frame, Sent, sent
-from tests.support.openflow.views import MACS, PEERS, TUNNEL_IDS, compiled, stays_here, views
-from topology.model import NetworkType
+from tests.support.openflow.views import MACS, NETWORK_IDS, PEERS, TUNNEL_IDS, compiled, stays_here, views
+from topology.model import Network, NetworkType
 
 FLOW_PORTS = {NetworkType.GRE: 90, NetworkType.VXLAN: 91, NetworkType.GENEVE: 92}
 ADDRESSES = dict(zip(PEERS, ("192.0.2.2", "2001:db8::2", "192.0.2.9"), strict=True))
@@ -55,13 +61,14 @@ def test_outbound_goes_once_to_each_peer(view: HostView, dl_dst: int) -> None:
             expected = [Sent(port, local.vlan, tunnel_id) for port in view.tunnels.others]
             expected += [Sent(FLOW_PORTS[kind], local.vlan, tunnel_id, ip) for ip in peers_of(view, kind)]
         copies = sent(flows, Frame(view.patch_int, dl_dst, local.vlan))
-        if expected and copies and copies[0].vlan is None:  # L2 population has it
+        if expected and copies and copies[-1].vlan is None:  # L2 population has it
             assert view.hosts_of(local.network.id)
             wanted = {ADDRESSES[host] for host in view.hosts_of(local.network.id)} & set(peers_of(view, kind))
             got = [copy.tun_dst for copy in copies if copy.port == FLOW_PORTS[kind]]
             assert len(set(got)) == len(got)
             assert set(got) >= wanted if dl_dst == BROADCAST else len(got) == 1 and set(got) <= wanted
-            assert all(copy.tun_id == tunnel_id and copy.vlan is None for copy in copies)
+            assert all(copy.tun_id == tunnel_id for copy in copies)
+            assert all(copy.vlan == (local.vlan if copy.port in OTHERS else None) for copy in copies)
         else:
             assert copies == expected
 
@@ -93,3 +100,36 @@ def test_a_port_that_is_about_to_go_lets_nothing_in(view: HostView) -> None:
     for port in FLOW_PORTS.values():
         for tunnel_id in TUNNEL_IDS:
             assert sent(flows, Frame(port, BROADCAST, None, tunnel_id, tun_src=ADDRESSES[PEERS[0]])) == []
+
+
+def test_more_peers_than_one_flow_can_name() -> None:
+    """Each gets what is for all, once, by whichever flows; and each flow fits into an OpenFlow message."""
+    assert COPIES < MOST_PATHS
+    addresses = [str(netaddr.IPAddress("2001:db8:1::") + number) for number in range(MOST_PATHS + 1)]
+    kinds = (NetworkType.GRE, NetworkType.VXLAN)
+    paths = [Map({kind: (TunnelPath(FLOW_PORTS[kind], address),) for kind in kinds}) for address in addresses]
+    networks = [
+        Network(id=NETWORK_IDS[number], network_type=kind, segmentation_id=number + 1)
+        for number, kind in enumerate(kinds)
+    ]
+    known = networks[0].id
+    view = HostView(
+        bridges={"br-tun": BridgeRole.TUNNEL},
+        patch_int=1,
+        networks=Map({network.id: LocalNetwork(network, vlan) for vlan, network in enumerate(networks, 1)}),
+        tunnels=TunnelPorts(Map(FLOW_PORTS), others=OTHERS),
+        peers=Map({address: Peer(to) for address, to in zip(addresses, paths, strict=True)}),
+    )
+    for members in ([], addresses[:2], addresses):  # of the first network
+        macs = [
+            str(netaddr.EUI(number, dialect=netaddr.mac_unix_expanded)) for number in range(256, 256 + len(members))
+        ]
+        remote = {mac: RemotePort(mac, known, host, mac) for mac, host in zip(macs, members, strict=True)}
+        flows = list(compiled(view.evolve(remote_ports=remote).new).flows("br-tun").values())
+        assert all(len(flow_mod(ofp.OFPFC_ADD, flow, 0)) < 1 << 16 for flow in flows)
+        for local in view.networks.values():
+            copies = sent(flows, Frame(1, BROADCAST, local.vlan))
+            expected = members if members and local.network.id == known else addresses
+            got = [copy.tun_dst for copy in copies if copy.port == FLOW_PORTS[local.network.network_type]]
+            assert sorted(map(str, got)) == sorted(expected)
+            assert [copy.port for copy in copies if copy.port in OTHERS] == [*OTHERS]

@@ -1,4 +1,6 @@
-"""A fabric of hosts with any of the refinements: frames go from br-tun to br-tun, by the compiled flows of each."""
+"""A fabric of hosts with any of the refinements and tunnels of either mode: frames go from br-tun to br-tun, by the
+compiled flows of each.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +34,8 @@ NETWORKS = tuple(Network(f"00000000-0000-4000-8000-00000000000{n}", NetworkType.
 PATCH_INT = 1
 OPERATORS_PORT = 5
 """Of br-tun of each host; what is behind it gets what is flooded."""
+FLOW_PORT, FIRST_PEER = 6, 10
+"""Ofports of the tunnel to all peers, and of the one to the first host."""
 BROADCAST = 2**48 - 1
 NOBODY = int(netaddr.EUI("fa:16:3e:ff:ff:ff"))
 
@@ -57,6 +61,14 @@ class Nic:
         return int(netaddr.EUI(self.mac))
 
 
+ADDRESSES = tuple(f"192.0.2.{number}" for number, _ in enumerate(HOSTS, 1))
+
+
+def _path(number: int, is_flow_based: bool) -> TunnelPath:
+    """To a host, by its number."""
+    return TunnelPath(FLOW_PORT, ADDRESSES[number]) if is_flow_based else TunnelPath(FIRST_PEER + number)
+
+
 Hop = tuple[str, str]
 """A frame on the underlay: from one host to another."""
 
@@ -67,6 +79,7 @@ class Fabric:
     :param told: which ports the topology has told of to each other host
     :param options: of each host
     :param silent: hosts of which no controller tells anything
+    :param flow_based: hosts that have one tunnel port; the others have one for each peer
     """
 
     def __init__(
@@ -75,8 +88,11 @@ class Fabric:
         told: dict[str, set[int]],
         options: dict[str, Map[str, bool]],
         silent: frozenset[str],
+        flow_based: frozenset[str],
     ) -> None:
-        self.views = {host: self._view(host, nics, told[host], options[host], silent) for host in HOSTS}
+        self.views = {
+            host: self._view(host, nics, told[host], options[host], silent, host in flow_based) for host in HOSTS
+        }
         self.flows = {}
         for host, view in self.views.items():
             compiler = Compiler()
@@ -85,7 +101,9 @@ class Fabric:
             self.flows[host] = list(compiler.flows("br-tun").values())
 
     @staticmethod
-    def _view(host: str, nics: list[Nic], told: set[int], options: Map[str, bool], silent: frozenset[str]) -> HostView:
+    def _view(
+        host: str, nics: list[Nic], told: set[int], options: Map[str, bool], silent: frozenset[str], is_flow_based: bool
+    ) -> HostView:
         here = [nic for nic in nics if nic.host == host]
         networks = sorted({nic.network.id for nic in here})
         # Two hosts have no local VLAN alike.
@@ -96,7 +114,7 @@ class Fabric:
         return HostView(
             bridges=BRIDGES,
             patch_int=PATCH_INT,
-            tunnels=TunnelPorts(others=(OPERATORS_PORT,)),
+            tunnels=TunnelPorts(Map({NetworkType.GRE: FLOW_PORT} if is_flow_based else {}), others=(OPERATORS_PORT,)),
             networks=Map({nic.network.id: LocalNetwork(nic.network, vlans[nic.network.id]) for nic in here}),
             ports=Map(
                 {nic.id: LocalPort(nic.id, nic.network.id, nic.mac, f"tap{nic.number}", nic.number) for nic in here}
@@ -104,7 +122,7 @@ class Fabric:
             options=Map(options),
             peers=Map(
                 {
-                    peer: Peer(Map({NetworkType.GRE: (TunnelPath(10 + number),)}), peer not in silent)
+                    peer: Peer(Map({NetworkType.GRE: (_path(number, is_flow_based),)}), peer not in silent)
                     for number, peer in enumerate(HOSTS)
                     if peer != host
                 }
@@ -127,11 +145,20 @@ class Fabric:
             assert copy.tun_id == nic.network.segmentation_id
             peers = [host for host in HOSTS if host != nic.host]
             if copy.port == OPERATORS_PORT:
-                assert dl_dst & MULTICAST_BIT or view.option(FLOOD_UNKNOWN)
+                assert dl_dst & MULTICAST_BIT or view.option(FLOOD_UNKNOWN) or view.tunnels.flow_ports
+                assert copy.vlan == frame.vlan  # networks are told apart there by nothing else
                 continue
-            for peer in peers if copy.port is None else [HOSTS[copy.port - 10]]:
+            if copy.port == FLOW_PORT:
+                peers = [HOSTS[ADDRESSES.index(str(copy.tun_dst))]]
+            elif copy.port is not None:
+                peers = [HOSTS[copy.port - FIRST_PEER]]
+            for peer in peers:
                 hops[nic.host, peer] += 1
-                arriving = replace(frame, in_port=10 + HOSTS.index(nic.host), vlan=copy.vlan, tun_id=copy.tun_id)
+                number = HOSTS.index(nic.host)
+                in_port = FLOW_PORT if self.views[peer].tunnels.flow_ports else FIRST_PEER + number
+                arriving = replace(
+                    frame, in_port=in_port, vlan=copy.vlan, tun_id=copy.tun_id, tun_src=ADDRESSES[number]
+                )
                 for inside in sent(self.flows[peer], arriving):
                     assert inside.port in (None, PATCH_INT)  # into no other tunnel
                     networks = self.views[peer].networks.items()
@@ -150,7 +177,8 @@ def fabrics(draw: st.DrawFn, *, is_told: bool) -> tuple[Fabric, list[Nic]]:
     choice = st.fixed_dictionaries({L2_POPULATION.key: st.booleans(), FLOOD_UNKNOWN.key: st.booleans()})
     options = {host: Map(draw(choice)) for host in HOSTS}
     silent = frozenset(draw(st.sets(st.sampled_from(HOSTS), max_size=1)))
-    return Fabric(nics, told, options, silent), nics
+    flow_based = frozenset(draw(st.sets(st.sampled_from(HOSTS))))
+    return Fabric(nics, told, options, silent, flow_based), nics
 
 
 def _others(nics: list[Nic], nic: Nic) -> set[str]:

@@ -218,6 +218,48 @@ def test_a_tunnel_comes_with_the_first_port_of_a_network_that_is_here(mesh: Mesh
     mesh.wait_tunnels(by_hand)
 
 
+def test_arp_is_answered_once_there_is_a_way(mesh: Mesh) -> None:
+    """Not while Open vSwitch cannot make the tunnel port: what a guest sent to the address would be lost."""
+    mesh.ovs.vsctl("add-br", "br-else", "--", "add-port", "br-else", "gre-c0000202")
+    ports = GRE_NETWORK["ports"]
+    assert isinstance(ports, list)
+    macs = {number: f"fa:16:3e:02:dd:8{number}" for number in (2, 3)}
+    there = [
+        {
+            "id": f"99f91280-a060-442e-90b0-d8324e50efc{number}",
+            "mac_address": mac,
+            "allowed_address_pairs": [{"ip_address": f"10.0.0.{number}"}],
+        }
+        for number, mac in macs.items()
+    ]
+
+    def flows(number: int) -> tuple[bool, ...]:
+        """Whether there is an answer, and a way."""
+        dump = mesh.ovs.dump("br-tun")
+        wanted = ((7, f"arp_tpa=10.0.0.{number},"), (6, f"dl_dst={macs[number]}"))
+        return tuple(
+            any(f"priority={priority}," in flow and text in flow for flow in dump) for priority, text in wanted
+        )
+
+    try:
+        mesh.tunbridge.apply({"networks": [{**GRE_NETWORK, "ports": [*ports, *there]}]})
+        for number in macs:
+            mesh.add(f"h{number}", [f"192.0.2.{number}"], instance=f"00000001-0000-4000-8000-00000000000{number}")
+        mesh.server.write(
+            *(
+                {"op": "update", "table": "Port", "where": [["mac_address", "==", mac]], "row": {"host": f"h{number}"}}
+                for number, mac in macs.items()
+            )
+        )
+        wait_until(lambda: flows(3) == (True, True), 20, lambda: f"h3 is reached: {flows(3)}")
+        assert flows(2) == (False, False)
+        mesh.ovs.vsctl("del-br", "br-else")
+        wait_until(lambda: flows(2) == (True, True), 20, lambda: f"h2 is reached: {flows(2)}")
+    finally:
+        mesh.ovs.vsctl("--if-exists", "del-br", "br-else")
+        mesh.tunbridge.apply({"networks": [GRE_NETWORK]}, prune=True)
+
+
 def test_tunnels_changed_by_hand_are_put_back(mesh: Mesh) -> None:
     """A tunnel port that is removed, given other options or another type is made right at once."""
     mesh.add("h2", ["192.0.2.2"])

@@ -241,6 +241,19 @@ def test_a_link_local_address_is_not_answered_for() -> None:
     assert not host.flows(ANSWER.priority)
 
 
+def test_arp_is_answered_only_while_a_way_leads_there() -> None:
+    """A guest that has to ask again keeps what it has to send; one that got an answer would send what is lost."""
+    host = Settled(remote(10), remote(11, "host3"))
+    lost = host.follow(host.view.evolve(peers={"host2": None}))
+    assert [flow.partition("arp_tpa=")[2][:9] for flow in lost if "priority=7," in flow] == ["10.0.0.10"]
+    assert len(host.flows(ANSWER.priority)) == 1
+    found = host.follow(host.view.evolve(peers={"host2": Peer(Map({NetworkType.GRE: (TunnelPath(2),)}))}))
+    assert {flow.partition(",")[0] for flow in found} >= {"+priority=6", "+priority=7"}  # in one step
+    vxlan = Peer(Map({NetworkType.VXLAN: (TunnelPath(2),)}))
+    host.follow(host.view.evolve(peers={"host2": vxlan}))
+    assert len(host.flows(ANSWER.priority)) == 1
+
+
 def test_options_are_switches() -> None:
     assert L2_POPULATION.default is ARP_RESPONDER.default is True
     assert not Settled(remote(10), arp_responder=False).flows(ANSWER.priority)
