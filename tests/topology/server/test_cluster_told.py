@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.cluster import Cluster, TopologyHost, dump
+from tests.support.host.metrics import Scrape
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.issued import IssuedCertificates
 from tests.support.waiting import wait_until
@@ -62,7 +63,7 @@ def test_a_backup_of_one_server_says_how_far_that_was(cluster: Cluster, tmp_path
 
 
 def test_a_member_that_is_not_heard_of_is_named_by_the_leader(cluster: Cluster) -> None:
-    """In words and as JSON, until it is back; the cluster serves meanwhile."""
+    """In words, as JSON and as metrics, until it is back; the cluster serves meanwhile."""
     leader, lost = cluster.leader(), cluster.followers()[0]
     assert status(leader)["problems"] == [] and "Problem" not in leader.command("status")
     assert {one["silent"] for one in status(leader)["members"]} == {False}
@@ -84,6 +85,44 @@ def test_a_member_that_is_not_heard_of_is_named_by_the_leader(cluster: Cluster) 
     cluster.wait_whole()
     wait_until(lambda: status(leader)["problems"] == [], 60, "it is back")
     assert "SILENT" not in leader.command("status")
+
+
+def test_metrics_of_members_and_relays(tmp_path: Path) -> None:
+    """Each tells of itself, and the leader of the others; a member that is down says so, and is not silent."""
+    ports = [free_tcp_port() for _ in range(3)]
+    members = [TopologyHost(tmp_path / str(n), "[metrics]", f"listen_port = {ports[n]}") for n in range(2)]
+    relay = TopologyHost(
+        tmp_path / "relay",
+        f"connection = {','.join(one.connection for one in members)}",
+        *("[metrics]", f"listen_port = {ports[2]}"),
+    )
+
+    def told(number: int) -> dict[str, float]:
+        try:
+            series = Scrape(ports[number]).series
+        except OSError:
+            return {}
+        return {name.removeprefix("tunbridge_topology_"): value for (name, _), value in series.items()}
+
+    members[0].command("create-cluster")
+    members[1].command("join-cluster", members[0].address)
+    try:
+        for member in members:
+            member.start(process=True)
+        relay.start("relay", process=True)
+        wait_until(lambda: all(told(one).get("server_serves") == 1 for one in range(3)), 60, "all serve")
+        wait_until(lambda: sum(told(one).get("members", 0) for one in range(2)) == 4, 60, "each knows of the other")
+        leads = [told(one)["server_leads"] for one in range(2)]
+        assert sorted(leads) == [0, 1] and told(2)["server_leads"] == 0
+        leader, follower = leads.index(1), leads.index(0)
+        assert told(leader)["members_silent"] == 0 and "members_silent" not in told(follower)
+        assert told(leader)["server_file_bytes"] == members[leader].file.stat().st_size
+        assert told(leader)["server_index"] == status(members[leader])["index"]
+        members[leader].kill()
+        wait_until(lambda: told(follower).get("server_serves") == 0, 60, "the other has no majority")
+    finally:
+        for one in (relay, *members):
+            one.kill()
 
 
 @pytest.fixture
