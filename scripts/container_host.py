@@ -11,7 +11,7 @@ from scripts.container_fabric import Fabric
 from scripts.private_ovs import PrivateOvs
 from scripts.processes import ProcessError
 
-_TIMEOUT = 60.0  # seconds
+_TIMEOUT = 180.0  # seconds, as of the fabric: a machine may be busy
 
 
 def host_profile(fabric: Fabric, directory: Path) -> Iterator[str]:
@@ -73,5 +73,6 @@ def _wait_in_sync(fabric: Fabric) -> None:
             return
         except ProcessError as error:
             if time.monotonic() > deadline:
-                raise ProcessError(f"not within {_TIMEOUT:g} s: the controller is in sync\n{error}") from None
+                log = fabric.logs("controller")
+                raise ProcessError(f"not within {_TIMEOUT:g} s: the controller is in sync\n{error}\n{log}") from None
         time.sleep(0.2)

@@ -109,7 +109,9 @@ def topology_status(config: Config, as_json: bool) -> int:
     from topology.server.running_server import RunningServer
 
     found = RunningServer(config.state_path, config.run_path).status()
-    click.echo(cluster_tables.server_json(found) if as_json else cluster_tables.server_text(found), nl=False)
+    wrong = cluster_tables.problems(found, config.topology.listen, host_rights=config.topology.host_rights)
+    show = cluster_tables.server_json if as_json else cluster_tables.server_text
+    click.echo(show(found, wrong), nl=False)
     return 0 if found.serves else EXIT_OUT_OF_SYNC
 
 
@@ -142,11 +144,17 @@ def backup(config: Config, file: Path) -> int:
     """Copy the topology database into FILE while it serves.
 
     FILE is a topology database of one host, for `tunbridge topology restore` and `tunbridge topology create-cluster`.
+    Of a cluster, name all members, so that the leader is asked: of one that is named alone it says how far that was.
     """
+    from controller.cli import cluster_tables
     from topology.server import backup as files
 
-    files.backup(config.topology_connection, file, config.topology.tls)
-    click.echo(f"{file} holds the topology database at {config.topology_connection}")
+    connection, tls = config.topology_connection, config.topology.tls
+    origin = files.origin(connection, tls)
+    files.backup(connection, file, tls)
+    click.echo(f"{file} holds the topology database at {connection}")
+    if origin is not None:
+        click.echo(cluster_tables.origin_text(origin))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,6 @@ from topology.errors import ConfigError
 
 if TYPE_CHECKING:
     from controller.config.config import Config
-    from topology.server.embedded_server import EmbeddedServer
 
 
 def _choose_hub() -> None:
@@ -99,9 +97,9 @@ def serve(config: Config) -> int:
     The embedded one, or a member of a cluster, as its file says. It listens at topology.sock in run_path and where
     [topology] listen says. SIGTERM or Ctrl-C ends it.
     """
-    from controller.daemon.process import embedded_server
+    from controller.daemon import process
 
-    return _run_server(config, embedded_server(config))
+    return process.topology(config, process.embedded_server(config))
 
 
 @topology_group.command(epilog="tunbridge topology relay --topology tcp:192.0.2.1:6642,tcp:192.0.2.2:6642")
@@ -112,6 +110,7 @@ def relay(config: Config) -> int:
     Reads are answered here, changes are passed on to [topology] connection. It listens at relay.sock in run_path and
     where [topology] listen says. SIGTERM or Ctrl-C ends it.
     """
+    from controller.daemon import process
     from topology.server.relay_server import RelayServer
 
     given = config.topology
@@ -119,19 +118,4 @@ def relay(config: Config) -> int:
         raise ConfigError("[topology] connection is not set: set it or give --topology, to what is to be relayed")
     if given.host_rights:
         raise ConfigError("[topology] host_rights: who comes through a relay has the relay's rights, and not a host's")
-    return _run_server(config, RelayServer(config.run_path, given.connection, given.listen, given.tls))
-
-
-def _run_server(config: Config, server: EmbeddedServer) -> int:
-    from controller.daemon.process import end_on_signals
-    from controller.runtime import logs
-
-    logs.configure(config.debug, config.log_file, config.log_json)
-    ended = threading.Event()
-    end_on_signals(ended.set)
-    server.start()
-    try:
-        ended.wait()
-    finally:
-        server.stop()
-    return 0
+    return process.topology(config, RelayServer(config.run_path, given.connection, given.listen, given.tls))

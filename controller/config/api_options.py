@@ -101,8 +101,8 @@ class MetricsConfig(OptionGroup):
     """Group ``[metrics]``."""
 
     about: ClassVar[str] = (
-        "Where [metrics](metrics.md) are read beside the Network API: of `tunbridge run`, `tunbridge controller` and "
-        "`tunbridge api`."
+        "Where [metrics](metrics.md) are read beside the Network API: of `tunbridge run`, `tunbridge controller`, "
+        "`tunbridge api`, `tunbridge topology serve` and `tunbridge topology relay`."
     )
 
     listen_address: str = option(

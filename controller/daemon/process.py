@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -94,6 +95,47 @@ def serve_http(services: HttpServices) -> int:
         return EXIT_OK if services.workers.wait() else EXIT_DIED
     finally:
         services.stop()
+
+
+def topology(config: Config, server: EmbeddedServer) -> int:
+    """Serve a topology database alone, and its metrics where ``[metrics]`` says, until SIGTERM or SIGINT.
+
+    :param server: not started
+    :returns: exit status, as of :func:`run`
+    :raises TunbridgeError: it could not be started
+    """
+    from controller.runtime import logs
+
+    logs.configure(config.debug, config.log_file, config.log_json)
+    if config.metrics.listen_port is None:
+        ended = threading.Event()
+        end_on_signals(ended.set)
+        server.start()
+        try:
+            ended.wait()
+        finally:
+            server.stop()
+        return EXIT_OK
+    services = _server_metrics(config)
+    services.listen()
+    server.start()
+    try:
+        services.start()
+        return serve_http(services)
+    finally:
+        server.stop()
+
+
+def _server_metrics(config: Config) -> HttpServices:
+    os.environ["OSKEN_HUB_TYPE"] = "native"  # as of :func:`api`
+    from controller.network_api.http_services import HttpServices
+    from controller.runtime.exposition import Exposition
+    from controller.status.server_metrics import ServerMetrics
+    from topology.server.running_server import RunningServer
+
+    metrics = Exposition()
+    metrics.add(ServerMetrics(lambda: RunningServer(config.state_path, config.run_path).status()).collect)
+    return HttpServices(config, metrics, with_api=False)
 
 
 def end_on_signals(end: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 from controller.network_api import api_metrics
 from controller.runtime import exposition
 from controller.runtime.metric_families import Metric
-from controller.status import host_metrics
+from controller.status import host_metrics, server_metrics
 
 
 def _of(module: ModuleType) -> list[Metric]:
@@ -20,4 +20,5 @@ def catalogue() -> dict[str, list[Metric]]:
         "process": [*_of(exposition), *exposition.PROCESS],
         "api": _of(api_metrics),
         "controller": _of(host_metrics),
+        "topology server": _of(server_metrics),
     }

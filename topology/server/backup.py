@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from topology.database.tables import DATABASE
 from topology.errors import TopologyError
+from topology.ovsdb.server_names import with_addresses
 from topology.ovsdb.tls import TlsFiles
 from topology.server.database_file import finished_length, is_clustered
 from topology.server.ovsdb_tools import ovsdb_client, ovsdb_tool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whom a single connection reaches, where that is not the whole of a database.
+
+    :param member: the first four digits of a member's server id; None: it is a relay
+    :param leads: whether that member led its cluster
+    :param index: of the last entry of the log that it showed
+    """
+
+    member: str | None
+    leads: bool
+    index: int
+
+
+def origin(connection: str, tls: TlsFiles | None = None) -> Origin | None:
+    """Whom a backup comes from; None: from a database of one host, or the leader, which is looked for among several.
+
+    :raises TopologyError: nobody answers
+    """
+    if "," in (one := with_addresses(connection)):
+        return None
+    select = {"op": "select", "table": "Database", "where": [["name", "==", DATABASE]]}
+    [answer] = json.loads(ovsdb_client("transact", one, json.dumps(["_Server", select]), tls=tls, leader_only=False))
+    rows = answer["rows"]
+    if not rows or rows[0]["model"] == "standalone":
+        return None
+    row = rows[0]
+    is_member = row["model"] == "clustered"
+    index = row["index"] if isinstance(row["index"], int) else 0
+    return Origin(row["sid"][1][:4] if is_member else None, is_member and row["leader"], index)
 
 
 def backup(connection: str, target: Path, tls: TlsFiles | None = None, *, leader_only: bool = True) -> None:
@@ -54,6 +89,14 @@ def restore(connection: str, source: Path, tls: TlsFiles | None = None) -> None:
                 raise TopologyError(f"{source} is the file of a member of a cluster, not a backup")
             if finished_length(source) != source.stat().st_size:
                 raise TopologyError(f"{source} is cut short: it is not a whole backup")
-            ovsdb_client("restore", connection, DATABASE, tls=tls, stdin=file)
+            try:
+                ovsdb_client("restore", connection, DATABASE, tls=tls, stdin=file)
+            except TopologyError as error:
+                if "RBAC rules" not in str(error):
+                    raise
+                raise TopologyError(
+                    f"{connection} lets hosts write what is theirs alone ([topology] host_rights), and this is the "
+                    "certificate of one: restore on the machine that serves it, by its unix socket"
+                ) from None
     except OSError as error:
         raise TopologyError(f"{source} cannot be read: {error.strerror}") from None

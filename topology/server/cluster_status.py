@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-_MEMBER = "cluster member"
+_MEMBER, _JOINS = "cluster member", "joining cluster"
+
+_SILENCE = 5.0
+"""Seconds; a leader and a member that live hear of each other three times in each election timer, of 1 s."""
 
 _FIELD = re.compile(r"^([A-Z][\w /]*): (.*)$", re.MULTILINE)
 _SERVER = re.compile(r"^    ([0-9a-f]{4}) \([0-9a-f]{4} at (\S+)\)(.*)$", re.MULTILINE)
+
+_EVENT = re.compile(r"\|(?:reconnect|jsonrpc|stream_ssl|raft)\|(?:INFO|WARN|ERR)\|(.*)$")
+_PROGRESS = re.compile(r"connecting\.\.\.|connected$|before reconnect$|continuing to reconnect|listening on port")
+"""What is no error, of what ovsdb-server logs of its connections to others."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class ClusterStatus:
     :param leader: address of the leader; None: it knows of none
     :param index: of the last entry of its log
     :param waiting: entries of its log that are not in its database yet
+    :param asked: addresses of members that it asks to be let in, while it is not in its cluster yet
     """
 
     cluster_id: str
@@ -53,6 +62,19 @@ class ClusterStatus:
     waiting: int
     election_timer: int
     members: tuple[ClusterMember, ...]
+    asked: tuple[str, ...] = ()
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether it is in its cluster, or was."""
+        return self.state != _JOINS
+
+    @property
+    def silent(self) -> tuple[ClusterMember, ...]:
+        """Members that are down or cut off, as the leader knows; none where another one was asked."""
+        patience = max(_SILENCE, self.election_timer / 1000)
+        others = (one for one in self.members if one.index is not None and not one.is_self)
+        return tuple(one for one in others if one.heard is None or one.heard > patience)
 
     @property
     def serves(self) -> bool:
@@ -87,9 +109,23 @@ def parse_status(text: str) -> ClusterStatus:
             waiting=int(fields["Entries not yet committed"]) + int(fields["Entries not yet applied"]),
             election_timer=int(fields.get("Election timer", "0")),
             members=members,
+            asked=tuple(sorted(fields.get("Remotes for joining", "").split())),
         )
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"the status of the cluster cannot be read: {error!r}") from None
+
+
+def what_it_waits_for(status: ClusterStatus, log: Iterable[str]) -> str | None:
+    """Why a member is not in its cluster yet, in words; None: it is, or was.
+
+    :param log: lines that its server has logged since it was started
+    """
+    if status.is_let_in:
+        return None
+    found = (match[1] for line in log if (match := _EVENT.search(line)) and not _PROGRESS.search(match[1]))
+    error = next(reversed(list(found)), None)
+    why = f"the last error is: {error}" if error else "there was no error: it may be that they know of no leader"
+    return f"waits to be let into the cluster of {', '.join(status.asked)}; {why}"
 
 
 def _long_id(text: str) -> str:

@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from topology.database.tables import DATABASE
-from topology.errors import ConfigError, TopologyError
+from topology.errors import ConfigError, TopologyError, TopologyUnavailable
 from topology.model import canonical_ip
 from topology.ovsdb.tls import Contexts, TlsFiles
 from topology.server.cluster_schema import bring_to_schema
 from topology.server.database_file import is_clustered, prepare
-from topology.server.host_rights import REMOTE, WITHDRAWAL, write_rights
+from topology.server.host_rights import REMOTE, WITHDRAWAL, narrow_addresses, write_rights
 from topology.server.member_disk import WriteFailures, close_gap, require_room
 from topology.server.orphan import OwnerLock, end_orphan
 from topology.server.ovsdb_tools import find_program, ovsdb_tool, passes
 from topology.server.own_folder import make_writable, open_own
+from topology.server.running_server import tell_until_let_in
 from topology.server.supervised_child import CHECK_INTERVAL, SupervisedChild
 
 if TYPE_CHECKING:
@@ -86,10 +87,11 @@ class EmbeddedServer:
         self._pidfile = self._state_path / f"{self.name}.pid"
         self._socket = self._run_path / f"{self.name}.sock"
         self._log = self._run_path / f"{self.name}.log"
+        self._control = self._run_path / f"{self.name}.ctl"
         self._owner = OwnerLock(self._state_path / f"{self.name}.lock")
         self._child = SupervisedChild("ovsdb-server", _STOP_TIMEOUT, self._begin, self._log_tail)
         self._supervisor: threading.Thread | None = None
-        self._conversion: threading.Thread | None = None
+        self._member_threads: list[threading.Thread] = []
         self._host_rights = host_rights
         self._claims: PortClaims | None = None
 
@@ -106,7 +108,8 @@ class EmbeddedServer:
     def start(self) -> None:
         """Prepare the file and start the server; returns when it answers. It is started again whenever it ends.
 
-        What passes, such as a full disk, is logged and waited for: the server is there once it has passed.
+        What passes, such as a full disk, or a name of a relay's source that nobody knows, is logged and waited for: the
+        server is there once it has passed.
 
         :raises TopologyError: it cannot be started; the text is the server's own
         """
@@ -119,7 +122,9 @@ class EmbeddedServer:
             self._refuse_errors()
         except BaseException as error:
             self._child.end()
-            if not isinstance(error, (TopologyError, OSError)) or not passes(str(error)):
+            if not isinstance(error, TopologyUnavailable) and not (
+                isinstance(error, (TopologyError, OSError)) and passes(str(error))
+            ):
                 self._owner.release()
                 if isinstance(error, OSError):
                     raise TopologyError(f"the topology database cannot be started: {error}") from None
@@ -127,15 +132,12 @@ class EmbeddedServer:
             LOG.error("the topology database cannot be started, trying again until it can: %s", error)
         else:
             LOG.info("%s at %s", self._what(), ", ".join([self.connection, *self._remotes]))
-        wait = self._wait_member if is_clustered(self._file) else None
         self._supervisor = threading.Thread(
-            target=self._child.supervise, args=(wait,), name="topology-server", daemon=True
+            target=self._child.supervise, args=(self._wait,), name="topology-server", daemon=True
         )
         self._supervisor.start()
         if is_clustered(self._file):
-            given = (self.connection, self._state_path, self._child.stopping)
-            self._conversion = threading.Thread(target=bring_to_schema, args=given, name="topology-schema", daemon=True)
-            self._conversion.start()
+            self._start_member_threads()
         if self._host_rights:
             from topology.server.port_claims import PortClaims
 
@@ -152,10 +154,23 @@ class EmbeddedServer:
         if self._supervisor is not None:
             self._supervisor.join()
             self._supervisor = None
-        if self._conversion is not None:
-            self._conversion.join(_STOP_TIMEOUT)
-            self._conversion = None
+        for thread in self._member_threads:
+            thread.join(_STOP_TIMEOUT)
+        self._member_threads.clear()
         self._owner.release()
+
+    def _start_member_threads(self) -> None:
+        """What a member of a cluster has done, or said, as soon as it is in it."""
+        if self._host_rights and (problem := narrow_addresses(self._listen)) is not None:
+            LOG.warning("%s", problem)
+        stopping = self._child.stopping
+        for name, target, given in (
+            ("topology-schema", bring_to_schema, (self.connection, self._state_path, stopping)),
+            ("topology-admission", tell_until_let_in, (self._state_path, self._run_path, stopping)),
+        ):
+            thread = threading.Thread(target=target, args=given, name=name, daemon=True)
+            thread.start()
+            self._member_threads.append(thread)
 
     def _begin(self) -> None:
         """Make sure of directories, owner and file, and start the process."""
@@ -169,7 +184,7 @@ class EmbeddedServer:
                 write_rights(self._file, self._remotes)
             self._launch(self._file, DATABASE)
             if not self._host_rights:  # nobody has those of an earlier start
-                _request(self._socket, "transact", [DATABASE, *WITHDRAWAL], _START_TIMEOUT)
+                request(self._socket, "transact", [DATABASE, *WITHDRAWAL], _START_TIMEOUT)
             return
         require_room(self._state_path)
         address = ovsdb_tool("db-local-address", self._file)
@@ -195,7 +210,7 @@ class EmbeddedServer:
             f"--remote=punix:{self._socket}",
             *(f"--remote={remote}" for remote in ((REMOTE,) if self._host_rights else self._remotes)),
             *(source_options or tls_options("listen", self._listen, self._tls)),
-            f"--unixctl={self._run_path / f'{self.name}.ctl'}",
+            f"--unixctl={self._control}",
             f"--pidfile={self._pidfile}",
             "--no-chdir",
             "-vconsole:info",
@@ -224,6 +239,13 @@ class EmbeddedServer:
             if pid is not None:
                 _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+
+    def _wait(self) -> None:
+        """Return when the process has ended, or was ended here."""
+        if is_clustered(self._file):
+            self._wait_member()
+        else:
+            self._child.wait()
 
     def _wait_member(self) -> None:
         """Return when a member has ended, or was ended since it cannot write its file."""
@@ -297,10 +319,10 @@ def _message(line: str) -> str:
 
 def _answers(path: Path, database: str) -> bool:
     """Whether the server at a unix socket has a database (RFC 7047 §4.1.1, "list_dbs")."""
-    return database.encode() in _request(path, "list_dbs", [])
+    return database.encode() in request(path, "list_dbs", [])
 
 
-def _request(path: Path, method: str, params: list[object], timeout: float = 1.0) -> bytes:
+def request(path: Path, method: str, params: list[object], timeout: float = 1.0) -> bytes:
     """The beginning of the answer of a server at a unix socket; empty: there is none in time."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(timeout)

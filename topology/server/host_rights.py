@@ -65,6 +65,22 @@ Rights = tuple[list[tuple[str, str]], list[tuple[str, list[str]]], list[tuple[st
 _TABLES = ("Connection", RBAC_ROLE, "RBAC_Permission")
 
 
+def narrow_addresses(listen: Sequence[str]) -> str | None:
+    """What is wrong with ``[topology] listen`` of a member of a cluster, whose rows say where each member listens.
+
+    :returns: None: nothing, each of them is all addresses of a machine
+    """
+    narrow = [method for method in listen if method.partition(":")[2].rpartition(":")[0] not in ("0.0.0.0", "[::]")]
+    if not narrow:
+        return None
+    port = narrow[0].rpartition(":")[2]
+    return (
+        f"[topology] listen = {', '.join(narrow)}: with host_rights the leader says where all members of a cluster "
+        "listen, so that this one can be reached there while it leads, and only then: set it to all addresses, "
+        f"ssl:0.0.0.0:{port}, on all of them"
+    )
+
+
 def write_rights(file: Path, remotes: Sequence[str]) -> None:
     """Have a file that is not served say where its server listens, and with which rights; as far as it differs.
 

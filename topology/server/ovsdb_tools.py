@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -98,6 +99,16 @@ def server_command(control: Path, command: str, *arguments: str, timeout: float 
     return _run("ovs-appctl", command, arguments, (f"--target={control}", f"--timeout={timeout:g}"))
 
 
+def _in_words(reason: str) -> str:
+    """What a program says, without the JSON that some say a server's error in (RFC 7047 §3.1)."""
+    said, bracket, rest = reason.partition("{")
+    try:
+        error = json.loads(bracket + rest)
+        return f"{said}{error.get('details') or error['error']}"
+    except (ValueError, KeyError):
+        return reason
+
+
 def _run(
     program: str,
     command: str,
@@ -123,5 +134,5 @@ def _run(
         raise _NoAnswerError(f"{what}: no answer in time")
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().removeprefix(f"{program}: ").splitlines()
-        raise TopologyError(reason[0] if reason else f"{what}: status {done.returncode}")
+        raise TopologyError(_in_words(reason[0]) if reason else f"{what}: status {done.returncode}")
     return (done.stdout or b"").decode(errors="replace").strip()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +13,21 @@ from pathlib import Path
 
 from topology.database.tables import DATABASE
 from topology.errors import TopologyError
-from topology.server.cluster_status import ClusterMember, ClusterStatus, parse_status
+from topology.server.cluster_status import ClusterMember, ClusterStatus, parse_status, what_it_waits_for
 from topology.server.orphan import owner_of
 from topology.server.ovsdb_tools import ovsdb_client, server_command
+from topology.server.own_folder import open_own
+
+LOG = logging.getLogger(__name__)
 
 _PATIENCE = 30.0
 """Seconds that a change of the members may take; an election takes some 2."""
 
 _INTERVAL = 0.2
 """Seconds between two questions."""
+
+_ADMISSION_INTERVAL = 3.0
+"""The same while a member is not in its cluster yet, and until it says so first; others let it in within a second."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,14 @@ class ServerStatus:
     :param connected: of a relay, whether it follows its source; of a member, whether it is part of a majority
     :param size: bytes of the database file; None: it has none
     :param cluster: of a member
+    :param waits: for what, of a member that is not in its cluster yet
     """
 
     model: str
     connected: bool
     size: int | None = None
     cluster: ClusterStatus | None = None
+    waits: str | None = None
 
     @property
     def role(self) -> str:
@@ -68,7 +79,7 @@ class RunningServer:
                 "`tunbridge topology serve` starts it"
             )
         self._file = Path(state_path).absolute() / "topology.db" if name == "topology" else None
-        self._control = folder / f"{name}.ctl"
+        self._control, self._log = folder / f"{name}.ctl", folder / f"{name}.log"
         self._connection = f"unix:{folder / f'{name}.sock'}"
 
     def status(self) -> ServerStatus:
@@ -84,7 +95,8 @@ class RunningServer:
         model, connected = rows[0]["model"], rows[0]["connected"]
         size = self._file.stat().st_size if self._file is not None and self._file.exists() else None
         cluster = self.cluster() if model == "clustered" else None
-        return ServerStatus(model, connected, size, cluster)
+        waits = self.waits_for() if cluster is not None and not cluster.is_let_in else None
+        return ServerStatus(model, connected, size, cluster, waits)
 
     def cluster(self) -> ClusterStatus:
         """The cluster that it is a member of.
@@ -95,6 +107,16 @@ class RunningServer:
             return parse_status(server_command(self._control, "cluster/status", DATABASE))
         except ValueError as error:
             raise TopologyError(str(error)) from None
+
+    def waits_for(self) -> str | None:
+        """Why it is not in its cluster yet, in words; None: it is, or was.
+
+        :raises TopologyError: it is of none, or does not answer
+        """
+        lines: list[str] = []
+        with contextlib.suppress(OSError), open(self._log, errors="replace", opener=open_own) as log:
+            lines = log.readlines()
+        return what_it_waits_for(self.cluster(), lines)
 
     def leave(self) -> None:
         """Leave the cluster; returns when the others have agreed.
@@ -158,3 +180,24 @@ class RunningServer:
 
     def _last_state(self) -> str:
         return f"it is: {state}" if (state := self._state()) else "it has left its cluster, or was removed from it"
+
+
+def tell_until_let_in(state_path: Path, run_path: Path, stopping: threading.Event) -> None:
+    """Log what a member waits for that is not in its cluster yet, whenever that has changed.
+
+    ovsdb-server asks to be let in for ever, and says what becomes of it in a log of its own alone. Returns when the
+    member of this host is in its cluster, or ``stopping`` is set.
+    """
+    told = None
+    while not stopping.wait(_ADMISSION_INTERVAL):
+        try:
+            waits = RunningServer(str(state_path), str(run_path)).waits_for()
+        except TopologyError:  # it is down, which others tell
+            continue
+        if waits is None:
+            if told is not None:
+                LOG.info("this member is let into its cluster")
+            return
+        if waits != told:
+            LOG.warning("this member %s. It goes on asking", waits)
+        told = waits

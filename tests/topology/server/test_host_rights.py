@@ -29,6 +29,7 @@ from topology.model import Host, Network, NetworkType, Port, PortStatus
 from topology.ovsdb.one_shot import opened
 from topology.rules.access.policy import ADMIN
 from topology.rules.attributes.attributes import RESOURCES
+from topology.server.backup import backup, restore
 from topology.server.embedded_server import EmbeddedServer
 from topology.server.host_rights import ROLE, write_rights
 from topology.server.ovsdb_tools import ovsdb_tool
@@ -259,6 +260,23 @@ def test_a_host_may_not_convert_the_schema(attempted: Fabric, tmp_path: Path) ->
     done = subprocess.run(["ovsdb-client", *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and "only the root role may convert" in done.stderr
     assert attempted.rows("RBAC_Role")
+
+
+@pytest.mark.parametrize("name", ["h1", "h2"])
+def test_a_host_may_not_restore_a_backup(fabric: Fabric, tmp_path: Path, name: str) -> None:
+    """It may make one, since it may read all; what it is told is no JSON. By the unix socket it is restored."""
+    files = fabric.issued.identity(name).files()
+    file = tmp_path / "topology.backup"
+    backup(fabric.connection, file, files)
+    before = fabric.contents()
+    with pytest.raises(TopologyError) as refused:
+        restore(fabric.connection, file, files)
+    assert str(refused.value) == (
+        f"{fabric.connection} lets hosts write what is theirs alone ([topology] host_rights), and this is the "
+        "certificate of one: restore on the machine that serves it, by its unix socket"
+    )
+    assert fabric.contents() == before
+    restore(fabric.server.connection, file)
 
 
 def test_what_a_host_does_is_not_refused(fabric: Fabric) -> None:

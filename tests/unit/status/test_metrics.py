@@ -20,7 +20,12 @@ ALERTS = ROOT / "examples" / "alerts.yaml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
 ]  # fmt: skip
-SECTIONS = {"process": "All processes", "api": "The Network API", "controller": "The controller of a host"}
+SECTIONS = {
+    "process": "All processes",
+    "api": "The Network API",
+    "controller": "The controller of a host",
+    "topology server": "The server of a topology database",
+}
 DECLARED = {metric.name: metric for metrics in catalogue().values() for metric in metrics}
 SERIES = DECLARED | {f"{name}_bucket": metric for name, metric in DECLARED.items() if metric.kind is Kind.HISTOGRAM}
 """What can be asked for."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from topology.server.cluster_status import parse_status
+from topology.server.cluster_status import parse_status, what_it_waits_for
+from topology.server.host_rights import narrow_addresses
 
 LEADER = """\
 2586
@@ -106,3 +107,66 @@ def test_what_is_no_status_is_refused(text: str) -> None:
     """Rather than shown by half."""
     with pytest.raises(ValueError, match="status of the cluster"):
         parse_status(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "silent"),
+    [
+        (LEADER, ["7311"]),
+        (LEADER.replace(" last msg 74 ms ago", ""), ["7311", "a997"]),
+        (LEADER.replace("Election timer: 1000", "Election timer: 20000"), []),
+        (FOLLOWER, []),
+        (ENTERING, []),
+    ],
+)
+def test_the_leader_knows_who_is_silent(text: str, silent: list[str]) -> None:
+    """By the election timer, where that is longer than usual; others do not know."""
+    assert [one.id for one in parse_status(text).silent] == silent
+
+
+LOG = """\
+2026-11-28T19:40:00.000Z|00002|raft|INFO|term 0: starting
+2026-11-28T19:40:00.001Z|00003|reconnect|INFO|tcp:127.0.0.1:2: connecting...
+"""
+REFUSED = (
+    "2026-11-28T19:40:01.001Z|00004|reconnect|INFO|tcp:127.0.0.1:2: connection attempt failed (Connection refused)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        ("", "there was no error: it may be that they know of no leader"),
+        (LOG[LOG.index("\n") + 1 :], "there was no error: it may be that they know of no leader"),
+        (LOG + REFUSED, "the last error is: tcp:127.0.0.1:2: connection attempt failed (Connection refused)"),
+        (
+            LOG
+            + REFUSED
+            + REFUSED.split("|rec")[0]
+            + "|reconnect|INFO|tcp:127.0.0.1:2: waiting 2 seconds before reconnect\n",
+            "the last error is: tcp:127.0.0.1:2: connection attempt failed (Connection refused)",
+        ),
+    ],
+)
+def test_one_that_is_not_let_in_says_whom_it_asks_and_what_failed(log: str, why: str) -> None:
+    """What ovsdb-server logs of attempts is no error."""
+    assert what_it_waits_for(parse_status(ENTERING), log.splitlines()) == (
+        f"waits to be let into the cluster of tcp:127.0.0.1:2; {why}"
+    )
+    assert what_it_waits_for(parse_status(FOLLOWER), log.splitlines()) is None
+
+
+@pytest.mark.parametrize(
+    ("listen", "narrow"),
+    [
+        (["ssl:0.0.0.0:6642"], None),
+        (["ssl:[::]:6642", "ssl:0.0.0.0:6642"], None),
+        (["ssl:192.0.2.1:6642"], "ssl:192.0.2.1:6642"),
+        (["ssl:[2001:db8::1]:6642", "ssl:0.0.0.0:6643"], "ssl:[2001:db8::1]:6642"),
+    ],
+)
+def test_addresses_of_one_machine(listen: list[str], narrow: str | None) -> None:
+    """Which other members of a cluster cannot have."""
+    told = narrow_addresses(listen)
+    assert (told is None) == (narrow is None)
+    assert told is None or f"listen = {narrow}: " in told
