@@ -15,7 +15,7 @@ import click
 
 from controller.cli import cluster_commands, common_options
 from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, ExamplesGroup, Options
-from controller.cli.diagnosis_commands import events, explain, support
+from controller.cli.diagnosis_commands import events, explain, support, trace
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
 from controller.cli.status_commands import config, flows, status
@@ -75,6 +75,7 @@ for command in (
     events,
     explain,
     support,
+    trace,
     config,
     tls_group,
 ):

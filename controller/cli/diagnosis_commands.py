@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controller.cli.common_options import Examples, configured
+from controller.cli.common_options import EXIT_ERROR, Examples, configured
 
 if TYPE_CHECKING:
     from controller.config.config import Config
@@ -87,6 +87,41 @@ def explain(config: Config, thing: str, as_json: bool) -> int:
     told = explanation.explain(config, thing)
     click.echo(rendering.status_json(told) if as_json else explanation_text.explanation(told, line), nl=False)
     return 0
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    tunbridge trace tap99f91280-a0 10.1.1.14
+    tunbridge trace tap99f91280-a0 ff:ff:ff:ff:ff:ff
+    tunbridge trace tap99f91280-a0 10.1.1.14 --via 'ssh {host}'
+    tunbridge trace tap99f91280-a0 --frame arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_tpa=10.1.1.14
+    tunbridge trace 10.1.1.13 --arriving gre:2:192.0.2.2 --frame dl_src=fa:16:3e:00:00:99
+    """,
+)
+@click.argument("source", metavar="FROM", required=False)
+@click.argument("target", metavar="TO", required=False)
+@click.option("--frame", "words", metavar="FLOW", help="What the frame has, as ovs-ofctl writes it: tcp,tp_dst=80")
+@click.option("--size", metavar="BYTES", type=click.IntRange(20, 65535), help="Size of the packet in the frame.")
+@click.option("--arriving", metavar="WHERE", help="It comes from another host: TYPE:ID:ADDRESS or PHYSICAL[:VLAN].")
+@click.option("--via", metavar="COMMAND", help="Ask other hosts by this, which runs a command on {host}.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configured(silent=True)
+def trace(config: Config, as_json: bool, **asked: Any) -> int:
+    """Follow a frame from the port FROM to the port TO: delivered, or dropped where and why.
+
+    FROM has its device on this host. Both are an id, name, device, MAC or IP address of a port; TO any MAC address.
+    """
+    from controller.cli import rendering
+    from controller.status.explanation import NotFoundError
+    from controller.trace import frame_trace, trace_page
+
+    try:
+        told = frame_trace.trace_frame(config, frame_trace.TraceRequest(**asked))
+    except NotFoundError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(rendering.status_json(told) if as_json else trace_page.page(told), nl=False)
+    return 0 if told["delivered"] else EXIT_ERROR
 
 
 @click.command(cls=Examples, epilog="tunbridge support --output /tmp/h1.tar.gz")

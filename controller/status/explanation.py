@@ -20,7 +20,7 @@ from controller.vswitch.row_dump import read_rows
 from topology import value_types
 from topology.database.snapshot import read_topology
 from topology.errors import TunbridgeError
-from topology.model import VLAN_MAX, VLAN_MIN, Network, Port
+from topology.model import VLAN_MAX, VLAN_MIN, Host, Network, Port
 
 Json = dict[str, Any]
 
@@ -61,6 +61,7 @@ class HostAnswers:
 
     ports: Mapping[str, Port] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
     status: Json | None = None
     silent: list[str] = field(default_factory=list)
 
@@ -84,6 +85,7 @@ def ask(config: Config) -> HostAnswers:
     else:
         known.ports = {id_: port for id_, port in batch.ports.items() if port is not None}
         known.networks = {id_: network for id_, network in batch.networks.items() if network is not None}
+        known.hosts = {name: host for name, host in batch.hosts.items() if host is not None}
     return known
 
 
@@ -96,7 +98,7 @@ def find(thing: str, known: HostAnswers) -> ExplainedSubject:
     """
     if re.fullmatch("0x[0-9a-fA-F]{1,16}", thing) or "=" in thing:
         return ExplainedSubject("flow", thing)
-    matches = sorted({*_ports(thing, known), *_networks(thing, known)}, key=str)
+    matches = sorted({*ports_called(thing, known), *_networks(thing, known)}, key=str)
     if len(matches) == 1:
         return matches[0]
     if not matches:
@@ -109,7 +111,8 @@ def find(thing: str, known: HostAnswers) -> ExplainedSubject:
     raise NotFoundError(f"{thing!r} may be {', '.join(map(str, matches[:_NAMED]))}{more}: give an id")
 
 
-def _ports(thing: str, known: HostAnswers) -> Iterator[ExplainedSubject]:
+def ports_called(thing: str, known: HostAnswers) -> Iterator[ExplainedSubject]:
+    """Ports that a text may mean: their id, name, device, MAC or IP address; one may come twice."""
     uuid, mac, address = (_canonical(kind, thing) for kind in (value_types.uuid, value_types.mac, value_types.ip))
     for port in known.ports.values():
         addresses = [one.ip_address for one in port.fixed_ips]

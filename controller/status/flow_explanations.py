@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from apps import APPLICATIONS
-from apps.framework.app import App
-from apps.framework.cookie import app_number, cookie, is_ours
+from apps.framework.cookie import cookie, is_ours
 from apps.framework.flow import Flow, FlowKey
-from apps.framework.pipeline import Band, BridgeRole, Place
+from apps.framework.flow_owners import OBJECT, FlowOwners
+from apps.framework.pipeline import BridgeRole
 from apps.framework.render import render
 from controller.agent.patches import roles
 from controller.openflow.wire.flow_messages import InstalledFlow
@@ -20,9 +20,6 @@ from topology.errors import OpenFlowError, TunbridgeError
 FLOWS_MAX = 200
 """Of an answer."""
 
-_OBJECT = (1 << 40) - 1
-"""Bits of a cookie that say of which object a flow is."""
-
 
 class FlowExplainer:
     """Knows what can be known of a flow.
@@ -30,10 +27,8 @@ class FlowExplainer:
     :param objects: kind (``port``, ``network``, ``device``, ``physical network``) → ids that a flow can be of
     """
 
-    def __init__(self, objects: Mapping[str, Iterable[str]], apps: Sequence[App] = APPLICATIONS) -> None:
-        self._apps = {app.number: app.name for app in apps}
-        self._bands: dict[Place, Band] = {band.place: band for app in apps for band in app.bands}
-        self._objects = {cookie(1, name) & _OBJECT: (kind, name) for kind, names in objects.items() for name in names}
+    def __init__(self, objects: Mapping[str, Iterable[str]]) -> None:
+        self._owners = FlowOwners(objects, APPLICATIONS)
 
     def explain(
         self,
@@ -66,14 +61,13 @@ class FlowExplainer:
         """``installed`` is null where the bridge cannot be asked, and so are the counters."""
         one = flow if flow is not None else found
         assert one is not None
-        mine = is_ours(one.cookie)
-        band = self._bands.get((role, one.table, one.priority)) if mine else None
-        of = self._objects.get(one.cookie & _OBJECT) if mine else None
+        band = self._owners.band(role, one.table, one.priority, one.cookie)
+        of = self._owners.of(one.cookie)
         return {
             "bridge": bridge,
             "flow": render(flow, cookie=False) if flow is not None else "",
             "cookie": f"{one.cookie:#x}",
-            "application": self._apps.get(app_number(one.cookie) or 0),
+            "application": self._owners.application(one.cookie),
             "of": {"kind": of[0], "id": of[1]} if of is not None else None,
             "band": band.name if band is not None else None,
             "meaning": band.meaning if band is not None else None,
@@ -96,10 +90,10 @@ def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
     """
     ids, number, text = parameters.get("objects"), parameters.get("cookie"), parameters.get("text")
     if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
-        digests = {cookie(1, one) & _OBJECT for one in ids if one}
+        digests = {cookie(1, one) & OBJECT for one in ids if one}
 
         def concerns(value: int) -> bool:
-            return is_ours(value) and value & _OBJECT in digests
+            return is_ours(value) and value & OBJECT in digests
 
     elif isinstance(number, int):
 
