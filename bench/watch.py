@@ -154,7 +154,11 @@ class Watcher:
     def __init__(self, *sources: Source) -> None:
         self._selector = selectors.DefaultSelector()
         for source in sources:
-            self._selector.register(source.sock, selectors.EVENT_READ, source)
+            self.add(source)
+
+    def add(self, source: Source) -> None:
+        """Read this one too."""
+        self._selector.register(source.sock, selectors.EVENT_READ, source)
 
     def __enter__(self) -> Watcher:
         return self

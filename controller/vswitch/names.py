@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import netaddr
 
@@ -114,6 +115,7 @@ class Names:
         return frozenset(port for _, port, _, _ in self.patch_ends)
 
 
+@lru_cache(1 << 15)  # addresses of hosts, all of which are named whenever one of them changes
 def tunnel_name(tunnel_type: str, remote_ip: str) -> str:
     """``<type>-<8 hex digits of the IPv4 address>``, or a 10-digit digest of an IPv6 one.
 

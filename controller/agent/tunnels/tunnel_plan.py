@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import is_not
+from typing import NamedTuple
 
 import netaddr
 
@@ -28,6 +30,17 @@ that moves may still send from where it was."""
 
 NO_VLAN = 4095
 """What a tunnel port is the trunk of while no network of its type is here: no network has it, and none means all."""
+
+
+class _Address(NamedTuple):
+    version: int
+    is_loopback: bool
+
+
+@lru_cache(1 << 15)  # addresses of hosts, all of which are read whenever one of them changes
+def _address(ip: str) -> _Address:
+    address = netaddr.IPAddress(ip)
+    return _Address(address.version, address.is_loopback())
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ def tunnels(hosts: Iterable[Host], me: str, options: TunnelOptions) -> tuple[Tun
     """
     if options.local_ip is None:
         return ()
-    version = netaddr.IPAddress(options.local_ip).version
+    version = _address(options.local_ip).version
     return tuple(
         Tunnel(
             host.name,
@@ -102,7 +115,7 @@ def tunnels(hosts: Iterable[Host], me: str, options: TunnelOptions) -> tuple[Tun
         for host in hosts
         if host.name != me
         for remote_ip in host.tunnel_ips
-        if netaddr.IPAddress(remote_ip).version == version and remote_ip != options.local_ip
+        if _address(remote_ip).version == version and remote_ip != options.local_ip
         for tunnel_type in options.types
         if tunnel_type in host.tunnel_types
     )
@@ -157,7 +170,7 @@ def misfits(
     if local_ip is None:
         return ()
     found = []
-    if netaddr.IPAddress(local_ip).is_loopback():
+    if _address(local_ip).is_loopback:
         found.append(f"[ovs] local_ip {local_ip} cannot be reached from other hosts: no tunnel carries a frame")
     if any(host.name == me and host.lacks_local_ip for host in hosts):
         found.append(f"[ovs] local_ip {local_ip} is no address of this host: no tunnel carries a frame")
@@ -174,11 +187,11 @@ def _misfit(host: Host, options: TunnelOptions, local_ip: str) -> str | None:
     if not common:
         theirs = ", ".join(host.tunnel_types) or "none"
         return f"no tunnel, it has {theirs} and this host {', '.join(options.types)} ([agent] tunnel_types)"
-    version = netaddr.IPAddress(local_ip).version
-    addresses = [ip for ip in host.tunnel_ips if netaddr.IPAddress(ip).version == version]
+    version = _address(local_ip).version
+    addresses = [ip for ip in host.tunnel_ips if _address(ip).version == version]
     if not addresses:
         return f"no tunnel, its local_ip {host.tunnel_ips[0]} is of another IP version than {local_ip} of this host"
-    if all(netaddr.IPAddress(ip).is_loopback() for ip in addresses):
+    if all(_address(ip).is_loopback for ip in addresses):
         return f"its local_ip {addresses[0]} cannot be reached from other hosts: tunnels to it carry nothing"
     if host.lacks_local_ip:
         return f"its local_ip {addresses[0]} is no address of it: tunnels to it carry nothing"
@@ -208,7 +221,7 @@ def _obstacle(host: Host, options: TunnelOptions, ways: Mapping[str, TunnelWay])
 
 def _too_small(options: TunnelOptions, local_ip: str, underlay: Underlay, largest: Mapping[str, int]) -> list[str]:
     """The network devices that do not carry what networks here may send."""
-    more = 20 if netaddr.IPAddress(local_ip).version == 6 else 0
+    more = 20 if _address(local_ip).version == 6 else 0
     found = []
     for kind, device in {(way.type, way.egress) for way in underlay.ways.values()}:
         size = underlay.mtus.get(device)

@@ -55,6 +55,9 @@ def serial(datapath_id: int) -> str:
 SERIALS = {name: serial(datapath_id) for name, datapath_id in DATAPATHS.items()}
 
 
+NO_TUNNELS = TunnelOptions(None)
+
+
 class Bridge:
     """Stands where a bridge's sender does: keeps what is wanted of the bridge."""
 
@@ -97,6 +100,7 @@ class DecidingHost:
         mappings: Mapping[str, str] = MappingProxyType({}),
         *,
         is_partial: bool = False,
+        tunnels: TunnelOptions = NO_TUNNELS,
     ) -> None:
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int", physical_names(mappings))
         self.bridges = {name: Bridge() for name in names.bridges}
@@ -123,7 +127,7 @@ class DecidingHost:
             follow=self.interests.append if is_partial else None,
         )
         self.compiler = Compiler()
-        self.agent = HostAgent(names, TunnelOptions(None), self.compiler, outputs, saved)
+        self.agent = HostAgent(names, tunnels, self.compiler, outputs, saved)
         self._first: list[Event] = [Registered()]
 
     def _set_up(self, wanted: WantedBridges) -> None:

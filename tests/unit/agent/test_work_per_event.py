@@ -9,16 +9,19 @@ from __future__ import annotations
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.openflow.channel.session import Session
 from controller.vswitch.interface_rows import VSwitchBatch
 from controller.vswitch.tagging import wired
 from tests.support.host.deciding import DATAPATHS, NET, SERIALS, DecidingHost, device, devices
+from topology.model import Host as TopologyHost
 from topology.model import Port, PortStatus
 from topology.source import TopologyBatch
 
@@ -118,3 +121,25 @@ def test_one_more_port(measured: Callable[[int], Work]) -> None:
     few, many = measured(FEW), measured(MANY)
     assert many.calls < 1.05 * few.calls, (few, many)
     assert many.bytes < few.bytes + 8 * MANY, (few, many)  # a list of all is 8 kB, a dict of all 36 kB
+
+
+def test_one_more_host() -> None:
+    """All hosts are looked at again when one comes: at each with a few calls, and without reading its address anew."""
+
+    def other(number: int) -> TopologyHost:
+        return TopologyHost(
+            f"other{number}", (f"198.18.{number // 250}.{number % 250 + 1}",), ("gre",), instance=port(number).id
+        )
+
+    def calls(others: int) -> int:
+        with closing(DecidingHost(tunnels=TunnelOptions("203.0.113.1", only_needed=True))) as host:
+            hosts = {other(number).name: other(number) for number in range(others)}
+            host.step(VSwitchBatch(True, {}, DATAPATHS, layout=True, serials=SERIALS), TopologyBatch(True, hosts=hosts))
+            host.connect("br-int")
+            host.connect("br-tun", ("patch-int", 1))
+            host.confirm()
+            new = other(others)
+            return work(lambda: host.step(TopologyBatch(False, hosts={new.name: new}))).calls
+
+    each = (calls(MANY) - calls(FEW)) / (MANY - FEW)
+    assert each < 40, each
