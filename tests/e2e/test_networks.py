@@ -60,9 +60,12 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         lab.start_topology()
         lab.apply()
         lab.start_controllers(options={"agent": {"tunnel_types": ",".join(TUNNELS)}})
-        for vm in lab.vms.values():
-            vm.plug(lab.hosts[f"h{vm.name.rpartition('.')[2][0]}"])
+        for name, host in lab.hosts.items():
+            Vm.plug_all(host, *(vm for vm in lab.vms.values() if f"h{vm.name.rpartition('.')[2][0]}" == name))
         lab.wait_wired()
+        ends = [lab.vms[f"gre.{number}"] for number in HOSTS]
+        for vm in ends:  # the hosts know each other's hardware addresses: the frame for which one is asked is lost
+            vm.wait_heard(*(other for other in ends if other is not vm))
         yield lab
 
 

@@ -48,8 +48,8 @@ def lab() -> Iterator[Lab]:
         learning = {"l2_population": False, "arp_responder": False}  # or nothing would have to be learned
         options = {"ovs": {"bridge_mac_table_size": TABLE_SIZE}, "agent": {"tunnel_types": "gre,vxlan", **learning}}
         lab.start_controllers(options=options)
-        for vm in lab.vms.values():
-            vm.plug(lab.hosts[vm.nic.host or ""])
+        for name, host in lab.hosts.items():
+            Vm.plug_all(host, *(vm for vm in lab.vms.values() if vm.nic.host == name))
         lab.wait_wired()
         for name in NETWORKS:  # the hosts know each other's addresses
             sender, far = lab.vms[f"{name}.sender"], lab.vms[f"{name}.far"]

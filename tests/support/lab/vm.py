@@ -110,6 +110,18 @@ class Vm:
 
         :param columns: of the Port row, e.g. ``tag=4095``
         """
+        host.ovs.vsctl(*self._brought(host, **columns))
+        self.host = host
+
+    @staticmethod
+    def plug_all(host: LabHost, *vms: Vm) -> None:
+        """Put the cables of several VMs into br-int of a host, in one transaction."""
+        host.ovs.vsctl(*(word for vm in vms for word in vm._brought(host)))
+        for vm in vms:
+            vm.host = host
+
+    def _brought(self, host: LabHost, **columns: object) -> list[str]:
+        """Bring the cable to a host; the arguments of ovs-vsctl that put it into br-int."""
         assert self.host is None, f"{self.name} is plugged into {self.host} already"
         assert self._cabled in (None, host), f"{self.name} has its cable at {self._cabled}"
         device = self.nic.device
@@ -118,11 +130,8 @@ class Vm:
             host.namespace.ip(f"link set {device} up")
         port = [f"{name}={value}" for name, value in columns.items()]
         ids = [f"external_ids:iface-id={self.nic.port_id}", f'external_ids:attached-mac="{self.nic.mac}"']
-        host.ovs.vsctl(
-            *("--", "add-port", "br-int", device, *port),
-            *("--", "set", "Interface", device, *ids, "external_ids:iface-status=active"),
-        )
-        self.host = host
+        command = ["--", "add-port", "br-int", device, *port]
+        return [*command, "--", "set", "Interface", device, *ids, "external_ids:iface-status=active"]
 
     def unplug(self) -> None:
         """Take the cable out of the host's br-int; returns when the port is gone."""
