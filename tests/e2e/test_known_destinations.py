@@ -166,18 +166,18 @@ def test_a_binding_that_names_the_wrong_host(lab: Lab) -> None:
         try:
             wait_known(3)
             silent.send(silent.frame(BROADCAST))
-            seen = Seen(lab, [red.frame(silent)], red)
+            seen = Seen(lab, [red.frame(silent)], red, 1)
             assert (seen.to, seen.heard) == ({"h2": 1}, {})
-            assert Seen(lab, [red.frame(BROADCAST)], red).heard == {"red.h2": 1, "red.old": 1}
+            assert Seen(lab, [red.frame(BROADCAST)], red, 4).heard == {"red.h2": 1, "red.old": 1}
             bind("old")
             wait_until(lambda: silent.nic.mac in str(flows(lab, "h1", 6)), 20, "h1 knows of it")
-            wait_until(lambda: Seen(lab, [red.frame(silent)], red).heard == {"red.old": 1}, 20, "frames come to it")
-            seen = Seen(lab, [red.frame(silent)], red)
+            wait_until(lambda: Seen(lab, [red.frame(silent)], red, 1).heard == {"red.old": 1}, 20, "frames come to it")
+            seen = Seen(lab, [red.frame(silent)], red, 2)
             assert (seen.to, seen.heard) == ({"old": 1}, {"red.old": 1})
         finally:
             bind(["set", []])
         wait_known(2)
-        assert Seen(lab, [red.frame(silent)], red).heard == {"red.old": 1}
+        assert Seen(lab, [red.frame(silent)], red, 2).heard == {"red.old": 1}
 
 
 def _has_unicast(lab: Lab, wanted: bool) -> bool:
