@@ -1,4 +1,5 @@
-"""ARP on br-tun: who asks for an address that the topology has on another host is answered, and nobody else hears it.
+"""ARP and ND on br-tun: who asks for an address that the topology has on another host is answered, and nobody else
+hears it.
 
 Addresses that are on this host answer for themselves, on br-int. What is not answered goes where it went before.
 """
@@ -40,12 +41,24 @@ ARP_RESPONDER = AppOption(
     "arp_responder",
     True,
     "boolean",
-    "Answer ARP requests of ports here for addresses that the topology has on other hosts. Off: they are answered by "
-    "those who are asked",
+    "Answer ARP requests and IPv6 neighbour solicitations of ports here for addresses that the topology has on other "
+    "hosts. Off: they are answered by those who are asked",
 )
 
 _ARP, _REQUEST, _REPLY = 0x0806, 1, 2
-_FIELDS = frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST, Field.ETH_TYPE, Field.ARP_OP})
+
+_IPV6, _ICMPV6 = 0x86DD, 58
+_ADVERTISED = 3
+"""Table of :data:`ADVERTISEMENT`."""
+_SOLICITATION, _ADVERTISEMENT = 135, 136
+_SOURCE_ADDRESS, _TARGET_ADDRESS = 1, 2
+"""Types of the options for link-layer addresses (RFC 4861 §4.6.1)."""
+_ROUTER, _SOLICITED, _OVERRIDE = 1 << 31, 1 << 30, 1 << 29
+"""Flags of an advertisement (RFC 4861 §4.4)."""
+
+_PLACE = frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_TYPE})
+_ND_MESSAGE = frozenset({Field.NW_PROTO, Field.ICMPV6_TYPE, Field.ICMPV6_CODE})
+_QUESTION = _PLACE | {Field.ETH_DST, Field.ARP_OP, Field.ARP_TPA} | _ND_MESSAGE
 
 PASSED_ON = Band(
     "ARP_PASSED_ON",
@@ -60,19 +73,30 @@ ANSWER = Band(
     "ARP_ANSWER",
     BridgeRole.TUNNEL,
     7,
-    _FIELDS | {Field.ARP_TPA},
-    frozenset({Move, SetField, Output}),
+    _QUESTION | {Field.ND_TARGET, Field.ND_OPTIONS_TYPE},
+    frozenset({Move, SetField, Resubmit, Output}),
     "From br-int, a broadcast request for an address that one port of the network has, on another host: it becomes the "
-    "reply, and goes back. One that is sent to a MAC goes to who has that: it asks whether he lives.",
+    "reply, and goes back. So does a multicast neighbour solicitation with the link-layer address of who asks, by "
+    "ND_ANSWER. What is sent to a MAC goes to who has that: it asks whether he lives.",
 )
 ANNOUNCEMENT = Band(
     "ARP_ANNOUNCEMENT",
     BridgeRole.TUNNEL,
     12,
-    _FIELDS | {Field.ARP_SPA, Field.ARP_TPA},
+    _QUESTION | {Field.ARP_SPA, Field.IPV6_SRC},
     frozenset({Resubmit}),
-    "What looks like such a request and is none: whether anybody has an address (RFC 5227, the sender's is 0.0.0.0), "
-    "and that one has it (sender and target are the same).",
+    "What looks like such a request and is none: whether anybody has an address (RFC 5227 and RFC 4862, the sender's "
+    "is 0.0.0.0 or ::), and that one has it (sender and target are the same).",
+)
+ADVERTISEMENT = Band(
+    "ND_ANSWER",
+    BridgeRole.TUNNEL,
+    1,
+    _PLACE | _ND_MESSAGE,
+    frozenset({Move, Output}),
+    "The rest of ARP_ANSWER for ND: Open vSwitch sets the link-layer address of an advertisement only where the flow "
+    "matches on one.",
+    table=_ADVERTISED,
 )
 
 
@@ -81,14 +105,18 @@ class ArpResponder(App):
 
     name = "ARP responder"
     number = 5
-    bands = (ANSWER, ANNOUNCEMENT, PASSED_ON)
+    bands = (ANSWER, ANNOUNCEMENT, PASSED_ON, ADVERTISEMENT)
     kinds = (UnitKind.NETWORK, UnitKind.REMOTE_PORT)
     options = (ARP_RESPONDER,)
     follows = frozenset({"Port"})
     notes = (
         """\
-**ARP.** Addresses are `fixed_ips`, and single ones of `allowed_address_pairs`. One that more than one port of the
-network may have, wherever they are, is answered for by nobody but its owner.""",
+**ARP and ND.** Addresses are `fixed_ips`, and single ones of `allowed_address_pairs`. One that more than one port of
+the network may have, wherever they are, is answered for by nobody but its owner; so is a link-local one. Open vSwitch
+makes no packet longer or shorter: of a solicitation the option with the source's link-layer address becomes the one
+with the target's, and without it (as for duplicate address detection) there is no answer. It computes the checksum. The
+flags are Solicited and Override (`nd_reserved` 0x60000000), and Router where `device_owner` is a router's (0xe0000000).
+Such frames pass through ovs-vswitchd, as the first one of any flow does.""",
     )
 
     def touched(self, change: ViewChange) -> Iterator[Unit]:
@@ -117,11 +145,26 @@ network may have, wherever they are, is answered for by nobody but its owner."""
 
             priority=12,arp,in_port=1,dl_vlan=1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,arp_spa=0.0.0.0,arp_op=1
                 actions=resubmit(,2)
+            priority=12,icmp6,in_port=1,dl_vlan=1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,ipv6_src=::,icmp_type=135,
+                icmp_code=0 actions=resubmit(,2)
             table=2, priority=1,in_port=1,dl_vlan=1 actions=pop_vlan,set_field:0x2->tun_id,output:7,output:8
+
+        And complete the advertisements.
+
+        ::
+
+            table=3, priority=1,icmp6,in_port=1,dl_vlan=1,icmp_type=136,icmp_code=0
+                actions=move:NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[],IN_PORT
         """
         network = local.network
-        probe = _request(patch_int, local.vlan, Term(Field.ARP_SPA, 0))
-        yield self.flow(ANNOUNCEMENT, probe, Resubmit(IN_PORT, PASSED_ON.table), of=network.id)
+        for probe in (
+            _request(patch_int, local.vlan, Term(Field.ARP_SPA, 0)),
+            _solicitation(patch_int, local.vlan, Term(Field.IPV6_SRC, 0)),
+        ):
+            yield self.flow(ANNOUNCEMENT, probe, Resubmit(IN_PORT, PASSED_ON.table), of=network.id)
+        advertisement = Match(_nd_message(patch_int, local.vlan, _ADVERTISEMENT))
+        complete = Move(Field.ETH_SRC, Field.ND_TLL), Output(IN_PORT)
+        yield self.flow(ADVERTISEMENT, advertisement, *complete, of=network.id)
         tunnel_id = network.segmentation_id or 0
         paths = flood_paths(view, local) if view.option(L2_POPULATION) else ()
         flow_port = view.tunnels.flow_ports.get(network.network_type)
@@ -133,6 +176,21 @@ network may have, wherever they are, is answered for by nobody but its owner."""
     def _port(self, view: HostView, local: LocalNetwork, patch_int: int, port: RemotePort) -> Iterator[Flow]:
         """Answer for the addresses of a port, but for one that another port may have, or another MAC of the same port.
 
+        Nor for a link-local one: by these hosts know their routers, and forget one that an advertisement says is none
+        (RFC 4861 §7.2.5). That a guest routes nobody but the guest knows.
+        """
+        having = Counter(ip_address for ip_address, _ in port.addresses)
+        for ip_address, mac_address in port.addresses:
+            is_shared = having[ip_address] > 1 or len(view.ports_with(port.network_id, ip_address)) != 1
+            address, mac = netaddr.IPAddress(ip_address), int(netaddr.EUI(mac_address))
+            if not is_shared and address.version == 4:
+                yield from self._arp(local.vlan, patch_int, int(address), mac, port.port_id)
+            elif not is_shared and not address.is_link_local():
+                yield self._nd(local.vlan, patch_int, int(address), mac, port)
+
+    def _arp(self, vlan: int, patch_int: int, ip: int, mac: int, of: str) -> Iterator[Flow]:
+        """Answer requests for an address, and let announcements of it pass.
+
         ::
 
             priority=7,arp,in_port=1,dl_vlan=1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,arp_tpa=10.0.0.5,arp_op=1
@@ -141,16 +199,25 @@ network may have, wherever they are, is answered for by nobody but its owner."""
                     move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],set_field:fa:16:3e:02:dd:79->arp_sha,
                     set_field:10.0.0.5->arp_spa,IN_PORT
         """
-        having = Counter(ip_address for ip_address, _ in port.addresses)
-        for ip_address, mac_address in port.addresses:
-            is_shared = having[ip_address] > 1 or len(view.ports_with(port.network_id, ip_address)) != 1
-            if is_shared or ":" in ip_address:
-                continue
-            ip, mac = int(netaddr.IPAddress(ip_address)), int(netaddr.EUI(mac_address))
-            asked = _request(patch_int, local.vlan, Term(Field.ARP_TPA, ip))
-            yield self.flow(ANSWER, asked, *_reply(ip, mac), of=port.port_id)
-            told = _request(patch_int, local.vlan, Term(Field.ARP_SPA, ip), Term(Field.ARP_TPA, ip))
-            yield self.flow(ANNOUNCEMENT, told, Resubmit(IN_PORT, PASSED_ON.table), of=port.port_id)
+        asked = _request(patch_int, vlan, Term(Field.ARP_TPA, ip))
+        yield self.flow(ANSWER, asked, *_reply(ip, mac), of=of)
+        told = _request(patch_int, vlan, Term(Field.ARP_SPA, ip), Term(Field.ARP_TPA, ip))
+        yield self.flow(ANNOUNCEMENT, told, Resubmit(IN_PORT, PASSED_ON.table), of=of)
+
+    def _nd(self, vlan: int, patch_int: int, ip: int, mac: int, port: RemotePort) -> Flow:
+        """Answer solicitations of an address.
+
+        ::
+
+            priority=7,icmp6,in_port=1,dl_vlan=1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,icmp_type=135,icmp_code=0,
+                    nd_target=fd00::5,nd_options_type=1
+                actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:fa:16:3e:02:dd:79->eth_src,
+                    move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],move:NXM_NX_ND_TARGET[]->NXM_NX_IPV6_SRC[],
+                    set_field:1610612736->nd_reserved,set_field:2->nd_options_type,set_field:136->icmpv6_type,
+                    resubmit(,3)
+        """
+        asked = _solicitation(patch_int, vlan, Term(Field.ND_TARGET, ip), Term(Field.ND_OPTIONS_TYPE, _SOURCE_ADDRESS))
+        return self.flow(ANSWER, asked, *_advertisement(mac, port.is_router), of=port.port_id)
 
 
 def _request(patch_int: int, vlan: int, *more: Term) -> Match:
@@ -177,4 +244,34 @@ def _reply(ip: int, mac: int) -> tuple[Action, ...]:
         SetField(Field.ARP_SHA, mac),
         SetField(Field.ARP_SPA, ip),
         Output(IN_PORT),
+    )
+
+
+def _nd_message(patch_int: int, vlan: int, kind: int) -> tuple[Term, ...]:
+    return (
+        Term(Field.ETH_TYPE, _IPV6),
+        Term(Field.NW_PROTO, _ICMPV6),
+        Term(Field.IN_PORT, patch_int),
+        Term(Field.VLAN_VID, VLAN_PRESENT | vlan),
+        Term(Field.ICMPV6_TYPE, kind),
+        Term(Field.ICMPV6_CODE, 0),
+    )
+
+
+def _solicitation(patch_int: int, vlan: int, *more: Term) -> Match:
+    multicast = Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT)
+    return Match((*_nd_message(patch_int, vlan, _SOLICITATION), multicast, *more))
+
+
+def _advertisement(mac: int, is_router: bool) -> tuple[Action, ...]:
+    """Of a solicitation, the advertisement that answers it (RFC 4861 §7.2.4), but for the address in its option."""
+    return (
+        Move(Field.ETH_SRC, Field.ETH_DST),
+        SetField(Field.ETH_SRC, mac),
+        Move(Field.IPV6_SRC, Field.IPV6_DST),
+        Move(Field.ND_TARGET, Field.IPV6_SRC),
+        SetField(Field.ND_RESERVED, _SOLICITED | _OVERRIDE | (_ROUTER if is_router else 0)),
+        SetField(Field.ND_OPTIONS_TYPE, _TARGET_ADDRESS),
+        SetField(Field.ICMPV6_TYPE, _ADVERTISEMENT),
+        Resubmit(IN_PORT, _ADVERTISED),
     )

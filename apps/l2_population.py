@@ -62,8 +62,8 @@ UNICAST = Band(
     6,
     frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_DST}),
     _SENDS,
-    "From br-int, to the MAC of a port on another host: to that host, without a tag. A MAC that more than one port of "
-    "the network may have has no such flow.",
+    "From br-int, to the MAC of a port on another host: to that host, without a tag; to two while its guest "
+    "migrates. A MAC that more than one port of the network may have has no such flow.",
 )
 INBOUND = Band(
     "L2_INBOUND",
@@ -226,16 +226,18 @@ TUN_OUTBOUND.""",
     def _unicast(
         self, view: HostView, local: LocalNetwork, tunnel_id: int, patch_int: int, port: RemotePort
     ) -> Iterator[Flow]:
-        """Send what is for a port to its host.
+        """Send what is for a port to its host; while its guest migrates, to that where it goes too.
 
         Nothing for an address that more than one port may have, nor for a host that has several addresses: of those the
         topology does not say which it is.
 
         ``priority=6,in_port=1,dl_vlan=1,dl_dst=fa:16:3e:02:dd:79 actions=pop_vlan,set_field:0x2->tun_id,output:7``
         """
-        paths = view.paths(port.host, local.network.network_type)
-        if len(paths) != 1:
+        found = (view.paths(host, local.network.network_type) for host in port.hosts)
+        ways = [paths for paths in found if paths]
+        if not ways or any(len(paths) > 1 for paths in ways):
             return
+        paths = tuple(chain(*ways))
         for mac_address in (port.mac_address, *port.allowed_macs):
             if len(view.ports_with(port.network_id, mac_address)) == 1:
                 condition = match(in_port=patch_int, dl_vlan=local.vlan, dl_dst=mac_address)
@@ -262,5 +264,6 @@ TUN_OUTBOUND.""",
 
         ``priority=13,tun_id=0x2,dl_src=fa:16:3e:02:dd:79 actions=drop``
         """
-        if len(view.ports_with(port.network_id, port.mac_address)) == 1:
+        is_alone = port.port_id not in view.remote_ports_like(port)  # else its guest migrates
+        if is_alone and len(view.ports_with(port.network_id, port.mac_address)) == 1:
             yield self.flow(IMPOSTOR, match(tun_id=tunnel_id, dl_src=port.mac_address), of=port.port_id)

@@ -47,7 +47,8 @@ class Datapath(Enum):
         return ("--enable-dummy=override",) if self is Datapath.DUMMY else ("--disable-system",)
 
 
-def _answers(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Whether somebody listens on a unix socket; the file alone may be that of one who did."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(str(path))
@@ -188,7 +189,7 @@ class PrivateOvs:
         process = ChildProcess(argv, log=log, env=self._env)
         try:
             deadline = time.monotonic() + _START_TIMEOUT
-            while not _answers(sock):
+            while not listens(sock):
                 process.require_running()
                 if time.monotonic() > deadline:
                     raise ProcessError(f"{argv[0]} does not answer at {sock}\n{process.log_tail()}")

@@ -169,6 +169,8 @@ class Port:
     :param requested_host: ``binding:host_id``: only that host may bind the port; None: any
     :param host: the host that has bound it (its claim), None while no host has
     :param status: what the binding host last reported
+    :param migrating_to: the host that its guest is about to come to from ``requested_host``: it wires the port beside
+        that one; None where the two are not different hosts
     :param allowed_macs: the MAC addresses that ``allowed_address_pairs`` names beside its own, each once, sorted
     :param allowed_ips: the single IP addresses that it names, each with its MAC address, sorted
     """
@@ -186,6 +188,7 @@ class Port:
     status: PortStatus = PortStatus.DOWN
     allowed_macs: tuple[str, ...] = ()
     allowed_ips: tuple[tuple[str, str], ...] = ()
+    migrating_to: str | None = None
 
     @property
     def addresses(self) -> tuple[tuple[str, str], ...]:

@@ -13,15 +13,20 @@ from typing import Union
 
 import netaddr
 
+ERICOXM = 0x1000
+"""The class of ERICOXM_OF_ICMPV6_ND_RESERVED and ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE (ovs-fields(7))."""
+
 
 class Field(Enum):
     """A header field that a flow may match on.
 
-    Members are in the order in which ``ovs-ofctl`` prints them; of ETH_TYPE, a value that has a name there, as ``arp``.
+    Members are in the order in which ``ovs-ofctl`` prints them; of ETH_TYPE, a value that has a name there, as ``arp``,
+    and of NW_PROTO, one that has a name with that, as ``icmp6``.
     """
 
     #          name as in ovs-ofctl, OXM field of class 0x8000 (OpenFlow 1.3 §7.2.3.7), width in bits; another class
     ETH_TYPE = ("dl_type", 5, 16)
+    NW_PROTO = ("nw_proto", 10, 8)
     TUN_ID = ("tun_id", 38, 64)
     TUN_SRC = ("tun_src", 31, 32, 0x0001)  # NXM_NX_TUN_IPV4_SRC of ovs-fields(7)
     TUN_IPV6_SRC = ("tun_ipv6_src", 109, 128, 0x0001)  # NXM_NX_TUN_IPV6_SRC
@@ -34,6 +39,14 @@ class Field(Enum):
     ARP_OP = ("arp_op", 21, 16)
     ARP_SHA = ("arp_sha", 24, 48)
     ARP_THA = ("arp_tha", 25, 48)
+    IPV6_SRC = ("ipv6_src", 26, 128)
+    IPV6_DST = ("ipv6_dst", 27, 128)
+    ICMPV6_TYPE = ("icmp_type", 29, 8)
+    ICMPV6_CODE = ("icmp_code", 30, 8)
+    ND_TARGET = ("nd_target", 31, 128)
+    ND_TLL = ("nd_tll", 33, 48)
+    ND_RESERVED = ("nd_reserved", 1, 32, ERICOXM)
+    ND_OPTIONS_TYPE = ("nd_options_type", 2, 8, ERICOXM)
 
     def __init__(self, label: str, oxm: int, bits: int, oxm_class: int = 0x8000) -> None:
         self.label = label
@@ -274,6 +287,10 @@ MOVABLE = {
     Field.ARP_TPA: "NXM_OF_ARP_TPA",
     Field.ARP_SHA: "NXM_NX_ARP_SHA",
     Field.ARP_THA: "NXM_NX_ARP_THA",
+    Field.IPV6_SRC: "NXM_NX_IPV6_SRC",
+    Field.IPV6_DST: "NXM_NX_IPV6_DST",
+    Field.ND_TARGET: "NXM_NX_ND_TARGET",
+    Field.ND_TLL: "NXM_NX_ND_TLL",
 }
 """The fields that :class:`Move` can name, as ``ovs-ofctl`` prints them there."""
 
@@ -296,7 +313,15 @@ class Move:
         return f"move:{MOVABLE[self.source]}[]->{MOVABLE[self.target]}[]"
 
 
-SETTABLE = {Field.ETH_SRC: "eth_src", Field.ARP_OP: "arp_op", Field.ARP_SPA: "arp_spa", Field.ARP_SHA: "arp_sha"}
+SETTABLE = {
+    Field.ETH_SRC: "eth_src",
+    Field.ARP_OP: "arp_op",
+    Field.ARP_SPA: "arp_spa",
+    Field.ARP_SHA: "arp_sha",
+    Field.ICMPV6_TYPE: "icmpv6_type",
+    Field.ND_RESERVED: "nd_reserved",
+    Field.ND_OPTIONS_TYPE: "nd_options_type",
+}
 """The fields that :class:`SetField` can name, as ``ovs-ofctl`` prints them there."""
 
 
@@ -318,7 +343,7 @@ class SetField:
         shown = str(self.value)
         if self.field.bits == 48:
             shown = self.value.to_bytes(6, "big").hex(":")
-        elif self.field.bits == 32:
+        elif self.field is Field.ARP_SPA:
             shown = str(netaddr.IPAddress(self.value, version=4))
         return f"set_field:{shown}->{SETTABLE[self.field]}"
 

@@ -69,7 +69,9 @@ class RemotePort:
     :param host: name of the host that ``binding:host_id`` gives it to, or that has bound it
     :param mac_address: of the topology's port
     :param allowed_macs: as those of a :class:`LocalPort`
-    :param addresses: likewise, of a port that a host has bound; none before
+    :param addresses: likewise, of a port that a host has bound; none before, and none of one that is bound here too
+    :param is_router: ``device_owner`` says that a router has it
+    :param others: names of other hosts that it is on as well: while its guest migrates, that where it goes
     """
 
     port_id: str
@@ -78,6 +80,13 @@ class RemotePort:
     mac_address: str
     allowed_macs: tuple[str, ...] = ()
     addresses: tuple[Address, ...] = ()
+    is_router: bool = False
+    others: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of all the hosts that it is on."""
+        return (self.host, *self.others)
 
 
 @dataclass(frozen=True)
@@ -165,11 +174,11 @@ def _network_with_macs(port: LocalPort) -> Iterable[Hashable]:
 
 
 def _host_of(port: RemotePort) -> Iterable[Hashable]:
-    return (port.host,)
+    return port.hosts
 
 
 def _place_of(port: RemotePort) -> Iterable[_Place]:
-    return ((port.network_id, port.host),)
+    return tuple((port.network_id, host) for host in port.hosts)
 
 
 def _addresses_of(port: LocalPort | RemotePort) -> Iterable[Hashable]:
@@ -208,8 +217,8 @@ class HostView:
     :param options: :attr:`AppOption.key` → what the operator chose; what is absent has its default
     :param tunnels: what leads out of br-tun besides the paths of peers
     :param peers: by name of the host
-    :param remote_ports: by port id; none is in ``ports``, and each one's network is in ``networks``. Of a network whose
-        ports the topology has not told yet there are none
+    :param remote_ports: by port id; only one whose guest migrates is in ``ports`` too, and each one's network is in
+        ``networks``. Of a network whose ports the topology has not told yet there are none
     """
 
     bridges: Mapping[str, BridgeRole] = field(default_factory=Map)

@@ -110,8 +110,8 @@ one; `set_field` alone may not be used on a frame that has none.
 _DROPPED = """\
 **One flow a port of a tunnelled network, four of another, one more where it has a `binding:host_id`; two a network.**
 None of these depends on how many hosts or tunnels there are. Where a network has ports on other hosts, one more a port
-here, one a port there, and one a network; with ARP answered two for each of its IPv4 addresses, and two a network.
-Flow-based tunnels are two flows an encapsulation, and one each other host.
+here, one a port there, and one a network; with ARP and ND answered two for each of its IPv4 addresses, one for each
+IPv6 one, and four a network. Flow-based tunnels are two flows an encapsulation, and one each other host.
 
 ## What is dropped where
 
@@ -166,7 +166,7 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
         network.id,
         "host2",
         "fa:16:3e:4d:5e:6f",
-        addresses=(("10.0.0.9", "fa:16:3e:4d:5e:6f"),),
+        addresses=(("10.0.0.9", "fa:16:3e:4d:5e:6f"), ("fd00::9", "fa:16:3e:4d:5e:6f")),
     )
     return HostView(
         bridges={name: role for role, name in _BRIDGES.items()},

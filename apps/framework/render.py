@@ -14,6 +14,8 @@ import netaddr
 from apps.framework.flow import RESERVED_PORTS, VLAN_PRESENT, Field, Flow, Match, Term, hexadecimal
 
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x86DD: "ipv6", 0x8847: "mpls", 0x8848: "mplsm"}
+_PROTOCOLS = {(0x86DD, 58): "icmp6"}
+"""Ethertype and protocol that have one name together."""
 _DEFAULT_PRIORITY = 0x8000
 
 
@@ -31,6 +33,7 @@ def _port(number: int) -> str:
 
 _SHOWN: dict[Field, Callable[[int], str]] = {
     Field.ETH_TYPE: "0x{:04x}".format,
+    Field.NW_PROTO: str,
     Field.TUN_SRC: partial(_ip, version=4),
     Field.TUN_IPV6_SRC: partial(_ip, version=6),
     Field.IN_PORT: _port,
@@ -39,11 +42,21 @@ _SHOWN: dict[Field, Callable[[int], str]] = {
     Field.ARP_OP: str,
     Field.ARP_SHA: _mac,
     Field.ARP_THA: _mac,
+    Field.IPV6_SRC: partial(_ip, version=6),
+    Field.IPV6_DST: partial(_ip, version=6),
+    Field.ICMPV6_TYPE: str,
+    Field.ICMPV6_CODE: str,
+    Field.ND_TARGET: partial(_ip, version=6),
+    Field.ND_TLL: _mac,
+    Field.ND_RESERVED: str,
+    Field.ND_OPTIONS_TYPE: str,
     Field.ETH_SRC: _mac,
     Field.ETH_DST: _mac,
 }
 
-_IP_ADDRESSES = (Field.TUN_SRC, Field.TUN_IPV6_SRC, Field.ARP_SPA, Field.ARP_TPA)
+_IP_ADDRESSES = frozenset(
+    {Field.TUN_SRC, Field.TUN_IPV6_SRC, Field.ARP_SPA, Field.ARP_TPA, Field.IPV6_SRC, Field.IPV6_DST, Field.ND_TARGET}
+)
 
 
 def render_term(term: Term) -> str:
@@ -65,7 +78,11 @@ def render_term(term: Term) -> str:
 
 def render_match(match: Match) -> str:
     """All fields, comma-separated, e.g. ``in_port=1,dl_vlan=1``; empty when everything matches."""
-    texts = [render_term(term) for term in match.terms]
+    terms = match.terms
+    name = None
+    if len(terms) > 1 and (terms[0].field, terms[1].field) == (Field.ETH_TYPE, Field.NW_PROTO):
+        name = _PROTOCOLS.get((terms[0].value, terms[1].value)) if terms[0].mask is terms[1].mask is None else None
+    texts = [render_term(term) for term in terms] if name is None else [name, *map(render_term, terms[2:])]
     # An ethertype that has a name comes first, one that has none last.
     return ",".join(sorted(texts, key=lambda text: text.startswith(f"{Field.ETH_TYPE.label}=")))
 

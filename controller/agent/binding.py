@@ -88,7 +88,7 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
         port = facts.ports[port_id]
         network_id, mac_address, macs = port.network_id, port.mac_address, port.allowed_macs
         is_shared = facts.shared_macs[network_id, mac_address] or facts.followed.is_open(port_id)
-        is_here = port.requested_host is not None and not is_shared
+        is_here = port.requested_host is not None and port.migrating_to is None and not is_shared
         return PortBinding(device, port_id, ofport, True, None, network_id, mac_address, macs, is_here)
     waiting = facts.followed.is_waiting(port_id)
     if reason is None and device.fault is not None and ofport is None:
@@ -127,9 +127,10 @@ def _refusal(facts: PortFacts, port_id: str, device: Device, uncarried: Uncarrie
         return "admin_state_up of the port is false"
     if not network.admin_state_up:
         return f"admin_state_up of network {network.id} is false"
-    if port.requested_host is not None and port.requested_host != facts.host:
+    if port.requested_host is not None and facts.host not in (port.requested_host, port.migrating_to):
         return f"binding:host_id is {port.requested_host}"
-    if port.requested_host is None and port.host not in (None, facts.host) and device.name not in facts.fresh:
+    takes_over = device.name in facts.fresh and not facts.takeovers.is_waiting(port_id)
+    if port.requested_host is None and port.host not in (None, facts.host) and not takes_over:
         return f"host {port.host} has bound it"
     return uncarried(network)
 

@@ -108,9 +108,10 @@ class HostAgent:
     @property
     def due(self) -> float | None:
         """When :meth:`walk` has to be called though no event comes, as of :func:`time.monotonic`; None: never."""
-        dues = (self._retries.due, self._states.due, self._log.due, self.facts.ports.followed.due)
-        tunnels = self._tunnels.due if self.facts.is_complete else None
-        return min((due for due in (*dues, tunnels) if due is not None), default=None)
+        ports = self.facts.ports
+        dues = (self._retries.due, self._states.due, self._log.due, ports.followed.due, ports.takeovers.due)
+        of_others = (self._tunnels.due, self._peers.due) if self.facts.is_complete else ()
+        return min((due for due in (*dues, *of_others) if due is not None), default=None)
 
     def handle(self, events: Iterable[Event], more: Callable[[float], Iterable[Event]] | None = None) -> None:
         """Take in some events, and do what follows from all of them together.
@@ -184,6 +185,7 @@ class HostAgent:
     def _ask(self) -> Collection[str]:
         """Have the ports followed that devices name; the ids of those that the topology has not told of."""
         ports = self.facts.ports
+        ports.reconsider(ports.takeovers.over(time.monotonic()))
         if late := ports.followed.late(time.monotonic()):
             ports.reconsider(late)
         interest = ports.followed.collect()
@@ -262,7 +264,8 @@ class HostAgent:
             found = tunnel_ports(plan.options, expected, there, self._names.patch_int)
             self._tunnel_ports = self._tunnel_ports if found == self._tunnel_ports else found
         ports = self._tunnel_ports
-        return self._peers.update(facts.hosts, plan.known, ports.flow_ports, there.get, is_changed=is_changed), ports
+        peers, now = self._peers, time.monotonic()
+        return peers.update(facts.hosts, plan.known, ports.flow_ports, there.get, now, is_changed=is_changed), ports
 
     def _save(self, bound: Iterable[str]) -> None:
         self.facts.guard.bound(self._bindings.bound_ports(bound))
@@ -317,6 +320,7 @@ class HostAgent:
             open_trunks=facts.open_trunks,
             tunnel_problems=self._tunnels.misfits,
             address_conflicts=self._conflicts.lines,
+            flapping_ports=facts.ports.takeovers.lines,
             tag_drift=self._tags.drift.record,
             durations=self._states.durations,
         )

@@ -75,6 +75,7 @@ class HostSnapshot:
     :param open_trunks: devices without an ``iface-id`` that are in all VLANs of br-int
     :param tunnel_problems: what stands against tunnels to other hosts, though all is as it should be here
     :param address_conflicts: addresses of one port that others of its network may use too, a line each
+    :param flapping_ports: ports that go back and forth between this host and others, a line each
     :param tag_drift: tags that others have changed
     :param durations: seconds from the event that completes a port's binding until it is up; goes on counting
     """
@@ -99,6 +100,7 @@ class HostSnapshot:
     open_trunks: frozenset[str] = frozenset()
     tunnel_problems: tuple[str, ...] = ()
     address_conflicts: tuple[str, ...] = ()
+    flapping_ports: tuple[str, ...] = ()
     tag_drift: RowDrift = field(default_factory=RowDrift)
     durations: Durations = field(default_factory=lambda: Durations(()))
 

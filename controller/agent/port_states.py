@@ -206,7 +206,7 @@ class PortStates:
             if status is not None:
                 shown.add(port_id)
             row = self._facts.ports.ports.get(port_id)
-            if status is None or row is None:
+            if status is None or row is None or row.migrating_to == host:  # it is another host's until it has come
                 continue
             report = PortReport(port_id, host, binding is not None, status)
             is_news = (row.host, row.status) != (host, status) if report.claim else row.host == host

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from apps.framework.host_view import HostView, LocalNetwork, RemotePort
 from controller.agent.binding import Bindings
 from controller.agent.facts.port_facts import PortFacts
+from topology.rules.allocation.address_allocation import is_router
 
 
 class RemotePorts:
@@ -54,12 +55,18 @@ class RemotePorts:
 
     def _remote(self, port_id: str, view: HostView, networks: Mapping[str, LocalNetwork | None]) -> RemotePort | None:
         port = self._facts.ports.get(port_id)
-        if port is None or port.network_id in self._untold or self._bindings.bound(port_id) is not None:
+        if port is None or port.network_id in self._untold:
             return None
-        network_id = port.network_id
+        network_id, is_here = port.network_id, self._bindings.bound(port_id) is not None
+        if is_here and port.migrating_to is None:
+            return None
         local = networks[network_id] if network_id in networks else view.networks.get(network_id)
-        host = port.requested_host or port.host
-        if local is None or host in (None, self._facts.host):
+        of = (port.requested_host or port.host, port.migrating_to)
+        hosts = tuple(host for host in of if host is not None and host != self._facts.host)
+        if local is None or not hosts:
             return None
-        addresses = port.addresses if port.host is not None else ()
-        return RemotePort(port_id, network_id, host, port.mac_address, port.allowed_macs, addresses)
+        addresses = port.addresses if port.host is not None and not is_here else ()
+        return RemotePort(
+            port_id, network_id, hosts[0], port.mac_address, port.allowed_macs, addresses,
+            is_router=is_router(port.device_owner), others=hosts[1:],
+        )  # fmt: skip

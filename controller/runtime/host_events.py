@@ -67,6 +67,14 @@ PORT_MOVED = EventKind(
         string("to_host", "host where it is bound now"),
     ),
 )
+PORT_FLAPPING = EventKind(
+    "port-flapping",
+    _WARNING,
+    "This host and another one take the port over from each other "
+    "[again and again](troubleshooting.md#a-port-that-goes-back-and-forth): from now on each time waits for longer.",
+    (_PORT, REASON),
+)
+PORT_FLAPPING_OVER = EventKind("port-flapping-over", _INFO, "They do so no more.", (_PORT, REASON))
 DEVICE_REFUSED = EventKind(
     "device-refused",
     _WARNING,

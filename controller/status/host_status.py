@@ -101,6 +101,7 @@ def status(host: RunningHost) -> Json:
                 *stands_against,
                 *snapshot.tunnel_problems,
                 *snapshot.address_conflicts,
+                *snapshot.flapping_ports,
                 *(f"device {name}: {OPEN_TRUNK}" for name in snapshot.open_trunks),
                 *(f"device {name}: {why}" for name, why in snapshot.unserved.items()),
             ]

@@ -19,6 +19,7 @@ from tests.support.lab.probe import Probe, Stream
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
 
+_AFTER = 300  # frames
 _RELEARNING = 0.5  # seconds: other_config:max-revalidator, in which Open vSwitch may learn again where the guest was
 
 
@@ -44,7 +45,10 @@ def cloud() -> Iterator[Cloud]:
         api.wait_healthy()
         # No device of a host appears while it counts: see Vm.cable.
         guest.cable(h1)
-        lab.add_twin(guest, "twin").cable(h2)
+        twin = lab.add_twin(guest, "twin")
+        twin.cable(h2)
+        for vm in (guest, twin):  # it says nothing by itself
+            vm.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
         peer.plug(h3)
         yield Cloud(lab, api)
 
@@ -151,3 +155,52 @@ def test_live_migration(lab: Lab, api: ApiProcess, fault_report: FaultReport, ba
     source.unplug()  # as libvirt does at the end
     wait_active(lab, api, target)
     assert peer.ping(target).complete
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
+def test_live_migration_that_is_announced(lab: Lab, api: ApiProcess, fault_report: FaultReport, back: bool) -> None:
+    """While binding:profile says where the guest goes, both hosts wire it and what is for it comes to both: none is
+    lost when binding:host_id follows, nor when the migration is given up before.
+    """
+    peer, source = lab.vms["peer"], lab.vms["guest"]
+    target = source.twin
+    assert target is not None
+    if back:
+        source, target = target, source
+    for vm in (source, target):
+        if vm.host is None:
+            vm.plug(lab.hosts["h1" if vm.name == "guest" else "h2"])
+    ask_for(api, source, str(source.host))
+    wait_active(lab, api, source)
+    wait_dead(lab, target, f"binding:host_id is {source.host}")
+    peer.wait_reaches(source)
+
+    streams = [Stream(peer, (source,)), Stream(peer, (source,), broadcast=True)]
+    with Probe(lab, streams) as probe:
+        started = time.monotonic()
+        announce(lab, api, source, target)
+        api.update("port", source.nic.port_id, **{"binding:profile": {}})
+        wait_dead(lab, target, f"binding:host_id is {source.host}")
+        announce(lab, api, source, target)
+        port = api.get(f"/ports/{source.nic.port_id}")["port"]
+        assert (port["status"], port["binding:host_id"]) == ("ACTIVE", str(source.host))
+        probe.wait_sent(100)
+        moved = {"binding:host_id": str(target.host), "binding:profile": {}}
+        api.update("port", source.nic.port_id, **moved)
+        wait_active(lab, api, target)
+        wait_dead(lab, source, f"binding:host_id is {target.host}")
+        seconds = time.monotonic() - started
+        probe.wait_sent(_AFTER)
+        result = probe.stop()
+    fault_report.add(f"announced live migration from {source.host} to {target.host}", result, seconds)
+    print(f"\nannounced live migration: longest gap {result.longest_gap:.0f} ms")
+    assert (result.lost, result.machine) == (0, {}), result.table()
+    assert_guest_is(target, source, peer)
+
+
+def announce(lab: Lab, api: ApiProcess, source: Vm, target: Vm) -> None:
+    """Say where the guest is about to go; returns when frames come to both places."""
+    api.update("port", source.nic.port_id, **{"binding:profile": {"migrating_to": str(target.host)}})
+    lab.controllers[str(target.host)].wait_device(target.nic.device, status="ACTIVE")
+    with target.capture(lab.vms["peer"]) as there, source.capture(lab.vms["peer"]) as here:
+        wait_until(lambda: there.received() and here.received(), 20, "frames come to both")

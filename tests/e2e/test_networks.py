@@ -110,9 +110,13 @@ def test_floods_arrive_once_at_each_member_and_nowhere_else(
     sent = {vm.name: vm.frame(destination) for vm in lab.vms.values()}
     for name, frame in sent.items():
         lab.vms[name].send(frame)
-    quiet(list(captures.values()))
-    got = {name: receivers(captures, frame) for name, frame in sent.items()}
-    assert got == {name: dict.fromkeys(expected_receivers(lab, lab.vms[name]), 1) for name in sent}
+    expected = {name: dict.fromkeys(expected_receivers(lab, lab.vms[name]), 1) for name in sent}
+
+    def got() -> dict[str, dict[str, int]]:
+        return {name: receivers(captures, frame) for name, frame in sent.items()}
+
+    quiet(list(captures.values()), lambda: got() == expected)
+    assert got() == expected
 
 
 def test_unicast_arrives_once_at_its_receiver_and_nowhere_else(lab: Lab, captures: dict[str, Capture]) -> None:
@@ -128,10 +132,13 @@ def test_unicast_arrives_once_at_its_receiver_and_nowhere_else(lab: Lab, capture
     quiet(list(captures.values()))
     for (name, _), frame in sent.items():
         lab.vms[name].send(frame)
-    quiet(list(captures.values()))
-    assert {pair: receivers(captures, frame) for pair, frame in sent.items()} == {
-        (sender, receiver): {receiver: 1} for sender, receiver in sent
-    }
+    expected = {(sender, receiver): {receiver: 1} for sender, receiver in sent}
+
+    def got() -> dict[tuple[str, str], dict[str, int]]:
+        return {pair: receivers(captures, frame) for pair, frame in sent.items()}
+
+    quiet(list(captures.values()), lambda: got() == expected)
+    assert got() == expected
 
 
 @pytest.mark.parametrize("name", [*TUNNELS, "vlan", "flat"])
@@ -176,12 +183,15 @@ def test_tunnels_carry_the_segmentation_id(lab: Lab, name: str) -> None:
     frame = sender.frame(BROADCAST)
     with lab.capture_underlay(sender.host) as underlay, lab.capture_trunk(sender.host) as trunk:
         sender.send(frame)
-        quiet([underlay, trunk])
-        packets = [seen.data for seen in underlay.seen() if frame.payload in seen.data and not seen.outgoing]
+
+        def packets() -> list[bytes]:
+            return [seen.data for seen in underlay.seen() if frame.payload in seen.data and not seen.outgoing]
+
+        quiet([underlay, trunk], lambda: len(packets()) >= len(HOSTS) - 1)
         assert not any(frame.payload in seen.data for seen in trunk.seen()), "it is on the physical network too"
-    assert len(packets) == len(HOSTS) - 1
-    pattern = headers(lab, kind, segment)
-    assert all(pattern.match(packet) for packet in packets), [packet[:80].hex() for packet in packets]
+        assert len(packets()) == len(HOSTS) - 1
+        pattern = headers(lab, kind, segment)
+        assert all(pattern.match(packet) for packet in packets()), [packet[:80].hex() for packet in packets()]
 
 
 @pytest.mark.parametrize(("name", "tags"), [("vlan", (100,)), ("vlan-2", (1,)), ("flat", ())])
@@ -194,7 +204,7 @@ def test_physical_networks_carry_the_segmentation_id(lab: Lab, name: str, tags: 
         sender.send(frame)
         wait_until(lambda: trunk.copies(frame), 5, "the frame is on the trunk")
         receiver.send(answer)
-        quiet([underlay, trunk])
+        quiet([underlay, trunk], lambda: any(answer.payload in seen.data for seen in trunk.seen()))
         on_trunk = {
             outgoing: [seen.frame.tags for seen in trunk.seen() if seen.outgoing == outgoing and sent in seen.data]
             for outgoing, sent in ((False, frame.payload), (True, answer.payload))

@@ -108,7 +108,8 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         for name in PHYSICAL_BRIDGES
     }
     assert {key: set(again.new.hosts_of(key)) for key in NETWORK_IDS} == {
-        key: {port.host for port in anew.remote_ports.values() if port.network_id == key} for key in NETWORK_IDS
+        key: {host for port in anew.remote_ports.values() if port.network_id == key for host in port.hosts}
+        for key in NETWORK_IDS
     }
     for key in NETWORK_IDS:
         ports = [port for port in (*anew.ports.values(), *anew.remote_ports.values()) if port.network_id == key]

@@ -48,17 +48,18 @@ def _leads_to(view: HostView, local: LocalNetwork, dl_dst: int) -> list[int | No
     kind, network_id = local.network.network_type, local.network.id
     remote = [port for port in view.remote_ports.values() if port.network_id == network_id]
     if dl_dst & MULTICAST_BIT:
-        members = {port.host for port in remote if view.paths(port.host, kind)}
+        members = {host for port in remote for host in port.hosts if view.paths(host, kind)}
         silent = {host for host, peer in view.peers.items() if not peer.tells_ports} if members else set()
         return [path.ofport for host in sorted(members | silent) for path in view.paths(host, kind)] or [None]
     local_ports = [port for port in view.ports.values() if port.network_id == network_id]
     having = [
         port for port in [*remote, *local_ports] if dl_dst in map(to_number, (port.mac_address, *port.allowed_macs))
     ]
-    if len(having) == 1 and isinstance(having[0], RemotePort):
-        paths = view.paths(having[0].host, kind)
-        if len(paths) == 1:
-            return [paths[0].ofport]
+    elsewhere = next((port for port in having if isinstance(port, RemotePort)), None)
+    if len({port.port_id for port in having}) == 1 and elsewhere is not None:
+        ways = [paths for host in elsewhere.hosts if (paths := view.paths(host, kind))]
+        if ways and all(len(paths) == 1 for paths in ways):
+            return [paths[0].ofport for paths in ways]
     return [None]
 
 

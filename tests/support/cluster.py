@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import shutil
@@ -12,16 +11,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
-import pytest
-
-from controller.cli.commands import main
 from controller.config import config
 from scripts.processes import ChildProcess
+from tests.support.command_line import tunbridge
 from tests.support.host.tunbridge import ROOT, free_tcp_port
 from tests.support.waiting import wait_until
 from topology.database.tables import DATABASE
@@ -71,13 +68,9 @@ class TopologyHost:
 
     def attempt(self, *arguments: str) -> tuple[int, str, str]:
         """``tunbridge topology ARGUMENTS``, in this process: exit status, output, errors."""
-        out, err = io.StringIO(), io.StringIO()
-        words = ["tunbridge", "topology", *arguments, "--config-file", str(self.conf)]
-        with self._inside(), pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(sys, "argv", words)
-            with pytest.raises(SystemExit) as ended:
-                main()
-        return cast(int, ended.value.code), out.getvalue(), err.getvalue()
+        with self._inside():
+            done = tunbridge("topology", *arguments, "--config-file", str(self.conf))
+        return done.returncode, done.stdout, done.stderr
 
     def command(self, *arguments: str) -> str:
         """The same, which must succeed: its output."""

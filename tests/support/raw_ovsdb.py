@@ -7,12 +7,14 @@ import socket
 import ssl
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.certificates import Identity
 from tests.support.waiting import wait_until
 from topology.database.tables import DATABASE
-from topology.server.embedded_server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from topology.server.embedded_server import EmbeddedServer
 
 
 class RawOvsdb:

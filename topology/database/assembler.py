@@ -39,7 +39,7 @@ _P = TypeVar("_P")
 _NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
 """The column that names a row towards people; rows of other tables are named by their address."""
 
-_PAIRS, _MTU = "allowed_address_pairs", "mtu"
+_PAIRS, _PROFILE, _MTU = "allowed_address_pairs", "binding:profile", "mtu"
 
 _MAX_TEXT = 300  # characters
 
@@ -271,6 +271,7 @@ class Assembler:
             status=value("status"),
             allowed_macs=_allowed_macs(row),
             allowed_ips=_allowed_ips(row),
+            migrating_to=_migrating_to(row),
         )
         _require_canonical("id", value("id"), port.id)
         _require_canonical("mac_address", value("mac_address"), port.mac_address)
@@ -378,6 +379,13 @@ def _allowed_ips(row: Any) -> tuple[tuple[str, str], ...]:
     pairs = _attribute(row, PORT, _PAIRS) or ()
     ranges = {(ipaddress.ip_network(pair["ip_address"]), pair.get("mac_address", row.mac_address)) for pair in pairs}
     return tuple(sorted((str(cidr[0]), mac) for cidr, mac in ranges if cidr.num_addresses == 1))
+
+
+def _migrating_to(row: Any) -> str | None:
+    """What Nova says in the profile while it migrates a guest, where that has a host and goes to another one."""
+    requested, profile = _optional(read(row, "requested_host")), _attribute(row, PORT, _PROFILE)
+    target = profile.get("migrating_to") if profile else None
+    return target if requested and target != requested and isinstance(target, str) and target else None
 
 
 def _attribute(row: Any, resource: Resource, name: str) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from controller.agent.facts.followed_ports import FollowedPorts
+from controller.agent.facts.takeovers import Takeovers
 from controller.vswitch.device import Device
 from topology.model import Network, Port, canonical_uuid
 
@@ -88,6 +89,8 @@ class PortFacts:
         """Devices that were plugged while this controller watched."""
         self.shared_macs: Counter[_Address] = Counter()
         """Address → number of ports that ``allowed_address_pairs`` gives it to: it may move by itself."""
+        self.takeovers = Takeovers()
+        """Of ports that this host has bound, or has a device for."""
         self._shared_in: set[str] = set()
         """Ids of the networks in which other addresses are shared now."""
         self._by_port: dict[str, set[str]] = {}
@@ -176,6 +179,14 @@ class PortFacts:
         if device is not None and device.iface_id is not None:
             self._changed.ports.add(port_id_of(device.iface_id)[0])
 
+    def _note_move(self, port_id: str, old: Port, new: Port | None) -> None:
+        if new is None:
+            self.takeovers.forget(port_id)
+        elif old.host != new.host and None not in (old.host, new.host) and new.requested_host is None:
+            hosts = {str(old.host), str(new.host)}
+            if self.host in hosts or port_id in self._by_port:
+                self.takeovers.moved(port_id, hosts, time.monotonic())
+
     def reconsider(self, port_ids: Iterable[str]) -> None:
         """Something else may be so of these ports."""
         self._changed.ports.update(port_ids)
@@ -199,6 +210,7 @@ class PortFacts:
             if port is not None and old.host == self.host and port.host not in (None, self.host):
                 # the claim was ours and another host took it over: taking it back would go on for ever
                 self.fresh -= self.devices_of(port_id)
+            self._note_move(port_id, old, port)
         shared = _shared_by(port)
         for address in _shared_by(old) ^ shared:
             self.shared_macs[address] += 1 if address in shared else -1

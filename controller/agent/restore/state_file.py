@@ -43,6 +43,8 @@ _ASIDE = ".unreadable"
 _MAX_BYTES = 256 * 2**20
 """Size of a file that is read; 10,000 ports take some 5 MiB."""
 
+_LEFT_OUT = (*NOT_SAVED, "mtu", "allowed_ips", "migrating_to")
+
 _MAX_REASON = 200  # characters of what is wrong with it
 
 _INTERVAL = 2.0
@@ -195,7 +197,7 @@ def save(path: Path, text: str) -> None:
 def _plain(thing: object) -> dict[str, object]:
     """A dataclass for JSON. What most ports do not have is left out, and what is not written back and nothing here
     rests on (a network's MTU, IP addresses of address pairs): an older version does not know of it."""
-    told = {name: value for name, value in vars(thing).items() if name not in (*NOT_SAVED, "mtu", "allowed_ips")}
+    told = {name: value for name, value in vars(thing).items() if name not in _LEFT_OUT}
     return {name: value for name, value in told.items() if name != "allowed_macs" or value}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from immutables import Map
 
 from apps.framework.host_view import Peer, TunnelPath
-from controller.agent.tunnels.tunnel_plan import Tunnel
+from controller.agent.tunnels.tunnel_plan import LINGER, Tunnel
 from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.names import tunnel_name
 from topology.model import Host, NetworkType
@@ -18,6 +18,7 @@ def peers(
     tunnels: Iterable[Tunnel],
     flow_ports: Mapping[NetworkType, int],
     ofport: Callable[[str], int | None],
+    arriving: Collection[str] = (),
 ) -> dict[str, Peer]:
     """Those that a tunnel leads to.
 
@@ -27,6 +28,7 @@ def peers(
     :param tunnels: to other hosts
     :param flow_ports: as of :class:`TunnelPorts`
     :param ofport: of a port of br-tun by its name, None while it has none
+    :param arriving: names of hosts whose controller is new, and may have told little yet
     """
     paths: dict[str, dict[NetworkType, tuple[TunnelPath, ...]]] = {}
     for tunnel in tunnels:
@@ -39,7 +41,10 @@ def peers(
             of = paths.setdefault(tunnel.host, {})
             path = TunnelPath(number, tunnel.remote_ip if is_flow_based else None)
             of[kind] = (*of.get(kind, ()), path)
-    return {host: Peer(Map(of), tells_ports=bool(hosts[host].instance)) for host, of in paths.items()}
+    return {
+        host: Peer(Map(of), tells_ports=bool(hosts[host].instance) and host not in arriving)
+        for host, of in paths.items()
+    }
 
 
 class Peers:
@@ -48,6 +53,12 @@ class Peers:
     def __init__(self) -> None:
         self.by_name: Mapping[str, Peer] = {}
         """Replaced, never changed."""
+        self.due: float | None = None
+        """When :meth:`update` has to be called though nothing has changed, as of :func:`time.monotonic`."""
+        self._untold: frozenset[str] = frozenset()
+        """Hosts without a controller."""
+        self._arriving: dict[str, float] = {}
+        """Host that had none and has one now → when it has told all that it has."""
 
     def update(
         self,
@@ -55,16 +66,29 @@ class Peers:
         tunnels: tuple[Tunnel, ...],
         flow_ports: Mapping[NetworkType, int],
         ofport: Callable[[str], int | None],
+        now: float,
         *,
         is_changed: bool,
     ) -> Mapping[str, Peer]:
         """Find them anew where that may make a difference.
 
+        A host that gets a controller, in the place of another agent, has ports of which that has not told yet: for a
+        while it is still one of which nobody tells.
+
         :param tunnels: to other hosts
+        :param now: as of :func:`time.monotonic`
         :param is_changed: whether hosts or ports of br-tun came, went or changed
         """
-        if is_changed:
-            found = peers(hosts, tunnels, flow_ports, ofport)
+        if is_changed or (self.due is not None and self.due <= now):
+            self._follow(hosts, now)
+            found = peers(hosts, tunnels, flow_ports, ofport, self._arriving)
             if found != self.by_name:
                 self.by_name = found
         return self.by_name
+
+    def _follow(self, hosts: Mapping[str, Host], now: float) -> None:
+        before, self._untold = self._untold, frozenset(name for name, host in hosts.items() if not host.instance)
+        arrived = before & hosts.keys() - self._untold
+        due = {**dict.fromkeys(arrived, now + LINGER), **self._arriving}
+        self._arriving = {name: until for name, until in due.items() if until > now and name in hosts}
+        self.due = min(self._arriving.values(), default=None)

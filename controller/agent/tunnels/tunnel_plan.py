@@ -274,10 +274,11 @@ class TunnelPlan:
             return False
         views = change.old, change.new
         concerned = {
-            view.remote_ports[port_id].host
+            host
             for view in views
             for port_id in change.remote_ports
             if port_id in view.remote_ports
+            for host in view.remote_ports[port_id].hosts
         }
         changed = {
             host

@@ -19,6 +19,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
+    ERICOXM,
     MOVABLE,
     SETTABLE,
     Action,
@@ -90,6 +91,8 @@ def _oxm_header(field: Field, has_mask: bool) -> int:
 _EXACT = {f: (_oxm_header(f, False) << f.octets * 8, 4 + f.octets) for f in Field}
 _MASKED = {f: (_oxm_header(f, True) << f.octets * 16, f.octets * 8, 4 + f.octets * 2) for f in Field}
 _BY_HEADER = {_oxm_header(f, has_mask): (f, has_mask) for f in Field for has_mask in (False, True)}
+_ERICOXM_START = ERICOXM.to_bytes(2, "big")
+"""Of the only class whose fields have smaller numbers than those that they need."""
 _TUN_ID_HEADER = _oxm_header(Field.TUN_ID, False)
 _TUN_DST_HEADERS = (0x0001_0000 | 32 << 9 | 4, 0x0001_0000 | 110 << 9 | 16)
 """NXM_NX_TUN_IPV4_DST and NXM_NX_TUN_IPV6_DST (ovs-fields(7))."""
@@ -99,7 +102,7 @@ _NXM_HEADERS = {field: getattr(nicira_ext, name) for field, name in MOVABLE.item
 
 
 def encode_oxm(match: Match) -> bytes:
-    """The OXM fields of a match, without header and padding, in the order of their numbers."""
+    """The OXM fields of a match, without header and padding, each behind those that it needs."""
     fields = []
     for term in match.terms:
         if term.mask is None:
@@ -109,6 +112,8 @@ def encode_oxm(match: Match) -> bytes:
             header, bits, size = _MASKED[term.field]
             fields.append((header | term.value << bits | term.mask).to_bytes(size, "big"))
     fields.sort()  # all headers begin with the class, and then the number
+    if match.terms and match.terms[-1].field.oxm_class == ERICOXM:  # its fields are the last ones of a match
+        fields.sort(key=lambda oxm: oxm.startswith(_ERICOXM_START))
     return b"".join(fields)
 
 

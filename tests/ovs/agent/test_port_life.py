@@ -130,7 +130,8 @@ def test_down_build_active_and_back(cloud: Cloud) -> None:
 
 
 def test_live_migration(cloud: Cloud) -> None:
-    """The device is on both hosts, and the one that binding:host_id names carries its frames; a third follows."""
+    """The device is on both hosts: the one that binding:host_id names carries its frames, and the one that it migrates
+    to as long as the profile says so; a third follows."""
     port_id, (first, second, third) = cloud.port(**{"binding:host_id": "h1"}), cloud.hosts
     neighbour = cloud.api.create("port", network_id=cloud.api.get(f"/ports/{port_id}")["port"]["network_id"])
     third.plug_many([Device("tap3", neighbour["id"], neighbour["mac_address"])])
@@ -139,9 +140,13 @@ def test_live_migration(cloud: Cloud) -> None:
     profile = {"migrating_to": "h2"}
     assert cloud.api.update("port", port_id, **{"binding:profile": profile})["binding:profile"] == profile
     second.plug_many([Device(TAP, port_id, MAC)])
+    cloud.controllers[1].wait_device(TAP, status="ACTIVE")  # beside the first, whose it still is
+    cloud.wait(port_id, "ACTIVE", "h1")
+    assert (cloud.wired(0, port_id), cloud.wired(1, port_id)) == (True, True)
+    cloud.api.update("port", port_id, **{"binding:profile": {}})
     cloud.controllers[1].wait_device(TAP, status="DOWN", reason="binding:host_id is h1")
     cloud.wait(port_id, "ACTIVE", "h1")
-    assert (cloud.wired(0, port_id), cloud.wired(1, port_id)) == (True, False)
+    wait_until(lambda: (cloud.wired(0, port_id), cloud.wired(1, port_id)) == (True, False), 20, "as before")
     moved = cloud.api.update("port", port_id, **{"binding:host_id": "h2", "binding:profile": {}})
     assert moved["binding:host_id"] == "h2"
     cloud.wait(port_id, "ACTIVE", "h2")

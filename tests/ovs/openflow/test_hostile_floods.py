@@ -123,6 +123,7 @@ def test_a_bridge_that_takes_no_answers(host: PeerHost, switch: Switch) -> None:
         stop()
 
 
+@pytest.mark.one_hub  # what a long message costs is the same on both
 def test_names_without_end(host: PeerHost, switch: Switch) -> None:
     """A bridge that tells of more ports than there can be is let go, with what it told."""
     memory = host.memory()
@@ -145,6 +146,7 @@ def test_errors_without_end(host: PeerHost, switch: Switch) -> None:
     assert "16 errors were about nothing that was asked" in host.controller.log_text()[logged:]
 
 
+@pytest.mark.one_hub
 def test_giant_answers(host: PeerHost) -> None:
     """Sixty thousand ports with names that are no text, and fifty thousand foreign flows, are taken as they are."""
     ports = [port(number, b"\xff\xfe%d" % number) for number in range(1, 60_001)]

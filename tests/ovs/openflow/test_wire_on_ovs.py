@@ -38,6 +38,18 @@ from tests.support.openflow.openflow_connection import Connection
 COOKIE = 0x7462000000000001
 MAC = "fa:16:3e:02:dd:79"
 
+IPV6 = (Term(Field.ETH_TYPE, 0x86DD),)
+ICMPV6 = (*IPV6, Term(Field.NW_PROTO, 58))
+
+
+def solicitation(kind: int = 135) -> tuple[Term, ...]:
+    """What a message of neighbour discovery is known by (RFC 4861 §4.3)."""
+    return *ICMPV6, Term(Field.ICMPV6_TYPE, kind), Term(Field.ICMPV6_CODE, 0)
+
+
+SOLICITATION = Match((Term(Field.IN_PORT, 3), Term(Field.VLAN_VID, VLAN_PRESENT | 7), *solicitation()))
+ADVERTISEMENT = Match((Term(Field.ND_TLL, 0xFA163E02DD79), Term(Field.ND_OPTIONS_TYPE, 2), *solicitation(136)))
+
 MATCHES = [
     Match(),
     match(in_port=1),
@@ -71,6 +83,14 @@ MATCHES = [
     Match((Term(Field.TUN_SRC, 0xC0000200, 0xFFFFFF00), Term(Field.ETH_TYPE, 0x0806), Term(Field.ETH_DST, 0x3))),
     Match((Term(Field.TUN_IPV6_SRC, 0x20010DB8 << 96, 0xFFFFFFFF << 96),)),
     Match((Term(Field.TUN_IPV6_SRC, 0x1, 0x3),)),
+    Match((Term(Field.IPV6_SRC, 0), Term(Field.IPV6_DST, 0xFE80 << 112, 0xFFC0 << 112), *IPV6)),
+    Match((Term(Field.ETH_DST, 0x3), Term(Field.IPV6_SRC, 0x5), Term(Field.ICMPV6_TYPE, 128), *ICMPV6)),
+    Match(
+        (Term(Field.ND_TARGET, 0x5), Term(Field.ND_OPTIONS_TYPE, 1), Term(Field.TUN_SRC, 0xC0000202), *solicitation())
+    ),
+    Match((*solicitation(), Term(Field.ND_TARGET, 0xFD << 120, 0xFF << 120), Term(Field.ND_RESERVED, 0x60000000))),
+    SOLICITATION,
+    ADVERTISEMENT,
 ]
 ACTIONS: list[tuple[Action, ...]] = [
     (),
@@ -92,6 +112,14 @@ ACTIONS: list[tuple[Action, ...]] = [
     (Resubmit(0), Resubmit(ofp.OFPP_LOCAL), Resubmit(ofp.OFPP_IN_PORT), Resubmit(ofp.OFPP_IN_PORT, 254), Normal()),
     (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
 ]
+ADVERTISED: tuple[Action, ...] = (
+    Move(Field.IPV6_SRC, Field.IPV6_DST),
+    Move(Field.ND_TARGET, Field.IPV6_SRC),
+    SetField(Field.ND_RESERVED, 0x60000000),
+    SetField(Field.ND_OPTIONS_TYPE, 2),
+    SetField(Field.ICMPV6_TYPE, 136),
+)
+"""Only for a match that has what these need."""
 
 
 @pytest.fixture
@@ -113,7 +141,11 @@ def every_shape() -> list[Flow]:
     ]
     tagged = [Flow(priority=1, match=match(in_port=9, dl_vlan=1), actions=(PopVlan(), Normal()), cookie=COOKIE)]
     defaults = [Flow(0x8000, Match(), (Normal(),), cookie, table) for cookie, table in ((0, 0), (COOKIE, 2))]
-    return flows + tagged + [Flow(0x8000, match(in_port=8), (), 0), *defaults]
+    discovery = [
+        Flow(2, SOLICITATION, (*ADVERTISED, Resubmit(ofp.OFPP_IN_PORT, 3)), COOKIE),
+        Flow(2, ADVERTISEMENT, (Move(Field.ETH_SRC, Field.ND_TLL), Output(ofp.OFPP_IN_PORT)), COOKIE),
+    ]
+    return flows + tagged + discovery + [Flow(0x8000, match(in_port=8), (), 0), *defaults]
 
 
 def add(flows: list[Flow]) -> list[bytes]:
@@ -150,6 +182,7 @@ READABLE = [
     "priority=9,in_port=3,actions=load:0x5->NXM_OF_VLAN_TCI[0..11],output:1",
     "priority=9,in_port=4,actions=controller:128",
     "priority=9,in_port=5,actions=set_queue:1,set_field:02:00:00:00:00:01->eth_src,write_actions(output:1)",
+    "priority=9,icmp6,reg1=5,icmpv6_type=135,icmpv6_code=0,nd_target=fe80::1,nd_options_type=1,actions=output:1",
     "priority=9,metadata=5,dl_vlan=7,dl_vlan_pcp=3,actions=pop_vlan,output:1",
 ]
 """Flows that are not ours, and that we describe as ovs-ofctl takes them."""

@@ -20,7 +20,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TypeVar
@@ -29,6 +30,7 @@ import yaml
 
 from controller.config.config import load
 from controller.config.host_options import FLOW_BASED, PORT_PER_PEER
+from scripts.private_ovs import listens
 from scripts.processes import ChildProcess, ProcessError
 from tests.support.host.tunbridge import ROOT, apply_file
 from tests.support.lab import remains
@@ -142,7 +144,8 @@ class Lab:
         """
         for other in self.hosts.values():
             for version in (4, 6):
-                host.namespace.run("ping", "-n", "-q", "-c", "1", "-W", "2", other.tunnel_ip(version))
+                address = other.tunnel_ip(version)
+                wait_until(partial(_answers, host.namespace, address), 60, f"{host} reaches {address}")
 
     def remove_host(self, host: LabHost) -> None:
         """Take a host away as a power failure does, once its VMs are unplugged."""
@@ -256,7 +259,7 @@ class Lab:
 
         def answers() -> bool:
             server.require_running()
-            return (run_path / "topology.sock").exists()
+            return listens(run_path / "topology.sock")
 
         wait_until(answers, _START_TIMEOUT, lambda: f"the topology database answers\n{server.log_tail()}")
 
@@ -328,6 +331,14 @@ class Lab:
     def capture_trunk(self, host: LabHost) -> Capture:
         """What a host sends on the physical network."""
         return Capture(self.fabric, f"t-{host.name}")
+
+
+def _answers(namespace: Namespace, address: str) -> bool:
+    """Whether a ping from a namespace is answered."""
+    with suppress(ProcessError):
+        namespace.run("ping", "-n", "-q", "-c", "1", "-W", "2", address)
+        return True
+    return False
 
 
 def _tell_to_end(controllers: Iterable[HostController]) -> None:

@@ -88,9 +88,7 @@ class Vm:
         """
         self.namespace.create()
         veth(self.namespace, DEVICE, self.namespace, self.nic.device, mtu)
-        self.namespace.ip(f"link set {DEVICE} address {self.nic.mac}")
-        for address in self.nic.addresses:
-            self.namespace.add_address(DEVICE, address)
+        self.namespace.add_addresses(DEVICE, *self.nic.addresses, mac=self.nic.mac)
         for family in ("ipv4", "ipv6"):  # a lost ARP or ND request is asked again after 100 ms, not after a second
             self.namespace.sysctl(f"net/{family}/neigh/{DEVICE}/retrans_time_ms", 100)
 

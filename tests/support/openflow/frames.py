@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import netaddr
+from immutables import Map
 
 from apps.framework.flow import (
+    IN_PORT,
     VLAN_PRESENT,
+    Action,
     Field,
     Flow,
     ModVlanVid,
@@ -17,6 +20,7 @@ from apps.framework.flow import (
     Output,
     PopVlan,
     Resubmit,
+    SetField,
     SetTunDst,
     SetTunnel,
 )
@@ -34,6 +38,7 @@ class Frame:
     :param dl_src: as an integer
     :param tun_src: address of the host that has sent it through a tunnel
     :param tun_dst: of the one that it will be sent to, where a flow has set that
+    :param payload: fields of what is in it, with their values; all others are 0
     """
 
     in_port: int
@@ -44,8 +49,9 @@ class Frame:
     dl_src: int = 0x020000000001
     tun_src: str | None = None
     tun_dst: str | None = None
+    payload: Map[Field, int] = field(default_factory=Map)
 
-    def value(self, field: Field) -> int:
+    def value(self, of: Field) -> int:
         """A header field as a flow matches on it."""
         values = {
             Field.IN_PORT: self.in_port,
@@ -57,7 +63,16 @@ class Frame:
             Field.TUN_SRC: self._sender(4),
             Field.TUN_IPV6_SRC: self._sender(6),
         }
-        return values[field]
+        return values[of] if of in values else self.payload.get(of, 0)
+
+    def having(self, of: Field, value: int) -> Frame:
+        """The frame with another value of a field that a flow may set."""
+        if of is Field.ETH_SRC:
+            return replace(self, dl_src=value)
+        if of is Field.ETH_DST:
+            return replace(self, dl_dst=value)
+        assert of not in (Field.IN_PORT, Field.VLAN_VID, Field.TUN_ID, Field.ETH_TYPE, Field.TUN_SRC)
+        return replace(self, payload=self.payload.set(of, value))
 
     def _sender(self, version: int) -> int:
         address = netaddr.IPAddress(self.tun_src or "0.0.0.0")
@@ -70,12 +85,14 @@ class Sent:
 
     :param port: ofport; None: as MAC learning has it
     :param tun_dst: address of the host that it goes to, where a flow has set that
+    :param frame: all of it
     """
 
     port: int | None
     vlan: int | None
     tun_id: int
     tun_dst: str | None = None
+    frame: Frame | None = field(default=None, compare=False, repr=False)
 
 
 def matching(flows: Collection[Flow], frame: Frame, table: int = 0) -> Flow | None:
@@ -102,22 +119,32 @@ def _sent(flows: Collection[Flow], frame: Frame, in_port: int, table: int) -> tu
     flow = matching(flows, replace(frame, in_port=in_port), table)
     copies = []
     for action in flow.actions if flow is not None else ():
-        if isinstance(action, SetTunnel):
-            frame = replace(frame, tun_id=action.tun_id)
-        elif isinstance(action, SetTunDst):
-            frame = replace(frame, tun_dst=action.address)
-        elif isinstance(action, ModVlanVid):
-            frame = replace(frame, vlan=action.vlan)
-        elif isinstance(action, PopVlan):
-            frame = replace(frame, vlan=None)
-        elif isinstance(action, Move):
-            assert action.target is Field.ETH_DST
-            frame = replace(frame, dl_dst=frame.value(action.source))
-        elif isinstance(action, Resubmit):
-            frame, more = _sent(flows, frame, action.in_port, table if action.table is None else action.table)
+        if isinstance(action, Resubmit):
+            port = frame.in_port if action.in_port == IN_PORT else action.in_port
+            frame, more = _sent(flows, frame, port, table if action.table is None else action.table)
             copies += more
-        elif isinstance(action, Normal) and frame.dl_src != frame.dl_dst:  # what is sent to itself is learned from only
-            copies.append(Sent(None, frame.vlan, frame.tun_id, frame.tun_dst))
-        elif isinstance(action, Output) and action.port != frame.in_port:  # which takes IN_PORT (OpenFlow 1.3 §7.2.5)
-            copies.append(Sent(action.port, frame.vlan, frame.tun_id, frame.tun_dst))
+        elif isinstance(action, Normal):
+            if frame.dl_src != frame.dl_dst:  # what is sent to itself is learned from only
+                copies.append(Sent(None, frame.vlan, frame.tun_id, frame.tun_dst, frame))
+        elif isinstance(action, Output):
+            if action.port != frame.in_port:  # which takes IN_PORT (OpenFlow 1.3 §7.2.5)
+                copies.append(Sent(action.port, frame.vlan, frame.tun_id, frame.tun_dst, frame))
+        else:
+            frame = _changed(frame, action)
     return frame, copies
+
+
+def _changed(frame: Frame, action: Action) -> Frame:
+    """The frame after an action that sends nothing."""
+    if isinstance(action, SetTunnel):
+        return replace(frame, tun_id=action.tun_id)
+    if isinstance(action, SetTunDst):
+        return replace(frame, tun_dst=action.address)
+    if isinstance(action, ModVlanVid):
+        return replace(frame, vlan=action.vlan)
+    if isinstance(action, PopVlan):
+        return replace(frame, vlan=None)
+    if isinstance(action, Move):
+        return frame.having(action.target, frame.value(action.source))
+    assert isinstance(action, SetField), action
+    return frame.having(action.field, action.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import struct
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -53,9 +54,19 @@ _OSKEN_FIELDS = {
     Field.ARP_THA: "arp_tha",
     Field.TUN_SRC: "tun_ipv4_src",
     Field.TUN_IPV6_SRC: "tun_ipv6_src",
+    Field.NW_PROTO: "ip_proto",
+    Field.IPV6_SRC: "ipv6_src",
+    Field.IPV6_DST: "ipv6_dst",
+    Field.ICMPV6_TYPE: "icmpv6_type",
+    Field.ICMPV6_CODE: "icmpv6_code",
+    Field.ND_TARGET: "ipv6_nd_target",
+    Field.ND_TLL: "ipv6_nd_tll",
+    **{field: f"field_{field.oxm_class << 7 | field.oxm}" for field in (Field.ND_RESERVED, Field.ND_OPTIONS_TYPE)},
 }
+"""Those that os-ken has no name for it calls by their number."""
 _VERSIONS: dict[Field, Literal[4, 6]] = {
-    Field.TUN_SRC: 4, Field.TUN_IPV6_SRC: 6, Field.ARP_SPA: 4, Field.ARP_TPA: 4
+    Field.TUN_SRC: 4, Field.TUN_IPV6_SRC: 6, Field.ARP_SPA: 4, Field.ARP_TPA: 4, Field.IPV6_SRC: 6, Field.IPV6_DST: 6,
+    Field.ND_TARGET: 6,
 }  # fmt: skip
 
 
@@ -63,6 +74,8 @@ def _user(field: Field, number: int) -> int | str:
     """A value as os-ken's users write it."""
     if field in _VERSIONS:
         return str(netaddr.IPAddress(number, version=_VERSIONS[field]))
+    if _OSKEN_FIELDS[field].startswith("field_"):
+        return b64encode(number.to_bytes(field.octets, "big")).decode()
     return number.to_bytes(6, "big").hex(":") if field.bits == 48 else number
 
 
@@ -76,14 +89,15 @@ class Datapath:
 def osken_match(match: Match) -> Any:
     """The same match as an OFPMatch."""
 
-    return parser.OFPMatch(
-        **{
-            _OSKEN_FIELDS[term.field]: _user(term.field, term.value)
-            if term.mask is None
-            else (_user(term.field, term.value), _user(term.field, term.mask))
-            for term in match.terms
-        }
-    )
+    fields = {
+        _OSKEN_FIELDS[term.field]: _user(term.field, term.value)
+        if term.mask is None
+        else (_user(term.field, term.value), _user(term.field, term.mask))
+        for term in match.terms
+    }
+    # os-ken puts them in the order of their numbers; those that it has no name for need others, with greater ones.
+    ordered = sorted(parser.OFPMatch(**fields).items(), key=lambda field: field[0].startswith("field_"))
+    return parser.OFPMatch(_ordered_fields=ordered)
 
 
 def _osken_actions(action: Action) -> list[Any]:

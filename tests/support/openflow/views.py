@@ -49,7 +49,8 @@ ALLOWED_MACS = st.just(()) | st.lists(
 ).map(tuple)
 """Of allowed address pairs: those of other ports among them."""
 MACS = tuple(f"fa:16:3e:00:00:0{number}" for number in range(1, 6))
-REMOTE_IDS = tuple(f"20000000-0000-4000-8000-00000000000{number}" for number in range(5))
+REMOTE_IDS = (*(f"20000000-0000-4000-8000-00000000000{number}" for number in range(5)), PORT_IDS[0])
+"""One of them may be here too, while its guest migrates."""
 PEERS = ("host2", "host3", "host4")
 """Other hosts."""
 PEER_PORTS = (50, 51, 52)
@@ -62,7 +63,8 @@ IPS = ("10.0.0.1", "10.0.0.2", "fd00::1")
 ADDRESSES = st.lists(st.tuples(st.sampled_from(IPS), st.sampled_from(MACS)), max_size=2, unique=True).map(tuple)
 """IP addresses, which several ports may have."""
 PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans(), ADDRESSES)
-REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS, ADDRESSES)
+OTHER_PEERS = st.just(()) | st.sampled_from(PEERS).map(lambda host: (host,))
+REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS, ADDRESSES, OTHER_PEERS)
 TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
 """VLANs on the wire; local VLANs of other networks among them."""
@@ -136,13 +138,20 @@ def _drop_port(port_id: str) -> Edit:
 
 
 def _put_remote(
-    port_id: str, network: int, host: str, mac: str, allowed_macs: tuple[str, ...], addresses: tuple[Address, ...]
+    port_id: str,
+    network: int,
+    host: str,
+    mac: str,
+    allowed_macs: tuple[str, ...],
+    addresses: tuple[Address, ...],
+    others: tuple[str, ...],
 ) -> Edit:
     def edit(view: HostView) -> ViewChange:
         if not view.networks:
             return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
-        port = RemotePort(port_id, network_id, host, mac, allowed_macs, addresses)
+        more = tuple(other for other in others if other != host)
+        port = RemotePort(port_id, network_id, host, mac, allowed_macs, addresses, others=more)
         return view.evolve(remote_ports={port_id: port})
 
     return edit

@@ -161,7 +161,7 @@ def test_a_write_that_the_server_does_not_answer_times_out(server: OvsdbServer, 
     assert server.process is not None
     os.kill(server.process.pid, signal.SIGSTOP)
     with pytest.raises(TopologyUnavailable, match="may have been made or not"):
-        names.replica.transact(insert("h1"), timeout=0.3)
+        names.replica.transact(insert("h1"), timeout=3)  # enough for it to be sent
     os.kill(server.process.pid, signal.SIGCONT)
     names.wait((False, {"h1": "h1"}))
     names.replica.transact(insert("h2"))

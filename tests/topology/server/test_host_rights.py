@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -523,6 +524,30 @@ def written(change: Callable[[], int]) -> Callable[[], bool]:
     return attempt
 
 
+def listener(member: TopologyHost) -> int | None:
+    """The process that listens at the address that a member has for clients; None: there is none."""
+    port = member.connection.rpartition(":")[2]
+    listing = subprocess.run(["ss", "-ltnpHO", f"sport = :{port}"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"pid=(\d+)", listing)
+    return int(found[1]) if found else None
+
+
+def leads_where_it_says(cluster: Cluster) -> bool:
+    """Whether the leader listens at its address; who does so in its place is started again.
+
+    Members listen where a row of the leader says. On a machine of its own none has that address but the leader; here
+    each has it, and may be quicker.
+    """
+    leader = cluster.leader()
+    pids = {other: int((other.state / "topology.pid").read_text()) for other in [leader, *cluster.followers()]}
+    quicker = next((other for other in pids if pids[other] == listener(leader)), None)
+    if quicker not in (None, leader):
+        quicker.stop()
+        wait_until(lambda: listener(leader) not in (None, pids[quicker]), 60, "the leader listens")
+        quicker.start()
+    return quicker is leader
+
+
 def test_a_leader_that_dies_takes_no_rights_along_and_leaves_none(tmp_path: Path) -> None:
     """A host that follows what concerns it claims and gives up ports at each leader, and is refused the rest there."""
     issued = IssuedCertificates(tmp_path / "pki")
@@ -548,7 +573,7 @@ def test_a_leader_that_dies_takes_no_rights_along_and_leaves_none(tmp_path: Path
                 leader = cluster.leader()
                 if turn == 0:
                     assert "error" not in transact(create, "transact", f"unix:{leader.run}/topology.sock")
-                wait_until(lambda: database.connected, 60, "a leader is followed")
+                wait_until(lambda: leads_where_it_says(cluster) and database.connected, 60, "a leader is followed")
                 this = replace(host("h1"), version=str(turn))
                 wait_until(written(partial(database.register, this)), 60, "the host is registered")
                 for claim, status in ((True, PortStatus.ACTIVE), (False, PortStatus.DOWN)):

@@ -65,6 +65,33 @@ def test_where_a_port_is() -> None:
     assert not host.wiring.view.remote_ports
 
 
+def test_a_guest_that_migrates() -> None:
+    """It is where it comes from and where it goes; a host that has it itself answers for none of its addresses."""
+    host = Host(1)
+    host.plug(1, of=1)
+    moving = replace(THERE, requested_host="host2", migrating_to="host3")
+    host.table.set_port(THERE.id, moving)
+    host.update()
+    remote = host.wiring.view.remote_ports[THERE.id]
+    assert (remote.hosts, bool(remote.addresses)) == (("host2", "host3"), True)
+    assert set(host.wiring.view.hosts_of(network(1).id)) == {"host2", "host3"}
+    host.plug(2, of=2)
+    for told, expected in [
+        (replace(moving, migrating_to="host1"), ("host2",)),
+        (replace(moving, requested_host="host1"), ("host3",)),
+    ]:
+        host.table.set_port(THERE.id, told)
+        host.update()
+        view = host.wiring.view
+        assert (THERE.id in view.ports, view.remote_ports[THERE.id].hosts) == (True, expected)
+        assert not view.remote_ports[THERE.id].addresses
+        assert not view.ports[THERE.id].is_here
+    host.table.set_port(THERE.id, replace(moving, requested_host="host1", migrating_to=None))
+    host.update()
+    assert THERE.id not in host.wiring.view.remote_ports
+    assert host.wiring.view.ports[THERE.id].is_here
+
+
 def test_what_is_not_told_as_a_whole_is_not_known() -> None:
     """Where only what concerns this host is followed, ports of a network count when all of them have been told."""
     host = Host(1)
@@ -99,11 +126,11 @@ def test_peers_are_hosts_with_tunnels() -> None:
     assert peers(hosts, tunnels, {}, numbers.get) == expected
 
     found = Peers()
-    first = found.update(hosts, tunnels, {}, numbers.get, is_changed=True)
-    assert found.update(hosts, tunnels, {}, {}.get, is_changed=False) is first
-    assert found.update(hosts, tunnels, {}, numbers.get, is_changed=True) is first
+    first = found.update(hosts, tunnels, {}, numbers.get, 0.0, is_changed=True)
+    assert found.update(hosts, tunnels, {}, {}.get, 0.0, is_changed=False) is first
+    assert found.update(hosts, tunnels, {}, numbers.get, 0.0, is_changed=True) is first
     del hosts["host2"]
-    assert found.update(hosts, tunnels, {}, numbers.get, is_changed=True).keys() == {"old"}
+    assert found.update(hosts, tunnels, {}, numbers.get, 0.0, is_changed=True).keys() == {"old"}
 
 
 def test_one_port_leads_to_all_peers_whose_addresses_the_flow_sets() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from immutables import Map
 
-from apps.arp_responder import ANSWER, ARP_RESPONDER
+from apps.arp_responder import ANNOUNCEMENT, ANSWER, ARP_RESPONDER
 from apps.framework.app import UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.flow import Flow
@@ -199,16 +199,46 @@ def test_an_address_with_two_macs_is_not_answered_for() -> None:
 
 @pytest.mark.parametrize("l2_population", [False, True])
 def test_arp_is_answered_for_ports_elsewhere(l2_population: bool) -> None:
-    """For IPv4, each address by a flow; what only looks like a request goes where broadcasts go."""
-    sixth = ("fd00::5", mac(11))
-    port = replace(remote(10), addresses=(("10.0.0.10", mac(10)), sixth))
-    host = Settled(port, l2_population=l2_population)
+    """Each address by a flow; what only looks like a request goes where broadcasts go."""
+    host = Settled(remote(10), l2_population=l2_population)
     (answer,) = host.flows(ANSWER.priority)
     assert "arp_tpa=10.0.0.10,arp_op=1 actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]" in render(answer)
     passed = [render(flow, cookie=False) for flow in host.compiler.flows("br-tun").values() if flow.table == 2]
     sent = "pop_vlan,set_field:0x2->tun_id,output:2" if l2_population else "set_field:0x2->tun_id,NORMAL"
     assert passed == [f"table=2, priority=1,in_port=1,dl_vlan=1 actions={sent}"]
     assert bool(host.flows(FLOOD.priority)) is l2_population
+
+
+SOLICITATION = "icmp6,in_port=1,dl_vlan=1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"
+
+
+@pytest.mark.parametrize(("is_router", "flags"), [(False, 0x60000000), (True, 0xE0000000)])
+def test_neighbour_discovery_is_answered_for_ports_elsewhere(is_router: bool, flags: int) -> None:
+    """Who says that he is a router is believed, for others would forget him as one (RFC 4861 §7.2.5)."""
+    port = remote(10, addresses=(("fd00::5", mac(11)),), is_router=is_router)
+    host = Settled(port)
+    (answer,) = host.flows(ANSWER.priority)
+    assert render(answer, cookie=False) == (
+        f"priority=7,{SOLICITATION},icmp_type=135,icmp_code=0,nd_target=fd00::5,nd_options_type=1 "
+        f"actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:{mac(11)}->eth_src,"
+        "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],move:NXM_NX_ND_TARGET[]->NXM_NX_IPV6_SRC[],"
+        f"set_field:{flags}->nd_reserved,set_field:2->nd_options_type,set_field:136->icmpv6_type,resubmit(,3)"
+    )
+    assert f"priority=12,{SOLICITATION},ipv6_src=::,icmp_type=135,icmp_code=0 actions=resubmit(,2)" in [
+        render(flow, cookie=False) for flow in host.flows(ANNOUNCEMENT.priority)
+    ]
+    assert [render(flow, cookie=False) for flow in host.compiler.flows("br-tun").values() if flow.table == 3] == [
+        "table=3, priority=1,icmp6,in_port=1,dl_vlan=1,icmp_type=136,icmp_code=0 "
+        "actions=move:NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[],IN_PORT"
+    ]
+    host.put(replace(port, is_router=not is_router))
+    assert host.flows(ANSWER.priority) != [answer]
+
+
+def test_a_link_local_address_is_not_answered_for() -> None:
+    """By it hosts know their routers, and nobody says of a guest that it is one."""
+    host = Settled(remote(10, addresses=(("fe80::1", mac(10)), ("fd00::5", mac(10)), ("fd00::5", mac(11)))))
+    assert not host.flows(ANSWER.priority)
 
 
 def test_options_are_switches() -> None:

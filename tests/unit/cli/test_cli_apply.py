@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import tunbridge
+from tests.support.raw_ovsdb import wait_answers
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,9 +38,10 @@ class Database:
             text=True,
             start_new_session=True,
         )
-        wait_until(self._answers, 60, "the topology database answers")
+        wait_until(self._listens, 60, "the topology database listens")
+        wait_answers(f"unix:{self.directory}/run/topology.sock")
 
-    def _answers(self) -> bool:
+    def _listens(self) -> bool:
         assert self.process is not None and self.process.poll() is None, "the topology database does not start"
         return (self.directory / "run/topology.sock").exists()
 
@@ -60,8 +63,7 @@ class Database:
                 os.kill(int(pidfile.read_text()), signal.SIGKILL)
 
     def apply(self, *args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "controller.cli.commands", "--config-file", self.config_file, "apply", *args]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        return tunbridge("--config-file", self.config_file, "apply", *args)
 
     def servers(self) -> list[str]:
         """Command lines of processes that use the directory."""
@@ -140,10 +142,13 @@ def test_a_wrong_document_is_one_line(database: Database, tmp_path: Path, text: 
     assert done.stderr.count("\n") == 1
 
 
-def test_long_work_says_how_far_it_is_where_that_is_asked_for(database: Database, tmp_path: Path) -> None:
-    """Reading takes seconds, and there is no database: the error comes after it."""
+def test_long_work_says_how_far_it_is_where_that_is_asked_for(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading takes longer than is silent, and there is no database: the error comes after it."""
+    monkeypatch.setattr("controller.cli.progress._INTERVAL", 0.01)
     document = tmp_path / "d.yaml"
-    ports = "".join(f"  - {{name: port-{at}, description: none}}\n" for at in range(60_000))
+    ports = "".join(f"  - {{name: port-{at}, description: none}}\n" for at in range(2_000))
     document.write_text(f"networks:\n- name: a\n  ports:\n{ports}")
     asked = database.apply(str(document), "--progress").stderr.splitlines()
     assert len(asked) >= 2

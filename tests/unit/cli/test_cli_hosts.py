@@ -7,12 +7,13 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import tunbridge
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.topology_database import TopologyDatabase
 from topology.model import Host
@@ -27,11 +28,6 @@ H1 = Host("h1", ("192.0.2.1", "2001:db8::1"), ("gre", "vxlan"), (("physnet1", "b
 def server() -> Iterator[OvsdbServer]:
     with OvsdbServer() as made:
         yield made.start()
-
-
-def tunbridge(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "controller.cli.commands", *args]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 def register(server: OvsdbServer, *hosts: Host) -> None:
@@ -116,10 +112,15 @@ def test_delete(server: OvsdbServer) -> None:
 
 def test_without_a_database_each_is_one_line(tmp_path: Path) -> None:
     connection = f"unix:{tmp_path}/nobody.sock"
+    commands = (("list",), ("list", "--json"), ("delete", "h1"))
+
+    def tried(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "controller.cli.commands", "host", *command, "--topology", connection]
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
     with ThreadPoolExecutor() as pool:  # each waits for the database
-        commands = (("list",), ("list", "--json"), ("delete", "h1"))
-        tried = list(pool.map(lambda command: tunbridge("host", *command, "--topology", connection), commands))
-    for done in tried:
+        outcomes = list(pool.map(tried, commands))
+    for done in outcomes:
         assert (done.returncode, done.stdout) == (1, "")
         why = "no such socket: is its server running?"
         assert done.stderr == f"tunbridge: topology database at {connection} does not answer within 10 s ({why})\n"

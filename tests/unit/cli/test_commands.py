@@ -1,4 +1,4 @@
-"""The command line as a user meets it: the real program, its output and its exit status."""
+"""The command line as a user meets it: its output and its exit status, and what a process of its own does besides."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.command_line import tunbridge
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,11 +102,6 @@ def answer_flows(params):
 ControlServer(path, {"status": lambda params: state, "flows": answer_flows}).start()
 print("ready", flush=True)
 """
-
-
-def tunbridge(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "controller.cli.commands", *args]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, **options)
 
 
 def refusal(*args: str, status: int = 1) -> str:
@@ -206,7 +203,9 @@ def test_every_command_has_help(command: str, option: str) -> None:
 
 
 def test_version() -> None:
-    done = tunbridge("--version")
+    """Of the real program, as it is started."""
+    command = [sys.executable, "-m", "controller.cli.commands", "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("tunbridge ")
 

@@ -58,7 +58,7 @@ def test_other_actions_are_foreign_under_the_same_key(instructions: list[Any]) -
 @pytest.mark.parametrize(
     "fields",
     [
-        {"ip_proto": 6},
+        {"ip_dscp": 6},
         {"tunnel_id": 2, "reg0": 1},
         {"eth_dst": ("00:00:00:00:00:00", "00:00:00:00:00:00")},
     ],

@@ -188,6 +188,10 @@ def test_a_subnet_takes_addresses_along_that_nobody_has_chosen(subnet: dict[str,
         (V6, {}),
         (V4, {"device_owner": "network:router_interface"}),
         (SLAAC, {"device_owner": "network:router_interface", "fixed_ips": [{"ip_address": "2001:db8::1"}]}),
+        (
+            SLAAC,
+            {"device_owner": "network:ha_router_replicated_interface", "fixed_ips": [{"ip_address": "2001:db8::1"}]},
+        ),
         ({**V6, "ipv6_address_mode": "dhcpv6-stateful"}, {"device_owner": "compute:nova"}),
     ],
 )

@@ -54,7 +54,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('ab"\\{}[],: \n'),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text('k"\\{}'), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('k"\\{}', max_size=4), inner, max_size=4),
     max_leaves=20,
 )
 

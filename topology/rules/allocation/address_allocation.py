@@ -49,7 +49,7 @@ def is_automatic(stored: Mapping[str, Any]) -> bool:
 
 def is_router(owner: str) -> bool:
     """Whether ``device_owner`` is that of a router's port, which may have any address of a subnet."""
-    return owner.startswith("network:router_")
+    return owner.startswith(("network:router_", "network:ha_router_"))
 
 
 def number_of(address: str) -> int:
