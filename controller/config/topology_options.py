@@ -48,11 +48,13 @@ class TopologyConfig(TlsConfig):
         "host's](security.md#rights-by-host), and nothing else. `listen` is `ssl:` then; by the unix socket all may be "
         "written",
     )
-    follow: str = option(
-        "all",
-        kinds.one_of("all", "host"),
-        "What a controller follows of the topology: `all`, or what concerns its `host`; "
-        "[which is better](performance.md#what-a-host-follows)",
+    follow: str | None = option(
+        None,
+        kinds.optional(kinds.one_of("host", "all")),
+        "What a controller follows of the topology: what concerns its `host`, or `all`; "
+        "[which is better](performance.md#what-a-host-follows). Unset: `host` where `connection` is set, and `all` of "
+        "a database of its own",
+        form="host or all",
     )
     ssl_peer_name: str | None = option(
         None,
@@ -61,6 +63,11 @@ class TopologyConfig(TlsConfig):
         "(`listen`) trusts all certificates of the authorities",
         form="name",
     )
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a controller follows what concerns its host and no more."""
+        return self.follow == "host" or (self.follow is None and self.connection is not None)
 
     @property
     def tls(self) -> TlsFiles | None:

@@ -211,7 +211,7 @@ def _serve_host(
     workers = Workers()
     end_on_signals(workers.stop)
     manager = AppManager.get_instance()
-    scope = HostScope(config.host) if config.topology.follow == "host" else None
+    scope = HostScope(config.host) if config.topology.is_partial else None
     app = manager.instantiate(
         Tunbridge,
         config=config,

@@ -10,7 +10,7 @@ REMEDIES = {
         "--json): apply a document that has it; the id is the device's external_ids:iface-id"
     ),
     "the topology has not told yet whether it has such a port": (
-        "with follow = host: over in milliseconds; when it stays, the topology is not connected: see the head of "
+        "it is being looked for: over in milliseconds; when it stays, the topology is not connected: see the head of "
         "tunbridge status"
     ),
     "iface-id … is not a UUID": (
