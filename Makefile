@@ -13,7 +13,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run lab test test-faults test-containers test-debian bench lint clean packages
+.PHONY: help run lab test test-faults test-tunnels test-containers test-debian bench lint clean packages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,13 @@ test: lint ## the linters, then all tests but the long ones; on both hubs where 
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO
+
+TUNNELS ?= port-per-peer-ipv6 flow-based-ipv4 flow-based-ipv6 mixed-ipv4 mixed-ipv6
+
+test-tunnels: $(INSTALLED) ## the tests with real packets with TUNNELS of each mode over IPv4 and IPv6; see docs/lab.md
+	@for each in $(TUNNELS); do echo "== $$each"; \
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 TUNNEL_MODE=$${each%-*} UNDERLAY=$${each##*-} \
+	$(VENV)/bin/pytest -p no:cacheprovider --numprocesses 2 --dist loadfile tests/e2e || exit; done
 
 test-containers: $(INSTALLED) ## docker-compose.yml on a real engine; status 77 where there is none, see docs/containers.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m scripts.test_containers

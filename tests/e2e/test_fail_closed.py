@@ -6,9 +6,7 @@ other machines. Who gets one is looked up at every VM, in the tunnels and on the
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -16,7 +14,8 @@ import pytest
 
 from tests.support.lab.frames import BROADCAST, SERVICE_VLAN, VLAN, Capture, Frame, quiet, send, unique
 from tests.support.lab.host import UNDERLAY_BRIDGE
-from tests.support.lab.lab import Lab
+from tests.support.lab.lab import MIXED, Lab
+from tests.support.lab.tunnel_packets import NOBODY, encapsulated
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
 
@@ -31,7 +30,7 @@ _numbers = itertools.count(66)  # each hostile VM is another, with an address of
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Two controlled hosts with a VM of each network on each."""
-    with Lab() as lab:
+    with Lab(usual=(MIXED, 6)) as lab:
         for name in ("h1", "h2"):
             lab.add_host(name)
         for name, (kind, segment) in NETWORKS.items():
@@ -171,33 +170,23 @@ def test_a_device_whose_port_is_deleted_is_dead(lab: Lab, hostile: Vm) -> None:
     assert_dead(lab, hostile)
 
 
-def tunnelled(source: str, destination: str, key: int, inner: Frame) -> bytes:
-    """An IPv4 packet with a frame in GRE (RFC 791, 2890)."""
-    gre = struct.pack("!HHI", 0x2000, 0x6558, key) + inner.encode()
-    addresses = ipaddress.IPv4Address(source).packed + ipaddress.IPv4Address(destination).packed
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(gre), 0, 0x4000, 64, 47, 0) + addresses
-    total = sum(struct.unpack("!10H", head))
-    total = (total & 0xFFFF) + (total >> 16)
-    checksum = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-    return head[:10] + struct.pack("!H", checksum) + head[12:] + gre
-
-
 @pytest.mark.parametrize(
     ("source", "key", "gets"),
-    [("192.0.2.99", 101, set()), (None, 101, {"red2"}), (None, 999, set())],
+    [("nobody", 101, set()), ("h1", 101, {"red2"}), ("h1", 999, set())],
     ids=["of no host", "in the name of a host", "in the name of a host, of no network"],
 )
-def test_a_tunnel_packet_from_outside(lab: Lab, source: str | None, key: int, gets: set[str]) -> None:
+def test_a_tunnel_packet_from_outside(lab: Lab, source: str, key: int, gets: set[str]) -> None:
     """From an address that is no host's it gets nowhere. In the name of a host it gets into the network that it names:
     keeping it out is for the underlay.
     """
     h1, h2 = lab.hosts["h1"], lab.hosts["h2"]
     there, here = (str(host.ovs.row("Interface", UNDERLAY_BRIDGE)["mac_in_use"]) for host in (h2, h1))
     inner = unique(BROADCAST, "02:00:00:00:00:99")
-    packet = tunnelled(source or h1.tunnel_ip(), h2.tunnel_ip(), key, inner)
+    sender = NOBODY[lab.ip_version] if source == "nobody" else h1.tunnel_ip()
+    ethertype, packet = encapsulated("gre", sender, h2.tunnel_ip(), key, inner)
     with ExitStack() as stack:
         watch = Watch(lab, stack, lab.vms["red1"])
-        send(h1.namespace, UNDERLAY_BRIDGE, Frame(there, here, packet, ethertype=0x0800))
+        send(h1.namespace, UNDERLAY_BRIDGE, Frame(there, here, packet, ethertype))
         expected = {"underlay h1", "underlay h2", *gets}
         assert watch.where([inner], len(expected)) == expected
 

@@ -17,6 +17,7 @@ from tests.support.host.ovs import Device
 from tests.support.lab.fault_lab import BRIDGES, Churn, FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.host import LabHost
+from tests.support.lab.lab import MIXED
 from tests.support.lab.networks import Nic, topology_document
 from tests.support.lab.probe import Probe
 from tests.support.openflow.flow_monitor import watch
@@ -27,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[FaultLab]:
-    with FaultLab() as lab:
+    with FaultLab(usual=(MIXED, 6)) as lab:
         lab.build()
         yield lab
 

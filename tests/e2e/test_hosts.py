@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -10,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import netaddr
 import pytest
 
 from scripts.processes import ProcessError
 from tests.support.host.ovs import plain
-from tests.support.lab.host import LabHost
+from tests.support.lab.host import UNDERLAY_BRIDGE, LabHost
 from tests.support.lab.lab import Lab
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
@@ -36,8 +38,9 @@ def lab() -> Iterator[Lab]:
             lab.add_vm(f"vm{number}", net, f"10.0.0.{number}/24", f"fd00::{number}/64")
         h1, h2 = lab.add_host("h1"), lab.add_host("h2")
         h1.ovs.vsctl("add-br", "br-tun", "--", "set", "Bridge", "br-tun", "datapath_type=netdev", "fail_mode=secure")
-        for port, remote_ip in ((OWN_PORT, "198.51.100.1"), ("gre-c00002fe", "192.0.2.254")):
-            options = ("options:in_key=flow", "options:out_key=flow", f"options:remote_ip={remote_ip}")
+        gone = {4: ("gre-c00002fe", "192.0.2.254"), 6: ("gre-53c02442c3", "2001:db8::fe")}[lab.ip_version]
+        for port, remote_ip in ((OWN_PORT, "198.51.100.1"), gone):
+            options = ("options:in_key=flow", "options:out_key=flow", f'options:remote_ip="{remote_ip}"')
             h1.ovs.vsctl("add-port", "br-tun", port, "--", "set", "Interface", port, "type=gre", *options)
         lab.start_topology()
         lab.apply()
@@ -59,11 +62,20 @@ def vm2(lab: Lab) -> Vm:
     return lab.vms["vm2"]
 
 
+def ip(lab: Lab, number: int) -> str:
+    """Of a host, on the underlay."""
+    return {4: f"192.0.2.{number}", 6: f"2001:db8::{number}"}[lab.ip_version]
+
+
 def tunnels(host: LabHost) -> set[str]:
-    """Addresses of the hosts that the tunnel ports of a host lead to, those of the operator left out."""
+    """Addresses of the hosts that frames come from by tunnels of a host, those of the operator left out: by a port for
+    each, or by one for all and a flow for each."""
     rows = json.loads(host.ovs.vsctl("--format=json", "--columns=name,options", "list", "Interface"))["data"]
     options = {name: plain(value) for name, value in rows if name.startswith("gre-") and name != OWN_PORT}
-    return {cast(dict[str, str], each)["remote_ip"] for each in options.values()}
+    addresses = {cast(dict[str, str], each)["remote_ip"] for each in options.values()}
+    if addresses != {"flow"}:
+        return addresses
+    return set(re.findall(r"priority=11,tun_(?:ipv6_)?src=([^,]+)", "\n".join(host.ovs.dump("br-tun"))))
 
 
 def wait_tunnels(host: LabHost, *addresses: str, timeout: float = 5.0) -> None:
@@ -87,7 +99,7 @@ def no_ping_lost(sender: Vm, receiver: Vm) -> Iterator[None]:
 
 def test_tunnel_ports_of_earlier_runs_go_and_those_of_the_operator_stay(lab: Lab) -> None:
     h1 = lab.hosts["h1"]
-    wait_tunnels(h1, "192.0.2.2")
+    wait_tunnels(h1, ip(lab, 2))
     assert OWN_PORT in h1.ovs.vsctl("list-ports", "br-tun").split()
     assert h1.ovs.row("Interface", OWN_PORT)["options"] == {
         "in_key": "flow",
@@ -114,31 +126,42 @@ def test_a_host_joins_and_leaves(lab: Lab, vm1: Vm, vm2: Vm) -> None:
 
     lab.controllers["h3"].stop()
     assert vm1.ping(vm3).complete, "its flows stay"
-    assert {"192.0.2.3"} < tunnels(lab.hosts["h1"])
+    assert {ip(lab, 3)} < tunnels(lab.hosts["h1"])
     lab.controllers["h3"].start()
     lab.controllers["h3"].wait_ready()
 
     vm3.unplug()
     lab.remove_host(h3)
-    assert {"192.0.2.3"} < tunnels(lab.hosts["h1"]), "it may come back"
+    assert {ip(lab, 3)} < tunnels(lab.hosts["h1"]), "it may come back"
     lab.tunbridge("host", "delete", "h3")
-    wait_tunnels(lab.hosts["h1"], "192.0.2.2")
-    wait_tunnels(lab.hosts["h2"], "192.0.2.1")
+    wait_tunnels(lab.hosts["h1"], ip(lab, 2))
+    wait_tunnels(lab.hosts["h2"], ip(lab, 1))
     assert vm1.ping(vm2).complete
 
 
 def test_a_host_changes_its_address(lab: Lab, vm1: Vm, vm2: Vm) -> None:
-    lab.hosts["h2"].add_address("192.0.2.102/24")
-    lab.controllers["h2"].restart_with("ovs", local_ip="192.0.2.102")
-    wait_tunnels(lab.hosts["h1"], "192.0.2.102")
+    """To another that it has; over IPv6 the one before goes: whatever ``local_ip`` says, the userspace datapath of Open
+    vSwitch 3.1 sends from the address that the kernel prefers."""
+    prefix = {4: 24, 6: 64}[lab.ip_version]
+
+    def become(number: int, before: int) -> None:
+        if lab.ip_version == 6 or number == 102:
+            lab.hosts["h2"].add_address(f"{ip(lab, number)}/{prefix}")
+        if lab.ip_version == 6:
+            lab.hosts["h2"].namespace.ip(f"address del {ip(lab, before)}/{prefix} dev {UNDERLAY_BRIDGE}")
+        lab.controllers["h2"].restart_with("ovs", local_ip=ip(lab, number))
+
+    become(102, before=2)
+    wait_tunnels(lab.hosts["h1"], ip(lab, 102))
     vm1.wait_reaches(vm2, timeout=5)
     with lab.capture_underlay(lab.hosts["h2"]) as underlay:
         assert vm1.ping(vm2).complete
-        # Bytes 26 to 29 are the source of an IPv4 packet that has no VLAN tag, byte 23 is its protocol: GRE.
-        sources = {seen.data[26:30] for seen in underlay.seen() if seen.data[23] == 47 and not seen.outgoing}
-    assert sources == {bytes([192, 0, 2, 102])}
-    lab.controllers["h2"].restart_with("ovs", local_ip="192.0.2.2")
-    wait_tunnels(lab.hosts["h1"], "192.0.2.2")
+        # Where a packet that has no VLAN tag has its protocol, and its source: GRE is 47.
+        protocol, source = (23, slice(26, 30)) if lab.ip_version == 4 else (20, slice(22, 38))
+        sources = {seen.data[source] for seen in underlay.seen() if seen.data[protocol] == 47 and not seen.outgoing}
+    assert sources == {netaddr.IPAddress(ip(lab, 102)).packed}
+    become(2, before=102)
+    wait_tunnels(lab.hosts["h1"], ip(lab, 2))
     vm1.wait_reaches(vm2, timeout=5)
 
 
@@ -201,15 +224,13 @@ def test_a_vm_moves_between_other_hosts(lab: Lab, vm1: Vm, vm2: Vm) -> None:
     lab.tunbridge("host", "delete", "h4")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"DEFAULT": {"host": "h1"}}, "h1"), ({"ovs": {"local_ip": "192.0.2.1"}}, "192.0.2.1")],
-    ids=["name", "address"],
-)
-def test_what_another_host_has_is_refused(
-    lab: Lab, vm1: Vm, vm2: Vm, options: dict[str, dict[str, str]], message: str
-) -> None:
+@pytest.mark.parametrize("what", ["name", "address"])
+def test_what_another_host_has_is_refused(lab: Lab, vm1: Vm, vm2: Vm, what: str) -> None:
     """The later one says so and ends, without a tunnel and without a flow; the earlier one goes on."""
+    options, message = {
+        "name": ({"DEFAULT": {"host": "h1"}}, "h1"),
+        "address": ({"ovs": {"local_ip": ip(lab, 1)}}, ip(lab, 1)),
+    }[what]
     late = lab.add_host("late")
     try:
         with pytest.raises(ProcessError, match=message):

@@ -14,7 +14,7 @@ from tests.support.http.api_process import ApiProcess
 from tests.support.lab.fault_lab import undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.frames import BROADCAST, quiet
-from tests.support.lab.lab import Lab
+from tests.support.lab.lab import MIXED, Lab
 from tests.support.lab.probe import Probe, Stream
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
@@ -33,7 +33,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    with Lab() as lab, ExitStack() as stack:
+    with Lab(usual=(MIXED, 6)) as lab, ExitStack() as stack:
         net = lab.add_network("net", "gre", 7)
         guest, peer = (lab.add_vm(name, net, f"10.0.0.{number}/24") for number, name in enumerate(("guest", "peer"), 1))
         h1, h2, h3 = (lab.add_host(f"h{number}") for number in (1, 2, 3))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
+from controller.config.host_options import PORT_PER_PEER
 from tests.support.lab.host import UNDERLAY_BRIDGE
 from tests.support.lab.lab import Lab
 from tests.support.waiting import wait_until
@@ -19,8 +20,8 @@ NETWORK_BITS = 24
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Two hosts with a VM each, which reach each other."""
-    with Lab() as lab:
+    """Two hosts with a VM each, which reach each other. Of the ways to peers Open vSwitch tells port by port."""
+    with Lab(ip_version=4, tunnel_mode=PORT_PER_PEER) as lab:
         net = lab.add_network("net", "vxlan", 7)
         for number in (1, 2):
             lab.add_vm(f"vm{number}", net, f"10.0.0.{number}/24")

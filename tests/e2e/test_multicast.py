@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.support.lab.lab import Lab
+from controller.config.host_options import PORT_PER_PEER
+from tests.support.lab.lab import MIXED, Lab
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
 
@@ -17,13 +18,18 @@ NETWORKS = {"gre": 100, "vxlan": 101, "vlan": 100}
 FLOODS = '{mcast-snooping-flood="true", mcast-snooping-flood-reports="true"}'
 
 
-@pytest.fixture(scope="module", params=["false", "true"], ids=["unknown flooded", "unknown dropped"])
+@pytest.fixture(
+    scope="module",
+    params=[("false", (PORT_PER_PEER, 4)), ("true", (MIXED, 6))],
+    ids=["unknown flooded", "unknown dropped"],
+)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Two hosts that snoop, with a sender and a receiver on one and a receiver and a bystander on the other.
 
     A frame for a group that nobody has joined is flooded, or is not (``mcast-snooping-disable-flood-unregistered``).
     """
-    with Lab() as lab:
+    no_flood, usual = request.param
+    with Lab(usual=usual) as lab:
         for name in ("h1", "h2"):
             lab.add_host(name)
         for kind, segment in NETWORKS.items():
@@ -34,7 +40,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         lab.apply()
         lab.start_controllers(options={"agent": {"tunnel_types": "gre,vxlan"}})
         for host in lab.hosts.values():
-            unknown = f"other_config:mcast-snooping-disable-flood-unregistered={request.param}"
+            unknown = f"other_config:mcast-snooping-disable-flood-unregistered={no_flood}"
             host.ovs.vsctl("set", "Bridge", "br-int", "mcast_snooping_enable=true", unknown)
         for vm in lab.vms.values():
             vm.plug(lab.hosts[f"h{vm.name[-1]}"])

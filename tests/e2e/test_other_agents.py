@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.lab.frames import BROADCAST, quiet
-from tests.support.lab.lab import Lab
+from tests.support.lab.lab import MIXED, Lab
 from tests.support.lab.traffic import transfer
 from tests.support.waiting import wait_until
 
@@ -25,7 +25,7 @@ HOSTS = (*CONTROLLED, *LOCAL_VLANS)
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Two controlled hosts and two others, and a VM of each of two networks with the same addresses on each."""
-    with Lab() as lab:
+    with Lab(usual=(MIXED, 6)) as lab:
         for name in CONTROLLED:
             lab.add_host(name)
         for name in LOCAL_VLANS:

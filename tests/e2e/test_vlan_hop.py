@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.lab.frames import BROADCAST, SERVICE_VLAN, VLAN, Frame, quiet, unique
-from tests.support.lab.lab import Lab
+from tests.support.lab.lab import MIXED, Lab
 
 SEGMENT = 101
 NETWORKS = {"flat": ("flat", None), "vlan": ("vlan", 100), "victim": ("vlan", SEGMENT), "gre": ("gre", SEGMENT)}
@@ -40,7 +40,7 @@ TAGS: dict[str, tuple[int, tuple[int, ...]]] = {
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """Two hosts with a VM of each network; host 1 has a second one of each."""
-    with Lab() as lab:
+    with Lab(usual=(MIXED, 6)) as lab:
         for number in (1, 2):
             lab.add_host(f"h{number}")
         for name, (kind, segment) in NETWORKS.items():

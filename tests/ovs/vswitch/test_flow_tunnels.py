@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import netaddr
 import pytest
 
-from tests.ovs.vswitch.test_tunnels import LOCAL_IP, PAIR, Mesh, Options, controller_on, gre_to
+from apps.tunnel_bridge import COPIES
+from tests.ovs.vswitch.test_tunnels import GRE_NETWORK, LOCAL_IP, PAIR, TAPS, Mesh, Options, controller_on, gre_to
 from tests.support.host.ovs import OvsHost
+from tests.support.raw_ovsdb import RawOvsdb
 from tests.support.waiting import wait_until
-from tests.topology.ovsdb import OvsdbServer
+from tests.topology.ovsdb import OvsdbServer, port_operation
 
 pytestmark = pytest.mark.one_hub
 
 FLOW_PORT = {"gre-flow": gre_to("flow")}
+MANY_HOSTS = 1001
 MANY = [f"198.51.100.{number}" for number in range(1, 51)]
 
 
@@ -95,3 +101,72 @@ def test_what_others_change_is_put_back(mesh: Mesh) -> None:
         wait_until(lambda: mesh.ovs.row("Interface", "gre-flow")["type"] == "gre", 10, f"{command}: type is gre")
     wait_peers(mesh, *PAIR.values())
     assert mesh.ovs.row("Port", "gre-flow")["protected"]
+
+
+class Growth:
+    """More and more hosts with a port each, all of one network."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._network = mesh.server.rows("Network", "_uuid")[0]["_uuid"]
+
+    def join(self, numbers: range) -> int:
+        """Hosts join; the flows that it took until frames go to the last of them, and may come from it."""
+        mesh, before = self._mesh, self._mesh.counters()["flow_mods"]
+        with RawOvsdb(mesh.server.connection) as database:
+            database.transact(*(operation for number in numbers for operation in self._host(number)))
+        mac, address = _mac(numbers[-1]), _address(numbers[-1])
+
+        def is_there() -> bool:
+            flows = mesh.ovs.dump("br-tun")
+            return len([flow for flow in flows if f"dl_dst={mac}" in flow or f"tun_src={address}," in flow]) == 2
+
+        wait_until(is_there, 60, lambda: f"{address} is reached\n{mesh.tunbridge.log_tail()}")
+        return mesh.counters()["flow_mods"] - before
+
+    def _host(self, number: int) -> Iterator[dict[str, Any]]:
+        name, reference = f"one-of-many{number}", f"endpoint{number}"
+        endpoint = {"op": "insert", "table": "TunnelEndpoint", "uuid-name": reference}
+        yield {**endpoint, "row": {"ip_address": _address(number)}}
+        row = {
+            "name": name,
+            "tunnel_types": "gre",
+            "tunnel_endpoints": ["named-uuid", reference],
+            "instance": str(uuid.UUID(int=number)),
+        }
+        yield {"op": "insert", "table": "Host", "row": row}
+        yield port_operation(str(uuid.UUID(int=number)), self._network, _mac(number), requested_host=name)
+
+
+def _mac(number: int) -> str:
+    return str(netaddr.EUI(0xFA163E100000 + number, dialect=netaddr.mac_unix_expanded))
+
+
+def _address(number: int) -> str:
+    return str(netaddr.IPAddress("10.1.0.0") + number)
+
+
+def test_a_thousand_hosts_of_one_network(mesh: Mesh, report_logs: list[Path]) -> None:
+    """They cost no port, and one more is as many flows as the third was: one that lets it in, one to its port, and
+    those that name all."""
+    report_logs.append(mesh.tunbridge.log)
+    mesh.tunbridge.apply({"networks": [GRE_NETWORK]})
+    mesh.ovs.plug("tap-gre", TAPS["tap-gre"]["id"])
+    mesh.tunbridge.wait_device("tap-gre", status="ACTIVE")
+    ports, rows = mesh.ovs.vsctl("list-ports", "br-tun"), mesh.counters()["ovsdb_rows_written"]
+    growth = Growth(mesh)
+    growth.join(range(1, 3))
+    one_of_few = growth.join(range(3, 4))
+    growth.join(range(4, COPIES - len(PAIR)))
+    one_of_many = growth.join(range(COPIES - len(PAIR), COPIES - len(PAIR) + 1))
+    assert one_of_few == 5
+    assert one_of_many == one_of_few
+    growth.join(range(COPIES - len(PAIR) + 1, MANY_HOSTS + 1))
+    assert mesh.ovs.vsctl("list-ports", "br-tun") == ports
+    assert mesh.counters()["ovsdb_rows_written"] == rows
+    flows = mesh.ovs.dump("br-tun")
+    (flood,) = [flow for flow in flows if "priority=5," in flow]
+    assert flood.count("->tun_dst") == MANY_HOSTS + len(PAIR)  # of which nobody tells what they have
+    assert len([flow for flow in flows if "priority=6," in flow]) == MANY_HOSTS
+    to_all = [flow.count("->tun_dst") for flow in flows if flow.startswith("table=1,")]
+    assert sorted(to_all) == [MANY_HOSTS + len(PAIR) - COPIES, COPIES]

@@ -62,21 +62,25 @@ class LabHost:
     :param namespace: one of its own, not made yet
     :param directory: one of its own, not made yet
     :param addresses: on the underlay by IP version, with prefix lengths
+    :param ip_version: of its tunnels
     """
 
-    def __init__(self, name: str, namespace: Namespace, directory: Path, addresses: Mapping[int, str]) -> None:
+    def __init__(
+        self, name: str, namespace: Namespace, directory: Path, addresses: Mapping[int, str], ip_version: int = 4
+    ) -> None:
         self.name = name
         self.namespace = namespace
         self.directory = directory
         self.ovs = HostSwitch(directory, namespace)
         self._addresses = addresses
+        self._ip_version = ip_version
 
     def __repr__(self) -> str:
         return self.name
 
-    def tunnel_ip(self, version: int = 4) -> str:
-        """Its address on the underlay."""
-        return self._addresses[version].partition("/")[0]
+    def tunnel_ip(self, version: int | None = None) -> str:
+        """Its address on the underlay, where nothing is said the one that its tunnels have."""
+        return self._addresses[version or self._ip_version].partition("/")[0]
 
     def create(self, fabric: Namespace, underlay: str, trunk: str, mtu: int) -> None:
         """Make the namespace with its cables, and start Open vSwitch.

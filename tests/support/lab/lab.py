@@ -44,7 +44,7 @@ from tests.support.waiting import wait_until
 from topology.errors import TunbridgeError
 
 MIXED = "mixed"
-TUNNEL_MODES = (PORT_PER_PEER, FLOW_BASED, MIXED)
+UNDERLAYS = {"ipv4": 4, "ipv6": 6}
 
 UNDERLAY_MTU = 9100
 """Bytes: room for jumbo frames of 9000 and any encapsulation."""
@@ -56,16 +56,24 @@ _H = TypeVar("_H", bound=LabHost)
 class Lab:
     """One lab: the fabric between the hosts, the hosts, the VMs, the topology database and the controllers.
 
-    :param ip_version: of the tunnels; hosts have addresses of both
+    :param ip_version: of the tunnels; hosts have addresses of both. None: as the environment variable UNDERLAY says
     :param hub: OSKEN_HUB_TYPE of the controllers; None: as in the environment
     :param tunnel_mode: ``[agent] tunnel_mode`` of the controllers, or ``mixed``: of every other host one, of the rest
-        the other; None: as the environment variable TUNNEL_MODE says, or else as it comes
+        the other; None: as the environment variable TUNNEL_MODE says
+    :param usual: the two, tunnel mode first, where the environment says nothing: tests have some of each
     :raises ProcessError: on entering it: without root, or where a command fails; nothing is left behind then
     """
 
-    def __init__(self, *, ip_version: int = 4, hub: str | None = None, tunnel_mode: str | None = None) -> None:
-        self.ip_version = ip_version
-        self.tunnel_mode = tunnel_mode or os.environ.get("TUNNEL_MODE") or PORT_PER_PEER
+    def __init__(
+        self,
+        *,
+        ip_version: int | None = None,
+        hub: str | None = None,
+        tunnel_mode: str | None = None,
+        usual: tuple[str, int] = (PORT_PER_PEER, 4),
+    ) -> None:
+        self.ip_version = ip_version or UNDERLAYS.get(os.environ.get("UNDERLAY", ""), usual[1])
+        self.tunnel_mode = tunnel_mode or os.environ.get("TUNNEL_MODE") or usual[0]
         self.hosts: dict[str, LabHost] = {}
         self.vms: dict[str, Vm] = {}
         self.networks: list[LabNetwork] = []
@@ -128,7 +136,7 @@ class Lab:
         self._hosts_made += 1
         number = self._hosts_made
         addresses = {4: f"192.0.2.{number}/24", 6: f"2001:db8::{number}/64"}
-        host = make(name, self._namespace(name), self.directory / name, addresses)
+        host = make(name, self._namespace(name), self.directory / name, addresses, self.ip_version)
         self._running[name] = stack = self._stack.enter_context(ExitStack())
         stack.callback(host.ovs.stop)
         host.create(self.fabric, f"u-{name}", f"t-{name}", UNDERLAY_MTU)
@@ -218,7 +226,7 @@ class Lab:
     def register(self, host: LabHost, *tunnel_types: str) -> None:
         """Make the topology database know a host that has no controller to do so."""
         endpoint: dict[str, object] = {"op": "insert", "table": "TunnelEndpoint", "uuid-name": "endpoint"}
-        endpoint["row"] = {"ip_address": host.tunnel_ip(self.ip_version)}
+        endpoint["row"] = {"ip_address": host.tunnel_ip()}
         columns = {"name": host.name, "tunnel_types": ["set", list(tunnel_types)]}
         row = {**columns, "tunnel_endpoints": ["named-uuid", "endpoint"]}
         operations = [endpoint, {"op": "insert", "table": "Host", "row": row}]
@@ -283,7 +291,7 @@ class Lab:
         known = [host for host in self.hosts.values() if not isinstance(host, GrizzlyHost)]
         made = []
         for host in hosts or [host for host in known if host.name not in self.controllers]:
-            local_ip = host.tunnel_ip(self.ip_version)
+            local_ip = host.tunnel_ip()
             chosen = {
                 **(options or {}),
                 "agent": {"tunnel_mode": self.mode_of(host), **(options or {}).get("agent", {})},
