@@ -93,7 +93,8 @@ def test_outage(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm],
             host.ovs.vsctl("set", "Interface", stranger.device, f"external_ids:iface-id={stranger.port_id}")
             controller.wait_device(new.nic.device, status="ACTIVE")
             new.wait_reaches(lab.staying["red"][2])
-            controller.wait_device(stranger.device, status="DOWN", reason="the topology has not told yet whether it has such a port")
+            why = "the topology has not told yet whether it has such a port"
+            controller.wait_device(stranger.device, status="DOWN", reason=why)
             wait_until(lambda: old.nic.mac not in str(lab.tables(host)["br-tun"]), 10, "the unplugged port's flow goes")
             away = lab.tables(host)
             while time.monotonic() - began < seconds:
