@@ -78,6 +78,7 @@ VMS = {
     "off1": ("off", "h1", None),
     "off3": ("off", "h2", None),
     "alone1": ("alone", "h1", None),
+    "ghost": ("red", None, None),
 }
 DOWN = ("down1", "down2")
 NOBODY = "fa:16:3e:99:99:99"
@@ -172,7 +173,9 @@ SITUATIONS = (
     lost("refused", "red1", "gre is not in [agent] tunnel_types of this host", "add it", host="h3"),
     lost("green5", "green1", "physnet1 is not in [ovs] bridge_mappings of this host", "bridge_mappings", host="h3"),
     lost("nowhere", "red1", "port {nowhere}", "no host has bound it", "plug a device"),
+    lost("tapghost", "red1", "device tapghost", "Open vSwitch could not make the device", "make it", sender=""),
     # the receiver is not
+    lost("red1", "ghost", "port {ghost} (device tapghost) on host h1", "could not make the device", "make it"),
     lost("red1", "down1", "port {down1}", "admin_state_up of the port is false"),
     lost("red1", "down2", "port {down2}", "admin_state_up of the port is false", "set admin_state_up: true"),
     lost("red1", "nowhere", "port {nowhere}", "no host has bound it", "plug a device"),
@@ -252,6 +255,8 @@ def built() -> Iterator[Lab]:
         strays = [Device("tapnobody", "00000000-0000-4000-8000-00000000dead"), Device("tapname", "vm7")]
         strays.append(Device("tapdouble", lab.vms["red1"].nic.port_id))
         h1.ovs.plug_many(strays)
+        ghost = f"external_ids:iface-id={lab.vms['ghost'].nic.port_id}"  # of which there is no network device
+        h1.ovs.vsctl("add-port", "br-int", "tapghost", "--", "set", "Interface", "tapghost", ghost)
         h1.namespace.ip(*(f"link set {device.name} up" for device in strays))
         _wait_settled(lab, [device.name for device in strays])
         yield lab
@@ -282,7 +287,7 @@ def _wait_settled(lab: Lab, strays: list[str]) -> None:
         if host in lab.controllers:
             status = "DOWN" if name in unbound else "ACTIVE"
             lab.controllers[host].wait_device(lab.vms[name].nic.device, status=status)
-    for name in (*strays, lab.vms["twice"].nic.device):
+    for name in (*strays, "tapghost", lab.vms["twice"].nic.device):
         lab.controllers["h1"].wait_device(name, status="DOWN")
     for name in ("h1", "h2", "h3"):
         lab.controllers[name].wait_in_sync()
