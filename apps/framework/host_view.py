@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 from immutables import Map
 
 from apps.framework.flow import Action, Output, SetTunDst
+from apps.framework.map_index import Index, differing_keys, indexed, members, updated
 from apps.framework.options import AppOption, OptionValue
 from apps.framework.pipeline import BridgeRole
 from topology.model import Network, NetworkType
 
 _Value = TypeVar("_Value")
-_Index = Map[Hashable, Map[str, None]]
 _Place = tuple[str, str]
 """Network id and name of a host."""
 
@@ -233,21 +233,21 @@ class HostView:
     tunnels: TunnelPorts = field(default_factory=TunnelPorts)
     peers: Map[str, Peer] = field(default_factory=Map)
     remote_ports: Map[str, RemotePort] = field(default_factory=Map)
-    _ports_of: _Index = field(init=False, repr=False, compare=False)
-    _ports_with_macs_of: _Index = field(init=False, repr=False, compare=False)
-    _ports_with: _Index = field(init=False, repr=False, compare=False)
-    _networks_of: _Index = field(init=False, repr=False, compare=False)
-    _remote_ports_of: _Index = field(init=False, repr=False, compare=False)
-    _remote_ports_on: _Index = field(init=False, repr=False, compare=False)
-    _remote_ports_at: _Index = field(init=False, repr=False, compare=False)
-    _remote_ports_with: _Index = field(init=False, repr=False, compare=False)
-    _hosts_of: _Index = field(init=False, repr=False, compare=False)
+    _ports_of: Index = field(init=False, repr=False, compare=False)
+    _ports_with_macs_of: Index = field(init=False, repr=False, compare=False)
+    _ports_with: Index = field(init=False, repr=False, compare=False)
+    _networks_of: Index = field(init=False, repr=False, compare=False)
+    _remote_ports_of: Index = field(init=False, repr=False, compare=False)
+    _remote_ports_on: Index = field(init=False, repr=False, compare=False)
+    _remote_ports_at: Index = field(init=False, repr=False, compare=False)
+    _remote_ports_with: Index = field(init=False, repr=False, compare=False)
+    _hosts_of: Index = field(init=False, repr=False, compare=False)
     untold: frozenset[str] = field(init=False, repr=False, compare=False)
     """Names of the peers of which no controller tells what ports they have."""
 
     def __post_init__(self) -> None:
         for name, (of, groups_of) in _INDEXES.items():
-            self.__dict__[name] = _indexed(Map(), getattr(self, of), Map(), getattr(self, of), groups_of)
+            self.__dict__[name] = indexed(Map(), getattr(self, of), Map(), getattr(self, of), groups_of)
         self.__dict__["untold"] = _untold(self.peers)
         self.__dict__["_hosts_of"] = _hosts_indexed(Map(), self._remote_ports_at, self._remote_ports_at)
 
@@ -292,11 +292,11 @@ class HostView:
 
     def remote_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """Ids of the ports on other hosts that may have an address which this one may have."""
-        return _named(self._remote_ports_with, _addresses_of(port))
+        return members(self._remote_ports_with, _addresses_of(port))
 
     def local_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """The same of ports that are bound here."""
-        return _named(self._ports_with, _addresses_of(port))
+        return members(self._ports_with, _addresses_of(port))
 
     def paths(self, host: str, network_type: NetworkType) -> tuple[TunnelPath, ...]:
         """How frames of a network of this type get to another host; none: they do not, or not yet."""
@@ -343,7 +343,7 @@ class HostView:
         differing: dict[str, frozenset[str]] = {}
         for name, given_of in changes.items():
             if given_of:
-                made, keys = _updated(getattr(self, name), given_of)
+                made, keys = updated(getattr(self, name), given_of)
                 if keys:
                     differing[name], values[name] = keys, made
         if not values:
@@ -356,7 +356,7 @@ class HostView:
             patch_int="patch_int" in values,
             bridges="bridges" in values,
             tunnels="tunnels" in values,
-            options=_differing(self.options, new.options),
+            options=differing_keys(self.options, new.options),
         )
 
     def _with(self, values: Mapping[str, Any], differing: Mapping[str, frozenset[str]]) -> HostView:
@@ -369,7 +369,7 @@ class HostView:
         for name, (of, groups_of) in _INDEXES.items():
             if of in differing:
                 index, old = getattr(self, name), getattr(self, of)
-                new.__dict__[name] = _indexed(index, differing[of], old, values[of], groups_of)
+                new.__dict__[name] = indexed(index, differing[of], old, values[of], groups_of)
         if "peers" in differing:
             new.__dict__["untold"] = _untold(new.peers)
         if remote := differing.get("remote_ports"):
@@ -414,16 +414,16 @@ class ViewChange:
         return cls(
             old,
             new,
-            physical=_differing(old.physical, new.physical),
-            networks=_differing(old.networks, new.networks),
-            ports=_differing(old.ports, new.ports),
-            dead=_differing(old.dead, new.dead),
+            physical=differing_keys(old.physical, new.physical),
+            networks=differing_keys(old.networks, new.networks),
+            ports=differing_keys(old.ports, new.ports),
+            dead=differing_keys(old.dead, new.dead),
             patch_int=old.patch_int != new.patch_int,
             bridges=dict(old.bridges) != dict(new.bridges),
             tunnels=old.tunnels != new.tunnels,
-            options=_differing(old.options, new.options),
-            peers=_differing(old.peers, new.peers),
-            remote_ports=_differing(old.remote_ports, new.remote_ports),
+            options=differing_keys(old.options, new.options),
+            peers=differing_keys(old.peers, new.peers),
+            remote_ports=differing_keys(old.remote_ports, new.remote_ports),
         )
 
     @property
@@ -448,62 +448,11 @@ class ViewChange:
         return {*self.networks, *(key for of in self.physical for view in views for key in view.networks_of(of))}
 
 
-def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
-    if old is new:
-        return frozenset()
-    # Values that did not change are mostly the same objects, which is far quicker to see than that they are equal.
-    keys = {*old, *new}
-    return frozenset(key for key in keys if old.get(key) is not new.get(key) and old.get(key) != new.get(key))
-
-
-def _updated(old: Map[str, _Value], changes: Mapping[str, _Value | None]) -> tuple[Map[str, _Value], frozenset[str]]:
-    differing = frozenset(key for key, value in changes.items() if value != old.get(key))
-    if not differing:
-        return old, differing
-    mutation = old.mutate()
-    for key in differing:
-        value = changes[key]
-        if value is None:
-            del mutation[key]
-        else:
-            mutation[key] = value
-    return mutation.finish(), differing
-
-
-def _indexed(
-    index: _Index,
-    keys: Iterable[str],
-    old: Map[str, _Value],
-    new: Map[str, _Value],
-    groups_of: Callable[[_Value], Iterable[Hashable]],
-) -> _Index:
-    """The index of what belongs to some groups, after some keys have come, gone or changed their groups."""
-    mutation = index.mutate()
-    for key in keys:
-        was, now = (groups_of(values[key]) if key in values else () for values in (old, new))
-        if was == now:
-            continue
-        for group in was:
-            left = mutation[group].delete(key)
-            if left:
-                mutation[group] = left
-            else:
-                del mutation[group]
-        for group in now:
-            mutation[group] = mutation.get(group, Map()).set(key, None)
-    return mutation.finish()
-
-
-def _named(index: _Index, groups: Iterable[Hashable]) -> set[str]:
-    """Ids of all in some groups."""
-    return {port_id for group in groups for port_id in index.get(group, ())}
-
-
 def _untold(peers: Mapping[str, Peer]) -> frozenset[str]:
     return frozenset(name for name, peer in peers.items() if not peer.tells_ports)
 
 
-def _hosts_indexed(index: _Index, places: Iterable[Any], ports_at: _Index) -> _Index:
+def _hosts_indexed(index: Index, places: Iterable[Any], ports_at: Index) -> Index:
     """Network → hosts that have ports of it, after something may be otherwise in some places."""
     mutation = index.mutate()
     for network_id, host in places:
