@@ -228,14 +228,14 @@ def test_a_row_has_the_uuid_that_it_was_given_unless_another_has_it(
     def rows() -> dict[str, uuid.UUID]:
         return {row["name"]: uuid.UUID(row["_uuid"][1]) for row in server.rows("Host", "_uuid", "name")}
 
-    names.replica.transact(lambda edit: edit.insert_as(mine, "Host", name="h1"))
+    names.replica.transact(lambda edit: edit.insert_as([mine], "Host", name="h1"))
     assert rows() == {"h1": mine}
-    names.replica.transact(lambda edit: edit.insert_as(mine, "Host", name="h2"))
+    names.replica.transact(lambda edit: edit.insert_as([mine], "Host", name="h2"))
     assert rows().keys() == {"h1", "h2"}
 
     def anew(edit: Edit) -> None:
         edit.delete(edit.rows("Host")[mine])
-        edit.insert_as(mine, "Host", name="h1")
+        edit.insert_as([mine], "Host", name="h1")
 
     names.replica.transact(anew)
     assert rows().keys() == {"h1", "h2"}
@@ -248,7 +248,7 @@ def test_a_row_has_the_uuid_that_it_was_given_unless_another_has_it(
         turns += 1
         if turns == 1:
             server.write({**add("theirs"), "uuid": str(others)})
-        edit.insert_as(others, "Host", name="h3")
+        edit.insert_as([others], "Host", name="h3")
 
     with pytest.raises(ConflictError, match="duplicate uuid"):
         names.replica.transact(late)
