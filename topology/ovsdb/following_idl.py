@@ -31,7 +31,7 @@ BACKOFF_MS = (1000, 2000)
 _CLUSTER_BACKOFF_MS = (100, 250)
 """The same where there are several servers: the one that serves is tried after those that do not."""
 
-_BEFORE_CONDITIONS = 0.01
+_BEFORE_CONDITIONS = 0.02
 """Seconds that whoever was waiting for rows has for what it does with them, before other conditions are made and sent.
 
 These keep the server busy for about as long, and the green threads of this process wait while they are made.

@@ -48,6 +48,15 @@ class RowLookup:
     def __init__(self, idl: Idl, expected: Callable[[Ref], Iterable[Ref]]) -> None:
         self._idl = idl
         self._expected = expected
+        self._targets: dict[str, list[tuple[str, str]]] = {
+            table.name: [
+                (name, column.type.key.ref_table_name)
+                for name, column in table.columns.items()
+                if column.type.key.ref_table_name in idl.tables
+            ]
+            for table in idl.tables.values()
+        }
+        """Table → its columns that refer to rows, and the table of these."""
         self._request: object = None
         self._wheres: list[Where] = []
         """What is under way."""
@@ -137,11 +146,9 @@ class RowLookup:
 
     def _references(self, table: str, row: Mapping[str, Any]) -> Collection[Ref]:
         columns = self._idl.tables[table].columns
-        targets = {name: column.type.key.ref_table_name for name, column in columns.items()}
         return [
             (target, atom.value)
-            for name, target in targets.items()
-            if target in self._idl.tables
+            for name, target in self._targets[table]
             for atom in Datum.from_json(columns[name].type, row[name]).values
         ]
 
