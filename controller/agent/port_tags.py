@@ -39,6 +39,8 @@ class PortTags:
         self.drift = TagDrift()
         self._sent: dict[str, Tagging] = {}
         """Name of a Port → what is on its way to its row."""
+        self._late: dict[str, Tagging] = {}
+        """Name of a Port → what was on its way when something else was wanted: it may still come, and is no drift."""
 
     def settle(self, port_ids: Iterable[str], bindings: Bindings, wanted: Mapping[str, Tagging]) -> dict[str, Tagging]:
         """Compare the rows of ports that may have changed with what they should say.
@@ -53,12 +55,22 @@ class PortTags:
                 tagging = wanted.get(device.port_name)
                 if tagging is None:
                     continue
+                self._see_late(device, tagging)
                 self.drift.compare(device, tagging)
                 if tagging.agrees(device.vlans, device.other_config):
                     self._sent.pop(device.port_name, None)
                 elif self._sent.get(device.port_name) != tagging:
                     self._sent[device.port_name] = found[device.port_name] = tagging
         return found
+
+    def _see_late(self, device: Device, wanted: Tagging) -> None:
+        name = device.port_name
+        if (sent := self._sent.get(name)) is not None and sent != wanted:
+            self._late[name] = sent
+        late = self._late.get(name)
+        if late is not None and late != wanted and late.agrees(device.vlans, device.other_config):
+            del self._late[name]
+            self.drift.forget(name)
 
     def silence(self, devices: Collection[Device]) -> dict[str, Tagging]:
         """What has to be written while the topology is not known; see :func:`unwired`."""
@@ -69,8 +81,10 @@ class PortTags:
     def forget(self, port_name: str) -> None:
         """A device is gone."""
         self._sent.pop(port_name, None)
+        self._late.pop(port_name, None)
         self.drift.forget(port_name)
 
     def forget_sent(self) -> None:
         """The local OVSDB was connected anew: what was on its way may never have arrived."""
         self._sent.clear()
+        self._late.clear()

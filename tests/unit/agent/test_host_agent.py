@@ -161,6 +161,24 @@ def test_plugged_anew_in_one_transaction(host: DecidingHost, caplog: pytest.LogC
     assert host.device().reason == "host host2 has bound it"
 
 
+def test_a_write_that_comes_when_another_is_wanted_is_no_drift(
+    host: DecidingHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port is switched off and on again before its Port says that it is dead; somebody who does that is told of."""
+    host.bring_up()
+    dead = device(tag=4095, vlan_mode="trunk", trunks=frozenset({4095}))
+    for is_up in (False, True):
+        host.step(TopologyBatch(False, ports={PORT.id: replace(PORT, admin_state_up=is_up, host="host1")}))
+    assert host.tags[-1] == {TAP: DEAD}
+    host.step(devices(dead))
+    assert host.tags[-1] == {TAP: wired(NET, 1)}
+    host.step(devices(tagged(1)))
+    assert (host.agent.snapshot.tag_drift.times, caplog.text.count("others have changed it")) == (0, 0)
+    host.step(devices(dead))
+    assert host.tags[-1] == {TAP: wired(NET, 1)}
+    assert (host.agent.snapshot.tag_drift.times, caplog.text.count("others have changed it")) == (1, 1)
+
+
 @pytest.mark.parametrize("which", [0, 1], ids=["Interface", "Port"])
 def test_one_new_row_suffices(host: DecidingHost, which: int) -> None:
     """A Port made anew around the Interface that there was, or the other way round."""
