@@ -147,6 +147,7 @@ class HostAgent:
         it was away. Tunnels are planned when local VLANs are dealt, or recovered: they can be trunks of these.
         """
         news = self.facts.collect()
+        self._end_waits(time.monotonic())
         self._ask()
         if news.renumbered:
             self._patch_ports = patch_ports(self._names, self.facts.bridges)
@@ -182,13 +183,15 @@ class HostAgent:
         self._hand_out_rest(news, is_set_up_due)
         self._publish(news, shown)
 
+    def _end_waits(self, now: float) -> None:
+        """Reconsider ports that have waited for long enough: for the topology, or until they may be taken over."""
+        ports = self.facts.ports
+        ports.reconsider(ports.followed.late(now))
+        ports.reconsider(ports.takeovers.over(now))
+
     def _ask(self) -> Collection[str]:
         """Have the ports followed that devices name; the ids of those that the topology has not told of."""
-        ports = self.facts.ports
-        ports.reconsider(ports.takeovers.over(time.monotonic()))
-        if late := ports.followed.late(time.monotonic()):
-            ports.reconsider(late)
-        interest = ports.followed.collect()
+        interest = self.facts.ports.followed.collect()
         if interest is None or self._outputs.follow is None:
             return ()
         self._outputs.follow(interest)

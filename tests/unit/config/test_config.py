@@ -150,6 +150,24 @@ def test_topology_override(tmp_path: Path) -> None:
     assert config.load([path], "tcp:127.0.0.1:6642").topology_connection == "tcp:127.0.0.1:6642"
 
 
+@pytest.mark.parametrize(
+    ("text", "override", "is_partial"),
+    [
+        ("", None, False),
+        ("", "unix:/a.sock", True),
+        ("connection = tcp:192.0.2.1:6642", None, True),
+        ("connection = tcp:192.0.2.1:6642\nfollow = all", None, False),
+        ("follow = host", None, True),
+    ],
+)
+def test_all_is_followed_of_a_database_of_its_own(
+    tmp_path: Path, text: str, override: str | None, is_partial: bool
+) -> None:
+    """And of another what concerns the host, unless the option says otherwise."""
+    path = write(tmp_path / "c", f"[topology]\n{text}\n")
+    assert config.load([path], override).topology.is_partial is is_partial
+
+
 def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OS_OVS__OF_LISTEN_PORT", "1")
     monkeypatch.setenv("OS_DEFAULT__HOST", "elsewhere")
