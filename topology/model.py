@@ -173,6 +173,10 @@ class Port:
         that one; None where the two are not different hosts
     :param allowed_macs: the MAC addresses that ``allowed_address_pairs`` names beside its own, each once, sorted
     :param allowed_ips: the single IP addresses that it names, each with its MAC address, sorted
+    :param port_security_enabled: what it sends and what reaches it is filtered
+    :param allowed_prefixes: all that ``allowed_address_pairs`` says, as CIDRs (a single address too), each with its MAC
+        address, sorted; empty where nothing is filtered
+    :param security_group_ids: UUIDs, sorted; empty where nothing is filtered
     """
 
     id: str
@@ -189,6 +193,9 @@ class Port:
     allowed_macs: tuple[str, ...] = ()
     allowed_ips: tuple[tuple[str, str], ...] = ()
     migrating_to: str | None = None
+    port_security_enabled: bool = False
+    allowed_prefixes: tuple[tuple[str, str], ...] = ()
+    security_group_ids: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[tuple[str, str], ...]:
