@@ -20,8 +20,8 @@ _ID = re.compile(r"\b(?:tun_id|key|vni)=(0x[0-9a-fA-F]+|\d+)")
 _OUTER = re.compile(r"\bipv[46]\(src=[^,]+,dst=([^,)]+)")
 _REMOTE = re.compile(r"\b(?:ipv6_)?dst=([^,)]+)")
 _HEADER = re.compile(r"\bheader\(size=(\d+),type=(\d+)")
-_TYPES = {"3": "gre", "4": "vxlan", "5": "geneve"}
-"""Of ``enum ovs_vport_type``."""
+_TYPES = {"3": "gre", "4": "vxlan", "5": "geneve", "109": "gre"}
+"""Of ``enum ovs_vport_type``; GRE over IPv6 has a number of its own."""
 
 
 @dataclass(frozen=True)

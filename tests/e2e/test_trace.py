@@ -317,10 +317,10 @@ class Stage:
         return {name: ask(config) for name, config in self.configs.items()}
 
     def name(self, text: str) -> str:
-        """With the ids and addresses of the VMs that it names."""
+        """With the ids and addresses of the VMs and of the underlay that it names."""
         for name, vm in self.lab.vms.items():
             text = text.replace(f"dl_src={{{name}}}", f"dl_src={vm.nic.mac}").replace(f"{{{name}}}", vm.nic.port_id)
-        return text
+        return text.replace("192.0.2.", "2001:db8::") if self.lab.ip_version == 6 else text
 
     def request(self, one: Situation, **more: Any) -> TraceRequest:
         """What is asked of a situation."""
@@ -332,7 +332,7 @@ class Stage:
             return TraceRequest(device or port, target, words, size=one.size, **more)
         kind, _, rest = one.source.partition(":")
         number, _, host = rest.partition(":")
-        ip = self.lab.hosts[host].tunnel_ip() if host in self.lab.hosts else host
+        ip = self.lab.hosts[host].tunnel_ip() if host in self.lab.hosts else self.name(host)
         sender = self.lab.vms[one.sender].nic.mac if one.sender in self.lab.vms else "fa:16:3e:00:00:f0"
         return TraceRequest(
             target,

@@ -18,6 +18,11 @@ VXLAN6 = (
     "ipv6(src=2001:db8::1,dst=2001:db8::2,label=0,proto=17,tclass=0x0,hlimit=64),udp(src=0,dst=4789,csum=0xffff),"
     "vxlan(flags=0x8000000,vni=0x8)),out_port(3))"
 )
+GRE6 = (
+    "tnl_push(tnl_port(9),header(size=62,type=109,eth(dst=aa:bb:cc:00:00:02,src=aa:bb:cc:00:00:01,dl_type=0x86dd),"
+    "ipv6(src=2001:db8::1,dst=2001:db8::2,label=0,proto=47,tclass=0x0,hlimit=64),gre((flags=0x2000,proto=0x6558),"
+    "key=0x7)),out_port(3))"
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,7 @@ VXLAN6 = (
             [DatapathOutput(4, (), Encapsulation("2001:db8::2", 7))],
         ),
         (f"clone({GRE},3),6", [DatapathOutput(3, (), Encapsulation("192.0.2.2", 7, "gre", 42)), DatapathOutput(6)]),
+        (f"{GRE6},3", [DatapathOutput(3, (), Encapsulation("2001:db8::2", 7, "gre", 62))]),
         (f"{VXLAN6},3", [DatapathOutput(3, (), Encapsulation("2001:db8::2", 8, "vxlan", 70))]),
         (
             f"push_vlan(vid=1,pcp=0),clone({GRE},3),pop_vlan,2",
