@@ -116,7 +116,7 @@ class HostPath:
                 raise FrameError(f"--arriving {point}: no bridge of this host leads to {point.physical_network}")
             return bridge, f"in_port={outer[0].number}" + (f",dl_vlan={point.id}" if point.id is not None else "")
         remote_ip = point.remote_ip or ""
-        if (":" in remote_ip) != (":" in self._local_ip):
+        if (":" in remote_ip) != (":" in (self._local_ip or "")):
             raise FrameError(f"--arriving {point}: tunnels of this host end at {self._local_ip or 'no address'}")
         names = (tunnel_name(point.kind, remote_ip), flow_tunnel_name(point.kind))
         for name in names:
