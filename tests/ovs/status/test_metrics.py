@@ -19,7 +19,7 @@ STAGE = "tunbridge_port_binding_stage_duration_seconds"
 def test_a_host(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
     """What is told is what is so: flows, ports, drift that somebody makes, a row that cannot be used, an outage."""
     port = free_tcp_port()
-    controller = tunbridge(options={"metrics": {"listen_port": port}})
+    controller = tunbridge(options={"metrics": {"listen_port": port, "traffic": "none"}})
     controller.apply(reference.DOCUMENT)
     ovs.plug_many([reference.VM, reference.DHCP])
     for device in (reference.VM, reference.DHCP):
