@@ -22,6 +22,12 @@ OWNER_SHIFT = 48
 APP_SHIFT = 40
 _OBJECT_OCTETS = 5
 
+OBJECT_MASK = (1 << APP_SHIFT) - 1
+"""The bits that say which object."""
+
+APP_MASK = (1 << 64) - 1 - OBJECT_MASK
+"""Those that say which application, and that it is ours."""
+
 
 @lru_cache(maxsize=65536)
 def cookie(app: int, object_id: str) -> int:

@@ -103,7 +103,7 @@ class HostAgent:
         while not self.facts.is_stopping:
             due = self.due
             events = inbox.receive(None if due is None else max(_SHORTEST_WAIT, due - time.monotonic()))
-            self.handle(events, inbox.receive)
+            self.handle(events, inbox.receive, inbox.waited_since if events else None)
 
     @property
     def due(self) -> float | None:
@@ -113,13 +113,19 @@ class HostAgent:
         of_others = (self._tunnels.due, self._peers.due) if self.facts.is_complete else ()
         return min((due for due in (*dues, *of_others) if due is not None), default=None)
 
-    def handle(self, events: Iterable[Event], more: Callable[[float], Iterable[Event]] | None = None) -> None:
+    def handle(
+        self,
+        events: Iterable[Event],
+        more: Callable[[float], Iterable[Event]] | None = None,
+        waited_since: float | None = None,
+    ) -> None:
         """Take in some events, and do what follows from all of them together.
 
         A walk for a device of whose port nothing is known takes as long as the topology does to tell of it, and another
         one follows then. So the answer is waited for a little.
 
         :param more: waits for so many seconds at most, and returns events that came meanwhile; None: there are none
+        :param waited_since: when the first of them came, as of :func:`time.monotonic`; None: now
         """
         for event in events:
             self.facts.apply(event)
@@ -128,6 +134,7 @@ class HostAgent:
         while more is not None and any(map(followed.is_waiting, asked)) and (left := until - time.monotonic()) > 0:
             for event in more(left):
                 self.facts.apply(event)
+        self._states.began = waited_since
         if not self.facts.is_stopping:
             self.walk()
 
@@ -326,6 +333,7 @@ class HostAgent:
             flapping_ports=facts.ports.takeovers.lines,
             tag_drift=self._tags.drift.record,
             durations=self._states.durations,
+            stages=self._states.stages,
         )
         for answer in news.pings:
             answer()

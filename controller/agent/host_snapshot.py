@@ -78,6 +78,7 @@ class HostSnapshot:
     :param flapping_ports: ports that go back and forth between this host and others, a line each
     :param tag_drift: tags that others have changed
     :param durations: seconds from the event that completes a port's binding until it is up; goes on counting
+    :param stages: the same of each part of that, by the name of the stage
     """
 
     names: Names
@@ -103,6 +104,7 @@ class HostSnapshot:
     flapping_ports: tuple[str, ...] = ()
     tag_drift: RowDrift = field(default_factory=RowDrift)
     durations: Durations = field(default_factory=lambda: Durations(()))
+    stages: Mapping[str, Durations] = field(default_factory=dict)
 
 
 class Published(Protocol):

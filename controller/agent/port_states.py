@@ -23,14 +23,15 @@ refused, waiting for its OpenFlow port, no local VLAN left.)
     any                 no device is bound, or its network has no VLAN            none
 
 Every transition goes through :meth:`PortStates._enter`. How long it takes is measured from the event that completed the
-binding (or, of one that FAILED, from the first since it was last up) to ACTIVE.
+binding (or, of one that FAILED, from the first since it was last up) to ACTIVE, and each stage of that by itself.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -57,6 +58,26 @@ Most take some milliseconds: to tell it of each would cost a second write, which
 """
 
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STAGE_BOUNDS = (0.001, 0.0025, *_BOUNDS)
+
+
+_CONFIRMATIONS = 64
+"""Of a bridge, so many of the last are looked through for when it confirmed a generation; the newest first."""
+
+
+class BindingStage(str, Enum):
+    """A part of the time that a binding takes; what each begins and ends with."""
+
+    DECIDED = "decided"
+    """The event that completes the binding → flows and tag are handed out."""
+    FLOWS = "flows"
+    """Handed out → all bridges that carry the port have confirmed its first flows (the bundle is acknowledged)."""
+    TAG = "tag"
+    """Handed out → its tag is committed, and the local OVSDB has told of that."""
+    SENDING = "sending"
+    """The later of these two → br-int has confirmed that it drops the device's frames no more; the port is up."""
+    REPORTED = "reported"
+    """The topology is to be told that it is up → it has told that this is committed."""
 
 
 class PortPhase(Enum):
@@ -73,13 +94,21 @@ class _Life:
     """A port that is bound here.
 
     :param generation: of the flows that it waits for; None: it waits for nothing
-    :param since: when the change began that it is not up for, or was not
+    :param since: when the change was decided that it is not up for, or was not
+    :param began: when the event came that this was decided for
+    :param first: generation of the flows that were made for it then
+    :param tagged: when its tag was seen to be committed
+    :param told: when the topology was to be told that it is up, which it has not confirmed
     :param said: why it is not up, as the log has it
     """
 
     phase: PortPhase | None = None
     generation: int | None = None
     since: float | None = None
+    began: float = 0.0
+    first: int = 0
+    tagged: float | None = None
+    told: float | None = None
     said: str | None = None
 
 
@@ -97,6 +126,10 @@ class PortStates:
         """Ids of the ports that are up: ACTIVE or CHANGING."""
         self.durations = Durations(_BOUNDS)
         """Seconds from the event that completes a port's binding until it is up."""
+        self.stages: Mapping[str, Durations] = {stage.value: Durations(_STAGE_BOUNDS) for stage in BindingStage}
+        """The same of each stage."""
+        self.began: float | None = None
+        """When the first event came that is being handled, as of :func:`time.monotonic`; None: now."""
         self.due: float | None = None
         """When :meth:`settle` has to be called though nothing happens, as of :func:`time.monotonic`."""
         self._facts = facts
@@ -108,6 +141,8 @@ class PortStates:
         self._awaiting: dict[int, set[str]] = {}
         """Generation → ids of the ports that wait for it."""
         self._confirmed: dict[str, int] = {}
+        self._confirmations: dict[str, deque[tuple[int, float]]] = {}
+        """Bridge → the last generations that it confirmed, and when."""
         self._refused: dict[str, Mapping[FlowKey, str]] = {}
         """Bridge → flows that it refused, with its reason."""
         self._refused_of: dict[Subject, str] = {}
@@ -136,7 +171,10 @@ class PortStates:
             if life.phase is None:
                 self._note_bound(binding)
             if life.since is None:
-                life.since = now
+                life.since, life.began = now, now if self.began is None else self.began
+                life.first, life.tagged = generation, None
+            if life.tagged is None and self._networks.is_tagged(port_id):
+                life.tagged = now
             self._await(port_id, life, generation)
             self._enter(port_id, life, PortPhase.CHANGING if port_id in self.active else PortPhase.BUILDING)
 
@@ -145,6 +183,12 @@ class PortStates:
         for port_id in port_ids:
             self._reported.pop(port_id, None)
             self._dirty.add(port_id)
+            life = self._lives.get(port_id)
+            if life is not None and life.told is not None:
+                row = self._facts.ports.ports.get(port_id)
+                if row is not None and row.status is PortStatus.ACTIVE:
+                    self.stages[BindingStage.REPORTED].note(time.monotonic() - life.told)
+                    life.told = None
 
     def reconsider(self, subject: Subject) -> None:
         """A port or network is left out by the compiler, is not any more, or is for another reason."""
@@ -160,6 +204,8 @@ class PortStates:
             self._is_refused_known = False
         before = self._confirmed.get(event.bridge, 0)
         self._confirmed[event.bridge] = event.generation
+        times = self._confirmations.setdefault(event.bridge, deque(maxlen=_CONFIRMATIONS))
+        times.append((event.generation, time.monotonic()))
         self._refused[event.bridge] = event.refused
         for generation, waiting in self._awaiting.items():
             if before < generation <= event.generation:
@@ -212,6 +258,8 @@ class PortStates:
             is_news = (row.host, row.status) != (host, status) if report.claim else row.host == host
             if is_news and self._reported.get(port_id) != report:
                 self._reported[port_id] = reports[port_id] = report
+                if status is PortStatus.ACTIVE:
+                    self._lives[port_id].told = now
         if self.due is None and any(self._will_be_late(port_id, now) for port_id in dirty):
             self.due = now + PATIENCE
         return reports, shown
@@ -242,8 +290,7 @@ class PortStates:
         was_up = port_id in self.active
         self._enter(port_id, life, PortPhase.ACTIVE)
         if not was_up:
-            seconds = time.monotonic() - life.since if life.since is not None else 0.0
-            self.durations.note(seconds)
+            seconds = self._note_stages(port_id, life)
             device, ofport, network = binding.device.name, binding.ofport, binding.network_id
             vlan = self._networks.vlans.get(network or "")
             event = PORT_ACTIVE.of(
@@ -254,6 +301,30 @@ class PortStates:
                 port_id, device, ofport, network, vlan, seconds * 1000, extra=event,
             )  # fmt: skip
         life.since = life.said = None
+
+    def _note_stages(self, port_id: str, life: _Life) -> float:
+        """A port is up: count how long that took, and each stage of it; the seconds from its event on."""
+        now = time.monotonic()
+        if life.since is None:
+            self.durations.note(0.0)
+            return 0.0
+        tagged = life.tagged if life.tagged is not None else now
+        confirmed = max([life.since, *(self._confirmed_at(one, life.first, now) for one in self._carriers(port_id))])
+        self.stages[BindingStage.DECIDED].note(life.since - life.began)
+        self.stages[BindingStage.FLOWS].note(confirmed - life.since)
+        self.stages[BindingStage.TAG].note(tagged - life.since)
+        self.stages[BindingStage.SENDING].note(now - max(confirmed, tagged))
+        self.durations.note(now - life.began)
+        return now - life.began
+
+    def _confirmed_at(self, bridge: str, generation: int, now: float) -> float:
+        """When a bridge confirmed a generation."""
+        found = now
+        for confirmed, at in reversed(self._confirmations.get(bridge, ())):
+            if confirmed < generation:
+                break
+            found = at
+        return found
 
     def _note_bound(self, binding: PortBinding) -> None:
         network = binding.network_id
@@ -321,17 +392,20 @@ class PortStates:
         row = self._facts.ports.ports.get(port_id)
         return row is not None and row.host in (None, self._facts.names.host) and row.status is PortStatus.DOWN
 
-    def _is_confirmed(self, port_id: str, generation: int) -> bool:
-        """Whether all bridges have confirmed that carry a port's network."""
+    def _carriers(self, port_id: str) -> Iterator[str]:
+        """The bridges that carry a port's network."""
         ports, names = self._facts.ports, self._facts.names
         network = ports.networks[ports.ports[port_id].network_id]
-        bridges = [names.integration_bridge]
+        yield names.integration_bridge
         if network.network_type.is_tunnel:
-            bridges.append(names.tunnel_bridge)
+            yield names.tunnel_bridge
         physical = names.physical.get(network.physical_network or "")
         if physical is not None and physical.bridge in self._facts.bridges.ids:
-            bridges.append(physical.bridge)
-        return all(self._confirmed.get(bridge, 0) >= generation for bridge in bridges)
+            yield physical.bridge
+
+    def _is_confirmed(self, port_id: str, generation: int) -> bool:
+        """Whether all of these have confirmed."""
+        return all(self._confirmed.get(bridge, 0) >= generation for bridge in self._carriers(port_id))
 
     def _failure(self, port_id: str) -> str | None:
         """Why the flows of a bound port are not in place for good, None when nothing stands against them."""

@@ -13,6 +13,9 @@ from controller.config.http_limits import HttpLimits
 from controller.config.tls_options import CERTIFICATE, FILE, incomplete
 from topology.ovsdb.tls import ANY, TlsFiles
 
+NONE, TOTALS, PORTS = "none", "totals", "ports"
+"""Values of ``[metrics] traffic``."""
+
 AUTH_STRATEGIES = ("noauth", "token", "keystone")
 
 
@@ -114,6 +117,22 @@ class MetricsConfig(OptionGroup):
         "TCP port. Unset: metrics are at the Network API only",
         form="port number",
     )
+    traffic: str = option(
+        TOTALS,
+        kinds.one_of(NONE, TOTALS, PORTS),
+        "What is told of [frames and drops](metrics.md#frames-and-drops) of a host: its `totals`, those of its "
+        "`ports` too, or `none`",
+    )
+    traffic_ports: int = option(
+        "1000",
+        kinds.whole(1, 100_000, "a number of ports from 1 to 100000"),
+        "With `traffic = ports`: of how many ports at most, the first by their ids; each has some ten series",
+    )
+
+    @property
+    def ports_told(self) -> int:
+        """Ports of which frames and drops are told by themselves."""
+        return self.traffic_ports if self.traffic == PORTS else 0
 
 
 @dataclass(frozen=True)

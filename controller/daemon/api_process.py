@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 os.environ["OSKEN_HUB_TYPE"] = "native"  # before anything imports os_ken
 
+from controller.config.api_options import NONE
 from controller.daemon.api_child import CHANNEL, DONE, MESSAGE_MAX
 from controller.daemon.process import serve_http
 from controller.network_api.http_services import HttpServices
@@ -28,6 +29,7 @@ from controller.runtime import garbage, logs
 from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from controller.status.control_client import ControlError, call
+from controller.status.traffic.interface_metrics import InterfaceMetrics
 from topology.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
@@ -93,7 +95,11 @@ def main() -> int:
     config, with_api = pickle.loads(told)
     logs.configure(config.debug, config.log_file, config.log_json)
     try:
-        services = HttpServices(config, HostMetricsToo(config.control_socket), with_api=with_api)
+        metrics = HostMetricsToo(config.control_socket)
+        if config.metrics.traffic != NONE:
+            ovs = config.ovs
+            metrics.add(InterfaceMetrics(ovs.ovsdb_connection, ovs.tls, config.metrics.ports_told).collect)
+        services = HttpServices(config, metrics, with_api=with_api)
         services.listen()
     except ConfigError as error:
         parent.send(str(error).encode())

@@ -198,11 +198,14 @@ def _serve_host(
 ) -> int:
     from os_ken.base.app_manager import AppManager
 
+    from controller.config.api_options import NONE
     from controller.daemon.osken_app import Tunbridge
     from controller.daemon.supervision import READY, STOPPING, Supervision
     from controller.runtime import garbage
     from controller.runtime.workers import Workers
     from controller.status.host_metrics import HostMetrics
+    from controller.status.traffic.drop_metrics import DropMetrics
+    from controller.vswitch.adoption import rundir
     from controller.vswitch.controller_targets import targets
     from topology.database.host_scope import HostScope
     from topology.database.topology_database import TopologyDatabase
@@ -221,6 +224,8 @@ def _serve_host(
     )
     server = embedded_server(config) if embedded else None
     exposition.add(HostMetrics(app.host).collect)
+    if config.metrics.traffic != NONE and (folder := rundir(config.ovs.ovsdb_connection)) is not None:
+        exposition.add(DropMetrics(app.host, folder, config.metrics.ports_told).collect)
     try:
         app.claim()
         if child is not None:

@@ -5,6 +5,7 @@ Everything here uses ``os_ken.lib.hub`` only, so that it runs on green threads a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -26,6 +27,9 @@ class KeyedQueue(Generic[K, V]):
         self._waiting: dict[K, V] = {}
         self._wake: hub.Queue = hub.Queue()
         self._is_signalled = False
+        self._filled_at = 0.0
+        self.waited_since = 0.0
+        """When the first of those came that :meth:`collect` returned last, as of :func:`time.monotonic`."""
 
     def put(self, values: Mapping[K, V]) -> None:
         """Hand values over; never blocks for long."""
@@ -56,6 +60,7 @@ class KeyedQueue(Generic[K, V]):
             return {}
         with self._lock:
             waiting, self._waiting, self._is_signalled = self._waiting, {}, False
+            self.waited_since = self._filled_at
         return waiting
 
     def _add(self, values: Mapping[K, V]) -> None:
@@ -66,6 +71,7 @@ class KeyedQueue(Generic[K, V]):
     def _signal(self) -> None:
         if not self._is_signalled:
             self._is_signalled = True
+            self._filled_at = time.monotonic()
             self._wake.put(None)
 
 

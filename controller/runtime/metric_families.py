@@ -68,9 +68,13 @@ class Metric:
             family.add_metric(labels, float(value))
         return family
 
-    def distribution(self, durations: Durations) -> metrics_core.Metric:
-        """Its values now, of a histogram without labels."""
-        family = metrics_core.HistogramMetricFamily(self.name, self.help)
-        bounds = (f"{bound:g}".replace("inf", "+Inf") for bound in durations.bounds)
-        family.add_metric((), list(zip(bounds, accumulate(map(float, durations.counts)), strict=True)), durations.sum)
+    def distribution(self, durations: Durations | Mapping[tuple[str, ...], Durations]) -> metrics_core.Metric:
+        """Its values now, of a histogram.
+
+        :param durations: by labels, or those of a histogram without labels
+        """
+        family = metrics_core.HistogramMetricFamily(self.name, self.help, labels=self.labels)
+        for labels, one in (durations if isinstance(durations, Mapping) else {(): durations}).items():
+            bounds = (f"{bound:g}".replace("inf", "+Inf") for bound in one.bounds)
+            family.add_metric(labels, list(zip(bounds, accumulate(map(float, one.counts)), strict=True)), one.sum)
         return family

@@ -43,6 +43,7 @@ TOPOLOGY_ROWS_TOLD = _counter("topology_rows", "Rows that it was told of: new, c
 OVSDB = _gauge("ovsdb_connected", "1 while the controller follows the OVSDB of this host, 0 otherwise")
 OPENFLOW = _gauge("openflow_connected", "1 while the bridge is connected, 0 otherwise", _BRIDGE)
 PORTS = _gauge("ports", "Devices with an iface-id on this host, by the status of their port here", ("status",))
+NETWORKS = _gauge("networks", "Networks with a bound port on this host; each has a local VLAN")
 TUNNELS = _gauge("tunnels", "Tunnel ports that this host should have")
 DESIRED = _gauge("flows_desired", "Flows that the bridge should have", _BRIDGE)
 INSTALLED = _gauge("flows_installed", "Flows of ours that the bridge has confirmed to have", _BRIDGE)
@@ -53,6 +54,7 @@ COMPARISONS = _counter("flow_comparisons", "Comparisons of all flows of the brid
 COMPARISON = _gauge("flow_comparison_duration_seconds", "Time that the last of them took, repair included", _BRIDGE)
 DRIFTS = _counter("flow_drifts", "Comparisons that found flows changed by others", _BRIDGE)
 DRIFTED = _counter("drifted_flows", "Flows that others had changed, and that were repaired", _BRIDGE)
+REPAIRS = _counter("flow_repairs", "Comparisons that found such flows and whose repair the bridge confirmed", _BRIDGE)
 ROW_DRIFTS = _counter("row_drifts", "Times that others had changed our rows of the OVSDB: tags, layout", ("rows",))
 OVSDB_TRANSACTIONS = _counter("ovsdb_transactions", "Changes made in the OVSDB of this host")
 OVSDB_ROWS = _counter("ovsdb_rows_written", "Rows changed by those")
@@ -61,6 +63,23 @@ BINDING = Metric(
     Kind.HISTOGRAM,
     "Time from the event that completes a port's binding to flows and tag confirmed",
 )
+
+
+STAGES = Metric(
+    "tunbridge_port_binding_stage_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time that each stage of that takes",
+    ("stage",),
+)
+BUNDLE = Metric(
+    "tunbridge_bundle_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time from the sending of flow-mods until the bridge has confirmed them",
+    _BRIDGE,
+)
+EVENTS = _counter("events", "Events that the journal was told of, by their name", ("event",))
+JOURNAL = _gauge("journal_events", "Events that the journal has")
+JOURNAL_BYTES = _gauge("journal_bytes", "Bytes of them, as estimated")
 
 
 class HostMetrics:
@@ -79,6 +98,11 @@ class HostMetrics:
         yield OVSDB_TRANSACTIONS.family(host.vswitch.transactions)
         yield OVSDB_ROWS.family(host.vswitch.rows_written)
         yield BINDING.distribution(host.agent.snapshot.durations)
+        yield STAGES.distribution({(name,): of for name, of in host.agent.snapshot.stages.items()})
+        yield EVENTS.family({(name,): number for name, number in list(host.journal.counts.items())})
+        events, octets = host.journal.size
+        yield JOURNAL.family(events)
+        yield JOURNAL_BYTES.family(octets)
         yield from self._senders()
         try:
             host.ping(_PATIENCE)
@@ -104,11 +128,14 @@ class HostMetrics:
         yield COMPARISON.family(by_bridge(lambda sender: sender.comparisons.seconds))
         yield DRIFTS.family(by_bridge(lambda sender: sender.drift.times))
         yield DRIFTED.family(by_bridge(lambda sender: sender.drift.flows))
+        yield REPAIRS.family(by_bridge(lambda sender: sender.drift.repairs))
+        yield BUNDLE.distribution({(sender.bridge,): sender.durations for sender in senders})
 
     def _decided(self, snapshot: HostSnapshot) -> Iterator[Family]:
         host = self._host
         found = problems(host, snapshot)
-        statuses = Counter(device.status for device in device_states(snapshot))
+        devices = device_states(snapshot)
+        statuses = Counter(device.status for device in devices)
         bridges_agree = all(sender.is_in_sync for sender in host.senders.values())
         yield IN_SYNC.family(bridges_agree and is_settled(host, snapshot, found))
         yield PROBLEMS.family(len(found))
@@ -121,6 +148,7 @@ class HostMetrics:
         }
         yield QUARANTINED.family({(what,): number for what, number in quarantined.items()})
         yield PORTS.family({(status.value,): statuses[status] for status in PortStatus})
+        yield NETWORKS.family(len({device.network_id for device in devices if device.vlan is not None}))
         yield TUNNELS.family(len(snapshot.tunnels))
         tags, layout = snapshot.tag_drift.times, host.vswitch.layout_drift.record.times
         yield ROW_DRIFTS.family({("tags",): tags, ("layout",): layout})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from itertools import islice
@@ -80,6 +80,13 @@ class Journal(logging.Handler):
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self._number = 0
+        self.counts: Counter[str] = Counter()
+        """Name of a kind of events → how many there were."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Events that are in it, and their bytes, as estimated."""
+        return len(self._entries), self._bytes
 
     def emit(self, record: logging.LogRecord) -> None:
         """Add the event that a record of the log tells of, if it does."""
@@ -104,6 +111,7 @@ class Journal(logging.Handler):
             message = message and _cut(message)
             size = _OVERHEAD + sum([len(value) for value in (*event.values, message) if isinstance(value, str)])
         self._number += 1
+        self.counts[event.kind.name] += 1
         self._entries.append(Entry(self._number, at, event, severity, message, size))
         self._bytes += size
         while len(self._entries) > self._most or self._bytes > self._most_bytes:

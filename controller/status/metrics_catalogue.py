@@ -8,6 +8,7 @@ from controller.network_api import api_metrics
 from controller.runtime import exposition
 from controller.runtime.metric_families import Metric
 from controller.status import host_metrics, server_metrics
+from controller.status.traffic import drop_metrics, interface_metrics
 
 
 def _of(module: ModuleType) -> list[Metric]:
@@ -20,5 +21,6 @@ def catalogue() -> dict[str, list[Metric]]:
         "process": [*_of(exposition), *exposition.PROCESS],
         "api": _of(api_metrics),
         "controller": _of(host_metrics),
+        "traffic": [*_of(interface_metrics), *_of(drop_metrics)],
         "topology server": _of(server_metrics),
     }

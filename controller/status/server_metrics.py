@@ -22,6 +22,15 @@ SIZE = Metric("tunbridge_topology_server_file_bytes", Kind.GAUGE, "Size of its d
 INDEX = Metric(
     "tunbridge_topology_server_index", Kind.GAUGE, "Entries that the log of its cluster has, as far as it has them"
 )
+ENTRIES = Metric(
+    "tunbridge_topology_server_log_entries", Kind.GAUGE, "Entries of that log which are not in its last snapshot"
+)
+WAITING = Metric(
+    "tunbridge_topology_server_log_waiting",
+    Kind.GAUGE,
+    "Entries of it that are not committed, or not in the database of the server yet",
+)
+TERM = Metric("tunbridge_topology_server_term", Kind.GAUGE, "Term of the cluster: each election begins a new one")
 MEMBERS = Metric("tunbridge_topology_members", Kind.GAUGE, "Members of its cluster, as it knows them")
 SILENT = Metric(
     "tunbridge_topology_members_silent",
@@ -57,6 +66,9 @@ class ServerMetrics:
         if found.cluster is None:
             return
         yield INDEX.family(found.cluster.index)
+        yield ENTRIES.family(found.cluster.entries)
+        yield WAITING.family(found.cluster.waiting)
+        yield TERM.family(found.cluster.term)
         yield MEMBERS.family(len(found.cluster.members))
         lags = [one.lag for one in found.cluster.members if one.lag is not None]
         if lags:

@@ -49,6 +49,7 @@ class ClusterStatus:
     :param index: of the last entry of its log
     :param waiting: entries of its log that are not in its database yet
     :param asked: addresses of members that it asks to be let in, while it is not in its cluster yet
+    :param entries: entries of its log that are not in its last snapshot
     """
 
     cluster_id: str
@@ -63,6 +64,7 @@ class ClusterStatus:
     election_timer: int
     members: tuple[ClusterMember, ...]
     asked: tuple[str, ...] = ()
+    entries: int = 0
 
     @property
     def is_let_in(self) -> bool:
@@ -89,7 +91,8 @@ def parse_status(text: str) -> ClusterStatus:
     """
     fields = dict(_FIELD.findall(text))
     try:
-        index = int(fields["Log"].strip("[]").split(",")[1]) - 1
+        first, behind = map(int, fields["Log"].strip("[]").split(","))
+        index = behind - 1
         is_leader = fields["Role"] == "leader"
         members = tuple(
             _member(one, where, rest, index if is_leader else None, fields["Leader"])
@@ -110,6 +113,7 @@ def parse_status(text: str) -> ClusterStatus:
             election_timer=int(fields.get("Election timer", "0")),
             members=members,
             asked=tuple(sorted(fields.get("Remotes for joining", "").split())),
+            entries=behind - first,
         )
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"the status of the cluster cannot be read: {error!r}") from None

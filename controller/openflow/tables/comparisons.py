@@ -37,6 +37,7 @@ class DriftRecord:
     :param last_flows: flows in the last of them
     :param found_at: when that was
     :param repaired_at: when a repair was last confirmed by the switch
+    :param repairs: how many were
     """
 
     times: int = 0
@@ -44,10 +45,15 @@ class DriftRecord:
     last_flows: int = 0
     found_at: float | None = None
     repaired_at: float | None = None
+    repairs: int = 0
 
     def found(self, flows: int, at: float) -> DriftRecord:
         """The record with one comparison more that found drift."""
         return replace(self, times=self.times + 1, flows=self.flows + flows, last_flows=flows, found_at=at)
+
+    def repaired(self, at: float) -> DriftRecord:
+        """The record with one repair more that is confirmed."""
+        return replace(self, repairs=self.repairs + 1, repaired_at=at)
 
 
 class Comparisons:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from os_ken.lib import hub
@@ -29,8 +29,11 @@ from controller.openflow.tables.reconcile import Delta, Drift, diff, find_drift,
 from controller.openflow.tables.refusals import Refusal, Refusals
 from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod
 from controller.openflow.wire.flow_monitor import FlowUpdate
+from controller.runtime.metric_families import Durations
 from controller.runtime.worker import Worker
 from topology.errors import OpenFlowError
+
+_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class Sender(Worker[None, None]):
         """Flow-mods sent since start."""
         self.bundles = 0
         """Bundles sent since start."""
+        self.durations = Durations(_BOUNDS)
+        """Seconds from the first byte of changes to the switch's answer to the last bundle of them."""
         self.keeps_foreign = keep_foreign
         self.is_monitored = False
         """True while the switch tells of changes that others make."""
@@ -279,7 +284,7 @@ class Sender(Worker[None, None]):
         self.comparisons.end(now, cause, found=bool(drift))
         if cause is None or not drift:
             return
-        self.drift = replace(self.drift, repaired_at=time.time())
+        self.drift = self.drift.repaired(time.time())
         self._log.repaired(len(self._installed))
         if self.comparisons.in_a_row(now) == QUARREL:
             self._log.quarrel()
@@ -328,7 +333,10 @@ class Sender(Worker[None, None]):
 
     def _commit(self, session: Session, mods: Sequence[FlowMod]) -> dict[int, str]:
         """Apply flow-mods; position of a refused one → the switch's error."""
+        began = time.monotonic()
         done = apply(session.commit, mods)
+        if done.bundles:
+            self.durations.note(time.monotonic() - began)
         self.bundles += done.bundles
         self.flow_mods += done.sent
         return done.refused

@@ -48,7 +48,8 @@ def runs(pid: int) -> bool:
 def test_metrics_of_both_processes_at_both_addresses(tunbridge: Start) -> None:
     """Each metric once; of a process as such, those of the controller."""
     api, own = free_tcp_port(), free_tcp_port()
-    controller = tunbridge(options={"api": {"enabled": "true", "listen_port": api}, "metrics": {"listen_port": own}})
+    metrics = {"listen_port": own, "traffic": "ports"}
+    controller = tunbridge(options={"api": {"enabled": "true", "listen_port": api}, "metrics": metrics})
     controller.wait_in_sync()
     wait_until(lambda: healthy(Client(api)), 20, "the API answers")
     told = {part: metrics for part, metrics in catalogue().items() if part != "topology server"}

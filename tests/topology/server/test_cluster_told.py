@@ -118,6 +118,9 @@ def test_metrics_of_members_and_relays(tmp_path: Path) -> None:
         assert told(leader)["members_silent"] == 0 and "members_silent" not in told(follower)
         assert told(leader)["server_file_bytes"] == members[leader].file.stat().st_size
         assert told(leader)["server_index"] == status(members[leader])["index"]
+        assert told(leader)["server_term"] == status(members[leader])["term"]
+        assert 0 < told(leader)["server_log_entries"] <= told(leader)["server_index"] + 1
+        assert told(follower)["server_log_waiting"] == 0
         members[leader].kill()
         wait_until(lambda: told(follower).get("server_serves") == 0, 60, "the other has no majority")
     finally:

@@ -121,6 +121,42 @@ def test_a_port_that_is_long_in_coming(host: DecidingHost, monkeypatch: pytest.M
     assert host.reports == [{PORT.id: building}, {PORT.id: CLAIM}]
 
 
+def test_each_stage_of_a_binding_is_timed(host: DecidingHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the event in the inbox to the topology's answer, whichever of flows and tag is first."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(port_states, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    claimed = Port(PORT.id, PORT.network_id, PORT.mac_address, host="host1", status=PortStatus.ACTIVE)
+    host.step(TopologyBatch(False, ports={PORT.id: claimed}))
+    before = {stage: durations.sum for stage, durations in host.snapshot.stages.items()}, host.snapshot.durations.sum
+
+    def grown() -> dict[str, float]:
+        sums = {stage: durations.sum - before[0][stage] for stage, durations in host.snapshot.stages.items()}
+        return {**sums, "all": host.snapshot.durations.sum - before[1]}
+
+    host.step(VSwitchBatch(False, {TAP: None}, DATAPATHS))
+    host.step(TopologyBatch(False, ports={PORT.id: replace(claimed, status=PortStatus.DOWN)}))
+    host.agent.handle([devices(device())], None, clock.now - 0.25)
+    clock.now += 2.0
+    host.step(devices(tagged(1)))  # before its flows are confirmed
+    clock.now += 3.0
+    host.confirm()
+    assert host.reports[-1] == {PORT.id: CLAIM}
+    clock.now += 4.0
+    host.step(TopologyBatch(False, ports={PORT.id: claimed}))
+    assert grown() == {"decided": 0.25, "flows": 5.0, "tag": 2.0, "sending": 0.0, "reported": 4.0, "all": 5.25}
+    host.step(VSwitchBatch(False, {TAP: None}, DATAPATHS))
+    host.step(TopologyBatch(False, ports={PORT.id: replace(claimed, status=PortStatus.DOWN)}))
+    host.step(devices(device()))
+    clock.now += 1.0
+    host.confirm()
+    clock.now += 1.0
+    host.step(devices(tagged(1)))
+    clock.now += 1.0
+    host.confirm()
+    expected = {"decided": 0.25, "flows": 6.0, "tag": 4.0, "sending": 1.0, "reported": 4.0, "all": 8.25}
+    assert grown() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_bridge_that_goes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, is_late: bool) -> None:
     """A port of a VLAN network that waits for a physical bridge is up once that is deleted, said to be built or not."""

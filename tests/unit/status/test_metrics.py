@@ -24,6 +24,7 @@ SECTIONS = {
     "process": "All processes",
     "api": "The Network API",
     "controller": "The controller of a host",
+    "traffic": "Frames and drops",
     "topology server": "The server of a topology database",
 }
 DECLARED = {metric.name: metric for metrics in catalogue().values() for metric in metrics}

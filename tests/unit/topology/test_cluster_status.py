@@ -64,6 +64,7 @@ Servers:
 def test_the_leader_knows_what_the_others_have() -> None:
     """Index and lag of each, and when it was last heard of."""
     status = parse_status(LEADER)
+    assert status.entries == 4
     assert (status.role, status.term, status.leader, status.index, status.waiting) == (
         *("leader", 3, "tcp:127.0.0.1:51119"),
         *(5, 3),

@@ -1,0 +1,1 @@
+"""Frames and drops, as Open vSwitch counts them, for who scrapes."""
