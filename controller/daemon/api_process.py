@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -93,7 +94,8 @@ def main() -> int:
     config, with_api = pickle.loads(told)
     logs.configure(config.debug, config.log_file, config.log_json)
     try:
-        services = HttpServices(config, HostMetricsToo(config.control_socket), with_api=with_api)
+        ask = partial(call, config.control_socket)
+        services = HttpServices(config, HostMetricsToo(config.control_socket), ask, with_api=with_api)
         services.listen()
     except ConfigError as error:
         parent.send(str(error).encode())
