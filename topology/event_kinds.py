@@ -12,8 +12,9 @@ this package does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 Value = Union[str, int, float, None]
 """Of a field."""
@@ -59,6 +60,22 @@ class HostEvent(NamedTuple):
     def fields(self) -> dict[str, Value]:
         """Name of a field → its value."""
         return dict(zip(self.kind.names, self.values, strict=True))
+
+    def told(self, at: float, severity: str, message: str | None) -> dict[str, Any]:
+        """As JSON has it.
+
+        :param at: seconds since the epoch
+        :param severity: of the record of the log
+        :param message: the line of the log, without time and part; None: there is none
+        """
+        when = datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds")
+        return {
+            "time": when.replace("+00:00", "Z"),
+            "event": self.kind.name,
+            "severity": severity,
+            "message": message,
+            "fields": self.fields(),
+        }
 
 
 @dataclass(frozen=True)

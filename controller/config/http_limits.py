@@ -88,3 +88,6 @@ class HttpLimits(OptionGroup):
         "lowered to it. Unset: all that there are",
         form="number",
     )
+    max_event_streams: int = option(
+        "50", _count(10_000), "Clients that are told [events](api.md#what-happens); one more is answered 503"
+    )

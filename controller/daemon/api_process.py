@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -99,7 +100,8 @@ def main() -> int:
         if config.metrics.traffic != NONE:
             ovs = config.ovs
             metrics.add(InterfaceMetrics(ovs.ovsdb_connection, ovs.tls, config.metrics.ports_told).collect)
-        services = HttpServices(config, metrics, with_api=with_api)
+        ask = partial(call, config.control_socket)
+        services = HttpServices(config, metrics, ask, with_api=with_api)
         services.listen()
     except ConfigError as error:
         parent.send(str(error).encode())

@@ -195,6 +195,7 @@ class Tunbridge(EnqueuingApp):
 
     def stop(self) -> None:
         """Stop to serve; flows, tags and port states stay as they are."""
+        self._journal.finish()
         self._control.stop()
         self._server.stop()
         self._inbox.post(Stop())

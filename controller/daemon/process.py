@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,11 @@ def api(config: Config) -> int:
     from controller.network_api.http_services import HttpServices
     from controller.runtime import garbage, logs
     from controller.runtime.exposition import Exposition
+    from controller.status.control_client import call
 
     garbage.loaded()
     logs.configure(config.debug, config.log_file, config.log_json)
-    services = HttpServices(config, Exposition(), with_api=True)
+    services = HttpServices(config, Exposition(), partial(call, config.control_socket), with_api=True)
     services.listen()
     services.start()
     return serve_http(services)
@@ -130,12 +132,13 @@ def _server_metrics(config: Config) -> HttpServices:
     os.environ["OSKEN_HUB_TYPE"] = "native"  # as of :func:`api`
     from controller.network_api.http_services import HttpServices
     from controller.runtime.exposition import Exposition
+    from controller.status.control_client import call
     from controller.status.server_metrics import ServerMetrics
     from topology.server.running_server import RunningServer
 
     metrics = Exposition()
     metrics.add(ServerMetrics(lambda: RunningServer(config.state_path, config.run_path).status()).collect)
-    return HttpServices(config, metrics, with_api=False)
+    return HttpServices(config, metrics, partial(call, config.control_socket), with_api=False)
 
 
 def end_on_signals(end: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric as Family
 
+from controller.network_api.event_stream.stream_journal import StreamJournal
 from controller.network_api.events.notifier import EventNotifier
 from controller.network_api.http.http_server import HttpServer
 from controller.runtime.metric_families import Kind, Metric
@@ -64,6 +65,16 @@ SENT = Metric(
     ("result",),
 )
 PENDING = Metric("tunbridge_api_notifications_pending", Kind.GAUGE, "Events of ports that this process has yet to send")
+STREAMS = Metric("tunbridge_api_event_streams", Kind.GAUGE, "Clients that are being told events")
+STREAMED = Metric(
+    "tunbridge_api_event_messages_total", Kind.COUNTER, "Events that were made for these, each counted once"
+)
+MISSED = Metric(
+    "tunbridge_api_event_messages_missed_total",
+    Kind.COUNTER,
+    "Events that clients were not told, since they read so slowly, or came back so late, that there was no more room "
+    "for them; they were told how many",
+)
 
 _BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -99,6 +110,13 @@ def events_told(notifier: EventNotifier) -> Iterator[Family]:
     """What a scrape is told of events."""
     yield SENT.family({(result.value,): number for result, number in notifier.counts.items()})
     yield PENDING.family(notifier.pending)
+
+
+def events_streamed(journal: StreamJournal) -> Iterator[Family]:
+    """What a scrape is told of the event stream."""
+    yield STREAMS.family(journal.readers)
+    yield STREAMED.family(journal.added)
+    yield MISSED.family(journal.missed)
 
 
 def topology_served(database: ResourceDatabase, agent_down_time: float) -> Iterator[Family]:

@@ -13,6 +13,8 @@ import falcon
 
 from controller.config.http_limits import HttpLimits
 from controller.network_api import agent_routes, discovery, error_responses, openapi, quota_routes
+from controller.network_api.event_stream import event_routes
+from controller.network_api.event_stream.event_stream import EventStream
 from controller.network_api.identity.identity import Identify, Identity, LocalNames, RequestMarks, caller_of
 from controller.network_api.lists import Page, Query, walked
 from controller.network_api.metrics_page import MetricsPage
@@ -36,6 +38,7 @@ LOG = logging.getLogger(__name__)
 
 def make_application(
     database: ResourceDatabase,
+    stream: EventStream,
     agent_down_time: float,
     metrics: Exposition,
     identify: Identify,
@@ -46,6 +49,7 @@ def make_application(
 ) -> falcon.App[Any, Any]:
     """The application.
 
+    :param stream: of events
     :param agent_down_time: seconds of silence after which a host is down
     :param metrics: of this process
     :param identify: tells who sent a request
@@ -53,7 +57,7 @@ def make_application(
     :param by_token: callers show who they are with a token in each request
     :param limits: of what is asked for
     """
-    routes = make_routes(database, agent_down_time, metrics, limits)
+    routes = make_routes(database, stream, agent_down_time, metrics, limits)
     identity = Identity(identify, {route.path for route in routes if route.open}, by_token=by_token)
     guards: list[Any] = [RequestMarks(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
@@ -67,7 +71,7 @@ def make_application(
 
 
 def make_routes(
-    database: ResourceDatabase, agent_down_time: float, metrics: Exposition, limits: HttpLimits
+    database: ResourceDatabase, stream: EventStream, agent_down_time: float, metrics: Exposition, limits: HttpLimits
 ) -> list[ApiRoute]:
     """All that is served."""
     turns = Turns(limits)
@@ -81,6 +85,7 @@ def make_routes(
         ApiRoute("/v2.0/extensions", _Document(lambda _: discovery.extensions()), discovery.LIST),
         ApiRoute("/v2.0/extensions/{alias}", _Extension(), discovery.SHOW, {"alias": openapi.TEXT}),
         *agent_routes.routes(database, agent_down_time, limits),
+        *event_routes.routes(stream),
         *quota_routes.routes(database.quotas, limits),
         ApiRoute("/healthz", _Health(database), _HEALTH, open=True),
         ApiRoute("/metrics", MetricsPage(metrics, local=True), _METRICS),

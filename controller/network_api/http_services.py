@@ -9,6 +9,8 @@ from functools import partial
 from controller.config.config import Config
 from controller.network_api import api_metrics
 from controller.network_api.application import make_application
+from controller.network_api.event_stream.controller_events import Ask
+from controller.network_api.event_stream.event_stream import EventStream
 from controller.network_api.events.notifier import EventNotifier
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.identity.identity import identify_by
@@ -41,34 +43,44 @@ class HttpServices:
 
     :param with_api: whether there is a Network API
     :param metrics: of this process; those of the API are added
+    :param ask: asks the controller of this host
     :raises ConfigError: certificates, tokens or what tells callers apart cannot be used
     """
 
-    def __init__(self, config: Config, metrics: Exposition, *, with_api: bool) -> None:
+    def __init__(self, config: Config, metrics: Exposition, ask: Ask, *, with_api: bool) -> None:
         self.workers = Workers()
         self._served: list[_Served] = []
-        self._behind: list[ResourceDatabase | EventNotifier] = []
+        self._stream: EventStream | None = None
+        self._behind: list[EventStream | EventNotifier] = []
         if with_api:
-            self._add_api(config, metrics)
+            self._add_api(config, metrics, ask)
         if config.metrics.listen_port is not None:
             server = metrics_server(config.metrics.listen_address, config.metrics.listen_port, metrics)
             self._served.append(_Served(server, "metrics", "metrics are at %s/metrics", 1.0))
 
-    def _add_api(self, config: Config, metrics: Exposition) -> None:
+    def _add_api(self, config: Config, metrics: Exposition, ask: Ask) -> None:
         api, connection, tls = config.api, config.topology_connection, config.topology.tls
         quotas = config.quotas.limits(api.auth_strategy)
         database = ResourceDatabase(
             connection, config.allocation_policy(), tls, limits=quotas, timeout=api.topology_timeout
         )
         notifier = EventNotifier(config.notifications, connection, tls, self.workers)
-        self._behind += [database, notifier]
         down_time = config.agent.agent_down_time
+        self._stream = stream = EventStream(
+            database,
+            self.workers,
+            ask=ask,
+            host=config.host,
+            down_time=down_time,
+            most=api.max_event_streams,
+        )
+        self._behind += [stream, notifier]
         by_token = api.auth_strategy != "noauth"
         # A browser cannot be made to send a token; where it needs none, see LocalNames.
         local = not by_token and api.only_local and not api.insecure_remote
         identify = identify_by(api.auth_strategy, api.token_file, config.files)
         application = make_application(
-            database, down_time, metrics, identify, local=local, by_token=by_token, limits=api
+            database, stream, down_time, metrics, identify, local=local, by_token=by_token, limits=api
         )
         contexts = None if api.tls is None else Contexts(api.tls, server_side=True)
         observe = api_metrics.RequestMetrics(metrics.registry).answered
@@ -77,6 +89,7 @@ class HttpServices:
         metrics.add(partial(api_metrics.connections_served, server))
         metrics.add(partial(api_metrics.topology_served, database, down_time))
         metrics.add(partial(api_metrics.events_told, notifier))
+        metrics.add(partial(api_metrics.events_streamed, stream.journal))
 
     def listen(self) -> None:
         """Have the addresses; nobody is answered yet.
@@ -97,6 +110,8 @@ class HttpServices:
     def stop(self) -> None:
         """Answer what has begun, and no more; of what was started alone."""
         self.workers.stop()
+        if self._stream is not None:
+            self._stream.end()
         for served in reversed(self._served):
             served.server.stop()
             served.server.finish(served.finish)

@@ -292,3 +292,34 @@ CONTROLLER_STOPPED = EventKind("controller-stopped", _INFO, "It ends, and flows 
 STATE_FILE_FAILED = EventKind(
     "state-file-failed", _ERROR, "What outlives a restart cannot be read, or cannot be written.", (REASON,)
 )
+
+# -- the topology, as a process of the Network API sees it -------------------------------------------------------------
+
+_NAME = string("name", "name of a network or port")
+
+NETWORK_CREATED = EventKind("network-created", _INFO, "There is a new network.", (_NETWORK, _NAME), is_logged=False)
+NETWORK_UPDATED = EventKind(
+    "network-updated", _INFO, "It is another one now, or one of its subnets is.", (_NETWORK, _NAME), is_logged=False
+)
+NETWORK_DELETED = EventKind("network-deleted", _INFO, "It is there no more.", (_NETWORK,), is_logged=False)
+PORT_CREATED = EventKind("port-created", _INFO, "There is a new port.", (_PORT, _NETWORK, _NAME), is_logged=False)
+PORT_UPDATED = EventKind(
+    "port-updated", _INFO, "Something of it is changed that is not its status.", (_PORT, _NETWORK, _NAME),
+    is_logged=False,
+)  # fmt: skip
+PORT_STATUS = EventKind(
+    "port-status",
+    _INFO,
+    "The status of a port, or the host that has bound it, is another one.",
+    (_PORT, _NETWORK, string("port_status", "`ACTIVE`, `BUILD` or `DOWN`"), _HOST),
+    is_logged=False,
+)
+PORT_DELETED = EventKind("port-deleted", _INFO, "It is there no more.", (_PORT, _NETWORK), is_logged=False)
+HOST_SILENT = EventKind(
+    "host-silent",
+    _WARNING,
+    "A host was not heard of for `[agent] agent_down_time`; its flows and tunnels stay. A process of the Network API "
+    "that is started tells it once more.",
+    (_HOST, string("last_seen", "when a host was last heard of, by its own clock")),
+)
+HOST_HEARD = EventKind("host-heard", _INFO, "It is heard of again.", (_HOST,))

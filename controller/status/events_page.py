@@ -10,6 +10,9 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 
+from controller.network_api.event_stream.controller_events import LINGER
+from controller.network_api.event_stream.stream_journal import BYTES_MAX as STREAM_BYTES_MAX
+from controller.network_api.event_stream.stream_journal import HEARTBEAT, MESSAGES_MAX
 from controller.runtime import host_events
 from controller.runtime.host_events import (
     BRIDGE_THERE,
@@ -17,6 +20,7 @@ from controller.runtime.host_events import (
     DEVICE_GONE,
     DRIFT_FOUND,
     HOST_REGISTERED,
+    NETWORK_CREATED,
     PORT_BOUND,
 )
 from controller.runtime.logs import JsonFormatter
@@ -30,11 +34,21 @@ _SECTIONS = {
     DRIFT_FOUND: "Drift",
     HOST_REGISTERED: "Hosts and their topology",
     CONTROLLER_STARTED: "The controller",
+    NETWORK_CREATED: "The topology",
     DATABASE_CONNECTED: "Databases and child processes",
 }
 """The first kind of each section, in the order of declarations, and its heading."""
 
+_NOTES = {
+    NETWORK_CREATED: (
+        "What a process of the Network API sees. These are in the [event stream](#as-a-stream) alone, and\n"
+        "`host-silent` and `host-heard` in the log of that process."
+    )
+}
+"""What is said of a section below its heading."""
+
 _AT = datetime(2026, 11, 28, 15, 44, 8, 123000, timezone.utc)
+_ID, _NEXT_ID = "5f1c09ab-41-9a0b1c2d3e4f-26", "5f1c09ab-42-9a0b1c2d3e4f-27"
 _EXAMPLE = Entry(27, _AT.timestamp(), DEVICE_GONE.event(device="tap0"), "INFO", "device tap0 is gone", 0)
 
 
@@ -76,7 +90,7 @@ exception:
 
     {_record()}
 
-Of the kinds below that are in the journal alone the log has no line: one for each would slow down bindings.
+Of the kinds below that are not in the log it has no line: one for each would slow down bindings.
 
 ## As JSON
 
@@ -85,11 +99,42 @@ in UTC; `severity` is the level of the line of the log, `message` its text, or n
 null where a value is not known:
 
     {json.dumps(_EXAMPLE.json())}
+
+## As a stream
+
+The [Network API](api.md#what-happens) tells events as they happen, to administrators: `GET /v2.0/tunbridge/events`
+answers with server-sent events, for as long as the client wants. There are those of the controller of the host where
+the API runs, where it can ask at that one's control socket, and what the API sees of the [topology](#the-topology)
+itself, whichever host has caused it:
+
+    $ curl -sN http://127.0.0.1:9696/v2.0/tunbridge/events
+    : from here on
+    id: {_ID}
+
+    id: {_NEXT_ID}
+    event: {_EXAMPLE.event.kind.name}
+    data: {json.dumps({**_EXAMPLE.json(), "host": "host1"})}
+
+`event` is a name of this page, or `gap`; `data` is the object above in one line, with `host`: whose controller tells of
+it, or null for what the API sees, which has no `id` in a journal either.
+
+- A client that comes back with the `id` of the last message that it has, as header `Last-Event-ID` or as
+  `?last_event_id=`, is told all that was since, each event once. Without, it is told what happens from now on, and with
+  `0` all that there is still. A comment at least every {HEARTBEAT:g} s shows that the connection lives.
+- The process of the API has the last {MESSAGES_MAX:,} messages, and {STREAM_BYTES_MAX // 2**20} MiB of them at most. A
+  client that reads so slowly, or comes back so late, that some of them have gone is told so: `event: gap` with `data:
+  {{"missed": 17}}`, or null where the number is not known: the id is of another process, which may have seen changes of
+  the topology that this one has not. What that one had told of the controller's events is not told again. A `gap` with
+  `host` is one of the journal of that host's controller, which was ended without a chance to tell, or had more events
+  than there is room for before they were read.
+- Nobody waits for a client that reads slowly. One that has taken nothing for `[api] answer_timeout` is cut off, and may
+  come back. At most `[api] max_event_streams` are served.
+- A controller is asked for events while somebody reads, and {LINGER / 60:g} minutes longer.
 """
 
 _TABLE = """
 ## {}
-
+{}
 | event | severity | what has happened | fields |
 | --- | --- | --- | --- |
 """
@@ -126,9 +171,9 @@ def fields() -> Mapping[str, EventField]:
 def _table() -> Iterator[str]:
     for kind in kinds().values():
         if kind in _SECTIONS:
-            yield _TABLE.format(_SECTIONS[kind])
+            yield _TABLE.format(_SECTIONS[kind], f"\n{_NOTES[kind]}\n" if kind in _NOTES else "")
         names = ", ".join(f"`{name}`" for name in kind.names)
-        where = "" if kind.is_logged else " In the journal alone."
+        where = "" if kind.is_logged else " Not in the log."
         yield f"| `{kind.name}` | {kind.severity.value} | {kind.meaning}{where} | {names} |\n"
 
 

@@ -13,7 +13,6 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -30,6 +29,12 @@ TEXT_MAX = 1000
 
 PAGE = 500
 """Events of one answer: so many are told in some milliseconds, for which nothing else is done."""
+
+WAIT_MAX = 10.0
+"""Seconds that an answer waits for an event at most."""
+
+_STEP = 0.05
+"""Seconds between two looks for one: so nothing is done for those who wait while events come."""
 
 _OVERHEAD = 400
 """Bytes of an event without its texts."""
@@ -53,15 +58,7 @@ class Entry(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         """As the control socket tells it."""
-        at = datetime.fromtimestamp(self.time, timezone.utc).isoformat(timespec="milliseconds")
-        return {
-            "id": self.number,
-            "time": at.replace("+00:00", "Z"),
-            "event": self.event.kind.name,
-            "severity": self.severity,
-            "message": self.message,
-            "fields": self.event.fields(),
-        }
+        return {"id": self.number, **self.event.told(self.time, self.severity, self.message)}
 
 
 class Journal(logging.Handler):
@@ -82,6 +79,8 @@ class Journal(logging.Handler):
         self._number = 0
         self.counts: Counter[str] = Counter()
         """Name of a kind of events → how many there were."""
+        self._waiting = 0
+        self._is_finished = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -144,15 +143,19 @@ class Journal(logging.Handler):
         """What the control socket answers to ``events``.
 
         :param parameters: each may be left out. ``journal``, ``after``: what the answer before had as ``journal`` and
-            ``last``. ``since``: seconds since the epoch. ``port``: id, or name of its device; ``network``: id
+            ``last``. ``since``: seconds since the epoch. ``port``: id, or name of its device; ``network``: id.
+            ``wait``: seconds to wait for an event after these, where there is none
         :returns: ``events``, see :meth:`Entry.json`; ``journal``; ``last``; ``lost``: how many since ``after`` are
-            gone; ``more``: whether there may be more at once
+            gone; ``more``: whether there may be more at once; ``closed``: there will be no others
         :raises TunbridgeError: a parameter cannot be used
         """
-        after, since = parameters.get("after") or 0, parameters.get("since") or 0
+        after, since, wait = (parameters.get(name) or 0 for name in ("after", "since", "wait"))
         if not isinstance(after, int) or not isinstance(since, (int, float)):
             raise TunbridgeError("after, since: expected numbers")
+        if not isinstance(wait, (int, float)):
+            raise TunbridgeError("wait: expected a number")
         known = after if parameters.get("journal") == self.id else 0
+        self._wait(known, min(wait, WAIT_MAX))
         named = {name: str(parameters[name]).lower() for name in ("port", "network") if parameters.get(name)}
         found, last, lost = self.read(known, lambda entry: entry.time >= since and concerns(entry.event, named))
         return {
@@ -161,7 +164,22 @@ class Journal(logging.Handler):
             "last": last,
             "lost": lost if known else 0,
             "more": len(found) == PAGE,
+            "closed": self._is_finished,
         }
+
+    def finish(self) -> None:
+        """No more events are told: those who wait are answered, and have a moment for that."""
+        self._is_finished = True
+        if self._waiting:
+            time.sleep(2 * _STEP)
+
+    def _wait(self, known: int, seconds: float) -> None:
+        """Wait for an event, on either kind of threads."""
+        until = time.monotonic() + seconds
+        self._waiting += 1
+        while not self._is_finished and self._number <= known and time.monotonic() < until:
+            time.sleep(_STEP)
+        self._waiting -= 1
 
 
 def concerns(event: HostEvent, named: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import falcon
@@ -12,8 +13,11 @@ import pytest
 
 from controller.config.http_limits import HttpLimits
 from controller.network_api.application import make_application
+from controller.network_api.event_stream.event_stream import EventStream
 from controller.network_api.openapi import ApiRoute, Operation, register
 from controller.runtime.exposition import Exposition
+from controller.runtime.workers import Workers
+from controller.status.control_client import call
 from tests.support.http.api_process import ApiProcess
 from topology.database.resource_database import ResourceDatabase
 from topology.model import NetworkType
@@ -49,7 +53,8 @@ def test_every_path_is_in_it(document: Any) -> None:
     """Nothing is served that was not in the table of routes."""
     database = ResourceDatabase("unix:/nowhere", AllocationPolicy(NetworkType.GRE))
     known: dict[str, Any] = {"local": True, "by_token": False, "limits": HttpLimits()}
-    application = make_application(database, 75.0, Exposition(), lambda _: ADMIN, **known)
+    stream = EventStream(database, Workers(), ask=partial(call, "/nowhere"), host="h1", down_time=75.0, most=1)
+    application = make_application(database, stream, 75.0, Exposition(), lambda _: ADMIN, **known)
     database.start()
     database.stop()
     assert {route.path for route in falcon.inspect.inspect_routes(application)} == set(document["paths"])

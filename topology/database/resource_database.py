@@ -38,6 +38,7 @@ from topology.rules.operations.operate import TopologyOperation, operate_all, re
 from topology.rules.request_errors import Forbidden
 from topology.rules.state import ResourceState
 from topology.rules.views import View, network_view, port_view, subnet_view, with_host
+from topology.source import TopologyBatch
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ _ATTEMPTS = 30
 """Requests that may lose a race before the server's refusal is final; each loss means that another writer has won."""
 
 
-class ResourceDatabase(Replica[None]):
+class ResourceDatabase(Replica[TopologyBatch]):
     """Resources of a topology database.
 
     What reads raises :class:`TopologyUnavailable` where the database does not answer, what changes
@@ -258,7 +259,7 @@ class ResourceDatabase(Replica[None]):
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
 
-    def _follow(self, changes: RowChanges) -> None:
+    def _follow(self, changes: RowChanges) -> TopologyBatch | None:
         with self._lock:
             if changes.complete:
                 self._state = ResourceState()
@@ -284,6 +285,7 @@ class ResourceDatabase(Replica[None]):
                     state.remove_port(id_)
                 else:
                     state.put_port(port, stored["port"].values.get(id_, {}))
+        return batch
 
     def _follow_segments(self, changes: RowChanges) -> None:
         for key in self._segments.follow(changes):

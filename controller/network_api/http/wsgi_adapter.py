@@ -11,13 +11,13 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from controller.config.http_limits import ConnectionLimit, HttpLimits
@@ -32,6 +32,9 @@ ROUTE = "tunbridge.route"
 KNOWN = "tunbridge.known"
 """Key of the WSGI environment under which an application says that the client has shown who it is."""
 
+STREAM = "tunbridge.stream"
+"""Key of the WSGI environment under which an application has put the :class:`BodyStream` that is the body."""
+
 _HeaderList = list[tuple[str, str]]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 RequestObserver = Callable[[str, str, int, float], None]
@@ -40,6 +43,16 @@ RequestObserver = Callable[[str, str, int, float], None]
 _Message = dict[str, Any]
 _Receive = Callable[[], Any]
 _Send = Callable[[_Message], Any]
+
+
+class BodyStream(Protocol):
+    """A body that comes bit by bit, in the event loop of the server: no thread waits for it."""
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """What is sent; each part when the client has taken the one before."""
+
+    def close(self) -> None:
+        """Nobody reads it any more; called once, whatever has happened."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,11 @@ class WsgiAdapter:
         finally:
             connection.working = False
         connection.known |= found.environ.get(KNOWN, False)
+        stream: BodyStream | None = found.environ.get(STREAM)
+        if stream is not None:
+            self._done(scope, found, time.monotonic() - started)  # which it would be hours later
+            await self._send_stream(found, stream, receive, send)
+            return
         headers = [(name, value) for name, value in found.headers if name.lower() != "content-length"]
         if found.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             headers.append(("Content-Length", str(len(found.body))))
@@ -113,6 +131,30 @@ class WsgiAdapter:
             await send({"type": "http.response.body", "body": found.body, "more_body": True})
         await send({"type": "http.response.body"})  # waits until the peer has the rest
         self._done(scope, found, time.monotonic() - started)
+
+    async def _send_stream(self, found: _Response, stream: BodyStream, receive: _Receive, send: _Send) -> None:
+        """Send a body until it ends, or the client has gone; its connection ends with it."""
+
+        async def tell() -> None:
+            headers = [*found.headers, ("Date", formatdate(usegmt=True)), ("Connection", "close")]
+            raw = [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in headers
+                if name.lower() != "content-length"
+            ]
+            await send({"type": "http.response.start", "status": found.status, "headers": raw})
+            async for part in stream.parts():
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body"})
+
+        both = [asyncio.create_task(tell()), asyncio.create_task(_gone(receive))]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            stream.close()
 
     def unreadable(self, peer: str, line: str, status: int, size: int) -> None:
         """A request was answered that could not be read.
@@ -189,6 +231,12 @@ class WsgiAdapter:
             seconds * 1000,
             known.get("x-openstack-request-id", "-"),
         )
+
+
+async def _gone(receive: _Receive) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _read(receive: _Receive) -> bytes:

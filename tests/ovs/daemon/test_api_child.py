@@ -23,16 +23,6 @@ from tests.support.waiting import wait_until
 Start = Callable[..., Tunbridge]
 
 
-def child_of(pid: int) -> int:
-    """The process of the API of a controller; 0 while there is none."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"controller.daemon.api_process" in (entry / "cmdline").read_bytes():
-                return int(entry.name)
-    return 0
-
-
 def healthy(api: Client) -> bool:
     with contextlib.suppress(OSError):
         return api.request("GET", "/healthz").status == 200
@@ -70,20 +60,20 @@ def test_its_death_disturbs_no_binding(ovs: OvsHost, tunbridge: Start) -> None:
     api = Client(free_tcp_port())
     controller = tunbridge(options={"api": {"enabled": "true", "listen_port": api.port}})
     controller.apply(reference.DOCUMENT)
-    first = child_of(controller.pid)
+    first = controller.api_pid()
     os.kill(first, signal.SIGKILL)
     ovs.plug_many([reference.VM])
     controller.wait_device(reference.VM.name, status="ACTIVE")
     controller.wait_log("the process of the Network API has ended with status -9, starting it again in 0.1 s")
     wait_until(lambda: healthy(api), 30, lambda: f"it answers again\n{controller.log_tail()}")
-    assert child_of(controller.pid) not in (0, first)
+    assert controller.api_pid() not in (0, first)
     assert api.request("GET", "/v2.0/ports").status == 200
 
 
 def test_it_ends_with_a_parent_that_is_killed(tunbridge: Start) -> None:
     api = Client(free_tcp_port())
     controller = tunbridge(options={"api": {"enabled": "true", "listen_port": api.port}}, check=False)
-    child = wait_until(lambda: child_of(controller.pid), 60, "the child has been started")
+    child = wait_until(controller.api_pid, 60, "the child has been started")
     controller.kill9()
     wait_until(lambda: not runs(child), 20, "the child ends too")
     assert "the controller has ended, and so does its Network API" in controller.log_text()
@@ -93,7 +83,7 @@ def test_sigterm_ends_both_soon(tunbridge: Start) -> None:
     """Also while a client has a connection, and a scraper too."""
     api = Client(free_tcp_port())
     controller = tunbridge(options={"api": {"enabled": "true", "listen_port": api.port}})
-    child = child_of(controller.pid)
+    child = controller.api_pid()
     with socket.create_connection(("127.0.0.1", api.port), timeout=60) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(65536)  # answered, and open for more

@@ -35,7 +35,7 @@ HUBS = ("eventlet", "native")
 """Values of OSKEN_HUB_TYPE that the controller runs on."""
 
 _COMMAND_TIMEOUT = 60  # seconds
-_QUESTIONS = ("status", "flows", "explain", "host")
+_QUESTIONS = ("status", "flows", "events", "explain", "host")
 """Commands that ask the controller or the topology database, and end."""
 
 _TRACEBACK = "Traceback (most recent call last)"
@@ -243,6 +243,15 @@ class Tunbridge:
         assert self._process is not None, "tunbridge does not run"
         return self._process.pid
 
+    def api_pid(self) -> int:
+        """Process id of the child that serves the Network API; 0 while there is none."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.pid and b"controller.daemon.api_process" in (entry / "cmdline").read_bytes():
+                    return int(entry.name)
+        return 0
+
     def log_text(self) -> str:
         """All that it has logged, over restarts."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -303,6 +312,10 @@ class Tunbridge:
         :param which: ``desired``, ``installed`` or ``diff``
         """
         return self.command("flows", bridge, f"--{which}", statuses=(0, 3)).splitlines()
+
+    def events(self) -> list[dict[str, Any]]:
+        """``tunbridge events --json``."""
+        return [json.loads(line) for line in self.command("events", "--json").splitlines()]
 
     # Waiting
 

@@ -52,7 +52,8 @@ class Client:
         self.tls = tls
         self.patience = 60.0
         """Seconds that an answer may take."""
-        self._own = {} if token is None else {"X-Auth-Token": token}
+        self.own_headers = {} if token is None else {"X-Auth-Token": token}
+        """Those of each request."""
 
     def with_token(self, token: str) -> Client:
         """The same API, asked with a token."""
@@ -68,7 +69,7 @@ class Client:
         else:
             connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=self.patience, context=self.tls)
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        own = {**self._own, **({"Content-Type": "application/json"} if raw is not None else {})}
+        own = {**self.own_headers, **({"Content-Type": "application/json"} if raw is not None else {})}
         try:
             connection.request(method, path, raw, {**own, **(headers or {})})
             response = connection.getresponse()

@@ -53,6 +53,7 @@ def fuzz(url: str, directory: Path, *options: str, seconds: int) -> None:
             str(Path(sys.executable).with_name("schemathesis")),
             *("run", f"{url}/openapi.json"),
             *("--checks", ",".join(_CHECKS)),
+            *("--exclude-path", "/v2.0/tunbridge/events"),  # whose answer has no end
             *("--request-timeout", "30", "--continue-on-failure", "--warnings", "off", "--no-color"),
             *options,
         ],
