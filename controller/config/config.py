@@ -76,6 +76,12 @@ class Config:
         "Directory of `control.sock`, `topology.sock` and pid files (absolute path of at most 93 bytes). One for each "
         "controller on a machine",
     )
+    os_ken_apps: tuple[str, ...] = option(
+        "",
+        kinds.modules,
+        "Python modules of [os-ken applications](extending.md#os-ken-applications) that run beside ours, "
+        "comma-separated; at most 64",
+    )
     ovs: OvsConfig = field(default_factory=OvsConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     topology: TopologyConfig = field(default_factory=TopologyConfig)
