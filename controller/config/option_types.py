@@ -296,6 +296,15 @@ def modules(value: str) -> tuple[str, ...]:
     return _each_once(names, "module")
 
 
+def entry_points(value: str) -> tuple[str, ...]:
+    """Names of entry points of packages, each once."""
+    names = tuple(_items(value))
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            raise ValueError(f"expected names of entry points, such as port_mirror, not {name!r}")
+    return _each_once(names, "entry point")
+
+
 def _items(value: str) -> list[str]:
     """Comma-separated items; a list may go over several lines, and end in a comma."""
     return [item.strip() for item in value.split(",") if item.strip()]

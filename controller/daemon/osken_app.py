@@ -89,7 +89,7 @@ class Tunbridge(EnqueuingApp):
         logging.getLogger().addHandler(self._journal)
         names = settings.names(config)
         inbox = self._inbox = Inbox[Event]()
-        compiler = Compiler()
+        compiler = Compiler(config.apps.apps)
         timeouts = Timeouts(config.ovs.of_connect_timeout, config.ovs.of_request_timeout)
         self._events = AppManager.get_instance().instantiate(OpenFlowEvents)
         self._others = RunningApps(
@@ -136,7 +136,9 @@ class Tunbridge(EnqueuingApp):
             note=self._journal.note,
         )
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
-        self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file, self._journal, self._others)
+        self.host = RunningHost(
+            self._agent, inbox, senders, vswitch, topology, state_file, self._journal, self._others, config.apps
+        )
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self._handlers(metrics))
 

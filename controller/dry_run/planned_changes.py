@@ -86,6 +86,7 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
             installed,
             saved,
             config.applications,
+            config.apps.apps,
         )
         simulated.run()
         instance = known_installation_id(config.state_path)

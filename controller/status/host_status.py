@@ -23,6 +23,7 @@ from controller.agent.events import Event, Ping
 from controller.agent.facts.host_facts import OPEN_TRUNK
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
+from controller.config.package_apps import PackageApps
 from controller.openflow.tables.app_flows import IsOfApp, no_apps
 from controller.openflow.tables.comparisons import QUARREL
 from controller.openflow.tables.reconcile import diff, split
@@ -59,6 +60,7 @@ class RunningHost:
     state_file: StateFile
     journal: Journal
     apps: RunningApps
+    applications: PackageApps
 
     def handlers(self) -> dict[str, Handler]:
         """The commands of the control socket."""
@@ -179,7 +181,7 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
     for problem in (host.state_file.lost, host.state_file.problem):
         if problem is not None:
             found.append(f"state_path: {problem}")
-    found += host.apps.failures()
+    found += [*host.apps.failures(), *host.applications.problems]
     if (unencrypted := host.vswitch.ipsec_problem()) is not None:
         found.append(unencrypted)
     return sorted(found)
