@@ -87,6 +87,8 @@ class App(ABC):
     ``Port``: ports, wherever they are bound, of the networks that have a port here. Of these a host is told in any
     case, and of no other table more.
     """
+    package: str | None = None
+    """The package of other people that it is of, with its release; None: it is Tunbridge's own."""
     notes: tuple[str, ...] = ()
     """Paragraphs in Markdown for the pipeline page: why the flows look as they do."""
 

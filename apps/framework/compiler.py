@@ -3,7 +3,8 @@
 Flows belong to a unit: what one application makes for one object of the host (a bridge, a physical network, a network,
 a port, a dead device). A changed view recompiles the units that the applications name, and looks at no others. An
 object is served whole or not at all: where an application fails for it, or flows for it contradict those of another,
-all its units are left out with the reason while all other objects are served. What the result is does not depend on
+all its units are left out with the reason while all other objects are served. What an application of another package
+fails for is left out of its own flows alone. What the result is does not depend on
 the order of changes: as soon as objects contradict each other, everything is put together again in one fixed order.
 """
 
@@ -176,12 +177,30 @@ class Compiler:
 
     def _touched(self, change: ViewChange) -> set[Unit]:
         touched: set[Unit] = set()
-        for name, app in self._apps.items():
-            if change.bridges or change.options & self._options[name]:
-                touched.update(app.units(change.old), app.units(change.new))
-            else:
-                touched.update(app.touched(change))
+        for app in self._apps.values():
+            try:
+                touched.update(self._named(app, change))
+            except Exception as error:
+                if app.package is None:
+                    raise
+                self._broken[app.unit(UnitKind.BASE, "")] = self._failure(app, error)
+                touched.update((*App.units(app, change.old), *App.units(app, change.new)))
         return touched
+
+    def _named(self, app: App, change: ViewChange) -> list[Unit]:
+        """The units that an application is to make anew."""
+        if change.bridges or change.options & self._options[app.name]:
+            units = [*app.units(change.old), *app.units(change.new)]
+        else:
+            units = list(app.touched(change))
+        if app.package is not None and any(unit != app.unit(unit.kind, unit.id) for unit in units):
+            raise CompileError("it names units that are not its own")
+        return units
+
+    def _failure(self, app: App, error: Exception) -> str:
+        is_ours = isinstance(error, CompileError)
+        reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+        return reason if app.package is None else f"application {app.name} of package {app.package}: {reason}"
 
     def _compile(self, unit: Unit) -> None:
         units = self._compiled.setdefault(unit.subject, {})
@@ -193,8 +212,7 @@ class Compiler:
                 if made:  # an application need not name again what it has no flows for, and that may have gone
                     units[unit] = made
             except Exception as error:  # whatever an application raises concerns its object alone
-                is_ours = isinstance(error, CompileError)
-                self._broken[unit] = str(error) if is_ours else f"{type(error).__name__}: {error}"
+                self._broken[unit] = self._failure(self._apps[unit.app], error)
                 units[unit] = ()
         if not units:
             del self._compiled[unit.subject]
@@ -212,7 +230,7 @@ class Compiler:
     def _rebuild(self) -> None:
         self._tables = _Tables()
         self._problems = dict(self._broken)
-        self._reasons = {unit.subject: reason for unit, reason in self._broken.items()}
+        self._reasons = {unit.subject: reason for unit, reason in self._broken.items() if self._is_own(unit)}
         for subject in sorted(self._compiled):
             if subject in self._reasons:
                 continue
@@ -221,9 +239,28 @@ class Compiler:
             try:
                 if network in self._reasons:  # whose tunnel id may be another network's: the port would get its frames
                     raise _Contradiction(min(self._compiled[subject]), f"{describe(network)} gets no flows")
-                self._tables.put(subject, self._compiled[subject])
+                self._put_what_fits(subject)
             except _Contradiction as error:
                 self._problems[error.unit] = self._reasons[subject] = str(error)
+
+    def _put_what_fits(self, subject: Subject) -> None:
+        """Add the flows of an object, but for those of applications of others that contradict each other.
+
+        :raises _Contradiction: one of ours contradicts a flow that is in already
+        """
+        units = self._compiled[subject]
+        while True:
+            try:
+                self._tables.put(subject, units)
+                return
+            except _Contradiction as error:
+                if self._is_own(error.unit):
+                    raise
+                self._problems[error.unit] = self._failure(self._apps[error.unit.app], error)
+                units = {unit: placed for unit, placed in units.items() if unit != error.unit}
+
+    def _is_own(self, unit: Unit) -> bool:
+        return self._apps[unit.app].package is None
 
     def _network_of(self, kind: UnitKind, name: str) -> str:
         """The network that a port is of; of other objects an id that none has."""

@@ -48,3 +48,26 @@ def is_ours(value: int) -> bool:
 def app_number(value: int) -> int | None:
     """The number of the application that made a flow, None for a foreign cookie."""
     return value >> APP_SHIFT & 0xFF if is_ours(value) else None
+
+
+OTHERS_OWNER = 0x7B1E
+"""The mark in the upper 16 bits of flows of os-ken applications of other people; :func:`others_cookie`."""
+
+OTHERS_SHIFT = 32
+OTHERS_MASK = 0xFFFF_FFFF << OTHERS_SHIFT
+"""The bits of a cookie by which the flows of one such application are told from those of all others."""
+
+
+@lru_cache(maxsize=256)
+def others_cookie(module: str) -> int:
+    """The upper half of the cookie of each flow of an os-ken application; the lower half is its own.
+
+    :param module: as ``[DEFAULT] os_ken_apps`` names it
+    """
+    digest = hashlib.blake2b(module.encode(), digest_size=2).digest()
+    return (OTHERS_OWNER << 16 | int.from_bytes(digest, "big")) << OTHERS_SHIFT
+
+
+def is_of_others(value: int) -> bool:
+    """True when the cookie carries the mark of an os-ken application, whether that is loaded or not."""
+    return value >> OWNER_SHIFT == OTHERS_OWNER

@@ -69,6 +69,15 @@ class Band:
 Place = tuple[BridgeRole, int, int]
 """Role of a bridge, table and priority."""
 
+OTHERS_TABLES = range(200, 250)
+OTHERS_PRIORITIES = range(50000, 60000)
+"""Tables, and priorities of table 0, that are for os-ken applications of other people: no band may be there."""
+
+
+def is_for_others(table: int, priority: int) -> bool:
+    """Whether a place is for os-ken applications of other people, and none of a band."""
+    return table in OTHERS_TABLES or (table == 0 and priority in OTHERS_PRIORITIES)
+
 
 class Pipeline:
     """The bands of some applications.
@@ -82,6 +91,12 @@ class Pipeline:
         for app in apps:
             if not 1 <= app.number <= 0xFF:
                 raise ValueError(f"application {app.name}: number {app.number} is not between 1 and 255")
+            for band in app.bands:
+                if is_for_others(band.table, band.priority):
+                    raise ValueError(
+                        f"application {app.name}: band {band.name} is at priority {band.priority} of table "
+                        f"{band.table}, which is for os-ken applications"
+                    )
             taken = [f"the name {app.name}", f"number {app.number}"]
             taken += [f"a band {band.name}" for band in app.bands]
             taken += [

@@ -43,7 +43,10 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
     ]
     for line in head:
         console.print(Text(printable(line)), soft_wrap=True)
-    for table in (_bridges(state["bridges"]), _ports(state["ports"]), _tunnels(state["tunnels"])):
+    tables = [_bridges(state["bridges"]), _ports(state["ports"]), _tunnels(state["tunnels"])]
+    if state.get("applications"):
+        tables.append(_applications(state["applications"]))
+    for table in tables:
         console.print()
         console.print(table)
     written = console.file
@@ -95,6 +98,14 @@ def _tunnels(tunnels: Iterable[Mapping[str, Any]]) -> Table | Text:
     columns = ("host", "type", "remote_ip", "device", "ofport")
     rows = sorted((tuple(tunnel[column] for column in columns) for tunnel in tunnels), key=str)
     return _table("Tunnels", ("Host", "Type", "Remote IP", "Device", "Ofport"), rows)
+
+
+def _applications(applications: Iterable[Mapping[str, Any]]) -> Table | Text:
+    rows = []
+    for one in applications:
+        flows = ", ".join(f"{bridge} {number}" for bridge, number in one["flows"].items())
+        rows.append((one["name"], one["state"], one["cookie"], flows))
+    return _table("Applications", ("Application", "State", "Cookie", "Flows"), rows)
 
 
 def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table | Text:

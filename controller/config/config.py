@@ -22,6 +22,7 @@ from controller.config.api_options import ApiConfig, MetricsConfig, Notification
 from controller.config.declaration import Declaration, groups_of, option, options_of
 from controller.config.host_options import AgentConfig, OvsConfig
 from controller.config.option_reader import DEFAULT, OptionReader
+from controller.config.package_apps import PackageApps, with_packages
 from controller.config.topology_options import NetworkConfig, TopologyConfig
 from topology.errors import ConfigError
 from topology.model import NetworkType
@@ -41,6 +42,7 @@ class Config:
 
     :param files: that they were read from, for what has options of its own there
     :param applications: ``group.name`` → value of each option that an application declares
+    :param apps: the applications that make flows
     """
 
     host: str = option(
@@ -76,6 +78,18 @@ class Config:
         "Directory of `control.sock`, `topology.sock` and pid files (absolute path of at most 93 bytes). One for each "
         "controller on a machine",
     )
+    os_ken_apps: tuple[str, ...] = option(
+        "",
+        kinds.modules,
+        "Python modules of [os-ken applications](extending.md#os-ken-applications) that run beside ours, "
+        "comma-separated; at most 64",
+    )
+    pipeline_apps: tuple[str, ...] = option(
+        "",
+        kinds.entry_points,
+        "Applications of other packages that [make flows here](extending.md#applications-of-the-pipeline), by the "
+        "names of their entry points, comma-separated. An installed package alone changes nothing",
+    )
     ovs: OvsConfig = field(default_factory=OvsConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     topology: TopologyConfig = field(default_factory=TopologyConfig)
@@ -86,6 +100,7 @@ class Config:
     quotas: QuotasConfig = field(default_factory=QuotasConfig)
     files: tuple[str, ...] = ()
     applications: Map[str, OptionValue] = field(default_factory=_default_choices)
+    apps: PackageApps = field(default_factory=lambda: PackageApps(APPLICATIONS))
 
     @property
     def topology_connection(self) -> str:
@@ -166,6 +181,11 @@ def load(
     declared = declared_options(applications)
     reader = OptionReader(files, declared)
     own = reader.values(DEFAULT, options_of(Config))
+    apps = PackageApps(tuple(applications))
+    if own["pipeline_apps"]:
+        apps = with_packages(applications, own["pipeline_apps"], declared_options)
+        declared = declared_options(apps.apps)
+        reader = OptionReader(files, declared)
     values = {name: reader.values(name, options_of(of)) for name, of in groups_of(Config).items()}
     if topology_override is not None:
         values["topology"]["connection"] = _connection(topology_override)
@@ -174,9 +194,9 @@ def load(
         if problem := group.problem():
             reader.refuse(name, problem)
     chosen = Map(
-        {one.key: reader.value(one.group, one.name, declared[one.group][one.name]) for one in _options_of(applications)}
+        {one.key: reader.value(one.group, one.name, declared[one.group][one.name]) for one in _options_of(apps.apps)}
     )
-    return Config(**own, **groups, files=tuple(files), applications=chosen)
+    return Config(**own, **groups, files=tuple(files), applications=chosen, apps=apps)
 
 
 def _connection(override: str) -> str:

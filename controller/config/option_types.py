@@ -287,6 +287,24 @@ def base_mac(value: str) -> str:
         raise ValueError("expected a unicast MAC address, such as fa:16:3e:00:00:00") from None
 
 
+def modules(value: str) -> tuple[str, ...]:
+    """Names of Python modules, each once."""
+    names = tuple(_items(value))
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"expected names of Python modules, such as my_package.my_module, not {name!r}")
+    return _each_once(names, "module")
+
+
+def entry_points(value: str) -> tuple[str, ...]:
+    """Names of entry points of packages, each once."""
+    names = tuple(_items(value))
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            raise ValueError(f"expected names of entry points, such as port_mirror, not {name!r}")
+    return _each_once(names, "entry point")
+
+
 def _items(value: str) -> list[str]:
     """Comma-separated items; a list may go over several lines, and end in a comma."""
     return [item.strip() for item in value.split(",") if item.strip()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,8 +44,10 @@ from controller.config.config import Config
 from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
 from controller.openflow.channel.session import Timeouts
+from controller.openflow.tables.app_flows import IsOfApp
 from controller.openflow.tables.sender import Sender
 from controller.openflow.wire.messages import PortDesc, describe_error
+from controller.os_ken_apps.running_apps import RunningApps
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers
@@ -87,10 +89,16 @@ class Tunbridge(EnqueuingApp):
         logging.getLogger().addHandler(self._journal)
         names = settings.names(config)
         inbox = self._inbox = Inbox[Event]()
-        compiler = Compiler()
-        senders = _senders(config, compiler, inbox)
+        compiler = Compiler(config.apps.apps)
         timeouts = Timeouts(config.ovs.of_connect_timeout, config.ovs.of_request_timeout)
         self._events = AppManager.get_instance().instantiate(OpenFlowEvents)
+        self._others = RunningApps(
+            config.os_ken_apps,
+            self._events,
+            changing=lambda bridge: senders[bridge].app_changes(),
+            gone=lambda: _tell_gone(senders.values()),
+        )
+        senders = _senders(config, compiler, inbox, self._others.has_flow)
         self._server = OpenFlowServer(endpoints(config.ovs, names.bridges), timeouts, self._events.emit)
         vswitch = self._vswitch = settings.vswitch(config)
         announcer = MacAnnouncer(lambda: senders[names.tunnel_bridge].session)
@@ -128,7 +136,9 @@ class Tunbridge(EnqueuingApp):
             note=self._journal.note,
         )
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
-        self.host = RunningHost(self._agent, inbox, senders, vswitch, topology, state_file, self._journal)
+        self.host = RunningHost(
+            self._agent, inbox, senders, vswitch, topology, state_file, self._journal, self._others, config.apps
+        )
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self._handlers(metrics))
 
@@ -182,7 +192,9 @@ class Tunbridge(EnqueuingApp):
         self._server.listen()
 
     def start(self) -> None:
-        """Start to serve, after :meth:`claim`; returns at once."""
+        """Start to serve, after :meth:`claim`; returns as soon as applications of others are loaded."""
+        self._others.load()  # first: flows of those that cannot be are removed
+        self._others.start()
         for endpoint in self._server.endpoints:
             self._workers.spawn(f"openflow server at {endpoint.target}", partial(self._server.serve, endpoint))
         for worker in self._beside:
@@ -197,6 +209,7 @@ class Tunbridge(EnqueuingApp):
         """Stop to serve; flows, tags and port states stay as they are."""
         self._journal.finish()
         self._control.stop()
+        self._others.stop()
         self._server.stop()
         self._inbox.post(Stop())
         for worker in self._beside:
@@ -210,6 +223,11 @@ class Tunbridge(EnqueuingApp):
         logging.getLogger().removeHandler(self._journal)
 
 
+def _tell_gone(senders: Iterable[Sender]) -> None:
+    for sender in senders:
+        sender.app_gone()
+
+
 def _local_address_watch(config: Config, registration: Registration, this_host: Host) -> LocalAddressWatch:
     """Has the topology told when ``local_ip`` is no address of this host."""
     return LocalAddressWatch(
@@ -219,7 +237,7 @@ def _local_address_watch(config: Config, registration: Registration, this_host: 
     )
 
 
-def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event]) -> Mapping[str, Sender]:
+def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event], is_of_app: IsOfApp) -> Mapping[str, Sender]:
     """Bridge → who writes its flows."""
 
     def owner(bridge: str, key: FlowKey) -> str:
@@ -232,6 +250,7 @@ def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event]) -> Mapping
             inbox.post,
             keep_foreign=role is BridgeRole.PHYSICAL,
             audit_interval=config.agent.audit_interval,
+            is_of_app=is_of_app,
         )
         for name, role in roles(settings.names(config)).items()
     }

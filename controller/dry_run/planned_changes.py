@@ -11,11 +11,12 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from apps.framework.pipeline import BridgeRole
+from apps.framework.cookie import OTHERS_MASK, others_cookie
+from apps.framework.pipeline import BridgeRole, is_for_others
 from controller.agent import settings
 from controller.agent.patches import roles
 from controller.agent.restore.host_identity import known_installation_id
@@ -24,6 +25,7 @@ from controller.agent.restore.state_file import FILE, StateFileError, load
 from controller.config.config import Config
 from controller.dry_run.simulated_host import SimulatedHost
 from controller.openflow.channel.openflow_client import BridgeState, read_bridge
+from controller.openflow.tables.app_flows import IsOfApp
 from controller.status.host_status import flow_diff
 from controller.vswitch.adoption import rundir
 from controller.vswitch.bridge_proof import KEY
@@ -84,6 +86,7 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
             installed,
             saved,
             config.applications,
+            config.apps.apps,
         )
         simulated.run()
         instance = known_installation_id(config.state_path)
@@ -99,9 +102,15 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
         shared = {name for name, role in roles(names).items() if role is BridgeRole.PHYSICAL}
         for name, desired in simulated.flows.items():
             dumped = installed[name].flows if name in installed else ()
-            lines = flow_diff(desired, dumped, keeps_foreign=name in shared)
+            lines = flow_diff(desired, dumped, keeps_foreign=name in shared, is_of_app=_named(config.os_ken_apps))
             sections[f"bridge {name}"] = [_with_names(line, simulated.new_ports) for line in lines]
     return [line for heading, lines in sections.items() if lines for line in (f"{heading}:", *lines)]
+
+
+def _named(modules: Sequence[str]) -> IsOfApp:
+    """Flows of applications that a start would load, as far as that can be known."""
+    cookies = {others_cookie(module) for module in modules}
+    return lambda table, priority, cookie: is_for_others(table, priority) and cookie & OTHERS_MASK in cookies
 
 
 @contextmanager

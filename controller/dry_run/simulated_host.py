@@ -8,12 +8,14 @@ told to the worker as it is on a real host, until nothing more follows.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from immutables import Map
 
+from apps import APPLICATIONS
+from apps.framework.app import App
 from apps.framework.compiler import Compiler
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.options import OptionValue
@@ -98,6 +100,7 @@ class SimulatedHost:
     :param installed: bridge → what it has; bridges that are not there are left out
     :param saved: of the controller that ran before
     :param options: of applications
+    :param apps: the applications
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class SimulatedHost:
         installed: Mapping[str, BridgeState],
         saved: SavedState,
         options: Map[str, OptionValue],
+        apps: Sequence[App] = APPLICATIONS,
     ) -> None:
         self.wanted = WantedBridges(None)
         self.tags: dict[str, Tagging] = {}
@@ -138,7 +142,7 @@ class SimulatedHost:
             announce=lambda _: None,
             retry_ports=lambda _: None,
         )
-        self._agent = HostAgent(names, tunnels, Compiler(), outputs, saved, options)
+        self._agent = HostAgent(names, tunnels, Compiler(apps), outputs, saved, options)
         self._react(topology)
         self._react(Registered())
         self._react(replace(self._vswitch, complete=True, layout=True))

@@ -289,6 +289,17 @@ CONTROLLER_STARTED = EventKind(
     (_HOST, string("openflow", "where br-int connects to"), string("topology", "where the topology database is")),
 )
 CONTROLLER_STOPPED = EventKind("controller-stopped", _INFO, "It ends, and flows stay.", (_HOST,))
+_APPLICATION = string("application", "module of an os-ken application, or name of an application of a package")
+APPLICATION_STARTED = EventKind(
+    "application-started", _INFO, "An [os-ken application](extending.md) runs.", (_APPLICATION,)
+)
+APPLICATION_ERROR = EventKind(
+    "application-error", _ERROR, "A handler of it has raised something, or it was refused a message.",
+    (_APPLICATION, REASON),
+)  # fmt: skip
+APPLICATION_STOPPED = EventKind(
+    "application-stopped", _ERROR, "It cannot be loaded, or was stopped: its flows go.", (_APPLICATION, REASON)
+)
 STATE_FILE_FAILED = EventKind(
     "state-file-failed", _ERROR, "What outlives a restart cannot be read, or cannot be written.", (REASON,)
 )

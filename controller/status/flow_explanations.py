@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from apps import APPLICATIONS
+from apps.framework.app import App
 from apps.framework.cookie import cookie, is_ours
 from apps.framework.flow import Flow, FlowKey
 from apps.framework.flow_owners import OBJECT, FlowOwners
@@ -25,10 +25,11 @@ class FlowExplainer:
     """Knows what can be known of a flow.
 
     :param objects: kind (``port``, ``network``, ``device``, ``physical network``) → ids that a flow can be of
+    :param apps: the applications
     """
 
-    def __init__(self, objects: Mapping[str, Iterable[str]]) -> None:
-        self._owners = FlowOwners(objects, APPLICATIONS)
+    def __init__(self, objects: Mapping[str, Iterable[str]], apps: Sequence[App]) -> None:
+        self._owners = FlowOwners(objects, apps)
 
     def explain(
         self,
@@ -115,7 +116,8 @@ def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
             "device": {device.device for device in states},
             "network": {device.network_id for device in states if device.network_id is not None},
             "port": snapshot.devices,
-        }
+        },
+        host.applications.apps,
     )
     found, silent = [], []
     for bridge, role in sorted(roles(snapshot.names).items()):

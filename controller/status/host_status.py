@@ -7,6 +7,7 @@ in the thread of the client that wants to know, so that what is shown is what is
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,18 +16,21 @@ from typing import Any
 
 from os_ken.lib import hub
 
-from apps.framework.cookie import is_ours
+from apps.framework.cookie import OTHERS_MASK, is_of_others, is_ours
 from apps.framework.flow import Flow, FlowKey, by_key
 from apps.framework.render import render, render_table
 from controller.agent.events import Event, Ping
 from controller.agent.facts.host_facts import OPEN_TRUNK
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
+from controller.config.package_apps import PackageApps
+from controller.openflow.tables.app_flows import IsOfApp, no_apps
 from controller.openflow.tables.comparisons import QUARREL
 from controller.openflow.tables.reconcile import diff, split
 from controller.openflow.tables.sender import Sender
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.foreign_flows import describe_foreign
+from controller.os_ken_apps.running_apps import RunningApps
 from controller.runtime.inbox import Inbox
 from controller.status.control_server import Handler
 from controller.status.journal import Journal
@@ -55,6 +59,8 @@ class RunningHost:
     topology: TopologySource
     state_file: StateFile
     journal: Journal
+    apps: RunningApps
+    applications: PackageApps
 
     def handlers(self) -> dict[str, Handler]:
         """The commands of the control socket."""
@@ -84,7 +90,8 @@ def status(host: RunningHost) -> Json:
     host.ping()
     snapshot = host.agent.snapshot
     stands_against = problems(host, snapshot)
-    bridges = {name: _bridge(host, name, snapshot.datapaths.get(name)) for name in host.senders}
+    of_apps: dict[str, Counter[int]] = {}
+    bridges = {name: _bridge(host, name, snapshot.datapaths.get(name), of_apps) for name in host.senders}
     bridges_agree = all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
     return {
         "host": snapshot.names.host,
@@ -95,6 +102,7 @@ def status(host: RunningHost) -> Json:
         "drift": {"tags": _row_drift(snapshot.tag_drift), "rows": _row_drift(host.vswitch.layout_drift.record)},
         "ports": [_port(device) for device in device_states(snapshot)],
         "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
+        "applications": host.apps.told(partial(_flows_of, of_apps)),
         "vlan_conflicts": sorted(snapshot.vlan_conflicts.values()),
         "problems": sorted(
             [
@@ -104,6 +112,7 @@ def status(host: RunningHost) -> Json:
                 *snapshot.flapping_ports,
                 *(f"device {name}: {OPEN_TRUNK}" for name in snapshot.open_trunks),
                 *(f"device {name}: {why}" for name, why in snapshot.unserved.items()),
+                *host.apps.complaints(),
             ]
         ),
         "counters": {
@@ -172,6 +181,7 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
     for problem in (host.state_file.lost, host.state_file.problem):
         if problem is not None:
             found.append(f"state_path: {problem}")
+    found += [*host.apps.failures(), *host.applications.problems]
     if (unencrypted := host.vswitch.ipsec_problem()) is not None:
         found.append(unencrypted)
     return sorted(found)
@@ -194,7 +204,13 @@ def _flow_problems(sender: Sender) -> list[str]:
     return found
 
 
-def _bridge(host: RunningHost, name: str, datapath_id: int | None) -> Json:
+def _flows_of(of_apps: Mapping[str, Counter[int]], cookie: int) -> dict[str, int]:
+    """How many flows an os-ken application has, by bridge."""
+    return {name: number for name, counted in sorted(of_apps.items()) if (number := counted[cookie])}
+
+
+def _bridge(host: RunningHost, name: str, datapath_id: int | None, of_apps: dict[str, Counter[int]]) -> Json:
+    """:param of_apps: gets the flows of os-ken applications by their cookies"""
     sender = host.senders[name]
     session, desired = sender.session, sender.desired
     connected, installed, drift = session is not None, 0, len(desired)
@@ -206,6 +222,11 @@ def _bridge(host: RunningHost, name: str, datapath_id: int | None) -> Json:
         else:
             ours, foreign = split(dumped)
             unwanted = sender.removable(foreign, desired)
+            of_apps[name] = Counter(
+                flow.cookie & OTHERS_MASK
+                for flow in foreign
+                if sender.app_flows.has(flow.table, flow.priority, flow.cookie)
+            )
             installed, drift = len(dumped), len(diff(desired, ours)) + len(unwanted)
     return {
         "datapath_id": f"{datapath_id:016x}" if datapath_id is not None else None,
@@ -268,18 +289,32 @@ def flows(host: RunningHost, parameters: Mapping[str, object]) -> Json:
         unknown = sorted(describe_foreign(installed) for installed in dumped if installed.flow is None)
         return {"lines": render_table(known).splitlines() + unknown}
     if which == "diff":
-        return {"lines": flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign)}
+        stays = sender.app_flows.has
+        return {"lines": flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign, is_of_app=stays)}
     raise TunbridgeError(f"which: {which!r} is none of desired, installed and diff")
 
 
-def flow_diff(desired: Mapping[FlowKey, Flow], dumped: Iterable[InstalledFlow], *, keeps_foreign: bool) -> list[str]:
+def flow_diff(
+    desired: Mapping[FlowKey, Flow],
+    dumped: Iterable[InstalledFlow],
+    *,
+    keeps_foreign: bool,
+    is_of_app: IsOfApp = no_apps,
+) -> list[str]:
     """What a bridge would lose (``-``) and gain (``+``), in ``ovs-ofctl`` syntax with cookies.
 
     :param keeps_foreign: flows of others stay, but for those in the place of one of ours
+    :param is_of_app: tells flows of os-ken applications that run, which stay too
     """
+
+    def stays(flow: InstalledFlow) -> bool:
+        if is_of_others(flow.cookie):
+            return is_of_app(flow.table, flow.priority, flow.cookie)
+        return keeps_foreign and not is_ours(flow.cookie)
+
     ours, foreign = split(dumped)
     delta = diff(desired, ours)
-    unwanted = [flow for flow in foreign if flow.key in desired or is_ours(flow.cookie) or not keeps_foreign]
+    unwanted = [flow for flow in foreign if flow.key in desired or not stays(flow)]
     replaced = [ours[flow.key] for flow in delta.adds if flow.key in ours]
     removes = render_table(by_key([*delta.removes, *replaced]).values(), cookie=True).splitlines()
     removes += sorted(describe_foreign(flow) for flow in unwanted)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from apps import APPLICATIONS
 from apps.framework.flow_owners import FlowOwners
 from apps.framework.pipeline import Band, BridgeRole
 from controller.config.config import Config
@@ -92,7 +91,7 @@ class HostPath:
                 "network": known.networks,
                 "port": {*known.ports, *(device["id"] for device in known.devices)},
             },
-            APPLICATIONS,
+            config.apps.apps,
         )
         self._ports = list(read_ports(client.call("dpif/show")))
         self.host: str = (known.status or {}).get("host", "")

@@ -36,6 +36,8 @@ class Handshake:
         self.greeted = False
         """HELLO has come."""
         self.datapath_id: int | None = None
+        self.switch_features: Any = None
+        """OFPSwitchFeatures that has told the datapath id."""
         self.serial: str | None = None
         """What the switch calls its serial number; the last that it told."""
         self.doubt: str | None = None
@@ -74,6 +76,7 @@ class Handshake:
         if self.datapath_id is not None:
             return False
         self.datapath_id = features.datapath_id
+        self.switch_features = features
         self._ask()
         return True
 

@@ -11,19 +11,35 @@ application of the process that has declared a handler by ``set_ev_cls``:
     STATE_CHANGE      dead    the connection is over; once, if the first of these was told
 
 Applications of other people get them through os-ken's queue, which has 128 places: to one that does not empty it
-nothing more is told, since waiting for it would keep the connections waiting.
+nothing more is told, since waiting for it would keep the connections waiting. What :mod:`controller.os_ken_apps` has
+loaded gets, by its router, a datapath of its own in each event, and messages that nobody else is told of.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from os_ken.base.app_manager import OSKenApp, lookup_service_brick
 from os_ken.controller import ofp_event
+from os_ken.controller.event import EventBase
 from os_ken.lib import hub
 
 LOG = logging.getLogger(__name__)
+
+
+class SwitchMessage(EventBase):  # type: ignore[misc]
+    """A message of a bridge that only applications of others may have to do with; all of its lengths are right.
+
+    :param datapath: whose it is
+    :param message: whole, not parsed: that is done in the thread of who wants it
+    """
+
+    def __init__(self, datapath: Any, message: bytes) -> None:
+        super().__init__()
+        self.datapath = datapath
+        self.message = message
 
 
 class EnqueuingApp(OSKenApp):  # type: ignore[misc]
@@ -46,25 +62,33 @@ class OpenFlowEvents(OSKenApp):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.name = ofp_event.NAME  # by which os-ken finds the application that an event comes from
+        self.router: Callable[[Any, str], None] | None = None
+        """Is given each event and its phase too; must only enqueue."""
+        self.routed: set[str] = set()
+        """Names of applications that are told by the router, by :meth:`deliver`, and not otherwise."""
+        self.lost: dict[str, int] = {}
+        """Application → events that it was not told since it has not emptied its queue."""
         self._sending = hub.Semaphore(1)
-        self._lost: dict[str, int] = {}
 
     def emit(self, event: Any, phase: str) -> None:
         """Hand an event on; never waits for who observes it."""
         for name, phases in list(self.observers.get(type(event), {}).items()):
             app = lookup_service_brick(name)
-            if app is None or (phases and phase not in phases):
+            if app is None or (phases and phase not in phases) or name in self.routed:
                 continue
             if isinstance(app, EnqueuingApp):
                 app.handle(event, phase)
             else:
-                self._send(app, event, phase)
+                self.deliver(app, event, phase)
+        if self.router is not None:
+            self.router(event, phase)
 
-    def _send(self, app: Any, event: Any, phase: str) -> None:
+    def deliver(self, app: Any, event: Any, phase: str) -> None:
+        """Put an event into the queue of an application, unless that is full."""
         with self._sending:  # so that what is free is not gone before it is used
-            lost = self._lost.pop(app.name, 0)
+            lost = self.lost.pop(app.name, 0)
             if app.events.full():
-                self._lost[app.name] = lost + 1
+                self.lost[app.name] = lost + 1
                 if not lost:
                     LOG.error("application %s does not handle its events: it is told no more until it does", app.name)
                 return

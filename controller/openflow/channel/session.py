@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from os_ken.controller import ofp_event
@@ -35,8 +36,9 @@ from controller.openflow.channel.limits import (
     UNACCEPTED_LOG,
     Pace,
 )
+from controller.openflow.channel.os_ken_events import SwitchMessage
 from controller.openflow.channel.request import BundleOutcome, PendingRequest
-from controller.openflow.wire import bundles, flow_messages, flow_monitor, messages
+from controller.openflow.wire import app_messages, bundles, flow_messages, flow_monitor, messages
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.openflow.wire.framing import Framer, check_body
@@ -121,6 +123,11 @@ class Session(messages.OpenFlow13):
     def id(self) -> int | None:
         """The datapath id, as os-ken's ``Datapath`` calls it."""
         return self.datapath_id
+
+    @property
+    def accepted_as(self) -> str:
+        """The bridge that it is; empty as long as that is not known."""
+        return self._accepted_as
 
     @property
     def is_active(self) -> bool:
@@ -238,6 +245,10 @@ class Session(messages.OpenFlow13):
         kind = message[1]
         if self.is_accepted and self.state != MAIN_DISPATCHER:
             self._enter(MAIN_DISPATCHER)
+        if self.is_accepted and app_messages.is_for_apps(message):
+            app_messages.check_for_apps(message)
+            self._emit(SwitchMessage(self, message), self.state)
+            return
         if kind == ofp.OFPT_MULTIPART_REPLY and self.handshake.greeted:
             self._multipart(message)
             return
@@ -348,12 +359,12 @@ class Session(messages.OpenFlow13):
         with contextlib.suppress(OSError):  # the peer may have been faster
             self._sock.shutdown(socket.SHUT_RDWR)
 
-    def flows(self) -> list[InstalledFlow]:
-        """All flows of the bridge (OFPMP_FLOW).
+    def flows(self, cookie: int = 0, cookie_mask: int = 0) -> list[InstalledFlow]:
+        """All flows of the bridge (OFPMP_FLOW), or those whose cookie is ``cookie`` in the bits of ``cookie_mask``.
 
         :raises OpenFlowError: the connection ended, or the switch refused
         """
-        request = self._ask(flow_messages.flow_stats_request)
+        request = self._ask(partial(flow_messages.flow_stats_request, cookie=cookie, cookie_mask=cookie_mask))
         if request.errors:
             raise OpenFlowError(f"{self.name} refused to list its flows: {describe_error(request.errors[0])}")
         flows: list[InstalledFlow] = []
@@ -423,6 +434,13 @@ class Session(messages.OpenFlow13):
             self.set_xid(message)
         self._send(messages.encoded(message, message.xid))
         return True
+
+    def send_bytes(self, message: bytes) -> None:
+        """Send a whole message that has its transaction id; what comes of it is told as an event.
+
+        :raises OpenFlowError: the connection ended
+        """
+        self._send(message)
 
     def _exchange(self, message: bytes, request: PendingRequest) -> None:
         if self._closed:

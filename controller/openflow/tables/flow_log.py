@@ -69,6 +69,10 @@ class FlowLog:
         event = DRIFT_REPAIRED.of(bridge=self._bridge, flows=flows)
         LOG.info("bridge %s repaired: it has its %d flows", self._bridge, flows, extra=event)
 
+    def put_back(self, flows: Sequence[InstalledFlow], refused: int) -> None:
+        more = f", {refused} refused" if refused else ""
+        LOG.info("bridge %s: flows of os-ken applications put back: %d%s", self._bridge, len(flows) - refused, more)
+
     def quarrel(self) -> None:
         LOG.warning(
             "bridge %s: others change its flows again and again: repairs wait longer and longer, up to %g s",

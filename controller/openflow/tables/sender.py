@@ -19,15 +19,16 @@ from functools import partial
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from apps.framework.cookie import is_ours
+from apps.framework.cookie import OTHERS_OWNER, OWNER_SHIFT, is_of_others, is_ours
 from apps.framework.flow import Flow, FlowKey
 from controller.openflow.channel.session import Session
+from controller.openflow.tables.app_flows import AppFlows, IsOfApp, no_apps
 from controller.openflow.tables.commit import FlowMod, apply
 from controller.openflow.tables.comparisons import QUARREL, Cause, Comparisons, DriftRecord
 from controller.openflow.tables.flow_log import FlowLog
 from controller.openflow.tables.reconcile import Delta, Drift, diff, find_drift, split
 from controller.openflow.tables.refusals import Refusal, Refusals
-from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod
+from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod, flow_mod_again
 from controller.openflow.wire.flow_monitor import FlowUpdate
 from controller.runtime.metric_families import Durations
 from controller.runtime.worker import Worker
@@ -62,6 +63,7 @@ class Sender(Worker[None, None]):
     :param synced: is told after each bundle that the switch confirmed; called in the worker, must only enqueue
     :param keep_foreign: leave flows of others on the bridge alone
     :param audit_interval: seconds between two comparisons of all flows without any other cause; 0: never
+    :param is_of_app: tells the flows of os-ken applications of other people, which stay
     """
 
     drains = False
@@ -74,6 +76,7 @@ class Sender(Worker[None, None]):
         *,
         keep_foreign: bool = False,
         audit_interval: float = 0.0,
+        is_of_app: IsOfApp = no_apps,
     ) -> None:
         super().__init__(f"sender of {bridge}")
         self.bridge = bridge
@@ -89,6 +92,8 @@ class Sender(Worker[None, None]):
         self.drift = DriftRecord()
         """What others have changed since start."""
         self.comparisons = Comparisons(audit_interval)
+        self.app_flows = AppFlows(is_of_app)
+        """Those of os-ken applications of other people."""
         self._log = FlowLog(bridge, describe)
         self._synced = synced
         self._audit_interval = audit_interval
@@ -146,11 +151,25 @@ class Sender(Worker[None, None]):
     def removable(self, foreign: Iterable[InstalledFlow], desired: Mapping[FlowKey, Flow]) -> list[InstalledFlow]:
         """The foreign flows that may not stay: those that no desired flow replaces.
 
-        Where foreign flows are kept, only what carries our mark goes, since nobody else will ever remove it.
+        Where foreign flows are kept, only what carries our mark goes, or that of an application which does not run:
+        nobody else will ever remove it.
         """
-        return [
-            flow for flow in foreign if flow.key not in desired and (is_ours(flow.cookie) or not self.keeps_foreign)
-        ]
+        return [flow for flow in foreign if flow.key not in desired and not self._stays(flow)]
+
+    def _stays(self, flow: InstalledFlow) -> bool:
+        if is_of_others(flow.cookie):
+            return self.app_flows.has(flow.table, flow.priority, flow.cookie)
+        return self.keeps_foreign and not is_ours(flow.cookie)
+
+    def app_changes(self) -> None:
+        """An os-ken application of other people is about to change flows."""
+        if self.app_flows.changing():
+            self.wake()
+
+    def app_gone(self) -> None:
+        """One runs no more: its flows go."""
+        if self.comparisons.suspect():
+            self.wake()
 
     def attach(self, session: Session) -> None:
         """The bridge has connected: its flows are compared anew."""
@@ -189,6 +208,9 @@ class Sender(Worker[None, None]):
             self.wake()
 
     def _concerns_us(self, update: FlowUpdate) -> bool:
+        if is_of_others(update.cookie):
+            is_lost = update.event == ofp.ONFFME_DELETED and not update.expired
+            return is_lost or not self.app_flows.has(update.table, update.priority, update.cookie)
         if not self.keeps_foreign or is_ours(update.cookie):
             return True
         with self._lock:
@@ -210,7 +232,7 @@ class Sender(Worker[None, None]):
     def _due(self) -> float | None:
         if self._session is None or self._session is not self._known_session:
             return None
-        times = (self.comparisons.next_at(time.monotonic()), self._refusals.next_at)
+        times = (self.comparisons.next_at(time.monotonic()), self._refusals.next_at, self.app_flows.due)
         return min((at for at in times if at is not None), default=None)
 
     def _step(self, session: Session) -> None:
@@ -218,13 +240,17 @@ class Sender(Worker[None, None]):
         is_new = session is not self._known_session
         cause = None if is_new else self.comparisons.due(time.monotonic())
         foreign: list[InstalledFlow] = []
+        lost: list[InstalledFlow] = []
         drift = Drift()
         if is_new:
             self._refusals.forget_others({})  # another connection, another chance
             self._monitor(session)  # before the dump, so that no change falls between the two
         if is_new or cause is not None:
             self.comparisons.begin()
-            foreign, drift = self._dump(session)
+            foreign, lost, drift = self._dump(session, is_new=is_new)
+        elif (due := self.app_flows.due) is not None and time.monotonic() >= due:
+            self.app_flows.begin()
+            self.app_flows.learn(session.flows(OTHERS_OWNER << OWNER_SHIFT, 0xFFFF << OWNER_SHIFT))
         with self._lock:
             keys = None if is_new or cause is not None else self._changed
             self._changed = set()
@@ -243,6 +269,7 @@ class Sender(Worker[None, None]):
         self._apply(session, delta)
         deletes = (partial(delete_strict, flow.table, flow.priority, flow.raw_match) for flow in foreign)
         self._commit(session, list(map(FlowMod, deletes)))
+        self._put_back(session, lost)
         if is_new:
             self._log.in_sync(len(self._installed), len(delta.adds), len(delta.removes), foreign)
             self._known_session = session
@@ -268,16 +295,29 @@ class Sender(Worker[None, None]):
         if refusal is not None and (was or self._told is None):
             self._log.unmonitored(refusal, self._audit_interval)
 
-    def _dump(self, session: Session) -> tuple[list[InstalledFlow], Drift]:
-        """Learn what the bridge has: foreign flows to remove, and what has changed since it was last known."""
+    def _dump(self, session: Session, *, is_new: bool) -> tuple[list[InstalledFlow], list[InstalledFlow], Drift]:
+        """Learn what the bridge has: foreign flows to remove, flows of applications to put back, and what has changed
+        since it was last known.
+        """
         before = self._installed
+        changed = self.app_flows.begin() and not is_new  # an application that begins anew may have sent some, not all
         self._installed, foreign = split(session.flows())
         hub.sleep(0)  # each step takes some 0.1 s where there are ten thousand flows
         with self._lock:
             removable = self.removable(foreign, self._desired)
         drift = find_drift(before, self._installed, foreign, removable)
         hub.sleep(0)
-        return removable, drift
+        return removable, self.app_flows.missing(foreign, changed=changed), drift
+
+    def _put_back(self, session: Session, lost: Sequence[InstalledFlow]) -> None:
+        """Flows of applications that others, or a restart of Open vSwitch, have removed."""
+        if not lost:
+            return
+        again = [partial(flow_mod_again, flow, ofp.OFP_VERSION) for flow in lost]
+        refused = self._commit(session, list(map(FlowMod, again)))
+        for position in refused:
+            self.app_flows.forget(lost[position])
+        self._log.put_back(lost, len(refused))
 
     def _end_comparison(self, cause: Cause | None, drift: Drift) -> None:
         now = time.monotonic()

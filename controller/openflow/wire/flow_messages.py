@@ -233,9 +233,9 @@ def flow_mod_again(flow: InstalledFlow, version: int, xid: int) -> bytes:
     )  # fmt: skip
 
 
-def flow_stats_request(xid: int) -> bytes:
-    """OFPMP_FLOW: all flows of all tables (§7.3.5.2)."""
-    everything = (ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, 0, 0, parser.OFPMatch())
+def flow_stats_request(xid: int, cookie: int = 0, cookie_mask: int = 0) -> bytes:
+    """OFPMP_FLOW: all flows of all tables (§7.3.5.2), or those with a cookie."""
+    everything = (ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, cookie, cookie_mask, parser.OFPMatch())
     return encoded(parser.OFPFlowStatsRequest(OpenFlow13, 0, *everything), xid)
 
 

@@ -41,6 +41,7 @@ class FlowUpdate:
 
     :param event: ONFFME_ADDED, ONFFME_DELETED or ONFFME_MODIFIED
     :param match: None where it is of no shape of :mod:`apps.framework.flow`
+    :param expired: it was deleted since its time was over
     """
 
     event: int
@@ -48,6 +49,7 @@ class FlowUpdate:
     priority: int
     cookie: int
     match: Match | None
+    expired: bool = False
 
     @property
     def key(self) -> FlowKey | None:
@@ -94,10 +96,11 @@ def decode_flow_updates(message: bytes) -> tuple[FlowUpdate, ...]:
             raise Malformed(pos, f"flow update event {event} is none of added, deleted, modified and abbreviated")
         if end - pos < _UPDATE_FULL.size:
             raise Malformed(pos, f"a flow update has length {end - pos}, less than {_UPDATE_FULL.size}")
-        _, _, _, priority, _, _, _, table, cookie = _UPDATE_FULL.unpack_from(message, pos)
+        _, _, reason, priority, _, _, _, table, cookie = _UPDATE_FULL.unpack_from(message, pos)
         _, instructions, match = decode_match(message, pos + _UPDATE_FULL.size, end)
         check_instructions(message, end - len(instructions), end)
-        updates.append(FlowUpdate(event, table, priority, cookie, match))
+        expired = event == ofp.ONFFME_DELETED and reason in (ofp.OFPRR_IDLE_TIMEOUT, ofp.OFPRR_HARD_TIMEOUT)
+        updates.append(FlowUpdate(event, table, priority, cookie, match, expired))
     return tuple(updates)
 
 

@@ -220,7 +220,7 @@ def test_every_field_is_an_option() -> None:
     """An attribute that no declaration is behind would be one that no file can set."""
     groups = groups_of(config.Config)
     fields = {field.name for field in dataclasses.fields(config.Config)}
-    assert fields == options_of(config.Config).keys() | groups.keys() | {"files", "applications"}
+    assert fields == options_of(config.Config).keys() | groups.keys() | {"files", "applications", "apps"}
     for group in groups.values():
         assert {field.name for field in dataclasses.fields(group)} == options_of(group).keys()
 
