@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 os.environ["OSKEN_HUB_TYPE"] = "native"  # before anything imports os_ken
 
 from controller.daemon.api_child import CHANNEL, DONE, MESSAGE_MAX
+from controller.daemon.control_questions import ControlQuestions
 from controller.daemon.process import serve_http
 from controller.network_api.http_services import HttpServices
 from controller.runtime import garbage, logs
@@ -95,7 +96,8 @@ def main() -> int:
     logs.configure(config.debug, config.log_file, config.log_json)
     try:
         ask = partial(call, config.control_socket)
-        services = HttpServices(config, HostMetricsToo(config.control_socket), ask, with_api=with_api)
+        metrics = HostMetricsToo(config.control_socket)
+        services = HttpServices(config, metrics, ask, with_api=with_api, host=ControlQuestions(config))
         services.listen()
     except ConfigError as error:
         parent.send(str(error).encode())
