@@ -13,7 +13,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run lab test test-faults test-tunnels test-containers test-debian bench lint clean packages
+.PHONY: help run lab test test-faults test-tunnels test-containers test-debian test-page page-screenshots bench lint clean packages chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -30,11 +30,19 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 # number of their tests, as it would be otherwise, the longest came last.
 test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
 	$(VENV)/bin/python -m compileall -q apps controller scripts tests/support topology
-	$(VENV)/bin/pytest --numprocesses 6 --dist worksteal --ignore tests/e2e
+	$(VENV)/bin/pytest --numprocesses 6 --dist worksteal --ignore tests/e2e --ignore tests/page
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO
+
+PAGE_TESTS ?= tests/page
+
+test-page: $(INSTALLED) chromium ## the page in a headless Chromium, with 3 hosts of a lab and with 10,000 ports; see docs/development.md
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -s $(PAGE_TESTS)
+
+page-screenshots: $(INSTALLED) chromium ## the pictures of docs/page.md
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m scripts.page_screenshots docs/page
 
 TUNNELS ?= port-per-peer-ipv6 flow-based-ipv4 flow-based-ipv6 mixed-ipv4 mixed-ipv6
 
@@ -65,6 +73,10 @@ clean: ## remove all that the other targets made
 
 packages:
 	@scripts/install-packages.sh $(PYTHON)
+
+chromium: $(INSTALLED)
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update --quiet && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends chromium; }
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[page-test]'
 
 # The packages are asked for at each run, since somebody may have removed them; the environment is made again when what
 # it is made from has changed.

@@ -11,6 +11,9 @@ from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, ExamplesGr
 if TYPE_CHECKING:
     from controller.config.config import Config
 
+_ALL = 10_000_000
+"""More flows than a bridge has."""
+
 
 @click.command(cls=Examples, epilog="tunbridge status --json | jq .ports")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,21 +42,41 @@ def status(config: Config, as_json: bool) -> int:
     epilog="""
     tunbridge flows br-tun
     tunbridge flows br-int --diff
+    tunbridge flows br-int --json | jq '.flows[] | select(.packets == 0)'
     """,
 )
 @click.argument("bridge", metavar="BRIDGE")
 @click.option("--installed", "which", flag_value="installed", help="What the switch has (the default).")
 @click.option("--desired", "which", flag_value="desired", help="What it should have.")
 @click.option("--diff", "which", flag_value="diff", help="+ is missing, - should go; exit status 3 when there are any.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: each flow with what it is for and its counters.")
 @configured(topology=False)
-def flows(config: Config, bridge: str, which: str | None) -> int:
-    """Print the flows of BRIDGE in the syntax of ovs-ofctl."""
+def flows(config: Config, bridge: str, which: str | None, as_json: bool) -> int:
+    """Print the flows of BRIDGE in the syntax of ovs-ofctl.
+
+    With --json alone all that it has or should have.
+    """
+    if as_json:
+        if which == "diff":
+            raise click.UsageError("--json and --diff do not go together: --json says of each flow whether it is there")
+        return _explained(config, bridge, which)
     which = which or "installed"
     from controller.status.control_client import call
 
     lines = call(config.control_socket, "flows", bridge=bridge, which=which)["lines"]
     click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return EXIT_OUT_OF_SYNC if which == "diff" and lines else 0
+
+
+def _explained(config: Config, bridge: str, which: str | None) -> int:
+    from controller.cli import rendering
+    from controller.status.control_client import call
+
+    answer = call(config.control_socket, "explained_flows", bridge=bridge, most=_ALL)
+    flows = [flow for flow in answer["flows"] if which is None or flow[which]]
+    told = {"bridge": bridge, "flows": flows, "number": len(flows), "silent": answer["silent"]}
+    click.echo(rendering.status_json(told), nl=False)
+    return 0
 
 
 @click.group(cls=ExamplesGroup)

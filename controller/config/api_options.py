@@ -35,6 +35,12 @@ class ApiConfig(HttpLimits):
     listen_port: int = option(
         "9696", kinds.port_number, "TCP port. One that is taken ends the start, before anything was touched"
     )
+    page: bool = option(
+        "false",
+        kinds.boolean,
+        "Serve [the page](page.md) for operators too, below `/page/`, and what it asks the controller of this host: "
+        "state, flows, traces",
+    )
     insecure_remote: bool = option(
         "false",
         kinds.boolean,

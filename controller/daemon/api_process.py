@@ -24,6 +24,7 @@ os.environ["OSKEN_HUB_TYPE"] = "native"  # before anything imports os_ken
 
 from controller.config.api_options import NONE
 from controller.daemon.api_child import CHANNEL, DONE, MESSAGE_MAX
+from controller.daemon.control_questions import ControlQuestions
 from controller.daemon.process import serve_http
 from controller.network_api.http_services import HttpServices
 from controller.runtime import garbage, logs
@@ -101,7 +102,7 @@ def main() -> int:
             ovs = config.ovs
             metrics.add(InterfaceMetrics(ovs.ovsdb_connection, ovs.tls, config.metrics.ports_told).collect)
         ask = partial(call, config.control_socket)
-        services = HttpServices(config, metrics, ask, with_api=with_api)
+        services = HttpServices(config, metrics, ask, with_api=with_api, host=ControlQuestions(config))
         services.listen()
     except ConfigError as error:
         parent.send(str(error).encode())

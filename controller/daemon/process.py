@@ -74,6 +74,7 @@ def api(config: Config) -> int:
     :raises TunbridgeError: it could not be started
     """
     os.environ["OSKEN_HUB_TYPE"] = "native"  # its HTTP server is one of asyncio, which does not go with green threads
+    from controller.daemon.control_questions import ControlQuestions
     from controller.network_api.http_services import HttpServices
     from controller.runtime import garbage, logs
     from controller.runtime.exposition import Exposition
@@ -81,7 +82,8 @@ def api(config: Config) -> int:
 
     garbage.loaded()
     logs.configure(config.debug, config.log_file, config.log_json)
-    services = HttpServices(config, Exposition(), partial(call, config.control_socket), with_api=True)
+    ask = partial(call, config.control_socket)
+    services = HttpServices(config, Exposition(), ask, with_api=True, host=ControlQuestions(config))
     services.listen()
     services.start()
     return serve_http(services)

@@ -6,7 +6,7 @@ As in the API reference, https://docs.openstack.org/api-ref/network/v2/.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import falcon
@@ -35,6 +35,8 @@ from topology.rules.views import View
 
 LOG = logging.getLogger(__name__)
 
+_NO_PAGE: Mapping[str, object] = {}
+
 
 def make_application(
     database: ResourceDatabase,
@@ -46,6 +48,8 @@ def make_application(
     local: bool,
     by_token: bool,
     limits: HttpLimits,
+    beside: Sequence[ApiRoute] = (),
+    page: Mapping[str, object] = _NO_PAGE,
 ) -> falcon.App[Any, Any]:
     """The application.
 
@@ -56,9 +60,12 @@ def make_application(
     :param local: only this machine is to be served
     :param by_token: callers show who they are with a token in each request
     :param limits: of what is asked for
+    :param beside: more to be served
+    :param page: path → falcon resource, of what is no part of the API and is open to everybody
     """
-    routes = make_routes(database, stream, agent_down_time, metrics, limits)
-    identity = Identity(identify, {route.path for route in routes if route.open}, by_token=by_token)
+    routes = make_routes(database, stream, agent_down_time, metrics, limits, beside)
+    open_paths = {*page, *(route.path for route in routes if route.open)}
+    identity = Identity(identify, open_paths, by_token=by_token)
     guards: list[Any] = [RequestMarks(), *([LocalNames()] if local else []), identity]
     app: falcon.App[Any, Any] = falcon.App(media_type=falcon.MEDIA_JSON, middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
@@ -67,11 +74,18 @@ def make_application(
     app.add_error_handler(falcon.HTTPUnauthorized, error_responses.unauthorized)
     app.add_error_handler(TopologyError, error_responses.topology_error)
     register(app, routes)
+    for path, resource in page.items():
+        app.add_route(path, resource)
     return app
 
 
 def make_routes(
-    database: ResourceDatabase, stream: EventStream, agent_down_time: float, metrics: Exposition, limits: HttpLimits
+    database: ResourceDatabase,
+    stream: EventStream,
+    agent_down_time: float,
+    metrics: Exposition,
+    limits: HttpLimits,
+    beside: Sequence[ApiRoute] = (),
 ) -> list[ApiRoute]:
     """All that is served."""
     turns = Turns(limits)
@@ -89,6 +103,7 @@ def make_routes(
         *quota_routes.routes(database.quotas, limits),
         ApiRoute("/healthz", _Health(database), _HEALTH, open=True),
         ApiRoute("/metrics", MetricsPage(metrics, local=True), _METRICS),
+        *beside,
     ]
     for resource in resources:
         path = f"/v2.0/{resource.collection}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from controller.config.config import Config
-from controller.network_api import api_metrics
+from controller.network_api import api_metrics, host_routes
 from controller.network_api.application import make_application
 from controller.network_api.event_stream.controller_events import Ask
 from controller.network_api.event_stream.event_stream import EventStream
@@ -15,6 +16,7 @@ from controller.network_api.events.notifier import EventNotifier
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.identity.identity import identify_by
 from controller.network_api.metrics_page import metrics_server
+from controller.network_api.page.page_files import page_paths
 from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from topology.database.resource_database import ResourceDatabase
@@ -44,21 +46,30 @@ class HttpServices:
     :param with_api: whether there is a Network API
     :param metrics: of this process; those of the API are added
     :param ask: asks the controller of this host
+    :param host: asks it for the page; without it there is none
     :raises ConfigError: certificates, tokens or what tells callers apart cannot be used
     """
 
-    def __init__(self, config: Config, metrics: Exposition, ask: Ask, *, with_api: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        metrics: Exposition,
+        ask: Ask,
+        *,
+        with_api: bool,
+        host: host_routes.LocalHost | None = None,
+    ) -> None:
         self.workers = Workers()
         self._served: list[_Served] = []
         self._stream: EventStream | None = None
         self._behind: list[EventStream | EventNotifier] = []
         if with_api:
-            self._add_api(config, metrics, ask)
+            self._add_api(config, metrics, ask, host)
         if config.metrics.listen_port is not None:
             server = metrics_server(config.metrics.listen_address, config.metrics.listen_port, metrics)
             self._served.append(_Served(server, "metrics", "metrics are at %s/metrics", 1.0))
 
-    def _add_api(self, config: Config, metrics: Exposition, ask: Ask) -> None:
+    def _add_api(self, config: Config, metrics: Exposition, ask: Ask, host: host_routes.LocalHost | None) -> None:
         api, connection, tls = config.api, config.topology_connection, config.topology.tls
         quotas = config.quotas.limits(api.auth_strategy)
         database = ResourceDatabase(
@@ -79,8 +90,11 @@ class HttpServices:
         # A browser cannot be made to send a token; where it needs none, see LocalNames.
         local = not by_token and api.only_local and not api.insecure_remote
         identify = identify_by(api.auth_strategy, api.token_file, config.files)
+        paged: dict[str, Any] = {}
+        if api.page and host is not None:
+            paged = {"beside": host_routes.routes(host), "page": page_paths()}
         application = make_application(
-            database, stream, down_time, metrics, identify, local=local, by_token=by_token, limits=api
+            database, stream, down_time, metrics, identify, local=local, by_token=by_token, limits=api, **paged
         )
         contexts = None if api.tls is None else Contexts(api.tls, server_side=True)
         observe = api_metrics.RequestMetrics(metrics.registry).answered

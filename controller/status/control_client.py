@@ -24,6 +24,10 @@ class ControlError(TunbridgeError):
     """The controller of this host does not answer, or refuses a request."""
 
 
+class ControlRefusal(ControlError):
+    """It answers, and says what is wrong with the request."""
+
+
 def call(path: str, command: str, timeout: float = 30, **params: Any) -> Any:
     """Ask the controller and return the result.
 
@@ -74,7 +78,7 @@ def _result(path: str, answer: bytes) -> Any:
     try:
         message = json.loads(answer)
         if "error" in message:
-            raise ControlError(str(message["error"]))
+            raise ControlRefusal(str(message["error"]))
         return message["result"]
     except (ValueError, TypeError, KeyError):
         raise ControlError(f"the controller at {path} closed the connection without an answer: see its log") from None

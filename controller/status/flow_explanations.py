@@ -81,34 +81,23 @@ class FlowExplainer:
 
 
 def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
-    """What the control socket answers to ``explained_flows``: flows of all bridges of a host, with what they are for.
+    """What the control socket answers to ``explained_flows``: flows of a host's bridges, with what they are for.
 
-    :param parameters: one of these. ``objects``: ids of ports and networks, names of devices. ``cookie``: a number.
-        ``text``: a flow, or a part of one, as ``tunbridge flows`` prints it
-    :returns: ``flows``, at most :data:`FLOWS_MAX`, and ``number``: how many there are; ``silent``: bridges that cannot
-        be asked what they have
+    :param parameters: which. One of ``objects``: ids of ports and networks, names of devices; ``cookie``: a number;
+        ``text``: a flow, or a part of one, as ``tunbridge flows`` prints it. Or, alone or beside these, ``bridge``: its
+        name. ``most``: flows of the answer, :data:`FLOWS_MAX` unless given
+    :returns: ``flows``, and ``number``: how many there are; ``silent``: bridges that cannot be asked what they have
     :raises TunbridgeError: a parameter cannot be used
     """
-    ids, number, text = parameters.get("objects"), parameters.get("cookie"), parameters.get("text")
-    if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
-        digests = {cookie(1, one) & OBJECT for one in ids if one}
-
-        def concerns(value: int) -> bool:
-            return is_ours(value) and value & OBJECT in digests
-
-    elif isinstance(number, int):
-
-        def concerns(value: int) -> bool:
-            return value == number
-
-    elif isinstance(text, str):
-
-        def concerns(value: int) -> bool:
-            return True
-
-    else:
-        raise TunbridgeError("explained_flows: expected objects, a cookie or a text")
+    concerns, text = _concerned(parameters)
+    most = parameters.get("most", FLOWS_MAX)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise TunbridgeError("explained_flows: most: expected a number from 1 on")
     snapshot = host.agent.snapshot
+    bridges = roles(snapshot.names)
+    wanted = parameters.get("bridge")
+    if wanted is not None and wanted not in host.senders:
+        raise TunbridgeError(f"{wanted} is no bridge of this controller: it manages {', '.join(sorted(host.senders))}")
     states = [device for devices in snapshot.devices.values() for device in devices]
     explainer = FlowExplainer(
         {
@@ -120,7 +109,9 @@ def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
         host.applications.apps,
     )
     found, silent = [], []
-    for bridge, role in sorted(roles(snapshot.names).items()):
+    for bridge, role in sorted(bridges.items()):
+        if wanted not in (None, bridge):
+            continue
         sender = host.senders[bridge]
         session = sender.session
         installed = None
@@ -133,7 +124,25 @@ def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
             silent.append(bridge)
         told = explainer.explain(bridge, role, sender.desired, installed, concerns)
         found += [one for one in told if text is None or _spaceless(text) in _spaceless(one["flow"])]
-    return {"flows": found[:FLOWS_MAX], "number": len(found), "silent": silent}
+    return {"flows": found[:most], "number": len(found), "silent": silent}
+
+
+def _concerned(parameters: Mapping[str, Any]) -> tuple[Callable[[int], bool], str | None]:
+    """Which cookies are meant, and which text.
+
+    :raises TunbridgeError: neither is said, nor a bridge
+    """
+    ids, number, text = parameters.get("objects"), parameters.get("cookie"), parameters.get("text")
+    if isinstance(ids, list) and all(isinstance(one, str) for one in ids):
+        digests = {cookie(1, one) & OBJECT for one in ids if one}
+        return lambda value: is_ours(value) and value & OBJECT in digests, None
+    if isinstance(number, int):
+        return lambda value: value == number, None
+    if isinstance(text, str):
+        return lambda _: True, text
+    if isinstance(parameters.get("bridge"), str):
+        return lambda _: True, None
+    raise TunbridgeError("explained_flows: expected objects, a cookie, a text or a bridge")
 
 
 def _spaceless(flow: str) -> str:

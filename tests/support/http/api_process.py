@@ -158,6 +158,11 @@ class ApiProcess(Client):
         except OSError:
             return False
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def terminate(self) -> None:
         """Tell the process to end, and do not wait for that."""
         self._told = True

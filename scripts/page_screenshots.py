@@ -1,0 +1,57 @@
+"""Writes the pictures of docs/page.md: the page on a lab of three hosts, in a headless Chromium. Needs root.
+
+``python -m scripts.page_screenshots docs/page``, as ``make page-screenshots`` does.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.support.page.browser import NARROW, WIDE, Browser, OpenPage, screenshot
+from tests.support.page.page_lab import PageLab, page_lab, ping
+
+
+def main(folder: Path) -> int:
+    """Write them all, over those that are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with page_lab() as running, Browser() as browser:
+        ping(running.lab.vms["web1"], running.lab.vms["db1"])
+        ping(running.lab.vms["app1"], running.lab.vms["app2"])
+        for name, size, scheme, show in SHOTS:
+            with browser.tab(size, scheme) as tab:
+                show(tab, running)
+                screenshot(tab, folder / f"{name}.png")
+    return 0
+
+
+def _map(tab: OpenPage, running: PageLab) -> None:
+    """The network ``red`` is chosen."""
+    network = next(one for one in running.lab.networks if one.name == "red")
+    tab.open(running.api.url, f"#map?kind=network&id={network.id}")
+    tab.wait_complete()
+
+
+def _flows(tab: OpenPage, running: PageLab) -> None:
+    """Of the tunnel bridge."""
+    tab.open(running.api.url, "#flows?bridge=br-tun")
+    tab.wait("flows of br-tun", "#flows-said")
+
+
+def _trace(tab: OpenPage, running: PageLab) -> None:
+    """From a VM of the host to all: a broadcast shows each copy."""
+    tab.open(running.api.url, f"#trace?from={running.port('web1')}&to=ff:ff:ff:ff:ff:ff&go=1")
+    tab.wait("delivered", "#trace-said")
+
+
+SHOTS = (
+    ("map", WIDE, "light", _map),
+    ("map-dark", WIDE, "dark", _map),
+    ("flows", WIDE, "light", _flows),
+    ("trace", WIDE, "light", _trace),
+    ("trace-narrow", NARROW, "dark", _trace),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

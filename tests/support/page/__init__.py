@@ -1,0 +1,1 @@
+"""What drives the page for operators: a headless Chromium, and fabrics to show in it."""
