@@ -73,10 +73,17 @@ OTHERS_TABLES = range(200, 250)
 OTHERS_PRIORITIES = range(50000, 60000)
 """Tables, and priorities of table 0, that are for os-ken applications of other people: no band may be there."""
 
+WATCH_PRIORITIES = range(60000, 60004)
+"""Of table 0, where flows count frames that are watched for some seconds, and hand them on; nor may one be there."""
+
 
 def is_for_others(table: int, priority: int) -> bool:
     """Whether a place is for os-ken applications of other people, and none of a band."""
     return table in OTHERS_TABLES or (table == 0 and priority in OTHERS_PRIORITIES)
+
+
+def _is_reserved(table: int, priority: int) -> bool:
+    return is_for_others(table, priority) or (table == 0 and priority in WATCH_PRIORITIES)
 
 
 class Pipeline:
@@ -92,10 +99,10 @@ class Pipeline:
             if not 1 <= app.number <= 0xFF:
                 raise ValueError(f"application {app.name}: number {app.number} is not between 1 and 255")
             for band in app.bands:
-                if is_for_others(band.table, band.priority):
+                if _is_reserved(band.table, band.priority):
                     raise ValueError(
                         f"application {app.name}: band {band.name} is at priority {band.priority} of table "
-                        f"{band.table}, which is for os-ken applications"
+                        f"{band.table}, where no band may be"
                     )
             taken = [f"the name {app.name}", f"number {app.number}"]
             taken += [f"a band {band.name}" for band in app.bands]

@@ -95,6 +95,7 @@ def explain(config: Config, thing: str, as_json: bool) -> int:
     tunbridge trace tap99f91280-a0 10.1.1.14
     tunbridge trace tap99f91280-a0 ff:ff:ff:ff:ff:ff
     tunbridge trace tap99f91280-a0 10.1.1.14 --via 'ssh {host}'
+    tunbridge trace tap99f91280-a0 10.1.1.14 --live --seconds 10
     tunbridge trace tap99f91280-a0 --frame arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_tpa=10.1.1.14
     tunbridge trace 10.1.1.13 --arriving gre:2:192.0.2.2 --frame dl_src=fa:16:3e:00:00:99
     """,
@@ -105,19 +106,22 @@ def explain(config: Config, thing: str, as_json: bool) -> int:
 @click.option("--size", metavar="BYTES", type=click.IntRange(20, 65535), help="Size of the packet in the frame.")
 @click.option("--arriving", metavar="WHERE", help="It comes from another host: TYPE:ID:ADDRESS or PHYSICAL[:VLAN].")
 @click.option("--via", metavar="COMMAND", help="Ask other hosts by this, which runs a command on {host}.")
+@click.option("--live", is_flag=True, help="Watch real frames for some seconds, and say what becomes of these.")
+@click.option("--seconds", metavar="N", type=click.IntRange(1, 3600), default=5, help="For so long, unless given 5.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @configured(silent=True)
-def trace(config: Config, as_json: bool, **asked: Any) -> int:
+def trace(config: Config, as_json: bool, live: bool, seconds: int, **asked: Any) -> int:
     """Follow a frame from the port FROM to the port TO: delivered, or dropped where and why.
 
     FROM has its device on this host. Both are an id, name, device, MAC or IP address of a port; TO any MAC address.
     """
     from controller.cli import rendering
     from controller.status.explanation import NotFoundError
-    from controller.trace import frame_trace, trace_page
+    from controller.trace import frame_trace, live_trace, trace_page
 
+    request = frame_trace.TraceRequest(**asked)
     try:
-        told = frame_trace.trace_frame(config, frame_trace.TraceRequest(**asked))
+        told = live_trace.trace_live(config, request, seconds) if live else frame_trace.trace_frame(config, request)
     except NotFoundError as error:
         raise click.UsageError(str(error)) from None
     click.echo(rendering.status_json(told) if as_json else trace_page.page(told), nl=False)

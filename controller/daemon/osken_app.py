@@ -47,6 +47,7 @@ from controller.openflow.channel.session import Timeouts
 from controller.openflow.tables.app_flows import IsOfApp
 from controller.openflow.tables.sender import Sender
 from controller.openflow.wire.messages import PortDesc, describe_error
+from controller.os_ken_apps.frame_watch import FrameWatch
 from controller.os_ken_apps.running_apps import RunningApps
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
@@ -98,7 +99,8 @@ class Tunbridge(EnqueuingApp):
             changing=lambda bridge: senders[bridge].app_changes(),
             gone=lambda: _tell_gone(senders.values()),
         )
-        senders = _senders(config, compiler, inbox, self._others.has_flow)
+        senders = _senders(config, compiler, inbox, self._is_of_app)
+        self._watch = FrameWatch(self._events, senders)
         self._server = OpenFlowServer(endpoints(config.ovs, names.bridges), timeouts, self._events.emit)
         vswitch = self._vswitch = settings.vswitch(config)
         announcer = MacAnnouncer(lambda: senders[names.tunnel_bridge].session)
@@ -148,7 +150,12 @@ class Tunbridge(EnqueuingApp):
             **self.host.handlers(),
             "explained_flows": partial(explained_flows, self.host),
             "metrics": lambda _: metrics().decode(),
+            "watch": self._watch.answer,
         }
+
+    def _is_of_app(self, table: int, priority: int, cookie: int) -> bool:
+        """Whether a flow is another's that is to stay."""
+        return self._others.has_flow(table, priority, cookie) or FrameWatch.has_flow(table, priority, cookie)
 
     # -- os-ken's events; called in the sessions' threads --------------------------------------------------------------
 

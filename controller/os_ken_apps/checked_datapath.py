@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from os_ken.controller.handler import HANDSHAKE_DISPATCHER
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from apps.framework.cookie import OTHERS_MASK
@@ -34,7 +35,8 @@ class CheckedDatapath(messages.OpenFlow13):
         self.cookie_mask = OTHERS_MASK
         self.ports: dict[int, Any] = {}
         """OFPPort by number."""
-        self.state = session.state
+        self.state: str = HANDSHAKE_DISPATCHER
+        """As the application has been told of it."""
         self._session = session
         self._app = app
         self._changing = changing

@@ -172,13 +172,13 @@ class RunningApps:
         if datapaths is None:
             return
         if isinstance(event, SwitchMessage):
-            self._deliver(self._meant(event.message), datapaths, SwitchMessage, event.message, phase)
+            self._deliver(self._meant(event.message), _begun(datapaths), event.message, phase)
         elif isinstance(event, ofp_event.EventOFPPortDescStatsReply):
             self._begin(session, datapaths, event.msg)
         elif isinstance(event, ofp_event.EventOFPPortStatus):
             for datapath in datapaths.values():
                 datapath.port_changed(event.msg)
-            self._deliver_copies(datapaths, event.msg, phase)
+            self._deliver_copies(_begun(datapaths), event.msg, phase)
 
     def _state_changed(self, session: Session, phase: str) -> None:
         if phase == MAIN_DISPATCHER:
@@ -214,12 +214,12 @@ class RunningApps:
                 self._give(app, event, type(event), phase)
 
     def _deliver(
-        self, apps: Iterable[ForeignApp], datapaths: dict[str, CheckedDatapath], make: Any, message: bytes, phase: str
+        self, apps: Iterable[ForeignApp], datapaths: dict[str, CheckedDatapath], message: bytes, phase: str
     ) -> None:
         kind = event_class(message)
         for app in apps:
             if kind is not None and (datapath := datapaths.get(app.module)) is not None:
-                self._give(app, make(datapath, message), kind, phase)
+                self._give(app, SwitchMessage(datapath, message), kind, phase)
 
     def _meant(self, message: bytes) -> list[ForeignApp]:
         """Those that a message is for: who has asked, or whose flow it is about; of flows of nobody's, all."""
@@ -283,6 +283,11 @@ class RunningApps:
         unload(app.instances)
         self._events.routed.difference_update(one.name for one in app.instances)
         self._gone()
+
+
+def _begun(datapaths: dict[str, CheckedDatapath]) -> dict[str, CheckedDatapath]:
+    """Those of which the applications have been told that they are there."""
+    return {name: one for name, one in datapaths.items() if one.state in (CONFIG_DISPATCHER, MAIN_DISPATCHER)}
 
 
 def _wants(handler: Any, kind: type, phase: str) -> bool:

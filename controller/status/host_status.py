@@ -285,9 +285,9 @@ def flows(host: RunningHost, parameters: Mapping[str, object]) -> Json:
         raise TunbridgeError(f"bridge {name} is not connected; --desired shows what it should have")
     dumped = session.flows()
     if which == "installed":
-        known = [installed.flow for installed in dumped if installed.flow is not None]
-        unknown = sorted(describe_foreign(installed) for installed in dumped if installed.flow is None)
-        return {"lines": render_table(known).splitlines() + unknown}
+        others = [one for one in dumped if one.flow is None or is_of_others(one.cookie)]
+        known = [one.flow for one in dumped if one.flow is not None and not is_of_others(one.cookie)]
+        return {"lines": render_table(known).splitlines() + sorted(map(describe_foreign, others))}
     if which == "diff":
         stays = sender.app_flows.has
         return {"lines": flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign, is_of_app=stays)}

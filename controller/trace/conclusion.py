@@ -327,14 +327,12 @@ def _no_way(case: TracedCase) -> Found | None:
             f"port {target.id} is on host {host}, and a local network is on one host alone",
             changes,
         )
-    for said in (_said(case, hop) for hop in case.hops):
-        if said is not None:
-            return said
-    if network.network_type.is_tunnel and not (case.known.status or {}).get("tunnels"):
+    kind, ways = network.network_type.value, (case.known.status or {}).get("tunnels", [])
+    if network.network_type.is_tunnel and not ways:
         return f"host {case.host}", "it has no tunnel", "set [ovs] local_ip, and see tunbridge host list"
-    if network.network_type.is_tunnel:
-        return f"host {case.host}", f"it has no {network.network_type.value} tunnel to host {host}", None
-    return None
+    if network.network_type.is_tunnel and not any((way["host"], way["type"]) == (host, kind) for way in ways):
+        return f"host {case.host}", f"it has no {kind} tunnel to host {host}", None  # what is said is of other hosts
+    return next((said for said in (_said(case, hop) for hop in case.hops) if said is not None), None)
 
 
 def _last_drop(case: TracedCase) -> Found | None:

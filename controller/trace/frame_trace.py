@@ -62,11 +62,11 @@ def trace_frame(config: Config, request: TraceRequest, known: HostAnswers | None
     known = known or ask(config)
     if known.status is None:
         raise ControlError(known.silent[0])
-    case = _case(request, known)
+    case = case_of(request, known)
     if case.point is None and case.device is None:
-        return _elsewhere(request, case)
+        return elsewhere(request, case)
     if case.device is not None and case.device["ofport"] is None:
-        return _told(case)
+        return told(case)
     with VSwitchdClient(config.ovs.ovsdb_connection) as client:
         path = HostPath(config, known, client)
         way = path.from_outside(case.point) if case.point is not None else path.from_device(_ofport(case))
@@ -74,14 +74,14 @@ def trace_frame(config: Config, request: TraceRequest, known: HostAnswers | None
     case = replace(case, hops=hops, begin=f"{way[0]} {','.join((way[1], *case.frame.words))}")
     behind = Behind(case, request.via, _sizes(config) if case.frame.size is not None else {})
     copies = [copy for one in leaving for copy in behind.arrivals(one)]
-    return _told(replace(case, copies=copies), behind.hops)
+    return told(replace(case, copies=copies), behind.hops)
 
 
 def _ofport(case: TracedCase) -> int:
     return int(case.device["ofport"]) if case.device is not None else 0
 
 
-def _case(request: TraceRequest, known: HostAnswers) -> TracedCase:
+def case_of(request: TraceRequest, known: HostAnswers) -> TracedCase:
     """Who and what is meant."""
     host = (known.status or {}).get("host", "")
     if request.arriving is not None:
@@ -130,20 +130,25 @@ def _having(mac: str, network: Network | None, known: HostAnswers) -> Port | Non
     return own[0] if own else allowed[0] if len(allowed) == 1 else None
 
 
-def _elsewhere(request: TraceRequest, case: TracedCase) -> Json:
-    """Of a frame that a port sends which has no device here."""
+def elsewhere(request: TraceRequest, case: TracedCase, live: int | None = None) -> Json:
+    """Of a frame that a port sends which has no device here.
+
+    :param live: see ``--live``: for so many seconds
+    """
     source = case.source
     host = (source.host or source.requested_host) if source is not None else None
     if source is None or host is None or host == case.host:
         found = absence(source, case.known) if source is not None else None
         reason, changes = found or ("it has no device on this host", "plug it in")
-        return _told(case, conclusion=dropped(f"port {case.source_id}, which sends it,", reason, changes))
+        return told(case, conclusion=dropped(f"port {case.source_id}, which sends it,", reason, changes))
     if request.via is None:
         raise TunbridgeError(
             f"port {source.id} is on host {host}: run tunbridge trace there, or say how a command is run on it with "
             "--via, e.g. --via 'ssh {host}'"
         )
-    return run_there(request.via, host, request.arguments)
+    if live is None:
+        return run_there(request.via, host, request.arguments)
+    return run_there(request.via, host, [*request.arguments, "--live", "--seconds", str(live)], more=live)
 
 
 def _sizes(config: Config) -> dict[str, int]:
@@ -183,7 +188,7 @@ class Behind:
         if leaving.host is None:
             yield copy
         if copy.reason is None:
-            for host in self._hosts(leaving):
+            for host in self.hosts(leaving):
                 yield from self._there(host, leaving)
         elif leaving.host is not None:
             yield copy
@@ -197,7 +202,7 @@ class Behind:
         changes = "a smaller packet, a larger MTU of the device by which it leaves, or a smaller mtu of the network"
         return replace(copy, reason=reason, remedy=changes)
 
-    def _hosts(self, leaving: TunnelCopy) -> list[str]:
+    def hosts(self, leaving: TunnelCopy) -> list[str]:
         """Other hosts that get it, as far as they matter."""
         case, target = self._case, self._case.target
         if leaving.host is not None:
@@ -235,6 +240,9 @@ class Behind:
         size = ["--size", str(frame.size)] if frame.size is not None else []
         to = [target.id] if target is not None and not frame.is_multicast else []
         answer = run_there(self._via or "", name, [*to, "--arriving", str(point), "--frame", words, *size])
+        yield from self._answered(name, answer, by)
+
+    def _answered(self, name: str, answer: Json, by: str) -> Iterator[FrameCopy]:
         try:
             copies = [FrameCopy(**{key: copy[key] for key in _COPY}) for copy in answer["copies"]]
             end = FrameCopy("host", name, answer["place"], by=by, reason=answer["reason"], remedy=answer["remedy"])
@@ -250,7 +258,11 @@ class Behind:
 _COPY = ("kind", "host", "device", "port", "by", "reason", "remedy")
 
 
-def _told(case: TracedCase, further: list[Json] | None = None, conclusion: TraceConclusion | None = None) -> Json:
+def told(case: TracedCase, further: list[Json] | None = None, conclusion: TraceConclusion | None = None) -> Json:
+    """What was found, as JSON.
+
+    :param further: hops on other hosts
+    """
     said = conclusion or conclude(case)
     target = case.target
     return {

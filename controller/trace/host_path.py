@@ -79,6 +79,7 @@ class HostPath:
         self._client = client
         self._known = known
         self._local_ip = config.ovs.local_ip
+        self._patch = config.ovs.tun_peer_patch_port
         self._int, self._tun = config.ovs.integration_bridge, config.ovs.tunnel_bridge
         self._physical = {names.bridge: name for name, names in physical_names(config.ovs.bridge_mappings).items()}
         self._phy_ports = {
@@ -128,6 +129,11 @@ class HostPath:
                     )
         raise FrameError(f"--arriving {point}: {self._tun} has no tunnel port {' or '.join(names)}")
 
+    def into_tunnels(self) -> tuple[str, str] | None:
+        """Bridge, and the words for a frame that comes from the integration bridge to leave by a tunnel."""
+        patch = next((one for one in self._ports if one.bridge == self._tun and one.name == self._patch), None)
+        return (self._tun, f"in_port={patch.number}") if patch is not None else None
+
     # What becomes of it
 
     def trace(self, bridge: str, words: str, frame: TracedFrame) -> tuple[list[FrameHop], list[FrameCopy | TunnelCopy]]:
@@ -136,7 +142,9 @@ class HostPath:
         :raises FrameError: Open vSwitch does not understand the words
         """
         try:
-            traced = read_trace(self._client.call("ofproto/trace", bridge, ",".join((words, *frame.words))))
+            flow = words if frame.packet is not None else ",".join((words, *frame.words))
+            packet = [frame.packet] if frame.packet is not None else []
+            traced = read_trace(self._client.call("ofproto/trace", bridge, flow, *packet))
         except VSwitchError as error:
             if "syntax" not in str(error):
                 raise

@@ -66,16 +66,17 @@ class FrameCopy:
         return self.reason is None and self.kind in ("port", "host")
 
 
-def run_there(via: str, host: str, arguments: Sequence[str]) -> Json:
+def run_there(via: str, host: str, arguments: Sequence[str], more: int = 0) -> Json:
     """What ``tunbridge trace`` says on another host, as JSON.
 
     :param via: runs a command on the host whose name is in the place of ``{host}``, e.g. ``ssh {host}``
+    :param more: seconds that it has beyond what an answer takes
     :raises OtherHostError: it says nothing
     """
     command = shlex.join(["tunbridge", "trace", *arguments, "--json"])
     try:
         words = [word.replace("{host}", host) for word in shlex.split(via)]
-        done = subprocess.run([*words, command], capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        done = subprocess.run([*words, command], capture_output=True, text=True, timeout=_TIMEOUT + more, check=False)
         answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise OtherHostError(f"host {host} did not answer within {_TIMEOUT} s") from None

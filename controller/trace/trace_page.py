@@ -18,7 +18,14 @@ def page(told: Json) -> str:
 
     :param told: of :func:`controller.trace.frame_trace.trace_frame`
     """
-    lines = [*_head(told), *_hops(told["hops"]), *_copies(told["copies"]), "", told["sentence"]]
+    lines = [
+        *_head(told),
+        *_watched(told.get("live")),
+        *_hops(told["hops"]),
+        *_copies(told["copies"]),
+        "",
+        told["sentence"],
+    ]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
@@ -32,6 +39,12 @@ def _head(told: Json) -> Iterator[str]:
     if told["frame"]:
         yield f"  {told['frame']}"
     yield from (f"Not known: {one}" for one in told["silent"])
+
+
+def _watched(live: Json | None) -> Iterator[str]:
+    if live is not None:
+        yield f"Frames within {live['seconds']} s"
+        yield from (f"  {one['frames']} on host {one['host']}: {one['place']}" for one in live["frames"])
 
 
 def _hops(hops: list[Json]) -> Iterator[str]:

@@ -32,12 +32,14 @@ class TracedFrame:
 
     :param words: e.g. ``("dl_src=…", "dl_dst=…", "icmp")``
     :param size: bytes of the packet in it, its own header included; None: small
+    :param packet: all of its bytes, in hexadecimal; None: it is none that there was
     """
 
     words: tuple[str, ...]
     source: str
     destination: str
     size: int | None = None
+    packet: str | None = None
 
     @property
     def is_multicast(self) -> bool:
@@ -92,6 +94,21 @@ class ArrivalPoint:
             if is_here and (self.physical_network is not None or network.network_type.value == self.kind):
                 return network
         return None
+
+
+def frame_of(packet: str) -> TracedFrame:
+    """A frame that there was.
+
+    :param packet: all of its bytes, in hexadecimal
+    """
+    octets = bytes.fromhex(packet)
+    destination, source = octets[:6].hex(":"), octets[6:12].hex(":")
+    at, words = 12, [f"dl_src={source}", f"dl_dst={destination}"]
+    if octets[12:14] in (b"\x81\x00", b"\x88\xa8"):
+        words.append(f"dl_vlan={int.from_bytes(octets[14:16], 'big') & 0xFFF}")
+        at = 16
+    words.append(f"dl_type=0x{octets[at : at + 2].hex()}")
+    return TracedFrame(tuple(words), source, destination, packet=packet)
 
 
 def find_port(thing: str, known: HostAnswers, network_id: str | None = None) -> ExplainedSubject:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import netaddr
@@ -79,6 +81,19 @@ VMS = {
     "off3": ("off", "h2", None),
     "alone1": ("alone", "h1", None),
     "ghost": ("red", None, None),
+    "six1": ("red", None, "six"),
+    "looped1": ("red", None, "looped"),
+    "far1": ("red", None, "far"),
+    "mute1": ("red", None, "mute"),
+    "sole1": ("vx", None, "sole"),
+}
+ABSENT_HOSTS = {
+    # name: tunnel address, encapsulation; of none is there more than what the topology has
+    "six": ("2001:db8::6", "gre"),
+    "looped": ("127.0.0.9", "gre"),
+    "far": ("198.51.100.9", "gre"),
+    "mute": ("192.0.2.77", "gre"),
+    "sole": ("192.0.2.78", "geneve"),
 }
 DOWN = ("down1", "down2")
 NOBODY = "fa:16:3e:99:99:99"
@@ -193,6 +208,12 @@ SITUATIONS = (
     lost("loc1", "loc3", "host h1", "a local network is on one host alone", "gre"),
     lost("vx1", "vx5", "host h3", "UDP port 4790", "set the same [agent] vxlan_udp_port"),
     lost("gen1", "gen9", "host h1", "no geneve tunnel to host grizzly"),
+    lost("red1", "six1", "host h1", "of another IP version than 192.0.2.1", "use IPv4 on all hosts"),
+    lost("red1", "looped1", "127.0.0.9 cannot be reached from other hosts", "give it an address of the network"),
+    lost("red3", "far1", "host far", "has no route to its local_ip 198.51.100.9", "ip route get", host="h2"),
+    lost("red1", "far1", "native tunnel routing failed", "ip route get"),
+    lost("red1", "mute1", "neighbor cache miss for 192.0.2.77", "the other host does not answer"),
+    lost("vx5", "sole1", "host h3", "no tunnel, it has geneve and this host vxlan", "add one encap", host="h3"),
     lost("alone1", BROADCAST, "no other port of network"),
     # the address is nobody's
     lost("red1", NOBODY, "no port of network", NOBODY),
@@ -207,6 +228,7 @@ SITUATIONS = (
     lost("gre:99:h2", BROADCAST, "br-tun of host h1 (TUN_DROP)", "no network of the topology has gre id 99", sender=""),
     lost("gre:7:h2", NOBODY, "br-tun of host h1", "no port of network", sender="red3"),
     lost("gre:7:192.0.2.99", "red1", "(TUN_UNKNOWN)", "of no host of the topology", sender=""),
+    lost("physnet1:103", "green3", "br-ex of host h1", "learned port is input port", sender=""),
     lost("physnet1:999", BROADCAST, "br-int of host h1 (INT_DROP)", "no network", sender="trunk"),
     # in the name of another
     lost("red1", "red3", "host h2", "in the name of port {victim}", words="dl_src={victim}"),
@@ -245,6 +267,8 @@ def built() -> Iterator[Lab]:
         grizzly.add_tunnels(host.tunnel_ip() for host in (h1, h2))
         grizzly.add_gre_network(networks["red"], VLAN_OF_GRIZZLY)
         lab.register(grizzly, "gre")
+        for name, (address, kind) in ABSENT_HOSTS.items():
+            lab.register(SimpleNamespace(name=name, tunnel_ip=lambda address=address: address), kind)
         twin = lab.add_twin(lab.vms["twice"], "twice-here")
         twin.plug(h1)
         lab.controllers["h1"].wait_device(twin.nic.device, status="ACTIVE")
@@ -473,6 +497,17 @@ def test_another_host_that_is_asked(lab: Lab, via: str, one: Situation, device: 
         assert lab.vms[device].nic.device in {copy["device"] for copy in told["copies"]}
         asked = [copy for copy in told["copies"] if copy["port"] == lab.vms[device].nic.port_id]
         assert [copy["is_asked"] for copy in asked] == [True]
+
+
+def test_how_long_a_trace_across_two_hosts_takes(lab: Lab, via: str) -> None:
+    """Printed: with all questions, and the start of the other host's command in it."""
+    stage, (red1, red3) = Stage(lab), (lab.vms[name].nic for name in ("red1", "red3"))
+    for asked in (None, via):
+        begin = time.monotonic()
+        told = trace_frame(stage.configs["h1"], TraceRequest(red1.device, red3.port_id, via=asked))
+        seconds = time.monotonic() - begin
+        assert told["delivered"]
+        print(f"one trace across two hosts, {'the other asked' if asked else 'one asked'}: {seconds:.3f} s")
 
 
 def test_a_port_of_another_host_is_traced_there(lab: Lab, via: str) -> None:

@@ -62,6 +62,8 @@ class OpenFlowEvents(OSKenApp):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.name = ofp_event.NAME  # by which os-ken finds the application that an event comes from
+        self.watch: Callable[[SwitchMessage], bool] | None = None
+        """Is asked first of such a message, whether it is the answer to what it has asked for; must only enqueue."""
         self.router: Callable[[Any, str], None] | None = None
         """Is given each event and its phase too; must only enqueue."""
         self.routed: set[str] = set()
@@ -80,6 +82,8 @@ class OpenFlowEvents(OSKenApp):  # type: ignore[misc]
                 app.handle(event, phase)
             else:
                 self.deliver(app, event, phase)
+        if isinstance(event, SwitchMessage) and self.watch is not None and self.watch(event):
+            return
         if self.router is not None:
             self.router(event, phase)
 

@@ -193,6 +193,8 @@ def test_what_it_may_not_send_is_refused_in_words(host: Host, said: Path) -> Non
     }.items():
         assert why in answers[name], (name, answers[name])
     host.wait_flows("br-int", "table=249", 1)
+    shown = f"cookie={others_cookie('greedy_app') | 9:#x}, table=249, priority=1 actions=drop"
+    assert shown in host.tunbridge.flows("br-int")
     assert not [flow for flow in host.ovs.dump("br-int") if "priority=5000" in flow]
     wait_until(lambda: told(host, "greedy_app").get("flows") == {"br-int": 1}, 20, "status has its flow")
 

@@ -80,7 +80,7 @@ def test_what_is_not(message: bytes) -> None:
     assert refusal(message, OWN)
 
 
-@pytest.mark.parametrize(("table", "priority"), [(0, 50000), (0, 59999), (200, 1), (249, 7)])
+@pytest.mark.parametrize(("table", "priority"), [(0, 50000), (0, 59999), (0, 60003), (200, 1), (249, 7)])
 def test_no_band_is_where_their_flows_are(table: int, priority: int) -> None:
     class Intruder(App):
         name = "intruder"
@@ -90,7 +90,9 @@ def test_no_band_is_where_their_flows_are(table: int, priority: int) -> None:
         def flows(self, unit: Unit, view: HostView) -> tuple[Placed, ...]:
             return ()
 
-    with pytest.raises(ValueError, match=f"band INTRUDED is at priority {priority} of table {table}, which is for"):
+    with pytest.raises(
+        ValueError, match=f"band INTRUDED is at priority {priority} of table {table}, where no band may be"
+    ):
         Pipeline((Intruder(),))
 
 
