@@ -98,6 +98,7 @@ class Tunbridge(EnqueuingApp):
             self._events,
             changing=lambda bridge: senders[bridge].app_changes(),
             gone=lambda: _tell_gone(senders.values()),
+            pipeline_modules={type(app).__module__ for app in config.apps.apps if app.package is not None},
         )
         senders = _senders(config, compiler, inbox, self._is_of_app)
         self._watch = FrameWatch(self._events, senders)

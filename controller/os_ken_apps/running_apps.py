@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from os_ken.controller import ofp_event
@@ -46,6 +46,7 @@ class RunningApps:
     :param modules: their names
     :param changing: is called with a bridge's name before an application changes flows there
     :param gone: is called when an application has been stopped: its flows are to go
+    :param pipeline_modules: of applications of the pipeline that come from other packages, which are watched too
     """
 
     def __init__(
@@ -54,13 +55,15 @@ class RunningApps:
         events: OpenFlowEvents,
         changing: Callable[[str], None],
         gone: Callable[[], None],
+        pipeline_modules: Collection[str] = (),
     ) -> None:
         self._apps = [ForeignApp(module, number) for number, module in enumerate(modules[:APPS_MAX])]
         self._events = events
         self._changing = changing
         self._gone = gone
         self._datapaths: dict[Session, dict[str, CheckedDatapath]] = {}
-        self._watchdog = Watchdog(self._apps)
+        self._watchdog = Watchdog(self._apps, pipeline_modules)
+        self._is_watching = bool(self._apps or pipeline_modules)
         self._stopping = False
 
     # -- for other threads ---------------------------------------------------------------------------------------------
@@ -101,8 +104,9 @@ class RunningApps:
                 event = APPLICATION_STARTED.of(application=app.module)
                 LOG.info("application %s runs, cookie %#x", app.module, app.cookie, extra=event)
         if self._apps:
-            self._watchdog.loaded()
             self._events.router = self._route
+        if self._is_watching:
+            self._watchdog.loaded()
             hub.spawn(self._watch)
 
     def stop(self) -> None:

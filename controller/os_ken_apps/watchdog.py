@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import FrameType
 from typing import Any
 
@@ -36,11 +36,14 @@ _OURS = ("controller.", "apps.", "topology.", "eventlet.", "os_ken.lib.hub", "lo
 class Watchdog:
     """Watches all applications.
 
-    :param apps: may be interrupted
+    :param apps: may be interrupted, and are told why
+    :param modules: of applications of the pipeline that come from other packages: may be interrupted too, which is an
+        error like any other that they raise
     """
 
-    def __init__(self, apps: Sequence[ForeignApp]) -> None:
+    def __init__(self, apps: Sequence[ForeignApp], modules: Collection[str] = ()) -> None:
         self._apps = apps
+        self._modules = modules
         self._beat = time.monotonic()
         self._patience = LOADING
         self._raised = 0
@@ -49,7 +52,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Watch from now on, first while they are imported; called in the main thread."""
-        if not self._apps or hub.HUB_TYPE != "eventlet":
+        if not (self._apps or self._modules) or hub.HUB_TYPE != "eventlet":
             return
         from eventlet import patcher
 
@@ -91,15 +94,17 @@ class Watchdog:
         inner: FrameType | None = frame
         while inner is not None:
             app = next((app for app in self._apps if app.owns(inner)), None)
-            if app is not None:
-                app.blocked = (
+            if app is not None or str(inner.f_globals.get("__name__")) in self._modules:
+                why = (
                     f"it let nobody else work for {self._patience:g} s, in {inner.f_code.co_name} "
                     f"({inner.f_code.co_filename}:{inner.f_lineno})"
                 )
-                self._raised += 1
+                if app is not None:
+                    app.blocked = why
+                    self._raised += 1
                 if self._raised > _RAISED_MAX:
                     raise hub.TaskExit
-                raise AppInterrupted(app.blocked)
+                raise AppInterrupted(why)
             inner = inner.f_back
 
 

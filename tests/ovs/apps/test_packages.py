@@ -61,6 +61,18 @@ MODULES = {
             actions = (Normal(),) if view.ports[unit.id].ofport % 2 else ()
             return place(view, BridgeRole.INTEGRATION, [self.flow(self.bands[0], match(), *actions, of=unit.id)])
     """,
+    "loops": """
+    class One(App):
+        name, number, bands, kinds = 'looping', 207, (band('LOOPING', 47),), (UnitKind.PORT,)
+        has_looped = False
+
+        def flows(self, unit, view):
+            looped, One.has_looped = One.has_looped, True
+            while not looped:
+                pass
+            flow = self.flow(self.bands[0], match(dl_src=view.ports[unit.id].mac_address), Normal(), of=unit.id)
+            return place(view, BridgeRole.INTEGRATION, [flow])
+    """,
     "names_what_is_not_there": """
     class One(App):
         name, number, bands, kinds = 'naming', 206, (band('NAMING', 46),), (UnitKind.PORT,)
@@ -186,6 +198,26 @@ def test_what_cannot_be_loaded_is_left_out_with_its_package(host: Host, name: st
 
 def test_an_entry_point_that_nobody_has(host: Host) -> None:
     wait_problem(host, "application nobodys is left out: no installed package has an entry point nobodys")
+
+
+def test_one_that_does_not_come_back_is_interrupted(
+    ovs: OvsHost, tunbridge: Callable[..., Tunbridge], site: Path, hub: str
+) -> None:
+    """And asked again."""
+    if hub != "eventlet":
+        pytest.skip("with native threads nobody keeps others from running")
+    options = {"DEFAULT": {"pipeline_apps": "loops"}}
+    host = Host(ovs, tunbridge(environment={"PYTHONPATH": str(site)}, options=options))
+    network = new_network()
+    host.add_networks(network)
+    port = new_port(network)
+    host.wire(port)
+    why = (
+        f"port {port.id} gets no flows: application looping of package loops-package 1.0: AppInterrupted: it let nobody"
+    )
+    host.tunbridge.wait_log(why)
+    host.wait_flows("br-int", f"priority=47,dl_src={port.mac} ", 1)
+    host.tunbridge.wait_in_sync()
 
 
 def test_ports_are_served_whatever_it_does(host: Host) -> None:
