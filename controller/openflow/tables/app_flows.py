@@ -66,14 +66,15 @@ class AppFlows:
         """
         self._known = {_key(flow): flow for flow in there if self._is_lasting(flow)}
 
-    def missing(self, there: Iterable[InstalledFlow], *, changed: bool) -> list[InstalledFlow]:
+    def missing(self, there: Iterable[InstalledFlow], *, changed: bool, is_new: bool) -> list[InstalledFlow]:
         """Flows that were there, are no more, and should be.
 
         :param changed: an application has changed something since the switch was asked last: it may be its own doing
+        :param is_new: the connection is: what is missing was lost, whatever applications have sent by now
         """
         found = {_key(flow): flow for flow in there if self._is_lasting(flow)}
         lost = [flow for key, flow in self._known.items() if key not in found and self._is_lasting(flow)]
-        if changed or self._changed_at is not None:
+        if not is_new and (changed or self._changed_at is not None):
             lost = []
         self._known = found | {_key(flow): flow for flow in lost}
         return lost

@@ -300,14 +300,14 @@ class Sender(Worker[None, None]):
         since it was last known.
         """
         before = self._installed
-        changed = self.app_flows.begin() and not is_new  # an application that begins anew may have sent some, not all
+        changed = self.app_flows.begin()
         self._installed, foreign = split(session.flows())
         hub.sleep(0)  # each step takes some 0.1 s where there are ten thousand flows
         with self._lock:
             removable = self.removable(foreign, self._desired)
         drift = find_drift(before, self._installed, foreign, removable)
         hub.sleep(0)
-        return removable, self.app_flows.missing(foreign, changed=changed), drift
+        return removable, self.app_flows.missing(foreign, changed=changed, is_new=is_new), drift
 
     def _put_back(self, session: Session, lost: Sequence[InstalledFlow]) -> None:
         """Flows of applications that others, or a restart of Open vSwitch, have removed."""

@@ -21,15 +21,37 @@ MODULE = "flow_statistics"
 COOKIE = f"cookie={others_cookie(MODULE) | 0x806:#x}"
 FLOW = "priority=50000"
 
+ONCE = """
+from os_ken.base.app_manager import OSKenApp
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import CONFIG_DISPATCHER, set_ev_cls
+
+
+class Once(OSKenApp):
+    done = False
+
+    @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
+    def there(self, event):
+        dp, parser = event.msg.datapath, event.msg.datapath.ofproto_parser
+        if dp.name == "br-int" and not Once.done:
+            Once.done = True
+            for number in range(3):
+                dp.send_msg(parser.OFPFlowMod(dp, table_id=210, priority=number, cookie=dp.cookie))
+        elif dp.name == "br-int":
+            dp.send_msg(parser.OFPFlowMod(dp, table_id=211, cookie=dp.cookie))
+"""
+"""Installs three flows, but not again, and another each time but the first."""
+
 
 @pytest.fixture
 def host(ovs: OvsHost, tunbridge: Callable[..., Tunbridge], tmp_path: Path) -> Iterator[Host]:
     environment = {
-        "PYTHONPATH": str(ROOT / "examples" / "applications"),
+        "PYTHONPATH": f"{ROOT / 'examples' / 'applications'}:{tmp_path}",
         "FLOW_STATISTICS_INTERVAL": "0.1",
         "FLOW_STATISTICS_FILE": str(tmp_path / "statistics"),
     }
-    controller = tunbridge(environment=environment, options={"DEFAULT": {"os_ken_apps": MODULE}})
+    (tmp_path / "once_app.py").write_text(ONCE)
+    controller = tunbridge(environment=environment, options={"DEFAULT": {"os_ken_apps": f"{MODULE}, once_app"}})
     controller.wait_in_sync()
     yield Host(ovs, controller)
 
@@ -38,7 +60,7 @@ def wait_told(host: Host, **expected: object) -> dict[str, Any]:
     """Until status says this of the application."""
 
     def told() -> dict[str, Any]:
-        (one,) = host.tunbridge.quick_status().get("applications") or [{}]
+        one, *_ = host.tunbridge.quick_status().get("applications") or [{}]
         return one if one == {**one, **expected} and one else {}
 
     return wait_until(told, 20, lambda: f"{expected}: {host.tunbridge.quick_status().get('applications')}")
@@ -75,22 +97,26 @@ def test_a_collector_of_flow_statistics(host: Host, tmp_path: Path) -> None:
 def test_flows_outlive_whatever_is_not_the_applications_end(host: Host) -> None:
     """A resync, a new connection, a restart of the controller and of Open vSwitch, and somebody who deletes them."""
     host.wait_flows("br-int", FLOW, 1)
+    host.wait_flows("br-int", "table=210", 3)
     wait_told(host, flows={"br-int": 1})
-    host.ovs.ofctl("del-flows", "br-int", f"{COOKIE}/-1")
-    host.wait_flows("br-int", FLOW, 1)
-    host.tunbridge.wait_log("flows of os-ken applications put back: 1")
 
     host.ovs.ofctl("add-flow", "br-int", "priority=77,actions=drop")  # a comparison of all flows
     host.wait_flows("br-int", "priority=77", 0)
     host.wait_flows("br-int", FLOW, 1)
+    host.ovs.ofctl("del-flows", "br-int", f"{COOKIE}/-1")
+    host.wait_flows("br-int", FLOW, 1)
+    host.tunbridge.wait_log("flows of os-ken applications put back: 1")
 
     host.ovs.restart_vswitchd()
     host.wait_flows("br-int", FLOW, 1)
+    host.wait_flows("br-int", "table=210", 3)
+    host.wait_flows("br-int", "table=211", 1)
     host.tunbridge.wait_in_sync()
 
     host.tunbridge.restart()
     host.tunbridge.wait_in_sync()
     host.wait_flows("br-int", FLOW, 1)
+    host.wait_flows("br-int", "table=210", 3)
 
 
 def test_flows_go_when_it_is_loaded_no_more(host: Host) -> None:
@@ -100,7 +126,7 @@ def test_flows_go_when_it_is_loaded_no_more(host: Host) -> None:
     host.ovs.ofctl("add-flow", "br-int", strange)
     host.wait_flows("br-int", "table=201", 0)
     file = host.tunbridge.config_file
-    file.write_text(file.read_text().replace(f"os_ken_apps = {MODULE}", ""))
+    file.write_text(file.read_text().replace(f"os_ken_apps = {MODULE}, once_app", ""))
     host.tunbridge.restart()
     host.wait_flows("br-int", FLOW, 0)
     status = host.tunbridge.wait_in_sync()
