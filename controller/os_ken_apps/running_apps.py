@@ -134,6 +134,8 @@ class RunningApps:
             except hub.QueueEmpty:
                 break
         for app in self._apps:
+            if app.is_running:  # whoever sends without an end gets an error now: its thread would keep the process
+                app.state, app.reason = STOPPED, "the controller ends"
             unload(app.instances)
 
     def told(self, flows: Callable[[int], dict[str, int]]) -> list[Json]:

@@ -118,6 +118,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_port_mirror(ovs: OvsHost, tunbridge: Callable[..., Tunbridge], site: Path) -> None:
     """Installed it changes nothing; named, the device gets a copy; named no more, it gets none."""
+    declared = (MIRROR / "pyproject.toml").read_text()  # as `install` has it
+    assert '[project.entry-points."tunbridge.applications"]\nport_mirror = "port_mirror:PortMirror"\n' in declared
     network = new_network()
     one, two, probe = (new_port(network) for _ in range(3))
     controller = tunbridge(environment={"PYTHONPATH": str(site)})
