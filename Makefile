@@ -13,7 +13,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Debian keeps daemons where the PATH of a user who is not root does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help run lab test test-faults test-tunnels test-containers test-debian test-page page-screenshots bench lint clean packages chromium
+.PHONY: help run lab test test-alerts test-faults test-tunnels test-containers test-debian test-page page-screenshots bench lint clean packages chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -28,10 +28,15 @@ lab: $(INSTALLED) ## three hosts with a controller each and six VMs on this mach
 # Tests start some thousand processes: what these load is compiled before, and once. A quarter of their time they wait, so
 # more of them run at once than two processors are. Files with real packets are begun in the order of their names: by the
 # number of their tests, as it would be otherwise, the longest came last.
+# Without promtool its test is left out, so that what cannot be downloaded keeps nobody from the others.
 test: lint ## the linters, then all tests but the long ones; on both hubs where the hub has a part in it
+	-$(VENV)/bin/python -m scripts.promtool
 	$(VENV)/bin/python -m compileall -q apps controller scripts tests/support topology
 	$(VENV)/bin/pytest --numprocesses 6 --dist worksteal --ignore tests/e2e --ignore tests/page
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/e2e
+
+test-alerts: $(INSTALLED) ## the alerts and the dashboard's queries by Prometheus' promtool, which is downloaded if need be
+	$(VENV)/bin/python -m scripts.promtool
 
 test-faults: $(INSTALLED) ## the long tests of restarts, outages and kills, with real packets; see docs/reliability.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/pytest -p no:cacheprovider -m long --log-cli-level=INFO

@@ -28,6 +28,7 @@ from bench.host import MeasuredHost, Timing, device, document, measured_host
 from bench.neighbours import apply_document, busy
 from bench.original import seconds_per_port
 from scripts.processes import ProcessError
+from tests.support.host.ovs import Device
 from tests.support.host.tunbridge import free_tcp_port
 
 NETWORKS = 20
@@ -55,6 +56,18 @@ def _arguments() -> argparse.Namespace:
         default=0,
         metavar="PORTS",
         help="only plug one by one: alone, beside a client that lists so many, and beside `tunbridge apply` of them",
+    )
+    parser.add_argument(
+        "--watched",
+        type=int,
+        default=0,
+        metavar="PORTS",
+        help="only plug one by one, beside so many ports, in turns on a host that nobody watches and on one with API, "
+        "page, an event stream that is read, and metrics of each port",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="turns of that (default: %(default)s)")
+    parser.add_argument(
+        "--scrape", type=float, default=15.0, help="seconds between two scrapes of it (default: %(default)s)"
     )
     parser.add_argument("--hub", choices=("eventlet", "native"), default=os.environ.get("OSKEN_HUB_TYPE", "eventlet"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, in seconds, to FILE")
@@ -181,6 +194,52 @@ def _beside(arguments: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def _turn(host: MeasuredHost, one: Device, repetitions: int, scrapes: Callable[[], int]) -> list[Timing]:
+    """Plug and unplug a device so often, and more until there were two scrapes."""
+    timings: list[Timing] = []
+    while len(timings) < repetitions or scrapes() < 2:
+        timings.append(host.plug([one]))
+        host.unplug([one])
+    return timings
+
+
+def _watched(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Two hosts with the same topology and ports, in turns; each turn on the one that is watched has two scrapes."""
+    metrics, api = free_tcp_port(), free_tcp_port()
+    options = {
+        "api": {"enabled": "true", "listen_port": api, "page": "true"},
+        "metrics": {"listen_port": metrics, "traffic": "ports", "traffic_ports": 100_000},
+    }
+    ports = arguments.watched + 1
+    off, on = "nobody watches", "page, events and metrics"
+    results: dict[str, list[Timing]] = {off: [], on: []}
+    _say(f"{'milliseconds, median / p90':<32} {'n':>3}  " + "  ".join(f"{column:>16}" for column in COLUMNS))
+    with (
+        measured_host(arguments.hub, {}, NETWORKS, ports) as (_, _, alone),
+        measured_host(arguments.hub, options, NETWORKS, ports) as (_, tunbridge, watched),
+    ):
+        hosts, last = {off: alone, on: watched}, device(ports)
+        alone.follow_too(watched)
+        watched.follow_too(alone)
+        for host in hosts.values():
+            host.plug([device(number) for number in range(1, ports)])
+        urls = (f"http://127.0.0.1:{metrics}/metrics", f"http://127.0.0.1:{api}", str(tunbridge.config_file))
+        for turn in range(arguments.rounds):
+            for name in (off, on) if turn % 2 else (on, off):
+                with busy("watch", *urls, str(arguments.scrape)) if name == on else nullcontext(lambda: 2) as scrapes:
+                    timings = _turn(hosts[name], last, arguments.repetitions, scrapes)
+                _say(_row(name, timings))
+                results[name] += timings
+    _say("all turns")
+    for name, timings in results.items():
+        _say(_row(name, timings))
+    for what, of in (("medians", statistics.median), ("means", statistics.fmean)):
+        values = [[of([getattr(one, column) for one in results[name]]) for column in COLUMNS] for name in (on, off)]
+        ratios = "  ".join(f"{with_it / without:16.3f}" for with_it, without in zip(*values, strict=True))
+        _say(f"{f'with them, of without: {what}':<36}  {ratios}")
+    return {name: [{column: getattr(one, column) for column in COLUMNS} for one in of] for name, of in results.items()}
+
+
 def _say_commands(taken: Sequence[float], sizes: Sequence[int]) -> None:
     median = statistics.median(taken)
     _say(
@@ -210,7 +269,8 @@ def main() -> int:
     if not _prefer_us():
         _say("no real-time priority (needs root): on a busy machine the figures come out too good")
     try:
-        results = _beside(arguments) if arguments.beside else _measure(arguments)
+        measure = _watched if arguments.watched else _beside if arguments.beside else _measure
+        results = measure(arguments)
     except (TimeoutError, ConnectionError, ProcessError, RuntimeError) as error:
         print(f"binding: {error}", file=sys.stderr)
         return 1

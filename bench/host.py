@@ -12,7 +12,7 @@ from typing import Any
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.integration_bridge import IntegrationBridge
 from apps.tunnel_bridge import TunnelBridge
-from bench.watch import BridgeWatch, TableWatch, Watcher
+from bench.watch import BridgeWatch, Source, TableWatch, Watcher
 from tests.support.host.ovs import Device, OvsHost
 from tests.support.host.tunbridge import Tunbridge
 
@@ -86,7 +86,16 @@ class MeasuredHost:
         self._tags = TableWatch(ovs.db_sock, "Open_vSwitch", "Port", "name", "tag")
         topology = tunbridge.run_path / "topology.sock"
         self._states = TableWatch(topology, "Tunbridge_Topology", "Port", "id", "status")
-        self.watcher = Watcher(self._integration, self._tunnel, self._tags, self._states)
+        self.watcher = Watcher(*self._sources)
+
+    @property
+    def _sources(self) -> tuple[Source, ...]:
+        return self._integration, self._tunnel, self._tags, self._states
+
+    def follow_too(self, other: MeasuredHost) -> None:
+        """Read what another host says while this one is measured: whoever is not read is given up."""
+        for source in other._sources:
+            self.watcher.add(source)
 
     def plug(self, devices: Sequence[Device]) -> Timing:
         """Plug devices in one ovs-vsctl transaction and wait until all are up."""

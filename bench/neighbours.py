@@ -1,8 +1,9 @@
-"""Who keeps a controller's machine busy while ports are plugged: a client that lists, an operator who applies.
+"""Who keeps a controller's machine busy while ports are plugged: clients that list or watch, operators who apply.
 
 As a program, each does its work in a loop until it is ended, says ``busy`` once it has begun, and
 ``done`` each time:
-``neighbours.py list URL`` or ``neighbours.py apply CONFIG-FILE DOCUMENT DOCUMENT``.
+``neighbours.py list URL``, ``neighbours.py apply CONFIG-FILE DOCUMENT DOCUMENT`` or
+``neighbours.py watch METRICS-URL API-URL CONFIG-FILE SECONDS``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,9 +69,24 @@ def _apply(config_file: str, *documents: str) -> Iterator[None]:
         apply_document(config_file, document)
 
 
+def _watch(metrics: str, api: str, config_file: str, seconds: str) -> Iterator[None]:
+    """Read metrics every so often, and each event as it comes: as the API streams them, or else as the command does."""
+    command = [sys.executable, "-m", "controller.cli.commands", "--config-file", config_file, "events", "--follow"]
+    try:
+        events: Any = urllib.request.urlopen(f"{api}/v2.0/tunbridge/events")
+    except urllib.error.HTTPError:
+        events = subprocess.Popen([*command, "--json"], cwd=ROOT, stdout=subprocess.PIPE).stdout
+    threading.Thread(target=lambda: [None for _ in events], daemon=True).start()
+    while True:
+        with urllib.request.urlopen(metrics) as answer:
+            answer.read()
+        yield
+        time.sleep(float(seconds))
+
+
 def main(kind: str, arguments: Sequence[str]) -> None:
     """Work."""
-    work = _list(*arguments) if kind == "list" else _apply(*arguments)
+    work = {"list": _list, "apply": _apply, "watch": _watch}[kind](*arguments)
     next(work)
     print("busy", flush=True)
     for _ in work:

@@ -177,6 +177,7 @@ class Port:
     :param allowed_prefixes: all that ``allowed_address_pairs`` says, as CIDRs (a single address too), each with its MAC
         address, sorted; empty where nothing is filtered
     :param security_group_ids: UUIDs, sorted; empty where nothing is filtered
+    :param trace: in which it was written, see :mod:`topology.trace_context`; says nothing of the port itself
     """
 
     id: str
@@ -196,6 +197,7 @@ class Port:
     port_security_enabled: bool = False
     allowed_prefixes: tuple[tuple[str, str], ...] = ()
     security_group_ids: tuple[str, ...] = ()
+    trace: str | None = field(default=None, compare=False)
 
     @property
     def addresses(self) -> tuple[tuple[str, str], ...]:

@@ -81,7 +81,9 @@ class HostAgent:
         )
         self._flows = BridgeFlows(compiler, outputs.flows)
         self._tags = PortTags()
-        self._states = PortStates(self.facts, self._bindings, self._networks, compiler, outputs.note)
+        self._states = PortStates(
+            self.facts, self._bindings, self._networks, compiler, outputs.note, outputs.trace
+        )  # fmt: skip
         self._patch_ports = patch_ports(names, self.facts.bridges)
         self._patches = PatchGate(names.integration_bridge)
         self._tunnels = TunnelPlan(names.host, tunnels)

@@ -10,6 +10,7 @@ from apps.framework.flow import Flow, FlowKey
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
+from controller.runtime.binding_times import BindingTimes
 from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.tagging import Tagging
 from topology.event_kinds import HostEvent
@@ -45,6 +46,7 @@ class Outputs:
     :param announce: has br-tun told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
     :param note: takes an event of which the log has no line
+    :param trace: takes the times of a binding; None: nobody wants them
     :param follow: has ports of the topology followed by their ids; None: all are followed
     """
 
@@ -60,3 +62,4 @@ class Outputs:
     retry_ports: Callable[[Mapping[str, str]], None]
     follow: Callable[[PortInterest], None] | None = None
     note: Callable[[HostEvent], None] = discard
+    trace: Callable[[BindingTimes], None] | None = None

@@ -43,6 +43,7 @@ from controller.agent.facts.host_facts import HostFacts
 from controller.agent.local_networks import LocalNetworks
 from controller.agent.outputs import discard
 from controller.openflow.tables.sender import Synced
+from controller.runtime.binding_times import BindingTimes
 from controller.runtime.host_events import PORT_ACTIVE, PORT_BOUND, PORT_DOWN, PORT_FAILED
 from controller.runtime.metric_families import Durations
 from topology.event_kinds import HostEvent
@@ -99,6 +100,7 @@ class _Life:
     :param first: generation of the flows that were made for it then
     :param tagged: when its tag was seen to be committed
     :param told: when the topology was to be told that it is up, which it has not confirmed
+    :param times: of its binding, which are still to be told
     :param said: why it is not up, as the log has it
     """
 
@@ -109,6 +111,7 @@ class _Life:
     first: int = 0
     tagged: float | None = None
     told: float | None = None
+    times: BindingTimes | None = None
     said: str | None = None
 
 
@@ -116,11 +119,12 @@ class PortStates:
     """Follows the lives of ports. Remembers what it told the topology last.
 
     :param note: takes events of which the log has no line, see :class:`controller.agent.outputs.Outputs`
+    :param trace: takes the times of each binding, once the topology knows of it; None: nobody wants them
     """
 
     def __init__(
         self, facts: HostFacts, bindings: Bindings, networks: LocalNetworks, compiler: Compiler,
-        note: Callable[[HostEvent], None] = discard,
+        note: Callable[[HostEvent], None] = discard, trace: Callable[[BindingTimes], None] | None = None,
     ) -> None:  # fmt: skip
         self.active: set[str] = set()
         """Ids of the ports that are up: ACTIVE or CHANGING."""
@@ -137,6 +141,7 @@ class PortStates:
         self._networks = networks
         self._compiler = compiler
         self._note = note
+        self._trace = trace
         self._lives: dict[str, _Life] = {}
         self._awaiting: dict[int, set[str]] = {}
         """Generation → ids of the ports that wait for it."""
@@ -187,7 +192,9 @@ class PortStates:
             if life is not None and life.told is not None:
                 row = self._facts.ports.ports.get(port_id)
                 if row is not None and row.status is PortStatus.ACTIVE:
-                    self.stages[BindingStage.REPORTED].note(time.monotonic() - life.told)
+                    now = time.monotonic()
+                    self.stages[BindingStage.REPORTED].note(now - life.told)
+                    self._tell_times(life, now)
                     life.told = None
 
     def reconsider(self, subject: Subject) -> None:
@@ -260,6 +267,8 @@ class PortStates:
                 self._reported[port_id] = reports[port_id] = report
                 if status is PortStatus.ACTIVE:
                     self._lives[port_id].told = now
+            elif (life := self._lives.get(port_id)) is not None and life.told is None:
+                self._tell_times(life)
         if self.due is None and any(self._will_be_late(port_id, now) for port_id in dirty):
             self.due = now + PATIENCE
         return reports, shown
@@ -315,7 +324,17 @@ class PortStates:
         self.stages[BindingStage.TAG].note(tagged - life.since)
         self.stages[BindingStage.SENDING].note(now - max(confirmed, tagged))
         self.durations.note(now - life.began)
+        if self._trace is not None and (binding := self._bound(port_id)) is not None:
+            port, device = self._facts.ports.ports[port_id], binding.device.name
+            times = (life.began, life.since, confirmed, tagged, now)
+            life.times = BindingTimes(port_id, port.network_id, device, port.trace, *times)
         return now - life.began
+
+    def _tell_times(self, life: _Life, reported: float | None = None) -> None:
+        """Tell the times of a binding, if somebody wants them and they were not told."""
+        if life.times is not None and self._trace is not None:
+            self._trace(life.times._replace(told=life.told, reported=reported))
+            life.times = None
 
     def _confirmed_at(self, bridge: str, generation: int, now: float) -> float:
         """When a bridge confirmed a generation."""
@@ -338,6 +357,7 @@ class PortStates:
     def _end(self, port_id: str) -> None:
         life = self._lives.pop(port_id, None)
         if life is not None:
+            self._tell_times(life)
             self._await(port_id, life, None)
             if life.phase is not None:
                 row = self._facts.ports.ports.get(port_id)

@@ -132,7 +132,8 @@ class MetricsConfig(OptionGroup):
     traffic_ports: int = option(
         "1000",
         kinds.whole(1, 100_000, "a number of ports from 1 to 100000"),
-        "With `traffic = ports`: of how many ports at most, the first by their ids; each has some ten series",
+        "With `traffic = ports`: of how many ports at most, the first by their ids; each has four series, and more for "
+        "what was lost",
     )
 
     @property

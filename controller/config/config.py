@@ -22,6 +22,7 @@ from controller.config.api_options import ApiConfig, MetricsConfig, Notification
 from controller.config.declaration import Declaration, groups_of, option, options_of
 from controller.config.host_options import AgentConfig, OvsConfig
 from controller.config.option_reader import DEFAULT, OptionReader
+from controller.config.otel_options import OtelConfig
 from controller.config.package_apps import PackageApps, with_packages
 from controller.config.topology_options import NetworkConfig, TopologyConfig
 from topology.errors import ConfigError
@@ -95,6 +96,7 @@ class Config:
     topology: TopologyConfig = field(default_factory=TopologyConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    otel: OtelConfig = field(default_factory=OtelConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     quotas: QuotasConfig = field(default_factory=QuotasConfig)

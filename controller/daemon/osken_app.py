@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from os_ken.base.app_manager import AppManager
 from os_ken.controller import ofp_event
@@ -61,6 +61,9 @@ from controller.vswitch.setup_worker import BridgeSetup
 from controller.vswitch.tagging import Tagging
 from topology.model import Host
 from topology.source import PortReport, TopologySource
+
+if TYPE_CHECKING:
+    from controller.tracing.binding_spans import BindingSpans
 
 LOG = logging.getLogger(__name__)
 
@@ -118,10 +121,11 @@ class Tunbridge(EnqueuingApp):
         registration = Registration(topology, this_host, interval, workers, lambda: inbox.post(Registered()))
         watch = _local_address_watch(config, registration, this_host)
         self._tunnel_rows = settings.tunnel_rows(config)
+        spans = _binding_spans(config)
         self._underlay = UnderlayWatch(names.integration_bridge, lambda seen: inbox.post(UnderlaySeen(seen)))
         self._beside: tuple[Worker[Any, Any], ...] = (
             *senders.values(), tags, retried_ports, reports, state_file, write_backs, bridge_setup, announcer,
-            registration, watch, self._underlay,
+            registration, watch, self._underlay, *([spans] if spans is not None else []),
         )  # fmt: skip
         """What works beside the agent."""
         outputs = Outputs(
@@ -137,6 +141,7 @@ class Tunbridge(EnqueuingApp):
             retry_ports=retried_ports.submit,
             follow=topology.follow if topology.is_partial else None,
             note=self._journal.note,
+            trace=spans.put if spans is not None else None,
         )
         self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
         self.host = RunningHost(
@@ -234,6 +239,19 @@ class Tunbridge(EnqueuingApp):
 def _tell_gone(senders: Iterable[Sender]) -> None:
     for sender in senders:
         sender.app_gone()
+
+
+def _binding_spans(config: Config) -> BindingSpans | None:
+    """Who tells of bindings as traces; None where nobody wants them.
+
+    :raises ConfigError: that cannot be done
+    """
+    if config.otel.traces_endpoint is None:
+        return None
+    from controller.tracing.binding_spans import BindingSpans
+    from controller.tracing.exporter import tracer_provider
+
+    return BindingSpans(tracer_provider(config.otel, "tunbridge-controller", config.host), config.host)
 
 
 def _local_address_watch(config: Config, registration: Registration, this_host: Host) -> LocalAddressWatch:

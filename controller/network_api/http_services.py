@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controller.config.config import Config
 from controller.network_api import api_metrics, host_routes
@@ -21,6 +21,9 @@ from controller.runtime.exposition import Exposition
 from controller.runtime.workers import Workers
 from topology.database.resource_database import ResourceDatabase
 from topology.ovsdb.tls import Contexts
+
+if TYPE_CHECKING:
+    from controller.tracing.request_spans import RequestSpans
 
 LOG = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class HttpServices:
     ) -> None:
         self.workers = Workers()
         self._served: list[_Served] = []
+        self._spans: RequestSpans | None = None
         self._stream: EventStream | None = None
         self._behind: list[EventStream | EventNotifier] = []
         if with_api:
@@ -96,6 +100,13 @@ class HttpServices:
         application = make_application(
             database, stream, down_time, metrics, identify, local=local, by_token=by_token, limits=api, **paged
         )
+        if config.otel.traces_endpoint is not None:
+            from controller.tracing.exporter import tracer_provider
+            from controller.tracing.request_spans import RequestSpans
+
+            self._spans = RequestSpans(tracer_provider(config.otel, "tunbridge-api", config.host))
+            application.add_middleware(self._spans)
+            database.traced = self._spans.transaction
         contexts = None if api.tls is None else Contexts(api.tls, server_side=True)
         observe = api_metrics.RequestMetrics(metrics.registry).answered
         server = HttpServer(application, api.listen_address, api.listen_port, contexts, observe=observe, limits=api)
@@ -131,3 +142,5 @@ class HttpServices:
             served.server.finish(served.finish)
         for one in reversed(self._behind):
             one.stop()
+        if self._spans is not None:
+            self._spans.stop()

@@ -26,6 +26,7 @@ from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
 from topology.rules.views import decode, host_details
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
+from topology.trace_context import trace_of
 
 
 class _Key(NamedTuple):
@@ -272,6 +273,7 @@ class Assembler:
             allowed_macs=_allowed_macs(row),
             allowed_ips=_allowed_ips(row),
             migrating_to=_migrating_to(row),
+            trace=trace_of(read(row, "attributes")),
         )
         _require_canonical("id", value("id"), port.id)
         _require_canonical("mac_address", value("mac_address"), port.mac_address)

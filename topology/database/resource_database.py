@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -72,6 +73,8 @@ class ResourceDatabase(Replica[TopologyBatch]):
     ) -> None:
         self.quotas = Quotas(self, limits)
         """What projects may have."""
+        self.traced: Callable[[], AbstractContextManager[str | None]] = nullcontext
+        """Is entered around each change of objects, in the thread that wants it; gives the trace to be written."""
         self._clock = clock
         self._policy = policy
         self._assembler = Assembler()
@@ -237,12 +240,14 @@ class ResourceDatabase(Replica[TopologyBatch]):
         return self.transact(partial(host_registry.remove, name=name))
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
-        def change(edit: Edit, _state: ResourceState) -> T:
-            done = apply(edit, Draft(self._state, self._policy, Maker(), self._clock()))
-            advance_revision(edit)
-            return done
+        with self.traced() as trace:
 
-        return self.change(change)
+            def change(edit: Edit, _state: ResourceState) -> T:
+                done = apply(edit, Draft(self._state, self._policy, Maker(), self._clock(), trace=trace))
+                advance_revision(edit)
+                return done
+
+            return self.change(change)
 
     def _write(self, edit: Edit, draft: Draft, operations: Sequence[TopologyOperation]) -> list[str]:
         ids = operate_all(draft, operations)

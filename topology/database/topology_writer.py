@@ -14,6 +14,7 @@ from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.request_errors import not_found
 from topology.rules.views import encode
+from topology.trace_context import TRACEPARENT
 
 
 class TopologyWriter:
@@ -104,7 +105,10 @@ class TopologyWriter:
     def _attributes(self, kind: str, object_id: str) -> dict[str, Any]:
         """The column of what is stored, where the draft says it."""
         stored = self._draft.stored.get((kind, object_id))
-        return {} if stored is None else {"attributes": encode(RESOURCES[kind], stored)}
+        if stored is None:
+            return {}
+        trace = {TRACEPARENT: self._draft.trace} if kind == "port" and self._draft.trace is not None else {}
+        return {"attributes": {**encode(RESOURCES[kind], stored), **trace}}
 
     def _write_segment(self, network: Any | None, at: uuid.UUID, key: SegmentKey | None) -> list[Any]:
         if key is None:

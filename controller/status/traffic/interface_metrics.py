@@ -40,7 +40,9 @@ PORT_FRAMES = _counter(
     "port_frames", "Frames of one port, with [metrics] traffic = ports", "port", "device", "direction"
 )
 PORT_BYTES = _counter("port_bytes", "Bytes of these frames", "port", "device", "direction")
-PORT_LOST = _counter("port_lost_frames", "Frames that its device has lost", "port", "device", "direction", "reason")
+PORT_LOST = _counter(
+    "port_lost_frames", "Frames that its device has lost, where it has", "port", "device", "direction", "reason"
+)
 UNTOLD = Metric(
     "tunbridge_ports_untold",
     Kind.GAUGE,
@@ -148,10 +150,11 @@ class InterfaceMetrics:
             )
         yield PORT_LOST.family(
             {
-                (port_id, device, way, why): values.get(f"{short}_{why}", 0)
+                (port_id, device, way, why): lost
                 for port_id, device, values in told
                 for way, short in _DIRECTIONS.items()
                 for why in _REASONS
+                if (lost := values.get(f"{short}_{why}", 0))
             }
         )
         yield UNTOLD.family(len(ports) - len(told))

@@ -68,9 +68,6 @@ def test_frames_and_drops(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> 
     scrape = becomes(port, "drops", lambda one: one.value("tunbridge_dropped_frames_total", **dropped) == 3)
     assert of(scrape, "dropped_frames", UNBOUND, **dropped) == 3
     assert of(scrape, "dropped_frames", devices[0], **dropped) == 0
-    declared = {metric.name: metric for metric in catalogue()["traffic"]}
-    assert {name: scrape.types[name] for name in declared} == {name: of.kind.value for name, of in declared.items()}
-    assert {name: scrape.labels[name] for name in declared} == {name: set(of.labels) for name, of in declared.items()}
 
     def loses() -> Scrape | None:  # which the dummy datapath never does; ovs-vswitchd takes it back every 5 s
         ovs.vsctl("set", "Interface", UNBOUND.name, "statistics:rx_errors=7")
@@ -80,6 +77,9 @@ def test_frames_and_drops(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> 
     lost = wait_until(loses, 60, "lost frames")
     assert lost is not None
     assert lost.value("tunbridge_lost_frames_total", kind="device", direction="received", reason="errors") >= 7
+    declared = {metric.name: metric for metric in catalogue()["traffic"]}
+    assert {name: lost.types[name] for name in declared} == {name: of.kind.value for name, of in declared.items()}
+    assert {name: lost.labels[name] for name in declared} == {name: set(of.labels) for name, of in declared.items()}
     ovs.vsctl("del-port", UNBOUND.name)
     scrape = becomes(port, "it has gone", lambda one: one.value("tunbridge_ports_untold") == 0)
     assert scrape.value("tunbridge_frames_total", kind="device", direction="received") == 8

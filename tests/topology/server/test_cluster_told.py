@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from controller.runtime.exposition import Exposition
+from controller.status.server_metrics import ServerMetrics
 from tests.support.certificates import Authority
 from tests.support.cluster import Cluster, TopologyHost, dump
+from tests.support.dashboard import of_a_cluster
 from tests.support.host.metrics import Scrape
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.issued import IssuedCertificates
+from tests.support.raw_ovsdb import RawOvsdb
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
+from topology.server.running_server import RunningServer
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +132,57 @@ def test_metrics_of_members_and_relays(tmp_path: Path) -> None:
     finally:
         for one in (relay, *members):
             one.kill()
+
+
+def test_what_the_dashboard_shows_of_a_cluster_moves(cluster: Cluster, tmp_path: Path) -> None:
+    """Changes, a member more, a silent one, one that is behind, a leader that goes: each moves its metric."""
+
+    def reader(member: TopologyHost) -> Callable[[], dict[str, float]]:
+        exposition = Exposition(of_process=False)
+        exposition.add(ServerMetrics(lambda: RunningServer(str(member.state), str(member.run)).status()).collect)
+        families = text_string_to_metric_families
+        return lambda: {one.name: one.value for all_ in families(exposition.text().decode()) for one in all_.samples}
+
+    readers = {member: reader(member) for member in cluster.members}
+    leader, lost = cluster.leader(), cluster.followers()[0]
+    before = readers[leader]()
+    moved: set[str] = set()
+
+    def moves(*names: str, of: TopologyHost = leader) -> None:
+        wanted = {f"tunbridge_topology_{name}" for name in names}
+        assert wanted <= of_a_cluster()
+        told = readers[of]
+
+        def differ() -> bool:
+            now = told()
+            return all(name in now and now[name] != before[name] for name in wanted)
+
+        wait_until(differ, 60, lambda: f"{names} move: {before}, {told()}")
+        moved.update(wanted)
+
+    def write(name: str) -> None:
+        with RawOvsdb(leader.socket) as writer:
+            writer.transact({"op": "insert", "table": "Host", "row": {"name": name}})
+
+    write("a")
+    moves("server_index", "server_log_entries", "server_file_bytes")
+    fourth = TopologyHost(tmp_path / "fourth")
+    fourth.command("join-cluster", leader.address)
+    fourth.start()
+    moves("members")
+    fourth.command("leave")
+    fourth.stop()
+    lost.kill()
+    moves("members_silent")
+    write("b")
+    moves("members_lag")
+    leader.kill()
+    moves("server_leads", "server_serves")
+    lost.start()
+    leader.start()
+    cluster.wait_whole()
+    moves("server_term")
+    assert moved == of_a_cluster()
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ def test_a_module_that_keeps_the_rule_is_not(module: str, source: str) -> None:
         # Models of documents are a quarter of a second of a start, while new devices wait; HTTP is the child's.
         (
             ("controller.daemon.osken_app", "controller.daemon.api_child", "controller.status.host_metrics"),
-            {"topology.documents", "pydantic", "click", "rich", "uvicorn", "controller.network_api"},
+            {"topology.documents", "pydantic", "click", "rich", "uvicorn", "controller.network_api", "opentelemetry"},
         ),
         (
             ("controller.daemon.api_process",),
@@ -208,6 +208,7 @@ def test_a_module_that_keeps_the_rule_is_not(module: str, source: str) -> None:
                 "keystonemiddleware",
                 "controller.agent",
                 "os_ken.ofproto",
+                "opentelemetry",
             },
         ),
     ],
@@ -227,7 +228,7 @@ def test_what_a_process_never_loads(wanted: tuple[str, ...], never: set[str]) ->
 
 CONTROLLER = (
     *("cli", "daemon", "dry_run", "plugging", "trace", "status", "agent", "vswitch", "os_ken_apps"),
-    *("openflow.tables", "openflow.channel", "openflow.wire", "network_api", "pki", "config", "runtime"),
+    *("openflow.tables", "openflow.channel", "openflow.wire", "network_api", "tracing", "pki", "config", "runtime"),
 )
 TOPOLOGY = ("documents", "server", "database", "rules", "ovsdb")
 """Packages from the top down: each may import those that come after it, and none that come before."""

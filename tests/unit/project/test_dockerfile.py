@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 FILE = ROOT / "Dockerfile"
 USER = "6653"
 INSTALLERS = ("python3-venv", "python3-pip", "gcc", "build-essential", "python3-dev")
-OF_AN_EXTRA = ("keystonemiddleware", "keystoneauth1", "cryptography", "controller.pki")
+OF_AN_EXTRA = ("keystonemiddleware", "keystoneauth1", "cryptography", "controller.pki", "opentelemetry")
 """Of pyproject.toml, and what is made of them: no image has them."""
 
 

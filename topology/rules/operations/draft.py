@@ -81,6 +81,8 @@ class Draft:
     shared_networks: set[str] = field(default_factory=set)
     """Ids of networks whose attributes must still be those that they are now."""
     name_guards: list[NameGuard] = field(default_factory=list)
+    trace: str | None = None
+    """In which its ports are written, see :mod:`topology.trace_context`; None: in none."""
 
     def __post_init__(self) -> None:
         self.segments = SegmentPool(self.policy, self.state.segments)
