@@ -14,6 +14,7 @@ from tests.support import reference
 from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import ROOT, Tunbridge
 from tests.support.terminal import Terminal
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.one_hub
 
@@ -73,7 +74,7 @@ def test_the_ports_of_a_host(ovs: OvsHost, controller: Tunbridge) -> None:
         terminal.wait_shown(r"host1: 2 ports, by events, reversed *\n *\n *Device")
         terminal.press("q")
         assert terminal.wait_ended() == 0
-        assert terminal.written.rstrip().endswith("\x1b[?25h")  # the cursor is there again
+        wait_until(lambda: terminal.written.rstrip().endswith("\x1b[?25h"), 20, "the cursor is there again")
 
 
 @pytest.mark.parametrize("end", ["key", "term"])

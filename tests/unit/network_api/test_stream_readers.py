@@ -123,6 +123,16 @@ def test_a_stream_ends_now_and_then(served: Served, monkeypatch: pytest.MonkeyPa
     assert len(told) > next_one // 2
 
 
+def test_a_comment_shows_that_the_connection_lives(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing happens; whoever does not get it is found out by that, and makes room."""
+    monkeypatch.setattr(stream_journal, "HEARTBEAT", 0.1)
+    reader = EventReader(served.client)
+    wait_until(lambda: reader.heartbeats > 3, 20, "it is told that nothing happens")
+    assert reader.messages == []
+    reader.close()
+    wait_until(lambda: served.journal.readers == 0, 20, "it has gone")
+
+
 def test_two_hundred_at_once(served: Served) -> None:
     """Each has each message once, no thread waits for any of them, and nothing is left of them."""
     before = threading.active_count()
