@@ -18,7 +18,7 @@ from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USA
 from controller.cli.diagnosis_commands import events, explain, support, trace
 from controller.cli.plug_commands import plug, unplug
 from controller.cli.process_commands import api, controller, run, topology_group
-from controller.cli.status_commands import config, flows, status
+from controller.cli.status_commands import config, flows, status, top
 from controller.cli.tls_commands import tls_group
 from controller.cli.topology_commands import apply, export, host
 from controller.runtime import garbage
@@ -72,6 +72,7 @@ for command in (
     unplug,
     status,
     flows,
+    top,
     events,
     explain,
     support,

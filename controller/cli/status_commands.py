@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,27 +16,117 @@ if TYPE_CHECKING:
 _ALL = 10_000_000
 """More flows than a bridge has."""
 
+_WATCH = 2.0
+"""Seconds between two looks, unless told."""
 
-@click.command(cls=Examples, epilog="tunbridge status --json | jq .ports")
+_ORDERS = ("traffic", "drops", "events", "name")
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    tunbridge status --json | jq .ports
+    tunbridge status --watch
+    tunbridge status --watch 10 --json
+    """,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--watch",
+    metavar="[SECONDS]",
+    type=click.FloatRange(1, 3600),
+    is_flag=False,
+    flag_value=_WATCH,
+    help="Show it again and again, every 2 seconds unless told, until Ctrl-C.",
+)
 @configured(topology=False)
-def status(config: Config, as_json: bool) -> int:
+def status(config: Config, as_json: bool, watch: float | None) -> int:
     """Show this host: bridges, ports, tunnels, drift.
 
     Exit status 0: all is in sync; 3: it is not.
     """
     from controller.status.control_client import call
 
+    if watch is not None:
+        _watch(config.control_socket, watch, as_json=as_json)
     state = call(config.control_socket, "status")
+    click.echo(_shown(state, as_json=as_json), nl=False)
+    return 0 if state["in_sync"] else EXIT_OUT_OF_SYNC
+
+
+def _shown(state: Mapping[str, Any], *, as_json: bool) -> str:
     if as_json:
         from controller.cli import rendering
 
-        click.echo(rendering.status_json(state), nl=False)
-    else:
-        from controller.cli import status_tables
+        return rendering.status_json(state)
+    from controller.cli import status_tables
 
-        click.echo(status_tables.status(state), nl=False)
-    return 0 if state["in_sync"] else EXIT_OUT_OF_SYNC
+    return status_tables.status(state)
+
+
+def _watch(path: str, seconds: float, *, as_json: bool) -> NoReturn:
+    """Show it for ever: on a terminal in the place of what was there, elsewhere one after the other."""
+    import json
+    import time
+
+    from controller.status.control_client import ControlError, call
+
+    is_first, is_terminal = True, sys.stdout.isatty() and not as_json
+    while True:
+        try:
+            state = call(path, "status")
+            text = json.dumps(state, sort_keys=True) + "\n" if as_json else _shown(state, as_json=False)
+        except ControlError as error:
+            if is_first:
+                raise
+            text = "" if as_json else f"{error}; waiting for it\n"
+        if text and not as_json:
+            text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}, every {seconds:g} s\n{text}"
+        if is_terminal:
+            click.clear()
+        elif text and not (as_json or is_first):
+            click.echo()
+        click.echo(text, nl=False)
+        sys.stdout.flush()
+        is_first = False
+        time.sleep(seconds)
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    tunbridge top
+    tunbridge top --once --sort drops | head
+    """,
+)
+@click.option("--once", "is_once", is_flag=True, help="Print all ports once, as text: so it does where no terminal is.")
+@click.option("--sort", type=click.Choice(_ORDERS), default="traffic", show_default=True, help="What they begin with.")
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(0.5, 3600),
+    default=2.0,
+    show_default=True,
+    help="How often the screen is drawn anew.",
+)
+@configured(topology=False, silent=True)
+def top(config: Config, is_once: bool, sort: str, interval: float) -> int:
+    """Show the ports of this host by traffic, drops and events, again and again.
+
+    Rates are those that Open vSwitch has counted: it writes its counters every 5 seconds.
+    """
+    from controller.cli.diagnosis_commands import line
+    from controller.top import screen
+    from controller.top.port_sources import PortSources
+
+    with PortSources(config) as sources:
+        sources.ask()
+        if is_once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            sources.wait_for_rates()
+            click.echo(screen.once(sources, sort), nl=False)
+        else:
+            screen.run(sources, sort, interval, line)
+    return 0
 
 
 @click.command(

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from controller.network_api.event_stream.controller_events import LINGER
 from controller.network_api.event_stream.stream_journal import BYTES_MAX as STREAM_BYTES_MAX
-from controller.network_api.event_stream.stream_journal import HEARTBEAT, MESSAGES_MAX
+from controller.network_api.event_stream.stream_journal import HEARTBEAT, LIFETIME, MESSAGES_MAX
 from controller.runtime import host_events
 from controller.runtime.host_events import (
     BRIDGE_THERE,
@@ -127,6 +127,7 @@ it, or null for what the API sees, which has no `id` in a journal either.
   the topology that this one has not. What that one had told of the controller's events is not told again. A `gap` with
   `host` is one of the journal of that host's controller, which was ended without a chance to tell, or had more events
   than there is room for before they were read.
+- A stream ends after {LIFETIME / 60:g} minutes, so that its client comes back and shows once more who it is.
 - Nobody waits for a client that reads slowly. One that has taken nothing for `[api] answer_timeout` is cut off, and may
   come back. At most `[api] max_event_streams` are served.
 - A controller is asked for events while somebody reads, and {LINGER / 60:g} minutes longer.

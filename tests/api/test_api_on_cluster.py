@@ -14,6 +14,7 @@ import pytest
 from tests.support.cluster import Cluster, dump
 from tests.support.host.metrics import Scrape
 from tests.support.http.api_process import ApiProcess
+from tests.support.http.event_reader import EventReader
 from tests.support.http.port_creator import CONFIRMED, PortCreator, check_answers, told
 from tests.support.http.receiver import Receiver
 from tests.support.waiting import wait_until
@@ -71,7 +72,10 @@ def _wait_made_since(creators: list[PortCreator], moment: float) -> list[float]:
 
 
 def test_events_are_told_once_whoever_leads(cluster: Cluster) -> None:
-    """By one of two API processes, as the lock is the leader's: none is lost and none is told again by the next."""
+    """By one of two API processes, as the lock is the leader's: none is lost and none is told again by the next.
+
+    And to whoever reads the event stream of either of them.
+    """
     with (
         Receiver() as receiver,
         ApiProcess(cluster.connection, options={"notifications": {"url": receiver.url}}) as one,
@@ -80,6 +84,7 @@ def test_events_are_told_once_whoever_leads(cluster: Cluster) -> None:
         network = one.create("network", name="told")["id"]
         body = {"port": {"network_id": network, "device_owner": "compute:nova", "device_id": str(uuid.uuid4())}}
         ports: list[str] = []
+        readers = [EventReader(api) for api in (one, other)]
 
         def report(status: str) -> None:
             where = [["id", "==", ports[-1]]]
@@ -117,3 +122,10 @@ def test_events_are_told_once_whoever_leads(cluster: Cluster) -> None:
         wait_until(lambda: all_told("plugged"), 60, lambda: f"each is told: {receiver.accepted}")
         wait_until(nothing_due, 60, "nothing is due")
         assert len(receiver.requests) == len(ports), receiver.requests
+        for reader in readers:
+            reader.wait("port-status", port=ports[-1], port_status="ACTIVE")
+            reader.close()
+            told = [(one.event, one.data["fields"].get("port")) for one in reader.messages]
+            for event in ("port-created", "port-status"):
+                assert [told.count((event, port)) for port in ports] == [1] * len(ports)
+            assert not {"gap", "port-deleted", "network-deleted"} & set(reader.events())

@@ -26,6 +26,10 @@ BYTES_MAX = 8 * 2**20
 HEARTBEAT = 10.0
 """Seconds without a message after which a reader is sent a comment."""
 
+LIFETIME = 900.0
+"""Seconds after which a stream ends and its reader has to come back, and so to show who it is once more: tokens expire,
+and are taken away."""
+
 _PART = 64 * 1024
 """Bytes that are sent at once, and then as much of the next message as there is of it."""
 
@@ -79,17 +83,18 @@ class StreamReader:
         self._first = first
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """What is sent, for ever; it ends with :meth:`StreamJournal.close`."""
-        self._journal.loop = asyncio.get_running_loop()
+        """What is sent, for :data:`LIFETIME`, or until :meth:`StreamJournal.close`."""
+        self._journal.loop = loop = asyncio.get_running_loop()
+        until = loop.time() + LIFETIME
         yield self._first
-        while not self._journal.closed:
+        while not self._journal.closed and loop.time() < until:
             self.woken.clear()
             if part := self._journal.read(self):
                 yield part
                 await asyncio.sleep(_REST)
                 continue
             try:
-                await asyncio.wait_for(self.woken.wait(), HEARTBEAT)
+                await asyncio.wait_for(self.woken.wait(), min(HEARTBEAT, max(0.0, until - loop.time())))
             except asyncio.TimeoutError:
                 yield _HEARTBEAT_LINE
 

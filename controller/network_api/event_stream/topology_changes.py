@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -21,8 +20,6 @@ from topology.event_kinds import HostEvent
 from topology.model import Host, Network, Port
 from topology.source import TopologyBatch
 
-LOG = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 
@@ -36,19 +33,16 @@ class TopologyChanges:
         self._is_known = False
 
     def follow(self, batch: TopologyBatch) -> list[HostEvent]:
-        """What a batch has changed, after an outage what has changed meanwhile; of hosts there is a line of the log."""
+        """What a batch has changed; after an outage what has changed meanwhile."""
         found: list[HostEvent] = []
         for network, new_network in _changes(self._networks, batch.networks, batch.complete):
             found += _of_network(network, new_network)
         for port, new_port in _changes(self._ports, batch.ports, batch.complete):
             found += _of_port(port, new_port)
-        hosts = _changes(self._hosts, batch.hosts, batch.complete)
-        if not self._is_known:
-            self._is_known = True
-            return []
-        for host, new_host in hosts:
-            _log_host(host, new_host)
-        return found
+        for host, new_host in _changes(self._hosts, batch.hosts, batch.complete):
+            found += _of_host(host, new_host)
+        was_known, self._is_known = self._is_known, True
+        return found if was_known else []
 
 
 def _changes(known: dict[str, T], told: Mapping[str, T | None], complete: bool) -> list[tuple[T | None, T | None]]:
@@ -98,8 +92,9 @@ def _described(port: Port) -> dict[str, object]:
     return {name: value for name, value in vars(port).items() if name not in ("status", "host")}
 
 
-def _log_host(before: Host | None, after: Host | None) -> None:
+def _of_host(before: Host | None, after: Host | None) -> Iterator[HostEvent]:
+    """Of these each controller has a line in its log; one more would be in the same file, and count twice."""
     if before is None and after is not None:
-        LOG.info("host %s is new in the topology", after.name, extra=HOST_JOINED.of(host=after.name))
+        yield HOST_JOINED.of(host=after.name)["event"]
     elif before is not None and after is None:
-        LOG.info("host %s is in the topology no more", before.name, extra=HOST_LEFT.of(host=before.name))
+        yield HOST_LEFT.of(host=before.name)["event"]

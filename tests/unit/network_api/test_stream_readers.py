@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from controller.config.http_limits import HttpLimits
+from controller.network_api.event_stream import stream_journal
 from controller.network_api.event_stream.stream_journal import JournalPlace, StreamJournal, TooManyReaders
 from controller.network_api.http.http_server import HttpServer
 from controller.network_api.http.wsgi_adapter import STREAM
@@ -102,6 +103,34 @@ def test_one_that_was_away_for_too_long(served: Served) -> None:
     assert later.messages[0].id == reader.last_event_id
     assert numbers(later) == list(range(11, 3 + ROOM + 8))
     assert served.journal.missed == 7
+
+
+def test_a_stream_ends_now_and_then(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that who reads has to show who it is again; nothing is lost by that."""
+    monkeypatch.setattr(stream_journal, "LIFETIME", 0.5)
+    told: list[int] = []
+    last, next_one = "0", 1
+    for _ in range(3):
+        reader = EventReader(served.client, last)
+        while not reader.ended.is_set():
+            served.add(next_one, next_one)
+            next_one += 1
+            reader.ended.wait(0.02)
+        reader.close()
+        told += numbers(reader)
+        last = reader.last_event_id
+    assert told == list(range(1, len(told) + 1))
+    assert len(told) > next_one // 2
+
+
+def test_a_comment_shows_that_the_connection_lives(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing happens; whoever does not get it is found out by that, and makes room."""
+    monkeypatch.setattr(stream_journal, "HEARTBEAT", 0.1)
+    reader = EventReader(served.client)
+    wait_until(lambda: reader.heartbeats > 3, 20, "it is told that nothing happens")
+    assert reader.messages == []
+    reader.close()
+    wait_until(lambda: served.journal.readers == 0, 20, "it has gone")
 
 
 def test_two_hundred_at_once(served: Served) -> None:

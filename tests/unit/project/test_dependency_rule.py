@@ -227,7 +227,7 @@ def test_what_a_process_never_loads(wanted: tuple[str, ...], never: set[str]) ->
 # The order of packages within controller and topology, and what keeps a folder readable.
 
 CONTROLLER = (
-    *("cli", "daemon", "dry_run", "plugging", "trace", "status", "agent", "vswitch", "os_ken_apps"),
+    *("cli", "daemon", "dry_run", "plugging", "trace", "top", "status", "agent", "vswitch", "os_ken_apps"),
     *("openflow.tables", "openflow.channel", "openflow.wire", "network_api", "tracing", "pki", "config", "runtime"),
 )
 TOPOLOGY = ("documents", "server", "database", "rules", "ovsdb")

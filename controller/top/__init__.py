@@ -1,0 +1,1 @@
+"""``tunbridge top``: the ports of this host by traffic, drops and events, again and again."""
