@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.http.api_process import ApiProcess
 from tests.support.page.browser import NARROW, WIDE, Browser
+from tests.support.page.page_api import OPTIONS
 from tests.support.page.simulated_fabric import fill
 from tests.topology.ovsdb import OvsdbServer
 
@@ -21,7 +22,7 @@ ELEMENTS_MAX = 4_000
 def many() -> Iterator[ApiProcess]:
     with OvsdbServer() as database:
         database.start()
-        with ApiProcess(database.connection, options={"api": {"page": "true"}}) as api:
+        with ApiProcess(database.connection, options=OPTIONS) as api:
             fill(api, database.connection, hosts=HOSTS, ports=PORTS, networks=NETWORKS)
             yield api
 

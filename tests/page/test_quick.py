@@ -56,7 +56,7 @@ def test_search_and_choice_by_keys(tab: OpenPage) -> None:
     """``/``, words, arrows, Enter: the port, its network and host; Esc goes back. The address has what is chosen."""
     tab.page.keyboard.press("/")
     tab.page.keyboard.type("host2 net1")
-    tab.wait("matches", "#found")
+    tab.wait("1 match", "#found")
     names = tab.page.locator("#results [role=option] .title").all_inner_texts()
     assert names == ["vm10"], "ports 2, 6, 10, 14 and 18 are on host2, of which each third is on net1"
     tab.page.keyboard.press("ArrowDown")
@@ -80,7 +80,7 @@ def test_tiles_by_keys(tab: OpenPage) -> None:
     assert tab.page.locator(".tile[aria-pressed=true]").get_attribute("data-id") == "host2"
     tab.page.locator("#details").get_by_role("button", name="net1").click()
     tab.wait("net1", "#details h2")
-    assert tab.page.locator(".link").count() == 4
+    assert tab.page.locator(".wire").count() == 4
 
 
 def test_a_cell_is_a_port(tab: OpenPage) -> None:
@@ -140,8 +140,9 @@ def test_a_stream_that_is_lost(browser: Browser) -> None:
         tab.wait("Lost", "#stream")
         tab.wait("The stream of events is lost", "#banner")
         options = {"api": {"page": "true", "listen_port": port}}
-        with ApiProcess(database.connection, options=options) as again:
-            again.port = port
+        again = ApiProcess(database.connection, options=options)
+        again.port = port
+        with again:
             again.create("network", name="meanwhile")
             tab.wait("Live", "#stream")
             tab.wait("1 network,", "#summary")
