@@ -108,6 +108,22 @@ def test_changes_are_seen(small: Small, tab: OpenPage) -> None:
     tab.wait("3 networks, 20 ports", "#summary")
 
 
+def test_the_stream_is_read_as_it_is_written(tab: OpenPage) -> None:
+    """In whatever pieces it comes: comments, an id alone, lines of data, all three ends of lines."""
+    text = ": hello\n\nid: 1\n\nid: 2\r\nevent: port-bound\r\ndata: {\r\ndata:}\r\n\r\n"
+    text += "retry: 5\ndata: x\n\ndata: unfinished"
+    script = """async ([text, step]) => {
+        const { parser } = await import("./stream.js");
+        const [told, ids] = [[], []];
+        const feed = parser((message) => told.push(message), (id) => ids.push(id));
+        for (let at = 0; at < text.length; at += step) feed(text.slice(at, at + step));
+        return [told, ids];
+    }"""
+    expected = [[{"id": "2", "event": "port-bound", "data": "{\n}"}, {"event": "message", "data": "x"}], ["1", "2"]]
+    for step in (1, 2, 3, 7, 1000):
+        assert tab.page.evaluate(script, [text, step]) == expected, step
+
+
 def test_a_stream_that_is_stale(small: Small, browser: Browser) -> None:
     """A process that stands still sends nothing: that is said with since when, and no more when it goes on."""
     api, _ = small
