@@ -38,7 +38,13 @@ def _overview(tab: OpenPage, running: PageLab) -> None:
     """Nothing is chosen: problems, of which there are none, and what has happened."""
     tab.open(running.api.url)
     tab.wait_complete()
+    tab.wait("Live", "#stream")
+    vm = running.lab.vms["web2"]
+    vm.unplug()
+    tab.wait("port-down", "#details")
+    vm.plug(running.lab.hosts["h1"])
     tab.wait("port-active", "#details")
+    tab.wait("7 active", "#summary")
 
 
 def _flows(tab: OpenPage, running: PageLab) -> None:

@@ -169,7 +169,7 @@ export class TopologyMap {
   arcs() {
     const host = this.selected?.kind === "host" ? this.selected.id : null;
     if (!this.oneLine && host === null) return [];
-    const pairs = this.model.tunnels().filter(({ ends }) => this.oneLine || ends.includes(host));
+    const pairs = this.model.tunnels(this.oneLine ? null : host);
     return pairs.flatMap(({ ends, types }) => {
       const [one, other] = ends.map((name) => this.tiles.get(name));
       if (!one || !other) return [];
