@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from tests.support.page.browser import NARROW, WIDE, Browser, OpenPage, screenshot
 from tests.support.page.page_lab import PageLab, page_lab, ping
@@ -26,10 +28,23 @@ def main(folder: Path) -> int:
 
 
 def _map(tab: OpenPage, running: PageLab) -> None:
-    """The network ``red`` is chosen."""
-    network = next(one for one in running.lab.networks if one.name == "red")
-    tab.open(running.api.url, f"#map?kind=network&id={network.id}")
+    """The first host is chosen: its tunnels and networks."""
+    tab.open(running.api.url, "#map?kind=host&id=h1")
     tab.wait_complete()
+    tab.wait("In sync", "#details")
+
+
+def _overview(tab: OpenPage, running: PageLab) -> None:
+    """Nothing is chosen: problems, of which there are none, and what has happened."""
+    tab.open(running.api.url)
+    tab.wait_complete()
+    tab.wait("Live", "#stream")
+    vm = running.lab.vms["web2"]
+    vm.unplug()
+    tab.wait("port-down", "#details")
+    vm.plug(running.lab.hosts["h1"])
+    tab.wait("port-active", "#details")
+    tab.wait("7 active", "#summary")
 
 
 def _flows(tab: OpenPage, running: PageLab) -> None:
@@ -44,9 +59,9 @@ def _trace(tab: OpenPage, running: PageLab) -> None:
     tab.wait("delivered", "#trace-said")
 
 
-SHOTS = (
+SHOTS: tuple[tuple[str, tuple[int, int], Literal["light", "dark"], Callable[[OpenPage, PageLab], None]], ...] = (
     ("map", WIDE, "light", _map),
-    ("map-dark", WIDE, "dark", _map),
+    ("map-dark", WIDE, "dark", _overview),
     ("flows", WIDE, "light", _flows),
     ("trace", WIDE, "light", _trace),
     ("trace-narrow", NARROW, "dark", _trace),

@@ -6,6 +6,7 @@ import http.client
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 
 from controller.config.http_limits import HttpLimits
 from controller.network_api import application, host_routes
+from controller.network_api.event_stream.event_stream import EventStream
 from controller.network_api.page.page_files import HEADERS, page_files, page_paths
 from controller.runtime.exposition import Exposition
+from controller.runtime.workers import Workers
+from controller.status.control_client import call
 from tests.support.http.api_process import ApiProcess, Client
 from tests.support.http.tokens import ANN, BOSS, RITA, write_tokens
 from tests.topology.ovsdb import OvsdbServer
@@ -190,17 +194,18 @@ class SlowHost:
 
 
 @pytest.fixture(scope="module")
-def nowhere() -> Iterator[ResourceDatabase]:
-    """A topology that does not answer."""
+def nowhere() -> Iterator[tuple[ResourceDatabase, EventStream]]:
+    """A topology that does not answer, and what is told of it."""
     database = ResourceDatabase("unix:/nowhere", AllocationPolicy(NetworkType.GRE))
     database.start()
-    yield database
+    ask = partial(call, "/nowhere")
+    yield database, EventStream(database, Workers(), ask=ask, host="h1", down_time=75.0, most=1)
     database.stop()
 
 
-def _client(database: ResourceDatabase, host: host_routes.LocalHost) -> falcon.testing.TestClient:
+def _client(nowhere: tuple[ResourceDatabase, EventStream], host: host_routes.LocalHost) -> falcon.testing.TestClient:
     made = application.make_application(
-        database,
+        *nowhere,
         75.0,
         Exposition(),
         lambda _: ADMIN,
@@ -212,7 +217,7 @@ def _client(database: ResourceDatabase, host: host_routes.LocalHost) -> falcon.t
     return falcon.testing.TestClient(made)
 
 
-def test_few_questions_are_asked_at_once(nowhere: ResourceDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_questions_are_asked_at_once(nowhere: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask: a further one is told to come again, and the controller has not heard of it."""
     monkeypatch.setattr(host_routes, "_WAIT", 0.05)
     host = SlowHost()
@@ -229,7 +234,7 @@ def test_few_questions_are_asked_at_once(nowhere: ResourceDatabase, monkeypatch:
     assert client.simulate_get(f"{HOST}/status").json == {"host": "h1"}
 
 
-def test_what_a_host_answers_is_told_apart(nowhere: ResourceDatabase) -> None:
+def test_what_a_host_answers_is_told_apart(nowhere: Any) -> None:
     """No such bridge, and a question that makes no sense; empty texts are none, and what is long is cut."""
     client = _client(nowhere, SlowHost())
     flows = client.simulate_get(f"{HOST}/flows/br-x", params={"match": "y" * 2000})
@@ -237,3 +242,11 @@ def test_what_a_host_answers_is_told_apart(nowhere: ResourceDatabase) -> None:
     assert flows.json["NeutronError"]["message"] == f"br-x is no bridge {'y' * 1000} 2000"
     trace = client.simulate_post(f"{HOST}/trace", json={"trace": {"from": "a", "to": "", "size": None}})
     assert (trace.status_code, trace.json["NeutronError"]["message"]) == (400, "['from']")
+
+
+def test_files_are_installed_with_the_package() -> None:
+    """What the wheel has is what the checkout has."""
+    project = Path(application.__file__).parents[2] / "pyproject.toml"
+    (pattern,) = re.findall(r'^"controller\.network_api\.page" = \["([^"]+)"\]$', project.read_text(), re.M)
+    packed = set(STATIC.parent.glob(pattern))
+    assert packed == set(STATIC.iterdir())

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.http.api_process import ApiProcess
 from tests.support.page.browser import Browser
+from tests.support.page.page_api import OPTIONS
 from tests.support.page.simulated_fabric import fill
 from tests.topology.ovsdb import OvsdbServer
 
@@ -24,6 +25,6 @@ def small() -> Iterator[tuple[ApiProcess, OvsdbServer]]:
     """Four hosts with twenty ports, and no controller on this machine."""
     with OvsdbServer() as database:
         database.start()
-        with ApiProcess(database.connection, options={"api": {"page": "true"}}) as api:
+        with ApiProcess(database.connection, options=OPTIONS) as api:
             fill(api, database.connection, hosts=4, ports=20, networks=3)
             yield api, database

@@ -56,7 +56,7 @@ def test_search_and_choice_by_keys(tab: OpenPage) -> None:
     """``/``, words, arrows, Enter: the port, its network and host; Esc goes back. The address has what is chosen."""
     tab.page.keyboard.press("/")
     tab.page.keyboard.type("host2 net1")
-    tab.wait("matches", "#found")
+    tab.wait("1 match", "#found")
     names = tab.page.locator("#results [role=option] .title").all_inner_texts()
     assert names == ["vm10"], "ports 2, 6, 10, 14 and 18 are on host2, of which each third is on net1"
     tab.page.keyboard.press("ArrowDown")
@@ -80,7 +80,7 @@ def test_tiles_by_keys(tab: OpenPage) -> None:
     assert tab.page.locator(".tile[aria-pressed=true]").get_attribute("data-id") == "host2"
     tab.page.locator("#details").get_by_role("button", name="net1").click()
     tab.wait("net1", "#details h2")
-    assert tab.page.locator(".link").count() == 4
+    assert tab.page.locator(".wire").count() == 4
 
 
 def test_a_cell_is_a_port(tab: OpenPage) -> None:
@@ -106,6 +106,22 @@ def test_changes_are_seen(small: Small, tab: OpenPage) -> None:
     api.delete("port", port["id"])
     api.delete("network", network["id"])
     tab.wait("3 networks, 20 ports", "#summary")
+
+
+def test_the_stream_is_read_as_it_is_written(tab: OpenPage) -> None:
+    """In whatever pieces it comes: comments, an id alone, lines of data, all three ends of lines."""
+    text = ": hello\n\nid: 1\n\nid: 2\r\nevent: port-bound\r\ndata: {\r\ndata:}\r\n\r\n"
+    text += "retry: 5\ndata: x\n\ndata: unfinished"
+    script = """async ([text, step]) => {
+        const { parser } = await import("./stream.js");
+        const [told, ids] = [[], []];
+        const feed = parser((message) => told.push(message), (id) => ids.push(id));
+        for (let at = 0; at < text.length; at += step) feed(text.slice(at, at + step));
+        return [told, ids];
+    }"""
+    expected = [[{"id": "2", "event": "port-bound", "data": "{\n}"}, {"event": "message", "data": "x"}], ["1", "2"]]
+    for step in (1, 2, 3, 7, 1000):
+        assert tab.page.evaluate(script, [text, step]) == expected, step
 
 
 def test_a_stream_that_is_stale(small: Small, browser: Browser) -> None:
@@ -140,8 +156,9 @@ def test_a_stream_that_is_lost(browser: Browser) -> None:
         tab.wait("Lost", "#stream")
         tab.wait("The stream of events is lost", "#banner")
         options = {"api": {"page": "true", "listen_port": port}}
-        with ApiProcess(database.connection, options=options) as again:
-            again.port = port
+        again = ApiProcess(database.connection, options=options)
+        again.port = port
+        with again:
             again.create("network", name="meanwhile")
             tab.wait("Live", "#stream")
             tab.wait("1 network,", "#summary")

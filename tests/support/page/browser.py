@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.support.waiting import wait_until
 
@@ -43,8 +43,9 @@ class OpenPage:
     said: list[str] = field(default_factory=list)
 
     def hear(self, message: Any) -> None:
-        """An error of the console."""
-        self.said.append(f"{message.text} {message.location['url']}")
+        """A message of the console; errors and warnings are written down."""
+        if message.type in ("error", "warning"):
+            self.said.append(f"{message.text} {message.location['url']}")
 
     @property
     def complaints(self) -> list[str]:
@@ -115,7 +116,10 @@ class Browser:
 
     @contextmanager
     def tab(
-        self, size: tuple[int, int] = WIDE, scheme: str = "light", headers: Mapping[str, str] | None = None
+        self,
+        size: tuple[int, int] = WIDE,
+        scheme: Literal["light", "dark"] = "light",
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[OpenPage]:
         """A tab of a new profile, with its own storage."""
         context = self._chromium.new_context(
@@ -125,7 +129,7 @@ class Browser:
         )
         context.set_default_timeout(PATIENCE)
         tab = OpenPage(context.new_page())
-        tab.page.on("console", lambda message: message.type in ("error", "warning") and tab.hear(message))
+        tab.page.on("console", tab.hear)
         tab.page.on("pageerror", lambda error: tab.said.append(str(error)))
         try:
             yield tab

@@ -55,7 +55,7 @@ def page_lab() -> Iterator[PageLab]:
                 lab.vms[vm].plug(lab.hosts[host])
         lab.wait_wired()
         first = lab.controllers[HOSTS[0]]
-        options = {
+        options: dict[str, dict[str, object]] = {
             "DEFAULT": {"host": HOSTS[0], "run_path": first.run_path},
             "ovs": {
                 "ovsdb_connection": first.ovs.db,

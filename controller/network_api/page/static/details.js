@@ -1,7 +1,7 @@
 // What is known of one host, network or port, beside the map.
 
 import { button, counted, facts, make } from "./dom.js";
-import { byName } from "./model.js";
+import { byName, byWords } from "./model.js";
 
 const SHOWN = 40; // ports, networks or events
 
@@ -32,7 +32,7 @@ export function details(object, model, { go, searched, events, close }) {
     actions.length ? make("p", { class: "actions" }, ...actions) : null,
     ...list.filter(({ items }) => items.length).flatMap((one) => related(one, go, searched)),
     own.length ? make("h3", {}, "Events") : null,
-    own.length ? make("ol", { class: "events" }, ...own.slice(0, SHOWN).map(eventRow)) : null,
+    own.length ? make("ol", { class: "events" }, ...own.slice(0, SHOWN).map((one) => eventRow(one, model))) : null,
   ].filter(Boolean);
 }
 
@@ -46,7 +46,7 @@ export function overview(model, { events, close }) {
     make("p", { class: "muted" }, model.local ? `As far as the API and the controller of ${model.local.host} know.` : "As far as the API knows."),
     make("ul", { class: "listed" }, ...shown),
     make("h3", {}, "Events"),
-    events.length ? make("ol", { class: "events" }, ...events.slice(0, SHOWN).map(eventRow)) : make("p", { class: "muted" }, "None yet."),
+    events.length ? make("ol", { class: "events" }, ...events.slice(0, SHOWN).map((one) => eventRow(one, model))) : make("p", { class: "muted" }, "None yet."),
     make("h3", {}, "How to"),
     make("p", { class: "muted" }, "Choose a host to see its tunnels and networks, a network to see its hosts, a cell to see a port. Keys: / searches, arrows go through what is found and drawn, Enter chooses, Esc goes back."),
   ];
@@ -67,13 +67,14 @@ function related({ title, items, search }, go, searched) {
 function hostParts(host, model) {
   const ports = model.sortedPorts().filter((port) => port.host === host.name);
   const networks = [...new Set(ports.map((port) => port.network))].map((id) => model.networks.get(id)).filter(Boolean).sort(byName);
-  const peers = model.tunnels().flatMap(({ ends, types }) => (ends.includes(host.name) ? [`${ends.find((name) => name !== host.name)} (${[...types].join(", ")})`] : []));
+  const tunnels = model.tunnels(host.name).sort((one, other) => byWords(one.ends[1], other.ends[1]));
+  const peers = tunnels.map(({ ends, types }) => `${ends[1]} (${[...types].join(", ")})`);
   const local = model.local?.host === host.name ? model.local : null;
   return {
     pairs: [
       ["Tunnels from", host.address],
       ["Tunnel types", host.types.join(", ")],
-      ["Tunnels to", local ? local.tunnels.map((one) => `${one.host} (${one.type})`).join(", ") : peers.slice(0, SHOWN).join(", ")],
+      ["Tunnels to", local ? local.tunnels.map((one) => `${one.host} (${one.type})`).join(", ") : peers.slice(0, SHOWN).join(", ") + (peers.length > SHOWN ? ` and ${peers.length - SHOWN} more` : "")],
       ["Physical networks", Object.entries(host.mappings).map(([name, bridge]) => `${name}: ${bridge}`).join(", ")],
       ["Last seen", host.seen && `${host.seen} UTC`],
       ["Version", host.version],
@@ -126,7 +127,7 @@ function portParts(port, model, go) {
 }
 
 // One event of the stream, as a row.
-export function eventRow(event) {
+export function eventRow(event, model) {
   const at = new Date(event.time);
   const bad = ["WARNING", "ERROR", "CRITICAL"].includes(event.severity) ? event.severity.toLowerCase() : "";
   const fields = Object.entries(event.fields ?? {}).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${value}`);
@@ -135,7 +136,7 @@ export function eventRow(event) {
     { class: bad },
     make("time", { datetime: event.time }, Number.isNaN(at.getTime()) ? String(event.time ?? "") : at.toLocaleTimeString("en-GB")),
     make("span", { class: "name" }, event.event),
-    make("span", { class: "words" }, event.message ?? fields.join(", ")),
+    make("span", { class: "words" }, model.named(event.message ?? fields.join(", "))),
     make("span", { class: "muted" }, event.host ?? ""),
   );
 }

@@ -8,7 +8,8 @@ const ROWS = 300;
 const BAD = new Set(["WARNING", "ERROR", "CRITICAL"]);
 
 export class EventsView {
-  constructor() {
+  constructor(model) {
+    this.model = model;
     this.events = [];
     this.missed = 0;
     this.visible = false;
@@ -47,6 +48,6 @@ export class EventsView {
     const shown = found.length > ROWS ? `, the newest ${ROWS} of which are shown` : "";
     const missed = this.missed ? ` · ${number(this.missed)} or more were missed` : "";
     find("events-said").textContent = found.length ? `${counted(found.length, "event")}${shown}${missed}` : `No events yet${missed}`;
-    find("events-list").replaceChildren(...found.slice(0, ROWS).map(eventRow));
+    find("events-list").replaceChildren(...found.slice(0, ROWS).map((one) => eventRow(one, this.model)));
   }
 }

@@ -14,7 +14,7 @@ import { TraceView } from "./trace.js";
 const REFRESH = 30; // seconds between two questions for what no event tells: who is silent, what is in sync
 
 const model = new Model();
-const eventsView = new EventsView();
+const eventsView = new EventsView(model);
 const views = { map: { show: showMap, hide() {} }, flows: new FlowsView(model), trace: new TraceView(model), events: eventsView };
 let current = null;
 let selected = null;

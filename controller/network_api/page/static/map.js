@@ -169,7 +169,7 @@ export class TopologyMap {
   arcs() {
     const host = this.selected?.kind === "host" ? this.selected.id : null;
     if (!this.oneLine && host === null) return [];
-    const pairs = this.model.tunnels().filter(({ ends }) => this.oneLine || ends.includes(host));
+    const pairs = this.model.tunnels(this.oneLine ? null : host);
     return pairs.flatMap(({ ends, types }) => {
       const [one, other] = ends.map((name) => this.tiles.get(name));
       if (!one || !other) return [];
@@ -194,7 +194,7 @@ export class TopologyMap {
       const [x1, y1] = [tile.x + tile.width / 2, tile.y + tile.height];
       const [x2, y2] = [chip.x + CHIP.width / 2, chip.y];
       const bend = Math.max(12, (y2 - y1) / 2);
-      return [draw("path", { class: "link", d: `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}` })];
+      return [draw("path", { class: "wire", d: `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}` })];
     });
   }
 

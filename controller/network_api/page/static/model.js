@@ -9,7 +9,9 @@ const AGENT = ["id", "host", "alive", "heartbeat_timestamp", "description", "con
 const IDS = 100; // objects of one question for changed ones
 const MANY = 1000; // changed objects, from which on all are asked for anew
 
+const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const natural = new Intl.Collator("en", { numeric: true });
+export const byWords = natural.compare;
 export const byName = (one, other) => natural.compare(one.name, other.name) || natural.compare(one.id, other.id);
 
 const STATES = { ACTIVE: "active", BUILD: "build", DOWN: "down" };
@@ -28,7 +30,7 @@ export class Model {
     this.tell = slowly(60, () => this.listeners.forEach((listener) => listener()));
     this.fetchChanged = slowly(250, () => this.readChanged().catch(() => {}));
     this.fetchHosts = slowly(400, () => this.readHosts().catch(() => {}));
-    this.fetchLocal = slowly(2000, () => this.readLocal());
+    this.fetchLocal = slowly(10_000, () => document.hidden || this.readLocal()); // its bridges are asked for all flows
   }
 
   // All anew. What is gone meanwhile goes when all has been read.
@@ -142,6 +144,11 @@ export class Model {
     return [...found.values()].sort(byName);
   }
 
+  // A text with names in the place of ids.
+  named(text) {
+    return text.replace(UUID, (id) => (this.ports.get(id) ?? this.networks.get(id))?.name ?? id);
+  }
+
   object(kind, id) {
     if (kind === "host") return this.hosts.get(id) ?? this.places.find((one) => one.id === id);
     return (kind === "network" ? this.networks : this.ports).get(id);
@@ -163,8 +170,9 @@ export class Model {
     return [...this.ports.values()].sort(byName);
   }
 
-  // Pairs of hosts that have a tunnelled network together, and so tunnels; with the types of these.
-  tunnels() {
+  // Pairs of hosts that have a tunnelled network together, and so tunnels; with the types of these. With a host those
+  // that it is one of: of a hundred hosts all pairs are too many to go through again and again.
+  tunnels(host = null) {
     const members = new Map();
     for (const port of this.ports.values()) {
       const type = this.networks.get(port.network)?.type;
@@ -175,11 +183,12 @@ export class Model {
     }
     const pairs = new Map();
     for (const { type, hosts } of members.values()) {
-      const names = [...hosts].sort(natural.compare);
-      for (let one = 0; one < names.length; one++) {
-        for (let other = one + 1; other < names.length; other++) {
-          const key = `${names[one]} ${names[other]}`;
-          if (!pairs.has(key)) pairs.set(key, { ends: [names[one], names[other]], types: new Set() });
+      if (host !== null && !hosts.has(host)) continue;
+      for (const one of host === null ? hosts : [host]) {
+        for (const other of hosts) {
+          if (one === other || (host === null && one > other)) continue;
+          const key = `${one} ${other}`;
+          if (!pairs.has(key)) pairs.set(key, { ends: [one, other], types: new Set() });
           pairs.get(key).types.add(type);
         }
       }

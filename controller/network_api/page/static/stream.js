@@ -5,12 +5,14 @@ import { request } from "./api.js";
 const STALE = 35; // seconds without a byte, when a heartbeat comes every 15
 const LONGEST = 30; // seconds between two tries
 
-// Messages of text/event-stream out of pieces of text (HTML standard, 9.2.6).
-export function parser(told) {
+// Messages of text/event-stream out of pieces of text (HTML standard, 9.2.6). An id may come without data: there is
+// nothing to tell then, and it is the last one all the same, so it is told to identified.
+export function parser(told, identified = () => {}) {
   let rest = "";
   let message = {};
   const line = (text) => {
     if (text === "") {
+      if (message.id !== undefined) identified(message.id);
       if (message.data !== undefined) told({ event: "message", ...message });
       message = {};
     } else if (!text.startsWith(":")) {
@@ -67,10 +69,10 @@ export class Stream {
 
   async read(reader) {
     const decoder = new TextDecoder();
-    const feed = parser((message) => {
-      if (message.id !== undefined) this.last = message.id;
-      this.told(message);
-    });
+    const feed = parser(
+      (message) => this.told(message),
+      (id) => (this.last = id),
+    );
     this.came();
     for (;;) {
       const { done, value } = await reader.read();

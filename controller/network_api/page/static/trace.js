@@ -64,7 +64,7 @@ export class TraceView {
     if (!answer || !this.visible) return;
     const width = (this.width = find("trace-told").clientWidth);
     this.named = this.model.ports.size;
-    this.say(withNames(answer.sentence, this.model), answer.delivered ? "good" : "bad");
+    this.say(this.model.named(answer.sentence), answer.delivered ? "good" : "bad");
     const remedy = answer.remedy ? make("p", { class: "remedy" }, make("strong", {}, "What would change that: "), answer.remedy) : null;
     const silent = answer.silent.map((one) => make("p", { class: "note" }, `Not known: ${one}`));
     find("trace-told").replaceChildren(
@@ -87,11 +87,6 @@ function hop(one) {
     ...one.actions.map((action) => make("p", { class: "action" }, make("code", {}, action))),
     ...one.remarks.map((remark) => make("p", { class: "action" }, `→ ${remark}`)),
   );
-}
-
-// Ports by their names, where they have some.
-function withNames(text, model) {
-  return text.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (id) => model.ports.get(id)?.name ?? id);
 }
 
 // The drawing as a tree: who sends, each bridge that the frame passes, and behind it the copies that leave there.
