@@ -136,6 +136,10 @@ class Assembler:
         objects = self._objects.values()
         return [one for one in objects if isinstance(one, Network)], [one for one in objects if isinstance(one, Port)]
 
+    def groups(self) -> list[SecurityGroup | AddressGroup]:
+        """All security groups and address groups."""
+        return [one for one in self._objects.values() if isinstance(one, (SecurityGroup, AddressGroup))]
+
     def broken_rows(self) -> list[BrokenRow]:
         """The rows of networks and ports that break a rule, networks first."""
         kinds: dict[str, ObjectKind] = {"Network": "network", "Port": "port"}

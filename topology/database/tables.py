@@ -60,7 +60,13 @@ PORT_CLAIM = "PortClaim"
 RBAC_ROLE = "RBAC_Role"
 """What clients may do whose connection has a role: there are such where hosts may write what is theirs and no more."""
 
-OBJECT_TABLES = {"network": "Network", "subnet": "Subnet", "port": "Port"}
+OBJECT_TABLES = {
+    "network": "Network",
+    "subnet": "Subnet",
+    "port": "Port",
+    "security_group": SECURITY_GROUP,
+    "address_group": ADDRESS_GROUP,
+}
 """Kind of object → the table that holds such."""
 
 LAST_REVISION = 2**62

@@ -152,7 +152,7 @@ class TopologyDatabase(Replica[TopologyBatch]):
             for report in given:
                 _write(edit, rows.get(report.port_id), report, host_rights=self._has_host_rights(edit))
 
-        lines = preview(self, dict.fromkeys(TABLES, ()), change)
+        lines = preview(self, dict.fromkeys((*TABLES, SECURITY_GROUP_MEMBER), ()), change)
         for claim in claims:
             raise self._refusal(claim)
         return lines

@@ -15,9 +15,9 @@ from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from tests.topology.security import group_operation, refs, secure
 from topology.database.host_scope import HostScope
 from topology.database.topology_database import TopologyDatabase
-from topology.model import Port
+from topology.model import Host, Network, NetworkType, Port
 from topology.security_groups import AddressGroup, Direction, Ethertype, SecurityGroup, SecurityGroupRule
-from topology.source import PortInterest, RowProblem, TopologyBatch
+from topology.source import PortInterest, RowProblem, TopologyBatch, WriteBack
 
 HOST = "h1"
 
@@ -298,6 +298,34 @@ def test_a_group_with_ports_and_one_that_rules_name_cannot_be_deleted(server: Ov
     secure(server, uid("c1", 11), {})
     assert not refused(3)
     assert server.rows("SecurityGroupMember", "group_id") == []
+
+
+@pytest.mark.parametrize("scoped", [True, False])
+def test_a_port_is_written_back_with_its_security_and_the_groups_that_there_are(
+    server: OvsdbServer, views: Callable[..., Security], scoped: bool
+) -> None:
+    """Of a backup that lacks one of its groups: it is never less secured than it was."""
+    three_groups(server)
+    ports(server, 1)
+    view = views(whole=not scoped)
+    network = Network(uid("a1", 1), NetworkType.GRE, 1)
+    port = Port(
+        uid("c1", 11), network.id, "fa:16:3e:00:00:11", host=HOST, port_security_enabled=True,
+        allowed_prefixes=(("10.9.0.0/24", "fa:16:3e:00:00:11"),), security_group_ids=(sg(3), sg(7)),
+    )  # fmt: skip
+    wanted = WriteBack({}, {port.id: port})
+    host = Host(HOST, instance=uid("99", 1))
+    lines = view.database.preview(host, [], wanted if not scoped else WriteBack({}, {}))
+    assert not scoped or not any("Port" in line for line in lines)
+    assert view.database.write_back(wanted) == {}
+    [row] = server.rows("Port", "id", "port_security_enabled", "security_groups")
+    assert (row["id"], row["port_security_enabled"]) == (port.id, True)
+    assert row["security_groups"] == ["uuid", sg(3)]
+    assert server.rows("SecurityGroupMember", "group_id", "addresses") == [
+        {"group_id": sg(3), "addresses": "10.9.0.0/24"}
+    ]
+    assert view.database.write_back(wanted) == {}
+    assert len(server.rows("SecurityGroupMember", "group_id")) == 1
 
 
 @pytest.mark.parametrize("seed", range(3))

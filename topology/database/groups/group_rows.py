@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from topology import value_types
@@ -27,6 +28,15 @@ def security_group(row: Any, note: _Note) -> SecurityGroup:
         except ValueError as error:
             note(ValueError(f"rules: {rule_id}: {error}"))
     return SecurityGroup(canonical_uuid(row.id, "id"), row.name, read(row, "stateful"), tuple(rules))
+
+
+def rules_of(row: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Id → what is stored of each rule that can be used."""
+    found = {}
+    for rule_id, text in sorted(read(row, "rules").items()):
+        with suppress(ValueError):
+            found[rule_id] = read_rule(rule_id, text)[1]
+    return found
 
 
 def address_group(row: Any, note: _Note) -> AddressGroup:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from topology import value_types
 from topology.security_groups import Ethertype
 
 NUMBERS = {
@@ -44,6 +47,30 @@ WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 """TCP, UDP, DCCP, SCTP and UDP-Lite."""
 
 IPV6_ONLY = frozenset({41, 43, 44, 58, 59, 60})
+
+
+_NAMED = "|".join(
+    "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in name) for name in (*NUMBERS, ANY)
+)
+_NUMBERS: value_types.Schema = {"type": "integer", "minimum": 0, "maximum": 255}
+
+
+def _protocol(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"{value!r} is not a protocol")
+    text = str(value).lower()
+    is_number = text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 255
+    if not is_number and text not in (*NUMBERS, ANY):
+        raise ValueError(f"{text[:40]!r} is not a protocol: {', '.join((ANY, *NUMBERS))}, or a number from 0 to 255")
+    return None if text == ANY else str(int(text)) if is_number else text
+
+
+PROTOCOL: value_types.ValueType[str | None] = value_types.ValueType(
+    _protocol,
+    value_types.nullable({"type": "string"}),
+    {"anyOf": [_NUMBERS, {"type": "string", "pattern": f"^([0-9]{{1,2}}|1[0-9]{{2}}|2[0-4][0-9]|25[0-5]|{_NAMED})$"}]},
+)
+"""A protocol by its name, in any case, or number; as text."""
 
 
 def number_of(protocol: str | None, ethertype: Ethertype) -> int | None:
