@@ -108,19 +108,6 @@ def boolean(value: Any) -> bool:
     raise ValueError(f"{_shown(value)} is not a valid boolean value")
 
 
-@_type(
-    {"type": "boolean", "const": False},
-    {"anyOf": [{"const": False}, {"enum": [0]}, {"type": "string", "pattern": "^(0|[Ff][Aa][Ll][Ss][Ee])$"}]},
-)
-def unprotected(value: Any) -> bool:
-    """``port_security_enabled``: that nothing filters what a port sends, in the spellings of :func:`boolean`."""
-    if boolean(value):
-        raise ValueError(
-            f"{_shown(value)} is not supported: nothing here keeps a port from sending as another one does"
-        )
-    return False
-
-
 def integer(minimum: int, maximum: int) -> ValueType[int]:
     """A whole number between two limits, both included; also as text."""
 
@@ -318,6 +305,41 @@ nameservers = _list_of(ip, lambda _address: "has the same address twice", unique
 
 host_routes = _list_of(_record({"destination": cidr, "nexthop": ip}), _is_twice, uniqueItems=True)
 """``[{"destination": CIDR, "nexthop": IP}, …]``."""
+
+uuids = _list_of(uuid, lambda one: f"has {one} twice")
+"""UUIDs, each once."""
+
+prefixes = _list_of(cidr_of)
+"""CIDRs, also named by another address in them."""
+
+
+def _keywords(*words: str) -> Callable[[Callable[[Any], str]], ValueType[str]]:
+    anycase = "|".join("".join(f"[{one.upper()}{one.lower()}]" for one in word) for word in words)
+    return _type({"enum": list(words)}, {"type": "string", "pattern": f"^({anycase})$"})
+
+
+@_keywords("IPv4", "IPv6")
+def ethertype(value: Any) -> str:
+    """``IPv4`` or ``IPv6``, in any case."""
+    found = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(value.lower() if isinstance(value, str) else "")
+    if found is None:
+        raise ValueError(f"{_shown(value)} is none of IPv4 and IPv6")
+    return found
+
+
+_PREFIX = r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$"
+
+
+@_type({"type": "string", "pattern": _PREFIX})
+def remote_prefix(value: Any) -> str:
+    """An IP address or a CIDR, also one with host bits, which are shown as they were given."""
+    try:
+        if isinstance(value, str) and re.fullmatch(_PREFIX, value):
+            return str(ipaddress.ip_interface(value))
+    except ValueError:
+        pass
+    raise ValueError(f"{_shown(value)} is not a CIDR such as 10.1.1.0/24")
+
 
 pools = _list_of(_record({"start": ip, "end": ip}))
 """``[{"start": IP, "end": IP}, …]``; whether they fit the subnet is seen later."""

@@ -65,7 +65,8 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
 def export(config: Config) -> int:
     """Print the topology as a document.
 
-    What `tunbridge apply` would make it from: networks, subnets and ports, whoever has made them.
+    What `tunbridge apply` would make it from: networks, subnets, ports, security groups and address groups, whoever has
+    made them.
     """
     from topology.database.snapshot import read_topology
     from topology.documents.writer import write_document
@@ -75,7 +76,9 @@ def export(config: Config) -> int:
         raise TopologyError(f"{problem.where} is broken, and what it stands for would be missing: {problem.reason}")
     networks = [network for network in found.batch.networks.values() if network is not None]
     ports = [port for port in found.batch.ports.values() if port is not None]
-    click.echo(write_document(networks, ports, found.stored), nl=False)
+    groups = [group for group in found.batch.security_groups.values() if group is not None]
+    addresses = [group for group in found.batch.address_groups.values() if group is not None]
+    click.echo(write_document(networks, ports, found.stored, groups, addresses), nl=False)
     return 0
 
 

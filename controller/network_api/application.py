@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 
 from controller.config.http_limits import HttpLimits
-from controller.network_api import agent_routes, discovery, error_responses, openapi, quota_routes
+from controller.network_api import address_routes, agent_routes, discovery, error_responses, openapi, quota_routes
 from controller.network_api.event_stream import event_routes
 from controller.network_api.event_stream.event_stream import EventStream
 from controller.network_api.identity.identity import Identify, Identity, LocalNames, RequestMarks, caller_of
@@ -90,7 +90,7 @@ def make_routes(
     """All that is served."""
     turns = Turns(limits)
     resources = tuple(RESOURCES.values())
-    collections = (*(resource.collection for resource in resources), AGENT.collection, QUOTA.collection)
+    collections = [resource.collection for resource in (*resources, AGENT, QUOTA)]
     routes = [
         ApiRoute("/", _Document(lambda request: discovery.versions(request.prefix)), discovery.VERSIONS, open=True),
         ApiRoute(
@@ -101,16 +101,22 @@ def make_routes(
         *agent_routes.routes(database, agent_down_time, limits),
         *event_routes.routes(stream),
         *quota_routes.routes(database.quotas, limits),
+        *address_routes.routes(database, turns),
         ApiRoute("/healthz", _Health(database), _HEALTH, open=True),
         ApiRoute("/metrics", MetricsPage(metrics, local=True), _METRICS),
         *beside,
     ]
     for resource in resources:
-        path = f"/v2.0/{resource.collection}"
-        one, handlers = f"{path}/{{object_id}}", _ResourceHandlers(resource, database, turns, limits)
+        path = f"/v2.0/{resource.path}"
+        make = _TaggedHandlers if resource.is_updated else _ObjectHandlers
+        one, handlers = f"{path}/{{object_id}}", make(resource, database, turns, limits)
         routes += [
             ApiRoute(path, handlers, openapi.collection(resource, limits.max_bulk_size)),
             ApiRoute(one, handlers, openapi.one(resource), openapi.OBJECT_ID, suffix="one"),
+        ]
+        if not resource.is_updated:
+            continue
+        routes += [
             ApiRoute(f"{one}/tags", handlers, openapi.tags(resource), openapi.OBJECT_ID, suffix="tags"),
             ApiRoute(f"{one}/tags/{{tag}}", handlers, openapi.tag(resource), openapi.TAG, suffix="tag"),
         ]
@@ -164,8 +170,8 @@ class _Health:
         response.media = {"status": "ok" if connected else "no topology database"}
 
 
-class _ResourceHandlers:
-    """One kind of object: all of them, one, and its tags (standard-attr-tag)."""
+class _ObjectHandlers:
+    """One kind of object: all of them, and one."""
 
     def __init__(self, resource: Resource, database: ResourceDatabase, turns: Turns, limits: HttpLimits) -> None:
         self._turns = turns
@@ -176,12 +182,16 @@ class _ResourceHandlers:
         self._kinds = schemas.kinds(resource)
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        caller = caller_of(request)
+        if self._name in ("security_group", "security_group_rule") and self._database.lacks_default_group(caller):
+            with self._turns.of(caller):
+                self._database.ensure_default_group(caller)
+
         def page(query: Query) -> Page:
-            caller = caller_of(request)
             found = self._database.select(caller, self._name, query.wanted, lambda views: walked(views, query))
             return [self._resource.seen(view) for view in found]
 
-        kinds = shown(caller_of(request), self._name, self._kinds)
+        kinds = shown(caller, self._name, self._kinds)
         answer_list(request, response, self._resource.collection, kinds, page, self._limits)
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -202,18 +212,37 @@ class _ResourceHandlers:
     def on_get_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         response.media = {self._name: fields_of(request, self._show(request, object_id), self._limits)}
 
+    def on_delete_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
+        caller, revision = caller_of(request), if_match(request)
+        with self._turns.of(caller):
+            self._database.delete(caller, self._name, self._id(object_id), revision)
+        response.status = falcon.HTTP_204
+
+    def _id(self, object_id: str) -> str:
+        """An id as it is stored; one that is no UUID is nobody's."""
+        try:
+            return value_types.uuid(object_id)
+        except ValueError:
+            raise not_found(self._name, object_id) from None
+
+    def _create(self, request: falcon.Request, wanted: Sequence[Any]) -> list[View]:
+        values = [self._resource.read_create(one) for one in wanted]
+        caller, part = caller_of(request), self._limits.bulk_part_size
+        return create_in_parts(self._database, self._turns, caller, self._name, values, part)
+
+    def _show(self, request: falcon.Request, object_id: str) -> View:
+        return self._database.show(caller_of(request), self._name, self._id(object_id))
+
+
+class _TaggedHandlers(_ObjectHandlers):
+    """One kind of object that can be changed, and its tags (standard-attr-tag)."""
+
     def on_put_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         values = self._resource.read_update(only(body_of(request), self._name))
         caller, revision = caller_of(request), if_match(request)
         with self._turns.of(caller):
             view = self._database.update(caller, self._name, self._id(object_id), values, revision)
         response.media = {self._name: view}
-
-    def on_delete_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
-        caller, revision = caller_of(request), if_match(request)
-        with self._turns.of(caller):
-            self._database.delete(caller, self._name, self._id(object_id), revision)
-        response.status = falcon.HTTP_204
 
     def on_get_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         response.media = {"tags": self._show(request, object_id)["tags"]}
@@ -246,21 +275,6 @@ class _ResourceHandlers:
 
         self._change_tags(request, object_id, change, "delete")
         response.status = falcon.HTTP_204
-
-    def _id(self, object_id: str) -> str:
-        """An id as it is stored; one that is no UUID is nobody's."""
-        try:
-            return value_types.uuid(object_id)
-        except ValueError:
-            raise not_found(self._name, object_id) from None
-
-    def _create(self, request: falcon.Request, wanted: Sequence[Any]) -> list[View]:
-        values = [self._resource.read_create(one) for one in wanted]
-        caller, part = caller_of(request), self._limits.bulk_part_size
-        return create_in_parts(self._database, self._turns, caller, self._name, values, part)
-
-    def _show(self, request: falcon.Request, object_id: str) -> View:
-        return self._database.show(caller_of(request), self._name, self._id(object_id))
 
     def _change_tags(
         self,

@@ -6,14 +6,19 @@ what works is named: clients leave out what is not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from controller.network_api.openapi import TEXT, Operation, listed, reading, record
 from topology.value_types import Schema
 
 EXTENSIONS: dict[str, tuple[str, str]] = {
+    "address-group": ("Address group", "Addresses that rules of security groups name together"),
     "agent": ("agent", "The hosts, and whether they live"),
-    "allowed-address-pairs": ("Allowed Address Pairs", "Address pairs of ports are kept"),
+    "allowed-address-pairs": (
+        "Allowed Address Pairs",
+        "Address pairs of ports are kept",
+    ),
     "binding": ("Port Binding", "Which host a port is for, and how it is plugged there"),
     "empty-string-filtering": ("Empty String Filtering Extension", "Filters of an empty value"),
     "external-net": ("Neutron external network", "router:external of networks is kept"),
@@ -22,6 +27,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "net-mtu": ("Network MTU", "The MTU of a network"),
     "net-mtu-writable": ("Network MTU (writable)", "It can be given"),
     "pagination": ("Pagination support", "Lists in pages, with links"),
+    "port-security": ("Port Security", "What ports send and what reaches them is filtered, where that is asked for"),
+    "port-security-groups-filtering": ("Port filtering on security groups", "Ports by their security groups"),
     "project-id": ("project_id field enabled", "project_id beside tenant_id"),
     "provider": ("Provider Network", "How a network travels"),
     "quota-check-limit": ("Quota engine limit check", "A limit below what is used is refused"),
@@ -29,12 +36,24 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "quota_details": ("Quota details management support", "What projects have, of what they may have"),
     "quotas": ("Quota management support", "How much each project may have"),
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision only"),
+    "security-group": ("security-group", "Security groups and their rules"),
+    "security-groups-normalized-cidr": ("Normalized CIDR field for security group rules", "normalized_cidr"),
+    "security-groups-remote-address-group": (
+        "Remote address group id field for security group rules",
+        "Rules that let address groups in",
+    ),
+    "security-groups-rules-belongs-to-default-sg": (
+        "Security group rule belongs to the project's default security group",
+        "belongs_to_default_sg of rules",
+    ),
+    "security-groups-shared-filtering": ("Security group filtering on the shared field", "shared, which no group is"),
     "sort-key-validation": ("Sort Key Validation", "Unknown sort keys are refused"),
     "sorting": ("Sorting support", "Lists in an order"),
     "standard-attr-description": ("standard-attr-description", "description of all resources"),
     "standard-attr-revisions": ("Resource revision numbers", "revision_number of all resources"),
     "standard-attr-tag": ("Tag support for resources with standard attribute", "tags of all resources"),
     "standard-attr-timestamp": ("Resource timestamps", "created_at and updated_at of all resources"),
+    "stateful-security-group": ("Stateful security group", "Groups that look at each packet by itself"),
 }
 """Alias → name and description."""
 
@@ -51,11 +70,15 @@ def versions(url: str) -> dict[str, Any]:
     }
 
 
-def resources(url: str, collections: tuple[str, ...]) -> dict[str, Any]:
+def resources(url: str, collections: Sequence[str]) -> dict[str, Any]:
     """``GET /v2.0``."""
     return {
         "resources": [
-            {"name": name[:-1], "collection": name, "links": [{"rel": "self", "href": f"{url}/v2.0/{name}"}]}
+            {
+                "name": name[:-1],
+                "collection": name,
+                "links": [{"rel": "self", "href": f"{url}/v2.0/{name.replace('_', '-')}"}],
+            }
             for name in collections
         ]
     }

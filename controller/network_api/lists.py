@@ -128,7 +128,7 @@ def _sort(
     keys: Sequence[str], directions: Sequence[str], kinds: Mapping[str, ValueKind]
 ) -> tuple[tuple[str, bool], ...]:
     for key in keys:
-        if kinds.get(key, ValueKind.FIXED_IPS) is ValueKind.FIXED_IPS:
+        if key not in kinds or not kinds[key].is_sortable:
             raise BadRequest("HTTPBadRequest", f"'{key}' is invalid attribute for sort keys")
     if wrong := [one for one in directions if one not in DIRECTIONS]:
         raise BadRequest("HTTPBadRequest", f"'{wrong[0]}' is invalid value for sort_dir, valid are 'asc' and 'desc'")
@@ -207,6 +207,9 @@ def _matches(view: View, query: Query) -> bool:
     for name, values in query.filters.items():
         if name == "fixed_ips":
             if not any(_is_address(fixed_ip, values) for fixed_ip in view.get("fixed_ips", ())):
+                return False
+        elif name == "security_groups":
+            if not set(values).intersection(view.get(name, ())):
                 return False
         elif view.get(name) not in values and not (view.get(name) is None and "" in values):
             return False

@@ -115,6 +115,7 @@ _OF_QUERY: Mapping[ValueKind, Schema] = {
     ValueKind.INTEGER: TEXT,
     ValueKind.TEXT: TEXT,
     ValueKind.FIXED_IPS: {"type": "string", "pattern": FIXED_IPS_FILTER},
+    ValueKind.IDS: TEXT,
 }
 
 
@@ -147,8 +148,12 @@ def components(resources: Sequence[Resource]) -> dict[str, Schema]:
         found[f"{name}_part"] = schemas.part(resource)
         if name in RESOURCES:
             found[f"{name}_create"] = schemas.create(resource)
-        if any(attribute.given for attribute in resource.attributes.values()):
+        if resource.is_updated:
             found[f"{name}_update"] = schemas.update(resource)
+    if "security_group_rule" in found:
+        for name in ("security_group", "security_group_part"):
+            rules = {**listed(reference("security_group_rule")), "readOnly": True}
+            found[name]["properties"]["security_group_rules"] = rules
     found["links"] = listed(
         record({"rel": {"enum": ["next", "previous"]}, "href": {"type": "string", "format": "uri"}})
     )
@@ -187,7 +192,7 @@ def listing(resource: Resource) -> Operation:
 
 def _query(resource: Resource) -> tuple[Parameter, ...]:
     kinds = schemas.kinds(resource)
-    sortable = [name for name, kind in kinds.items() if kind is not ValueKind.FIXED_IPS]
+    sortable = [name for name, kind in kinds.items() if kind.is_sortable]
     filters = (Parameter(name, {"type": "array", "items": _OF_QUERY[kind]}) for name, kind in kinds.items())
     tags = (Parameter(name, TEXT, "Tags, between commas") for name in TAG_FILTERS)
     return (
@@ -205,6 +210,9 @@ def _query(resource: Resource) -> tuple[Parameter, ...]:
 def one(resource: Resource) -> dict[str, Operation]:
     """Of an object that requests create."""
     name = resource.name
+    delete = Operation(f"delete_{name}", f"Delete a {name}", {204: None}, (404, 409, 412), (_IF_MATCH,))
+    if not resource.is_updated:
+        return {"GET": showing(resource), "DELETE": delete}
     update = Operation(
         f"update_{name}",
         f"Change a {name}",
@@ -213,7 +221,6 @@ def one(resource: Resource) -> dict[str, Operation]:
         (_IF_MATCH,),
         record({name: reference(f"{name}_update")}),
     )
-    delete = Operation(f"delete_{name}", f"Delete a {name}", {204: None}, (404, 409, 412), (_IF_MATCH,))
     return {"GET": showing(resource), "PUT": update, "DELETE": delete}
 
 
@@ -251,17 +258,18 @@ def _links(resource: Resource) -> dict[str, Mapping[str, Any]]:
     """What can be done with an object that has been created."""
     name = resource.name
     identified = {"object_id": f"$response.body#/{name}/id"}
-    followers = (f"show_{name}", f"update_{name}", f"delete_{name}", f"replace_{name}_tags", f"list_{name}_tags")
+    changes = (f"update_{name}", f"replace_{name}_tags", f"list_{name}_tags") if resource.is_updated else ()
+    followers = (f"show_{name}", *changes, f"delete_{name}")
     found: dict[str, Mapping[str, Any]] = {
         operation: {"operationId": operation, "parameters": identified} for operation in followers
     }
     for child in _CHILDREN.get(name, ()):
-        body = {child: {"network_id": f"$response.body#/{name}/id"}}
+        body = {child: {f"{name}_id": f"$response.body#/{name}/id"}}
         found[f"create_{child}"] = {"operationId": f"create_{child}", "requestBody": body}
     return found
 
 
-_CHILDREN = {"network": ("subnet", "port")}
+_CHILDREN = {"network": ("subnet", "port"), "security_group": ("security_group_rule",)}
 
 
 _OF_ALL = (400, 403, 503, 504)

@@ -14,8 +14,7 @@ from controller.network_api.lists import select
 from controller.network_api.openapi import ApiRoute, Operation
 from controller.network_api.request_bodies import answer_list, body_of, only
 from topology.database.quota_rows import Quotas
-from topology.rules.access.quotas import PROJECT_ID, QUOTA, QUOTA_UPDATE, read_limits
-from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.access.quotas import PROJECT_ID, QUOTA, QUOTA_UPDATE, QUOTAS, read_limits
 from topology.rules.attributes.schemas import kinds, update
 from topology.rules.request_errors import invalid
 from topology.value_types import Schema
@@ -84,4 +83,4 @@ def routes(quotas: Quotas, limits: HttpLimits) -> list[ApiRoute]:
 
 def _record(schema: Callable[[str], Schema]) -> Schema:
     """What is answered of one project."""
-    return openapi.record({"quota": openapi.record({kind: schema(kind) for kind in RESOURCES})})
+    return openapi.record({"quota": openapi.record({kind: schema(kind) for kind in QUOTAS})})

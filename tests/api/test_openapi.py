@@ -74,13 +74,15 @@ def test_other_methods_are_refused(api: ApiProcess, document: Any) -> None:
 @pytest.mark.parametrize("name", RESOURCES)
 def test_what_is_shown_is_what_is_documented(api: ApiProcess, document: Any, name: str) -> None:
     """Each attribute of an object is in the document, and the other way round."""
-    values = {"subnet": {"cidr": "10.0.0.0/24", "ip_version": 4}}.get(name, {})
-    if name != "network":
+    values: dict[str, Any] = {"subnet": {"cidr": "10.0.0.0/24", "ip_version": 4}}.get(name, {})
+    if name in ("subnet", "port"):
         values |= {"network_id": api.create("network")["id"]}
+    if name == "security_group_rule":
+        values = {"direction": "ingress", "security_group_id": api.create("security_group")["id"]}
     made = api.create(name, **values)
     schema = document["components"]["schemas"][name]
     assert set(made) == set(schema["properties"])
-    assert {"id", "name", "tenant_id"} < set(schema["required"]) <= set(made)
+    assert {"id", "description", "tenant_id"} < set(schema["required"]) <= set(made)
     assert schema["additionalProperties"] is False
 
 

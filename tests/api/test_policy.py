@@ -299,3 +299,47 @@ def test_quotas_are_set_by_administrators(callers: Callers) -> None:
 
 def test_who_serves_metrics_serves_no_tenants(callers: Callers) -> None:
     assert callers.ann.request("GET", "/metrics").status == 403
+
+
+def test_security_groups_are_of_their_project(callers: Callers, made: Topology) -> None:
+    """Each project has its default group as soon as it asks; nobody reaches for those of another."""
+    boss, ann, ben, rita = callers
+    [default] = [one for one in ben.get("/security-groups")["security_groups"] if one["name"] == "default"]
+    group = ann.create("security_group", name="ann's")["id"]
+    addresses = ann.create("address_group", name="ann's", addresses=["192.0.2.0/24"])["id"]
+    assert group in {one["id"] for one in rita.get("/security-groups")["security_groups"]}
+    assert [one["id"] for one in ben.get("/security-groups")["security_groups"]] == [default["id"]]
+    assert ben.get(f"/security-groups?id={group}")["security_groups"] == []
+    assert {one["security_group_id"] for one in ben.get("/security-group-rules")["security_group_rules"]} == {
+        default["id"]
+    }
+    rule = {"direction": "ingress", "security_group_id": default["id"]}
+    for client, path, values, kind in (
+        (ben, f"security-groups/{group}", None, "SecurityGroupNotFound"),
+        (ben, "security-group-rules", {**rule, "security_group_id": group}, "SecurityGroupNotFound"),
+        (ben, "security-group-rules", {**rule, "remote_group_id": group}, "SecurityGroupNotFound"),
+        (ben, "security-group-rules", {**rule, "remote_address_group_id": addresses}, "AddressGroupNotFound"),
+        (ann, "ports", {"network_id": made.network, "security_groups": [default["id"]]}, "SecurityGroupNotFound"),
+    ):
+        what = path.split("/")[0].removesuffix("s").replace("-", "_")
+        answer = (
+            client.request("POST", f"/v2.0/{path}", {what: values})
+            if values
+            else client.request("DELETE", f"/v2.0/{path}")
+        )
+        assert (answer.status, answer.error) == (404, kind), (path, values)
+    refused(rita.request("DELETE", f"/v2.0/security-groups/{group}"), "delete_security_group")
+    refused(
+        rita.request(
+            "POST", "/v2.0/security-group-rules", {"security_group_rule": {**rule, "security_group_id": group}}
+        ),
+        "create_security_group_rule",
+    )
+    path = f"/v2.0/address-groups/{addresses}/add_addresses"
+    refused(rita.request("PUT", path, {"addresses": ["10.0.0.0/8"]}), "add_addresses")
+    answer = ben.request("DELETE", f"/v2.0/security-groups/{default['id']}")
+    assert (answer.status, answer.error) == (409, "SecurityGroupCannotRemoveDefault")
+    boss.delete("security_group", default["id"])
+    assert [one["id"] for one in ben.get("/security-groups")["security_groups"]] == [default["id"]], "it is made anew"
+    ann.delete("security_group", group)
+    ann.delete("address_group", addresses)

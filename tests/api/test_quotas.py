@@ -13,7 +13,7 @@ from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
-NONE = {"network": -1, "subnet": -1, "port": -1}
+NONE = {"network": -1, "subnet": -1, "port": -1, "security_group": -1, "security_group_rule": -1}
 
 
 @pytest.fixture
@@ -89,8 +89,9 @@ def test_a_request_counts_as_a_whole(api: ApiProcess, project: str) -> None:
     api.create("subnet", cidr="10.0.0.0/24", **subnet)
     answer = api.request("POST", "/v2.0/subnets", {"subnet": {"cidr": "10.0.1.0/24", **subnet}})
     assert (answer.status, answer.error) == (409, "OverQuota")
+    nothing = (("security_group", -1, 0), ("security_group_rule", -1, 0))
     used = {kind: {"limit": limit, "used": used, "reserved": 0}
-            for kind, limit, used in (("network", -1, 1), ("subnet", 1, 1), ("port", 3, 3))}  # fmt: skip
+            for kind, limit, used in (("network", -1, 1), ("subnet", 1, 1), ("port", 3, 3), *nothing)}  # fmt: skip
     assert api.get(f"/quotas/{project}/details") == {"quota": used}
     api.delete("port", api.get(f"/ports?project_id={project}")["ports"][0]["id"])
     api.create("port", **port)
@@ -104,7 +105,7 @@ def test_two_processes_hold_a_limit(stopped_database: OvsdbServer) -> None:
         ApiProcess(database.connection, options=options) as one,
         ApiProcess(database.connection, options=options) as other,
     ):
-        assert one.get("/quotas/any/default") == {"quota": {"network": 8, "subnet": 8, "port": 40}}
+        assert one.get("/quotas/any/default") == {"quota": {**dict.fromkeys(NONE, 8), "port": 40}}
         network = one.create("network")["id"]
         wait_until(lambda: other.request("GET", f"/v2.0/networks/{network}").status == 200, 10, "both have it")
         statuses: Counter[int] = Counter()
@@ -122,3 +123,18 @@ def test_two_processes_hold_a_limit(stopped_database: OvsdbServer) -> None:
         made = Counter(port["project_id"] for port in one.get("/ports")["ports"])
     assert made == {"": 40, "p": 40}
     assert set(statuses) == {201, 409}
+
+
+def test_security_groups_and_their_rules_are_counted(api: ApiProcess, project: str) -> None:
+    put(api, project, security_group=2, security_group_rule=9)
+    group = api.create("security_group", project_id=project)["id"]  # beside the default one: six rules
+    answer = api.request("POST", "/v2.0/security-groups", {"security_group": {"project_id": project}})
+    assert (answer.status, answer.error) == (409, "OverQuota")
+    rules = [
+        {"security_group_id": group, "direction": "ingress", "protocol": str(number)} for number in range(100, 104)
+    ]
+    answer = api.request("POST", "/v2.0/security-group-rules", {"security_group_rules": rules})
+    assert (answer.status, answer.message) == (409, "Quota exceeded for resources: ['security_group_rule'].")
+    assert api.request("POST", "/v2.0/security-group-rules", {"security_group_rules": rules[:3]}).status == 201
+    used = api.get(f"/quotas/{project}/details")["quota"]
+    assert [used[kind]["used"] for kind in ("security_group", "security_group_rule")] == [2, 9]

@@ -303,7 +303,9 @@ def test_discovery(api: Client) -> None:
     """What a client asks before anything else."""
     assert api.request("GET", "/").json["versions"][0]["id"] == "v2.0"
     collections = {one["collection"] for one in api.get("")["resources"]}
-    assert collections == {"networks", "subnets", "ports", "agents", "quotas"}
+    assert collections == {
+        "networks", "subnets", "ports", "agents", "quotas", "security_groups", "security_group_rules", "address_groups",
+    }  # fmt: skip
     extensions = api.get("/extensions")["extensions"]
     assert {"provider", "binding", "revision-if-match"} <= {one["alias"] for one in extensions}
     assert api.get("/extensions/provider")["extension"] in extensions

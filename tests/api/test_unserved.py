@@ -23,8 +23,7 @@ UNSERVED = {
     "subnet create --network osu --use-default-subnet-pool x": "'use_default_subnetpool'",
     "subnet create --network osu --use-prefix-delegation --ip-version 6 x": "'subnetpool_id' not allowed",
     "port create --network osu --qos-policy q x": "there is no /v2.0/qos/policies here",
-    "port create --network osu --security-group g x": "there is no /v2.0/security-groups here",
-    "port create --network osu --no-security-group x": "Unrecognized attribute(s) 'security_groups'",
+    "port create --network osu --security-group g x": "No SecurityGroup found for g",
     "port create --network osu --dns-name q x": "No Extension found for dns-integration",
     "port create --network osu --extra-dhcp-option name=a,value=b x": "No Extension found for extra_dhcp_opt",
     "port create --network osu --numa-policy-required x": "Unrecognized attribute(s) 'numa_affinity_policy'",
@@ -34,7 +33,6 @@ UNSERVED = {
     "port create --network osu --hardware-offload-type switchdev x": "'hardware_offload_type'",
     "port create --network osu --vnic-type direct x": "Invalid input for binding:vnic_type",
     "port list --router r": "there is no /v2.0/routers here",
-    "port list --security-group g": "['security_groups'] is invalid attribute for filtering",
 }
 
 

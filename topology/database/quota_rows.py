@@ -19,6 +19,7 @@ from topology.ovsdb.replica import RowChanges
 from topology.rules.access.policy import Caller, Target, allowed
 from topology.rules.access.quotas import (
     NO_LIMITS,
+    QUOTAS,
     Limits,
     check_limit,
     check_room,
@@ -140,6 +141,8 @@ class Quotas:
         :param project_ids: of each object that is made
         :raises ResourceError: there is no room
         """
+        if kind not in QUOTAS:
+            return
         for project_id, wanted in sorted(Counter(project_ids).items()):
             row = self._row(edit, project_id)
             limit = merged(self._defaults, row.limits if row is not None else {})[kind]

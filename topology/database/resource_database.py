@@ -16,11 +16,22 @@ from typing import Any, TypeVar
 
 from topology.database import host_registry
 from topology.database.assembler import Assembler
+from topology.database.groups.group_rows import rules_of
 from topology.database.host_registry import FollowedHosts
 from topology.database.quota_rows import Quotas
 from topology.database.row_index import RowIndex, stored_rows
 from topology.database.row_state import segment_key
-from topology.database.tables import DATABASE, HOST_STATE, OBJECT_TABLES, QUOTA, SCHEMA, TABLES, advance_revision
+from topology.database.tables import (
+    DATABASE,
+    HOST_STATE,
+    OBJECT_TABLES,
+    QUOTA,
+    SCHEMA,
+    SECURITY_GROUP,
+    TABLES,
+    WRITTEN,
+    advance_revision,
+)
 from topology.database.topology_writer import TopologyWriter
 from topology.errors import TopologyUnavailable, TopologyUnconfirmed
 from topology.model import PortStatus
@@ -35,10 +46,14 @@ from topology.rules.allocation.segment_allocation import AllocationPolicy, Segme
 from topology.rules.index import Selection
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, Maker
+from topology.rules.operations.group_rules import ensure_default
 from topology.rules.operations.operate import TopologyOperation, operate_all, reserve
-from topology.rules.request_errors import Forbidden
-from topology.rules.state import ResourceState
+from topology.rules.request_errors import BadRequest, Forbidden, InUse
+from topology.rules.security.default_group import default_group_id
+from topology.rules.security.group_views import address_group_view, rule_view, security_group_view
+from topology.rules.state import Attributes, ResourceState
 from topology.rules.views import View, network_view, port_view, subnet_view, with_host
+from topology.security_groups import AddressGroup, SecurityGroup
 from topology.source import TopologyBatch
 
 T = TypeVar("T")
@@ -82,11 +97,15 @@ class ResourceDatabase(Replica[TopologyBatch]):
         self._state = ResourceState()
         self._segments: RowIndex[SegmentKey, None] = RowIndex("Segment", lambda row: (segment_key(row), None))
         self._stored = {kind: stored_rows(kind) for kind in OBJECT_TABLES}
+        self._rules: RowIndex[str, Mapping[str, Attributes]] = RowIndex(
+            SECURITY_GROUP, lambda row: (row.id, rules_of(row))
+        )
         self._hosts = FollowedHosts()
         super().__init__(
             connection,
             DATABASE,
-            tables=dict.fromkeys((*TABLES, HOST_STATE, QUOTA), ()),
+            tables=dict.fromkeys((*TABLES, *WRITTEN, HOST_STATE, QUOTA), ()),
+            conditions=WRITTEN,
             convert=self._follow,
             schema=SCHEMA,
             errors=ErrorTypes(unconfirmed=TopologyUnconfirmed),
@@ -149,8 +168,10 @@ class ResourceDatabase(Replica[TopologyBatch]):
         def change(edit: Edit, draft: Draft) -> list[View]:
             access = Access(caller, self._state)
             owned, others = ([access.owned(kind, values) for values in part] for part in (wanted, later))
+            if kind == "security_group_rule":
+                _require_one_group([*owned, *others])
             self.quotas.charge(edit, self._state, kind, [values["project_id"] for values in (*owned, *others)])
-            if not caller.is_admin and kind != "network":
+            if not caller.is_admin and kind in ("subnet", "port"):
                 draft.shared_networks.update(values["network_id"] for values in owned)
             reserve(draft, [TopologyOperation("create", kind, values=values) for values in others])
             ids = self._write(edit, draft, [TopologyOperation("create", kind, values=values) for values in owned])
@@ -178,10 +199,50 @@ class ResourceDatabase(Replica[TopologyBatch]):
         """Delete an object; a network takes its subnets along."""
 
         def change(edit: Edit, draft: Draft) -> None:
-            Access(caller, self._state).check(kind, object_id, f"delete_{kind}")
+            access = Access(caller, self._state)
+            access.check(kind, object_id, f"delete_{kind}")
+            if kind == "security_group" and not caller.is_admin and access.is_default_group(object_id):
+                text = "Insufficient rights for removing default security group."
+                raise InUse("SecurityGroupCannotRemoveDefault", text)
             self._write(edit, draft, [TopologyOperation("delete", kind, object_id, revision=if_match)])
 
         self._change(change)
+
+    def lacks_default_group(self, caller: Caller) -> bool:
+        """Whether the project of a caller has no default security group; who is of none needs none."""
+        group_id = default_group_id(caller.project_id)
+        return bool(caller.project_id) and self.read(lambda state: group_id not in state.security_groups)
+
+    def ensure_default_group(self, caller: Caller) -> None:
+        """The project of a caller has its default security group, as Neutron has it wherever these are listed."""
+        project = caller.project_id
+
+        def change(edit: Edit, draft: Draft) -> None:
+            ensure_default(draft, project)
+            self._write(edit, draft, [])
+
+        self._change(change)
+
+    def change_addresses(
+        self,
+        caller: Caller,
+        group_id: str,
+        action: str,
+        change: Callable[[frozenset[str]], set[str]],
+    ) -> View:
+        """Give an address group other addresses.
+
+        :param action: ``add_addresses`` or ``remove_addresses``
+        """
+
+        def apply(edit: Edit, draft: Draft) -> View:
+            kind = "address_group"
+            Access(caller, self._state).check(kind, group_id, action)
+            values = {"addresses": sorted(change(frozenset(draft.address_group(group_id).addresses)))}
+            self._write(edit, draft, [TopologyOperation("update", kind, group_id, values)])
+            return shown(caller, kind, _drafted(draft, kind, group_id))
+
+        return self._change(apply)
 
     def undo(self, kind: str, object_ids: Sequence[str]) -> None:
         """Delete objects that were created and must not be, as far as they are there still and nobody uses them."""
@@ -189,7 +250,9 @@ class ResourceDatabase(Replica[TopologyBatch]):
         def change(edit: Edit, draft: Draft) -> None:
             state = self._state
             known: Mapping[str, Mapping[str, object]] = {
-                "network": state.networks, "subnet": state.network_of, "port": state.ports
+                "network": state.networks, "subnet": state.network_of, "port": state.ports,
+                "security_group": state.security_groups, "security_group_rule": state.group_of,
+                "address_group": state.address_groups,
             }  # fmt: skip
             there = [one for one in object_ids if one in known[kind]]
             self._write(edit, draft, [TopologyOperation("delete", kind, one) for one in there])
@@ -274,6 +337,7 @@ class ResourceDatabase(Replica[TopologyBatch]):
             batch = self._assembler(changes)
             self._hosts.follow(changes, batch)
             state, stored = self._state, self._stored
+            self._follow_groups(changes, batch, touched)
             touched["network"] |= {state.network_of[one] for one in touched["subnet"] if one in state.network_of}
             networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
             ports = dict.fromkeys(touched["port"], None) | dict(batch.ports if batch else {})
@@ -292,6 +356,23 @@ class ResourceDatabase(Replica[TopologyBatch]):
                     state.put_port(port, stored["port"].values.get(id_, {}))
         return batch
 
+    def _follow_groups(self, changes: RowChanges, batch: TopologyBatch | None, touched: Mapping[str, set[str]]) -> None:
+        """Groups that are there now, or have other attributes or rules."""
+        state, stored = self._state, self._stored
+        self._rules.follow(changes)
+        find, row_of = self._assembler.find, self._assembler.row_of
+        for id_ in touched["security_group"].union(batch.security_groups if batch else ()):
+            if row_of(SECURITY_GROUP, id_) is None or (group := find(SecurityGroup, id_)) is None:
+                state.remove_security_group(id_)
+            else:
+                rules = self._rules.values.get(id_, {})
+                state.put_security_group(group, stored["security_group"].values.get(id_, {}), rules)
+        for id_ in touched["address_group"].union(batch.address_groups if batch else ()):
+            if (addresses := find(AddressGroup, id_)) is None:
+                state.remove_address_group(id_)
+            else:
+                state.put_address_group(addresses, stored["address_group"].values.get(id_, {}))
+
     def _follow_segments(self, changes: RowChanges) -> None:
         for key in self._segments.follow(changes):
             if key in self._segments.values:
@@ -300,8 +381,24 @@ class ResourceDatabase(Replica[TopologyBatch]):
                 self._state.segments.discard(key)
 
 
+def _require_one_group(rules: Sequence[Mapping[str, Any]]) -> None:
+    """The rules of a request are of one security group, as in Neutron."""
+    if len({values["security_group_id"] for values in rules}) > 1:
+        text = "Only allowed to update rules for one security profile at a time"
+        raise BadRequest("SecurityGroupNotSingleGroupRules", text)
+
+
 def _drafted(draft: Draft, kind: str, object_id: str) -> View:
     stored = draft.attributes(kind, object_id)
+    if kind == "security_group":
+        group = draft.security_group(object_id)
+        rules = {rule.id: _drafted(draft, "security_group_rule", rule.id) for rule in group.rules}
+        return security_group_view(group, stored, rules)
+    if kind == "security_group_rule":
+        owner = next(one for one in draft.security_groups.values() if any(rule.id == object_id for rule in one.rules))
+        return rule_view(object_id, owner.id, stored)
+    if kind == "address_group":
+        return address_group_view(draft.address_group(object_id), stored)
     if kind == "network":
         return network_view(draft.networks[object_id], stored)
     if kind == "subnet":

@@ -129,9 +129,13 @@ def _obstacle(draft: Draft, port: Port, refused: dict[str, str]) -> str | None:
 
 def _restore_port(draft: Draft, port: Port) -> None:
     old = draft.state.ports.get(port.id)
+    wanted = port_values(port)
+    # A group that is not there lets nothing through here, and so its port is without it there.
+    wanted["security_groups"] = [one for one in port.security_group_ids if draft.find_security_group(one) is not None]
     if old is None:
-        operate(draft, TopologyOperation("create", "port", port.id, port_values(port)))
-    elif values := _differing(port_values(port), port_values(old)):
+        pairs = [{"ip_address": cidr, "mac_address": mac} for cidr, mac in port.allowed_prefixes]
+        operate(draft, TopologyOperation("create", "port", port.id, {**wanted, "allowed_address_pairs": pairs}))
+    elif values := _differing(wanted, port_values(old)):
         operate(draft, TopologyOperation("update", "port", port.id, values))
     if port.id in draft.ports:
         check_port(draft, draft.ports[port.id])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from topology.database.assembler import Assembler
+from topology.database.groups.group_rows import rules_of
 from topology.database.tables import OBJECT_TABLES
 from topology.model import NetworkType
 from topology.ovsdb.edit import Edit, read
@@ -12,6 +13,7 @@ from topology.rules.allocation.segment_allocation import SegmentKey
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.state import Attributes, TopologyState
 from topology.rules.views import decode
+from topology.security_groups import AddressGroup
 
 
 def segment_key(row: Any) -> SegmentKey:
@@ -39,6 +41,11 @@ class RowState(TopologyState):
             self.put_network(network, {}, {})
         for port in ports:
             self.put_port(port, {})
+        for group in assembler.groups():
+            if isinstance(group, AddressGroup):
+                self.put_address_group(group, {})
+            else:
+                self.put_security_group(group, {}, {})
         for row in edit.rows("Segment").values():
             self.segments.add(segment_key(row))
         if broken_addresses:
@@ -61,7 +68,11 @@ class RowState(TopologyState):
     def stored(self, kind: str, object_id: str) -> Attributes:
         """See :meth:`TopologyState.stored`."""
         key = kind, object_id
-        if key not in self._decoded:
+        if key not in self._decoded and kind == "security_group_rule":
+            row = self._row("security_group", self.group_of.get(object_id, ""))
+            self._decoded.update(((kind, rule), values) for rule, values in (rules_of(row) if row else {}).items())
+            self._decoded.setdefault(key, {})
+        elif key not in self._decoded:
             row = self._row(kind, object_id)
             self._decoded[key] = {} if row is None else decode(RESOURCES[kind], read(row, "attributes"))
         return self._decoded[key]

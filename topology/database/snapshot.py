@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.database.assembler import Assembler
-from topology.database.tables import DATABASE, OBJECT_TABLES, SCHEMA, TABLES
+from topology.database.groups.group_rows import rules_of
+from topology.database.tables import DATABASE, OBJECT_TABLES, SCHEMA, SECURITY_GROUP, TABLES
 from topology.ovsdb.edit import read
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
@@ -43,12 +44,15 @@ def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) 
         batch = assembler(changes)
         if batch is None or not changes.complete:
             return None
-        stored = {
+        stored: dict[tuple[str, str], Mapping[str, Any]] = {
             (kind, row.id): decode(RESOURCES[kind], read(row, "attributes"))
             for kind, table in OBJECT_TABLES.items()
             for row in changes.rows[table].values()
             if row is not None
         }
+        for row in changes.rows[SECURITY_GROUP].values():
+            if row is not None:
+                stored |= {("security_group_rule", rule_id): values for rule_id, values in rules_of(row).items()}
         return Snapshot(batch, stored)
 
     tables = dict.fromkeys(TABLES, ())

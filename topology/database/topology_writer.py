@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from topology.database.assembler import Assembler
+from topology.database.groups.group_writer import GroupWriter
 from topology.database.tables import OBJECT_TABLES, own_row, segment_row, subnet_rows
 from topology.model import Network, Port, PortStatus, Subnet
 from topology.ovsdb.edit import Edit, read
@@ -32,10 +33,12 @@ class TopologyWriter:
         self._networks: dict[str, Any] = {}
         self._subnets: dict[str, dict[str, Any]] = {}
         self._verified: set[uuid.UUID] = set()
+        self._groups = GroupWriter(edit, draft, self._find)
 
     def write(self) -> None:
         """Write all of it."""
         draft = self._draft
+        self._groups.write()
         for network in draft.networks.values():
             self._write_network(network)
         for port in draft.ports.values():
@@ -161,6 +164,7 @@ class TopologyWriter:
             "requested_host": [port.requested_host] if port.requested_host else [],
             "fixed_ips": self._allocations(row, port),
             **self._attributes("port", port.id),
+            **self._groups.of_port(row, port),
         }
         if row is None:
             status = PortStatus.DOWN.value

@@ -10,7 +10,7 @@ import time
 
 from topology.database.assembler import Assembler
 from topology.database.row_state import RowState
-from topology.database.tables import DATABASE, SCHEMA, TABLES, advance_revision
+from topology.database.tables import DATABASE, SCHEMA, TABLES, WRITTEN, advance_revision
 from topology.database.topology_writer import TopologyWriter
 from topology.documents.changes import TopologyChange
 from topology.documents.plan import plan
@@ -58,7 +58,8 @@ def apply_document(
     replica: Replica[TopologyBatch] = Replica(
         connection,
         DATABASE,
-        tables=dict.fromkeys(TABLES, ()),
+        tables=dict.fromkeys((*TABLES, *WRITTEN), ()),
+        conditions=WRITTEN,
         convert=assembler,
         schema=SCHEMA,
         timeout=timeout,

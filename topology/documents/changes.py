@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.segment_allocation import segment_of
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import ObjectKind
+from topology.rules.security.group_views import address_group_values, rule_differences, security_group_values
 from topology.rules.views import STAMPS, encode, network_values, port_values, subnet_values
+from topology.security_groups import AddressGroup, SecurityGroup
+
+_Thing = Union[Network, Subnet, Port, SecurityGroup, AddressGroup]
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,15 @@ class TopologyChange:
     detail: str
 
 
-def changes(draft: Draft, network_ids: Iterable[str]) -> Iterator[TopologyChange]:
-    """What differs: networks, each with its subnets and ports; then what is deleted.
+def changes(
+    draft: Draft, network_ids: Iterable[str], group_ids: Mapping[str, Iterable[str]]
+) -> Iterator[TopologyChange]:
+    """What differs: groups; networks, each with its subnets and ports; then what is deleted.
 
     :param network_ids: in their order
+    :param group_ids: kind → ids of security groups and address groups, in their order
     """
+    yield from _groups(draft, group_ids)
     on_network: defaultdict[str, list[Port]] = defaultdict(list)
     for port in draft.ports.values():
         on_network[port.network_id].append(port)
@@ -55,8 +63,29 @@ def changes(draft: Draft, network_ids: Iterable[str]) -> Iterator[TopologyChange
             yield TopologyChange("delete", "port", port.id, port.name, port.mac_address)
         elif kind == "network":
             yield from _gone_network(draft.state.networks[object_id])
+        elif kind == "security_group":
+            group = draft.state.security_groups[object_id]
+            yield TopologyChange("delete", kind, group.id, group.name, f"{len(group.rules)} rules")
+        elif kind == "address_group":
+            gone = draft.state.address_groups[object_id]
+            yield TopologyChange("delete", kind, gone.id, gone.name, f"{len(gone.addresses)} addresses")
     for row in broken:
         yield TopologyChange("delete", row.kind, row.id, row.name, f"was broken: {row.reason}")
+
+
+def _groups(draft: Draft, group_ids: Mapping[str, Iterable[str]]) -> Iterator[TopologyChange]:
+    """Also the default groups that ports have made necessary."""
+    for group_id in dict.fromkeys((*group_ids["address_group"], *draft.address_groups)):
+        if group_id in draft.address_groups:
+            addresses = draft.address_groups[group_id]
+            summary = f"{len(addresses.addresses)} addresses"
+            old = draft.state.address_groups.get(group_id)
+            yield from _changed(draft, "address_group", old, addresses, summary)
+    for group_id in dict.fromkeys((*group_ids["security_group"], *draft.security_groups)):
+        if group_id in draft.security_groups:
+            group = draft.security_groups[group_id]
+            before = draft.state.security_groups.get(group_id)
+            yield from _changed(draft, "security_group", before, group, f"{len(group.rules)} rules")
 
 
 def _network(draft: Draft, new: Network) -> Iterator[TopologyChange]:
@@ -85,8 +114,8 @@ def _segment(network: Network) -> str:
 def _changed(
     draft: Draft,
     kind: ObjectKind,
-    old: Network | Subnet | Port | None,
-    new: Network | Subnet | Port,
+    old: _Thing | None,
+    new: _Thing,
     summary: str,
 ) -> Iterator[TopologyChange]:
     if old is None:
@@ -96,13 +125,19 @@ def _changed(
     differing = [
         f"{name} {_text(before[name])} -> {_text(after[name])}" for name in after if before[name] != after[name]
     ]
+    if isinstance(old, SecurityGroup) and isinstance(new, SecurityGroup):
+        differing += filter(None, [rule_differences(old.rules, new.rules)])
     if (kind, new.id) in draft.stored:
         differing += _stored_changes(draft, kind, new.id)
     if differing:
         yield TopologyChange("update", kind, new.id, new.name, ", ".join(differing))
 
 
-def _values(thing: Network | Subnet | Port) -> dict[str, Any]:
+def _values(thing: _Thing) -> dict[str, Any]:
+    if isinstance(thing, SecurityGroup):
+        return security_group_values(thing)
+    if isinstance(thing, AddressGroup):
+        return address_group_values(thing)
     if isinstance(thing, Network):
         return network_values(thing)
     return port_values(thing) if isinstance(thing, Port) else subnet_values(thing, "")
@@ -119,7 +154,7 @@ def _stored_changes(draft: Draft, kind: ObjectKind, object_id: str) -> Iterator[
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return "[" + " ".join(fixed_ip["ip_address"] for fixed_ip in value) + "]"
+        return "[" + " ".join(one if isinstance(one, str) else one["ip_address"] for one in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if value not in (None, "") else "none"

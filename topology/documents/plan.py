@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from topology.documents.changes import TopologyChange, changes
+from topology.documents.group_plan import GroupPlan
 from topology.documents.reader import Document, Element, check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
@@ -49,9 +50,11 @@ class _Planner:
         self._state = draft.state
         self._prune = prune
         self._paths: dict[tuple[str, str], str] = {}
+        self._groups = GroupPlan(document, draft, self._operate, self._differing)
 
     def plan(self) -> tuple[TopologyChange, ...]:
         elements = self._document
+        self._groups.put()
         matched = _match_networks(elements, self._state.networks)
         ids = [self._name(element, "network", old) for element, old in zip(elements, matched, strict=True)]
         networks = list(zip(elements, ids, matched, strict=True))
@@ -71,7 +74,7 @@ class _Planner:
         except ResourceError as error:
             raise (_error("", error) if error.clash is None else self._clash(error.clash)) from None
         self._draft.name_guards.extend(self._guards())
-        return tuple(changes(self._draft, ids))
+        return tuple(changes(self._draft, ids, self._groups.ids))
 
     def _operate_all(self, operations: Iterable[tuple[str, TopologyOperation | None]]) -> None:
         wanted = [(path, operation) for path, operation in operations if operation is not None]
@@ -85,7 +88,8 @@ class _Planner:
         except ResourceError as error:
             if error.clash is not None:
                 raise self._clash(error.clash) from None
-            raise _error(f"{path}.fixed_ips" if operation.kind == "port" else path, error) from None
+            addresses = operation.kind == "port" and not error.attribute.startswith(("security", "port_sec", "allowed"))
+            raise _error(f"{path}.fixed_ips" if addresses else path, error) from None
 
     def _name(self, element: Element, kind: ObjectKind, old: Network | Port | None) -> str:
         """Note what an element means.
@@ -165,6 +169,12 @@ class _Planner:
     def _port(self, element: Element, network: Network, old: Port | None) -> TopologyOperation | None:
         port_id = self._name(element, "port", old)
         given = element.attributes
+        if "security_groups" in given:
+            path = f"{element.path}.security_groups"
+            given["security_groups"] = sorted(
+                self._groups.named(f"{path}[{at}]", "security_group", name)
+                for at, name in enumerate(given["security_groups"])
+            )
         if old is None:
             given["fixed_ips"] = _fixed_ips(element, network)
             return TopologyOperation("create", "port", port_id, {**given, "network_id": network.id})
@@ -182,16 +192,22 @@ class _Planner:
                     self._operate("", TopologyOperation("delete", kind, object_id))
         for kind, object_id in self._state.broken:
             self._draft.delete(kind, object_id)
+        self._groups.prune()
 
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""
         draft, state, networks = self._draft, self._state, self._document
         yield from self._guard("network", {one.name for one in networks if not one.id}, state.networks, draft.networks)
+        for kind, elements, before, made in (
+            ("security_group", networks.security_groups, state.security_groups, draft.security_groups),
+            ("address_group", networks.address_groups, state.address_groups, draft.address_groups),
+        ):
+            yield from self._guard(kind, {one.name for one in elements or () if not one.id}, before, made)
         ports = (port for element in networks for port in element.ports if not port.id and not port.mac_address)
         yield from self._guard("port", {port.name for port in ports}, state.ports, draft.ports)
 
     def _guard(
-        self, kind: ObjectKind, names: set[str], before: Mapping[str, _O], made: Mapping[str, _O]
+        self, kind: ObjectKind, names: set[str], before: Mapping[str, Any], made: Mapping[str, Any]
     ) -> Iterator[NameGuard]:
         new = sorted({one.name for one in made.values() if one.id not in before and one.name in names})
         if not new:

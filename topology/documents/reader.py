@@ -9,7 +9,7 @@ as text and numbers as numbers: YAML has its own ideas of ``1:30`` and ``on``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,7 +19,15 @@ from topology import value_types
 from topology.documents.yaml_values import parse_yaml
 from topology.errors import DocumentError
 from topology.model import NetworkType, prefix_of
-from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
+from topology.rules.attributes.attributes import (
+    ADDRESS_GROUP,
+    NETWORK,
+    PORT,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    SUBNET,
+    Resource,
+)
 
 MAX_BYTES = 16 * 2**20
 """Size of a file that is accepted: some 100,000 ports."""
@@ -35,12 +43,14 @@ class Element:
     :param values: attribute → value, canonical, as far as they are given; ``id`` too
     :param subnets: of a network
     :param ports: of a network
+    :param rules: of a security group; None: it does not say
     """
 
     path: str
     values: Mapping[str, Any]
     subnets: Sequence[Element] = ()
     ports: Sequence[Element] = ()
+    rules: Sequence[Element] | None = None
 
     @property
     def id(self) -> str:
@@ -63,8 +73,22 @@ class Element:
         return {name: value for name, value in self.values.items() if name != "id"}
 
 
-Document = Sequence[Element]
-"""A whole topology document: its networks."""
+class Document(list[Element]):
+    """A whole topology document: its networks, and what stands beside them.
+
+    :param security_groups: None: it does not say
+    :param address_groups: likewise
+    """
+
+    def __init__(
+        self,
+        networks: Iterable[Element] = (),
+        security_groups: Sequence[Element] | None = None,
+        address_groups: Sequence[Element] | None = None,
+    ) -> None:
+        super().__init__(networks)
+        self.security_groups = security_groups
+        self.address_groups = address_groups
 
 
 def load_document(path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
@@ -102,9 +126,12 @@ def parse_document(values: Any) -> Document:
         raise DocumentError("", "is empty; a topology document has a list 'networks'")
     if not isinstance(values, dict):
         raise DocumentError("", "is not a mapping; a topology document has a list 'networks'")
-    given = _keys("", values, ["networks"], ["networks"])
-    document = _elements("networks", given["networks"], _NETWORK)
+    given = _keys("", values, ["networks", *_BESIDE], ["networks"])
+    beside = {key: _elements(key, given[key], shape) for key, shape in _BESIDE.items() if key in given}
+    document = Document(_elements("networks", given["networks"], _NETWORK), **beside)
     _check_unique(document)
+    for key, elements in beside.items():
+        _check_groups(key, elements)
     for network in document:
         for subnet in network.subnets:
             check_gateway_within(subnet, subnet.values.get("gateway_ip"))
@@ -130,6 +157,26 @@ def _check_unique(document: Document) -> None:
         first = seen.setdefault(key, path)
         if first != path:
             raise DocumentError(path, f"{value} is given to {first} already")
+
+
+def _check_groups(key: str, groups: Sequence[Element]) -> None:
+    """Each is recognised in a second run, and means another one."""
+    seen: dict[object, str] = {}
+    for group in groups:
+        if not group.id and not group.name:
+            raise DocumentError(group.path, "needs an id or a name, to be recognised in a second run")
+        names = [("id", group.id)] if group.id else [("name", group.name, group.values.get("project_id", ""))]
+        for name in names:
+            if (first := seen.setdefault(name, group.path)) != group.path:
+                raise DocumentError(f"{group.path}.{name[0]}", f"{name[1]} is given to {first} already")
+    _check_rule_ids([rule for group in groups for rule in group.rules or ()] if key == "security_groups" else [])
+
+
+def _check_rule_ids(rules: Sequence[Element]) -> None:
+    seen: dict[str, str] = {}
+    for rule in rules:
+        if rule.id and (first := seen.setdefault(rule.id, rule.path)) != rule.path:
+            raise DocumentError(f"{rule.path}.id", f"{rule.id} is given to {first} already")
 
 
 def _identities(document: Document) -> Iterator[tuple[str, tuple[object, ...], object]]:
@@ -277,6 +324,20 @@ def _keys_of(resource: Resource, **modelled: _Read) -> dict[str, _Read]:
     return {"id": _UUID, "name": _NAME, **modelled, **stored, "tenant_id": stored["project_id"]}
 
 
+def _all_of(read: _Read) -> _Read:
+    """A list of such, each once."""
+
+    def read_all(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise ValueError("must be a list")
+        found = [read(one) for one in value]
+        if len(set(found)) < len(found):
+            raise ValueError("has one of them twice")
+        return found
+
+    return read_all
+
+
 _SUBNET = _Shape(_keys_of(SUBNET, cidr=_text(value_types.cidr), gateway_ip=_optional(_IP)), required=["cidr"])
 _FIXED_IP = _Shape({"ip_address": _IP, "subnet_id": _UUID}, required=["ip_address"])
 _PORT = _Shape(
@@ -286,6 +347,8 @@ _PORT = _Shape(
         device_id=_ANY_TEXT,
         device_owner=_ANY_TEXT,
         admin_state_up=_BOOLEAN,
+        port_security_enabled=_BOOLEAN,
+        security_groups=_all_of(_NAME),
         **{"binding:host_id": _optional(_NAME)},
     ),
     lists={"fixed_ips": _FIXED_IP},
@@ -302,3 +365,22 @@ _NETWORK = _Shape(
     ),
     lists={"subnets": _SUBNET, "ports": _PORT},
 )
+
+_RULE = _Shape(
+    {
+        "id": _UUID,
+        "description": _ANY_TEXT,
+        **{
+            name: SECURITY_GROUP_RULE.attributes[name].check
+            for name in ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
+        },
+        "remote_group_id": _optional(_NAME),
+        "remote_address_group_id": _optional(_NAME),
+    },
+    required=["direction"],
+)
+_BESIDE = {
+    "security_groups": _Shape(_keys_of(SECURITY_GROUP, stateful=_BOOLEAN), lists={"rules": _RULE}),
+    "address_groups": _Shape(_keys_of(ADDRESS_GROUP, addresses=_all_of(value_types.cidr_of))),
+}
+"""What stands beside networks → shape of its elements."""

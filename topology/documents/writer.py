@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import yaml
 
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import default_pools
-from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
+from topology.rules.attributes.attributes import ADDRESS_GROUP, NETWORK, PORT, SECURITY_GROUP, SUBNET, Resource
+from topology.rules.security.group_views import address_group_values, security_group_values
 from topology.rules.views import network_values, port_values, subnet_values
+from topology.security_groups import AddressGroup, SecurityGroup
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml where PyYAML was built with it
 
@@ -20,7 +23,13 @@ Stored = Mapping[tuple[str, str], Mapping[str, Any]]
 """Kind and id of an object → its attributes that are stored as they were given."""
 
 
-def write_document(networks: Iterable[Network], ports: Iterable[Port], stored: Stored) -> str:
+def write_document(
+    networks: Iterable[Network],
+    ports: Iterable[Port],
+    stored: Stored,
+    security_groups: Iterable[SecurityGroup] = (),
+    address_groups: Iterable[AddressGroup] = (),
+) -> str:
     """YAML that names all that the objects are, but for what hosts report (which has bound a port, and its status).
 
     Applied to an empty database it makes equal objects; applied to the one that they are from it changes nothing.
@@ -30,17 +39,30 @@ def write_document(networks: Iterable[Network], ports: Iterable[Port], stored: S
         on_network[port.network_id].append(port)
     ordered = sorted(networks, key=lambda network: (network.name, network.id))
     document = {"networks": [_network(network, on_network[network.id], stored) for network in ordered]}
+    groups = sorted(security_groups, key=lambda group: (group.name, group.id))
+    if groups:
+        document["security_groups"] = [_security_group(group, stored) for group in groups]
+    addresses = sorted(address_groups, key=lambda group: (group.name, group.id))
+    if addresses:
+        document["address_groups"] = [
+            {
+                **_given(group, address_group_values(group)),
+                **_chosen(ADDRESS_GROUP, stored.get(("address_group", group.id), {}), {}),
+            }
+            for group in addresses
+        ]
     return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _network(network: Network, ports: list[Port], stored: Stored) -> dict[str, Any]:
     own = stored.get(("network", network.id), {})
+    write = partial(_port, by_default=bool(own.get("port_security_enabled", False)))
     subnets = [_subnet(subnet, stored.get(("subnet", subnet.id), {})) for subnet in network.subnets]
     return {
         **_given(network, network_values(network)),
         **_chosen(NETWORK, own, {}),
         **({"subnets": subnets} if subnets else {}),
-        **({"ports": [_port(port, stored.get(("port", port.id), {})) for port in ports]} if ports else {}),
+        **({"ports": [write(port, stored.get(("port", port.id), {})) for port in ports]} if ports else {}),
     }
 
 
@@ -49,8 +71,39 @@ def _subnet(subnet: Subnet, stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**_given(subnet, subnet_values(subnet, "")), **_chosen(SUBNET, stored, {"allocation_pools": pools})}
 
 
-def _port(port: Port, stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_given(port, {**port_values(port), "network_id": None}), **_chosen(PORT, stored, {})}
+def _port(port: Port, stored: Mapping[str, Any], *, by_default: bool) -> dict[str, Any]:
+    """A port.
+
+    :param by_default: it would be secured if it did not say
+    """
+    values = {**port_values(port), "network_id": None}
+    is_secured, groups = values.pop("port_security_enabled"), values.pop("security_groups")
+    security = {"port_security_enabled": is_secured} if is_secured or by_default else {}
+    if is_secured:
+        security["security_groups"] = groups
+    return {**_given(port, values), **security, **_chosen(PORT, stored, {})}
+
+
+def _security_group(group: SecurityGroup, stored: Stored) -> dict[str, Any]:
+    rules = []
+    for rule in group.rules:
+        values = stored.get(("security_group_rule", rule.id), {})
+        rules.append({"id": rule.id, **{name: values[name] for name in _OF_RULES if values.get(name) is not None}})
+    own = stored.get(("security_group", group.id), {})
+    return {**_given(group, security_group_values(group)), **_chosen(SECURITY_GROUP, own, {}), "rules": rules}
+
+
+_OF_RULES = (
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_group_id",
+    "remote_address_group_id",
+    "description",
+)
 
 
 def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +118,7 @@ def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, An
     }
 
 
-def _given(thing: Network | Subnet | Port, values: Mapping[str, Any]) -> dict[str, Any]:
+def _given(thing: Network | Subnet | Port | SecurityGroup | AddressGroup, values: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is empty, and so is the default."""
     found = {"name": thing.name, "id": thing.id, **values}
     return {name: value for name, value in found.items() if value not in (None, "", [])}

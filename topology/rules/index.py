@@ -107,6 +107,8 @@ class Index:
                 yield [[str(value)] for value in values if str(value) in self._views]
             elif name in self._attributes:
                 yield [self.found(name, value) for value in values]
+            elif name == "security_groups":
+                yield [self._found.get((name, value), ()) for value in values]
             elif name == "fixed_ips":
                 pairs = list(values)
                 for key in _OF_FIXED_IPS & {key for key, _ in pairs}:
@@ -119,8 +121,10 @@ class Index:
     def _keys(self, view: View) -> Iterator[tuple[str, Any]]:
         for name in self._attributes:
             yield name, view[name]
-        for tag in view["tags"]:
+        for tag in view.get("tags", ()):
             yield "tags", tag
+        for group in view.get("security_groups", ()):
+            yield "security_groups", group
         for fixed_ip in view.get("fixed_ips", ()):
             for key in _OF_FIXED_IPS:
                 yield "fixed_ips", (key, fixed_ip[key])

@@ -13,7 +13,7 @@ from typing import Literal
 from topology.errors import TopologyError
 
 ObjectKind = str
-"""``network``, ``subnet`` or ``port``."""
+"""``network``, ``subnet``, ``port``, ``security_group``, ``security_group_rule`` or ``address_group``."""
 
 ObjectKey = tuple[ObjectKind, str]
 """Kind and id of an object."""
@@ -89,6 +89,13 @@ class Forbidden(ResourceError):
         super().__init__("PolicyNotAuthorized", f"{text} is disallowed by policy")
 
 
+_NOT_FOUND = {
+    "security_group": "Security group {} does not exist",
+    "security_group_rule": "Security group rule {} does not exist",
+    "address_group": "Address group {} could not be found.",
+}
+
+
 def invalid(attribute: str, reason: str) -> BadRequest:
     """A value that an attribute cannot have."""
     message = f"Invalid input for {attribute}. Reason: {reason}."
@@ -96,5 +103,7 @@ def invalid(attribute: str, reason: str) -> BadRequest:
 
 
 def not_found(kind: str, object_id: str) -> NotFound:
-    """There is no network, subnet or port of this id."""
+    """There is no object of this id."""
+    if kind in _NOT_FOUND:
+        return NotFound(f"{''.join(map(str.capitalize, kind.split('_')))}NotFound", _NOT_FOUND[kind].format(object_id))
     return NotFound(f"{kind.capitalize()}NotFound", f"{kind.capitalize()} {object_id} could not be found.")

@@ -1,12 +1,12 @@
-"""All networks, subnets and ports at one moment, found by what is asked for: nothing here looks at all of them."""
+"""All objects at one moment, found by what is asked for: nothing here looks at all of them."""
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import number_of
@@ -15,7 +15,9 @@ from topology.rules.allocation.segment_allocation import Segments, segment_of
 from topology.rules.attributes.attributes import PROVIDER
 from topology.rules.index import Index, Selection
 from topology.rules.request_errors import ObjectKind, not_found
+from topology.rules.security.group_views import address_group_view, rule_view, security_group_view
 from topology.rules.views import View, view_of
+from topology.security_groups import AddressGroup, SecurityGroup, SecurityGroupRule
 
 Attributes = Mapping[str, Any]
 """Attributes of an object that are stored as they were given, beside the model."""
@@ -26,10 +28,14 @@ INDEXED = {
     "network": ("name", "project_id", "shared", "router:external", *PROVIDER),
     "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
     "port": ("name", "project_id", "network_id", "mac_address", "status", *_DEVICE),
+    "security_group": ("name", "project_id", "shared"),
+    "security_group_rule": ("project_id", "security_group_id", "remote_group_id", "remote_address_group_id"),
+    "address_group": ("name", "project_id"),
 }
 """Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 
 _Key = tuple[str, str]
+_Thing = Union[Network, Subnet, Port, AddressGroup]
 _K = TypeVar("_K")
 _NO_NUMBERS = Numbers()
 _NOTHING: Attributes = {}
@@ -66,6 +72,12 @@ class TopologyState:
         """Id of a network and MAC address → id of the port that has it."""
         self.segment_owners: dict[tuple[str, int], str] = {}
         """Place of a segment → id of the network that has it."""
+        self.security_groups: dict[str, SecurityGroup] = {}
+        self.address_groups: dict[str, AddressGroup] = {}
+        self.group_of: dict[str, str] = {}
+        """Id of a rule → id of its security group."""
+        self._named_by: dict[_Key, Counter[str]] = {}
+        self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._stored: dict[_Key, Attributes] = {}
         self._addresses: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
@@ -89,7 +101,66 @@ class TopologyState:
         """Ids of the ports of a network."""
         return self._ports_of.get(network_id, ())
 
+    def ports_with(self, group_id: str) -> Collection[str]:
+        """Ids of the ports that have a security group."""
+        return self._members.get(group_id, ())
+
+    def groups_naming(self, kind: ObjectKind, group_id: str) -> Collection[str]:
+        """Ids of the security groups whose rules name a security group or an address group as the remote one."""
+        return self._named_by.get((kind, group_id), {}).keys()
+
     # -- writing -------------------------------------------------------------------------------------------------------
+
+    def put_security_group(self, group: SecurityGroup, stored: Attributes, rules: Mapping[str, Attributes]) -> None:
+        """A security group is there, or is another one now.
+
+        :param rules: id of each of its rules → what is stored of it
+        """
+        self.remove_security_group(group.id)
+        self.security_groups[group.id] = group
+        for rule in group.rules:
+            self.group_of[rule.id] = group.id
+            for key in _remotes(rule):
+                self._named_by.setdefault(key, Counter())[group.id] += 1
+        self._store_group(group, stored, {rule.id: rules.get(rule.id, _NOTHING) for rule in group.rules})
+
+    def remove_security_group(self, group_id: str) -> None:
+        """A security group is there no more, if it was."""
+        old = self.security_groups.pop(group_id, None)
+        if old is None:
+            return
+        for rule in old.rules:
+            if self.group_of.get(rule.id) == group_id:
+                del self.group_of[rule.id]
+            for key in _remotes(rule):
+                naming = self._named_by[key]
+                naming[group_id] -= 1
+                if not naming[group_id]:
+                    del naming[group_id]
+                if not naming:
+                    del self._named_by[key]
+        self._drop_group(old)
+
+    def put_address_group(self, group: AddressGroup, stored: Attributes) -> None:
+        """An address group is there, or is another one now."""
+        self.remove_address_group(group.id)
+        self.address_groups[group.id] = group
+        self._store("address_group", group, stored)
+
+    def remove_address_group(self, group_id: str) -> None:
+        """An address group is there no more, if it was."""
+        if self.address_groups.pop(group_id, None) is not None:
+            self._drop("address_group", group_id)
+
+    def _store_group(self, group: SecurityGroup, stored: Attributes, rules: Mapping[str, Attributes]) -> None:
+        self._stored["security_group", group.id] = stored
+        for rule_id, values in rules.items():
+            self._stored["security_group_rule", rule_id] = values
+
+    def _drop_group(self, group: SecurityGroup) -> None:
+        self._stored.pop(("security_group", group.id), None)
+        for rule in group.rules:
+            self._stored.pop(("security_group_rule", rule.id), None)
 
     def put_network(self, network: Network, stored: Attributes, subnets: Mapping[str, Attributes]) -> None:
         """A network is there, or is another one now.
@@ -129,6 +200,8 @@ class TopologyState:
         self.ports[port.id] = port
         self._store("port", port, stored)
         self._ports_of[port.network_id].add(port.id)
+        for group_id in port.security_group_ids:
+            self._members[group_id].add(port.id)
         self.reserve_mac(port.network_id, port.mac_address, port.id)
         for fixed_ip in port.fixed_ips:
             self.reserve_address(fixed_ip.subnet_id, fixed_ip.ip_address, port.id)
@@ -151,6 +224,10 @@ class TopologyState:
         if old is None:
             return None
         self._drop("port", port_id)
+        for group_id in old.security_group_ids:
+            self._members[group_id].discard(port_id)
+            if not self._members[group_id]:
+                del self._members[group_id]
         if self.macs.get((old.network_id, old.mac_address)) == port_id:
             del self.macs[old.network_id, old.mac_address]
         self._ports_of[old.network_id].discard(port_id)
@@ -170,11 +247,19 @@ class TopologyState:
         """What must be unique is the newest one's, as a change is followed row by row."""
         owners[key] = owner
 
-    def _store(self, kind: ObjectKind, thing: Network | Subnet | Port, stored: Attributes) -> None:
+    def _store(self, kind: ObjectKind, thing: _Thing, stored: Attributes) -> None:
         self._stored[kind, thing.id] = stored
 
     def _drop(self, kind: ObjectKind, object_id: str) -> None:
         self._stored.pop((kind, object_id), None)
+
+
+def _remotes(rule: SecurityGroupRule) -> Iterator[_Key]:
+    """Kind and id of the group that a rule names."""
+    if rule.remote_group_id is not None:
+        yield "security_group", rule.remote_group_id
+    if rule.remote_address_group_id is not None:
+        yield "address_group", rule.remote_address_group_id
 
 
 class ResourceState(TopologyState):
@@ -215,8 +300,24 @@ class ResourceState(TopologyState):
             return len(self.found(kind, name, value))
         return len(self._index[kind])
 
-    def _store(self, kind: ObjectKind, thing: Network | Subnet | Port, stored: Attributes) -> None:
+    def _store_group(self, group: SecurityGroup, stored: Attributes, rules: Mapping[str, Attributes]) -> None:
+        super()._store_group(group, stored, rules)
+        views = {rule_id: rule_view(rule_id, group.id, values) for rule_id, values in rules.items()}
+        for rule_id, view in views.items():
+            self._index["security_group_rule"].put(rule_id, view)
+        self._index["security_group"].put(group.id, security_group_view(group, stored, views))
+
+    def _drop_group(self, group: SecurityGroup) -> None:
+        super()._drop_group(group)
+        self._index["security_group"].remove(group.id)
+        for rule in group.rules:
+            self._index["security_group_rule"].remove(rule.id)
+
+    def _store(self, kind: ObjectKind, thing: _Thing, stored: Attributes) -> None:
         super()._store(kind, thing, stored)
+        if isinstance(thing, AddressGroup):
+            self._index[kind].put(thing.id, address_group_view(thing, stored))
+            return
         network_id = self.network_of.get(thing.id, "")
         view = view_of(thing, stored, network_id)
         if kind == "subnet":

@@ -119,6 +119,8 @@ def port_values(port: Port) -> dict[str, Any]:
         "device_owner": port.device_owner,
         "admin_state_up": port.admin_state_up,
         "binding:host_id": port.requested_host,
+        "port_security_enabled": port.port_security_enabled,
+        "security_groups": list(port.security_group_ids),
     }
 
 
@@ -134,6 +136,7 @@ def network_view(network: Network, stored: Mapping[str, Any]) -> View:
     """A network."""
     return {
         "mtu": mtu_of(network, stored),
+        "port_security_enabled": False,
         **_common(NETWORK, network, stored),
         **network_values(network),
         "status": "ACTIVE",
@@ -158,9 +161,8 @@ def port_view(port: Port, stored: Mapping[str, Any]) -> View:
     An allowed address pair that names no MAC address is one of the port's own, as in the API reference.
     """
     host = port.requested_host or port.host or ""
-    details = {"connectivity": "l2", "port_filter": False, "ovs_hybrid_plug": False}
+    details = {"connectivity": "l2", "port_filter": port.port_security_enabled, "ovs_hybrid_plug": False}
     return {
-        "port_security_enabled": False,
         **_common(PORT, port, stored),
         **port_values(port),
         "status": port.status.value,

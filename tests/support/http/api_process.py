@@ -82,18 +82,19 @@ class Client:
         return self._expect("GET", path, None, status).json
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
-        """A new network, subnet or port, as the API shows it."""
-        made: dict[str, Any] = self._expect("POST", f"/{kind}s", {kind: values}, 201).json[kind]
+        """A new object, as the API shows it."""
+        made: dict[str, Any] = self._expect("POST", f"/{kind.replace('_', '-')}s", {kind: values}, 201).json[kind]
         return made
 
     def update(self, kind: str, object_id: str, **values: Any) -> dict[str, Any]:
         """A changed one."""
-        made: dict[str, Any] = self._expect("PUT", f"/{kind}s/{object_id}", {kind: values}, 200).json[kind]
+        path = f"/{kind.replace('_', '-')}s/{object_id}"
+        made: dict[str, Any] = self._expect("PUT", path, {kind: values}, 200).json[kind]
         return made
 
     def delete(self, kind: str, object_id: str) -> None:
         """Delete one."""
-        self._expect("DELETE", f"/{kind}s/{object_id}", None, 204)
+        self._expect("DELETE", f"/{kind.replace('_', '-')}s/{object_id}", None, 204)
 
     def _expect(self, method: str, path: str, body: Any, status: int) -> Answer:
         answer = self.request(method, f"/v2.0{path}", body)

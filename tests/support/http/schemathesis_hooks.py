@@ -22,7 +22,14 @@ from schemathesis.core.parameters import ParameterLocation
 Case = schemathesis.Case[Any]
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PARENTS = {"networks": None, "subnets": "networks", "ports": "networks"}
+_PARENTS = {
+    "networks": None,
+    "subnets": "networks",
+    "ports": "networks",
+    "security-groups": None,
+    "security-group-rules": "security-groups",
+    "address-groups": None,
+}
 _CONTRADICTING = {
     "network": ("provider:network_type", "provider:physical_network", "provider:segmentation_id"),
     "subnet": (
@@ -33,7 +40,18 @@ _CONTRADICTING = {
         "ipv6_ra_mode",
         "ipv6_address_mode",
     ),
-    "port": ("fixed_ips", "mac_address", "allowed_address_pairs"),
+    "port": ("fixed_ips", "mac_address", "allowed_address_pairs", "port_security_enabled", "security_groups"),
+    "security_group": (),
+    "security_group_rule": (
+        "ethertype",
+        "protocol",
+        "port_range_min",
+        "port_range_max",
+        "remote_ip_prefix",
+        "remote_group_id",
+        "remote_address_group_id",
+    ),
+    "address_group": (),
 }
 """Attributes whose values must fit each other, or what is there."""
 
@@ -83,18 +101,20 @@ class World:
 
     def made(self, collection: str) -> str:
         """Id of a new object; agents are only found."""
-        name = collection[:-1]
+        name = _kind(collection)
         if collection not in _PARENTS:
             agents = self._ask("GET", collection).json()[collection]
             return str(agents[0]["id"]) if agents else "none"
         values: dict[str, Any] = {"cidr": "10.0.0.0/24", "ip_version": 4} if name == "subnet" else {}
-        if collection != "networks":
+        if name == "security_group_rule":
+            values = {"direction": "ingress", "security_group_id": self.made("security-groups")}
+        elif _PARENTS[collection] == "networks":
             values["network_id"] = self.made("networks") if name == "subnet" else self.network()
         return str(self._ask("POST", collection, {name: values}).json()[name]["id"])
 
     def revision(self, collection: str, object_id: str) -> int:
         """Of an object that there is."""
-        return int(self._ask("GET", f"{collection}/{object_id}").json()[collection[:-1]]["revision_number"])
+        return int(self._ask("GET", f"{collection}/{object_id}").json()[_kind(collection)]["revision_number"])
 
     def tag(self, path: str) -> None:
         """Have an object have a tag."""
@@ -106,6 +126,10 @@ class World:
 
     def _ask(self, method: str, path: str, body: Any = None) -> requests.Response:
         return self._session.request(method, f"{self._url}/v2.0/{path}", json=body, timeout=60)
+
+
+def _kind(collection: str) -> str:
+    return collection[:-1].replace("-", "_")
 
 
 _worlds: dict[str, World] = {}
@@ -128,7 +152,9 @@ def before_call(context: schemathesis.HookContext, case: Case, kwargs: dict[str,
     if not nobody and zlib.crc32(repr((case.path, case.query, body)).encode("utf-8", "replace")) % 5 == 0:
         return
     _settle_query(case)
-    if body:
+    if case.path.endswith("/remove_addresses"):  # which one has to have
+        case.body = {"addresses": []}
+    elif body:
         case.body = {name: _aimed(world, name, value) for name, value in body.items()}
 
 
@@ -177,6 +203,8 @@ def _aimed(world: World, name: str, value: Any) -> Any:
     settled = {key: _printable(value[key]) for key in kept}
     if isinstance(settled.get("network_id"), str):
         settled["network_id"] = world.made("networks") if name == "subnet" else world.network()
+    if isinstance(settled.get("security_group_id"), str):
+        settled["security_group_id"] = world.made("security-groups")
     if isinstance(settled.get("cidr"), str) and settled.get("ip_version") in (4, 6):
         settled["ip_version"] = 6 if ":" in settled["cidr"] else 4
     return settled

@@ -13,8 +13,12 @@ from topology.rules.access.policy import Caller, Target, allowed, hidden, writte
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, not_found
+from topology.rules.security.default_group import default_group_id
 from topology.rules.state import ResourceState
 from topology.rules.views import View
+
+OF_PROJECTS = ("security_group", "security_group_rule", "address_group")
+"""Kinds of objects that are of no network."""
 
 
 def shown(caller: Caller, kind: str, view: View) -> View:
@@ -43,7 +47,7 @@ class Access:
     def walk(self, kind: str, wanted: Selection) -> Iterator[View]:
         """The objects that the caller sees and that can be wanted; see :meth:`topology.rules.index.Index.walk`."""
         without = hidden(kind, self.caller)
-        if self.caller.sees_all:
+        if self.caller.is_admin or (self.caller.sees_all and kind not in OF_PROJECTS):
             found = self.state.walk(kind, wanted)
             return (_less(view, without) for view in found) if without else found
         visible = {name: values for name, values in wanted.filters.items() if name not in without}
@@ -59,6 +63,10 @@ class Access:
         :raises Forbidden: the caller may not
         """
         caller = self.caller
+        if kind == "security_group_rule":  # is of the project of its group
+            group = self._seen("security_group", values["security_group_id"])
+            values = {**values, "project_id": values["project_id"] or group["project_id"]}
+        self._require_seen(values)
         if not values["project_id"]:
             values = {**values, "project_id": caller.project_id}
         if caller.is_admin:
@@ -76,6 +84,10 @@ class Access:
         self._require(f"create_{kind}", written("create", kind, explicit), self._target(kind, values))
         return values
 
+    def is_default_group(self, group_id: str) -> bool:
+        """Whether a security group is that which its project has anyway."""
+        return group_id == default_group_id(self.state.view("security_group", group_id)["project_id"])
+
     def check(self, kind: str, object_id: str, policy: str, values: Mapping[str, Any] | None = None) -> None:
         """Refuse what the caller may not do to an object.
 
@@ -85,6 +97,7 @@ class Access:
         :raises Forbidden: the caller may not
         """
         view = self._seen(kind, object_id)
+        self._require_seen(values or {})
         self._require(policy, written("update", kind, values or {}), self._target(kind, view))
 
     def _require(self, policy: str, others: list[str], target: Target) -> None:
@@ -99,10 +112,23 @@ class Access:
             raise not_found(kind, object_id)
         return view
 
+    def _require_seen(self, values: Mapping[str, Any]) -> None:
+        """The groups that values name are there for the caller, unless it works for all projects."""
+        if self.caller.sees_all:
+            return
+        named = values.get("security_groups")
+        for group_id in named if isinstance(named, list) else ():
+            self._seen("security_group", group_id)
+        for name, kind in (("remote_group_id", "security_group"), ("remote_address_group_id", "address_group")):
+            if values.get(name):
+                self._seen(kind, values[name])
+
     def _sees(self, kind: str, view: View) -> bool:
         return self.caller.is_admin or allowed(f"get_{kind}", self.caller, self._target(kind, view))
 
     def _target(self, kind: str, view: Mapping[str, Any]) -> Target:
+        if kind in OF_PROJECTS:
+            return Target(view["project_id"])
         network = view if kind == "network" else self.state.find("network", view["network_id"])
         if network is None:  # somebody has broken it by hand
             return Target(view["project_id"])
@@ -112,6 +138,8 @@ class Access:
         """Ids of all objects that the caller can see, and of few others, without a look at those of other projects."""
         project = self.caller.project_id
         own = [self.state.found(kind, "project_id", project)] if project else []
+        if kind in OF_PROJECTS:
+            return own
         if kind == "network":
             return [*own, *(self.state.found(kind, name, True) for name in ("shared", "router:external"))]
         networks = self._reach("network") if kind == "subnet" else []

@@ -1,4 +1,4 @@
-"""How many networks, subnets and ports a project may have (extensions ``quotas`` and ``quota_details``). Pure.
+"""How much of each kind a project may have (extensions ``quotas`` and ``quota_details``). Pure.
 
 As in the API reference, "Quotas extension" and "Quotas details extension".
 """
@@ -17,22 +17,25 @@ from topology.rules.views import View
 UNLIMITED = -1
 
 Limits = Mapping[str, int]
-"""``network``, ``subnet``, ``port`` → how many of them; below 0: any number."""
+"""Kind of object → how many of them; below 0: any number."""
 
-NO_LIMITS: Limits = dict.fromkeys(RESOURCES, UNLIMITED)
+QUOTAS = tuple(kind for kind in RESOURCES if kind != "address_group")
+"""Kinds of objects of which a project may have so many."""
+
+NO_LIMITS: Limits = dict.fromkeys(QUOTAS, UNLIMITED)
 
 _LIMIT = value_types.integer(UNLIMITED, 2**31 - 1)
 
 QUOTA = Resource(
     "quota",
-    {"project_id": read_only({"type": "string"}), **dict.fromkeys(RESOURCES, read_only(_LIMIT.shown))},
+    {"project_id": read_only({"type": "string"}), **dict.fromkeys(QUOTAS, read_only(_LIMIT.shown))},
 )
 """As it is listed."""
 
 QUOTA_UPDATE = Resource(
     "quota",
     {
-        **dict.fromkeys(RESOURCES, Attribute(_LIMIT)),
+        **dict.fromkeys(QUOTAS, Attribute(_LIMIT)),
         # quota-check-limit-default: a limit below what is used is refused, unless it is forced
         "force": Attribute(value_types.boolean),
         "check_limit": Attribute(value_types.boolean),

@@ -31,6 +31,7 @@ class AllocationPolicy:
         random
     :param mtu: bytes of the largest IP packet that the underlay of tunnels and all physical networks carry
     :param physical_mtus: physical network → the same, where it is less
+    :param port_security: ``port_security_enabled`` of networks that do not say theirs
 
     :raises ValueError: ``base_mac`` is not a unicast MAC address, or a range cannot be used
     """
@@ -41,6 +42,7 @@ class AllocationPolicy:
     base_mac: str = "fa:16:3e:00:00:00"
     mtu: int = 1500
     physical_mtus: Mapping[str, int] = field(default_factory=dict)
+    port_security: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tenant_network_type", NetworkType(self.tenant_network_type))

@@ -14,6 +14,7 @@ from typing import Any
 from topology import value_types
 from topology.model import NetworkType, PortStatus
 from topology.rules.request_errors import BadRequest, invalid
+from topology.rules.security.protocols import PROTOCOL
 
 UNSET = object()
 """Default of an attribute that is made, or follows from others, when a request leaves it out."""
@@ -88,6 +89,16 @@ class Resource:
     def collection(self) -> str:
         """As in ``{"networks": […]}``."""
         return f"{self.name}s"
+
+    @property
+    def path(self) -> str:
+        """As in ``/v2.0/security-groups``."""
+        return self.collection.replace("_", "-")
+
+    @property
+    def is_updated(self) -> bool:
+        """Whether an update may change anything of it."""
+        return any(attribute.put for attribute in self.attributes.values())
 
     @cached_property
     def stored(self) -> Mapping[str, Attribute]:
@@ -169,7 +180,7 @@ NETWORK = Resource(
         "shared": _stored(value_types.boolean, False),
         "router:external": _stored(value_types.boolean, False),
         "mtu": _stored(value_types.integer(68, 65535), UNSET),
-        "port_security_enabled": _stored(value_types.unprotected, False),
+        "port_security_enabled": _stored(value_types.boolean, UNSET),
         "provider:network_type": Attribute(value_types.one_of(*_KINDS), UNSET),
         "provider:physical_network": Attribute(value_types.optional(value_types.physical_network), UNSET),
         "provider:segmentation_id": Attribute(value_types.optional(value_types.segmentation_id), UNSET),
@@ -207,7 +218,8 @@ PORT = Resource(
         "device_id": Attribute(_NAME, ""),
         "device_owner": Attribute(_NAME, ""),
         "allowed_address_pairs": _stored(value_types.address_pairs, []),
-        "port_security_enabled": _stored(value_types.unprotected, UNSET),
+        "port_security_enabled": Attribute(value_types.boolean, UNSET),
+        "security_groups": Attribute(value_types.uuids, UNSET),
         "binding:host_id": Attribute(value_types.optional(_NAME), None),
         "binding:vnic_type": _stored(value_types.one_of("normal"), "normal"),
         "binding:profile": _stored(value_types.profile, {}),
@@ -216,4 +228,48 @@ PORT = Resource(
     },
 )
 
-RESOURCES = {resource.name: resource for resource in (NETWORK, SUBNET, PORT)}
+_RULE_NUMBER = Attribute(value_types.optional(value_types.integer(0, 65535)), None, put=False)
+_RULE_TEXTS = {name: one for name, one in _STANDARD.items() if name not in ("name", "tags", "project_id")}
+
+SECURITY_GROUP_RULE = Resource(
+    "security_group_rule",
+    {
+        **_RULE_TEXTS,
+        "description": _stored(_NAME, "", put=False),
+        "project_id": _stored(_NAME, "", put=False),
+        "security_group_id": Attribute(value_types.uuid, put=False, required=True),
+        "direction": Attribute(value_types.one_of("ingress", "egress"), put=False, required=True),
+        "ethertype": Attribute(value_types.ethertype, "IPv4", put=False),
+        "protocol": Attribute(value_types.optional(PROTOCOL), None, put=False),
+        "port_range_min": _RULE_NUMBER,
+        "port_range_max": _RULE_NUMBER,
+        "remote_ip_prefix": Attribute(value_types.optional(value_types.remote_prefix), None, put=False),
+        "remote_group_id": Attribute(value_types.optional(value_types.uuid), None, put=False),
+        "remote_address_group_id": Attribute(value_types.optional(value_types.uuid), None, put=False),
+        "normalized_cidr": read_only(value_types.nullable(value_types.cidr.shown)),
+        "belongs_to_default_sg": read_only({"type": "boolean"}),
+    },
+)
+"""A rule is made and deleted, and never changed."""
+
+SECURITY_GROUP = Resource(
+    "security_group",
+    {
+        **_STANDARD,
+        "stateful": Attribute(value_types.boolean, True),
+        "shared": read_only({"type": "boolean"}),
+        "security_group_rules": read_only({"type": "array", "items": {"type": "object"}}),
+    },
+)
+
+ADDRESS_GROUP = Resource(
+    "address_group",
+    {
+        **_STANDARD,
+        "addresses": Attribute(value_types.prefixes, [], put=False),
+    },
+)
+
+RESOURCES = {
+    resource.name: resource for resource in (NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE, ADDRESS_GROUP)
+}

@@ -20,10 +20,16 @@ class ValueKind(Enum):
     INTEGER = "integer"
     TEXT = "string"
     FIXED_IPS = "fixed_ips"
+    IDS = "ids"
+
+    @property
+    def is_sortable(self) -> bool:
+        """Whether there is an order of such values."""
+        return self not in (ValueKind.FIXED_IPS, ValueKind.IDS)
 
 
 def kinds(resource: Resource) -> Mapping[str, ValueKind]:
-    """The attributes by which lists can be filtered; by all but ``fixed_ips`` they can be sorted as well.
+    """The attributes by which lists can be filtered; by all but ``fixed_ips`` and ``security_groups`` also sorted.
 
     Those with lists and dictionaries for values are none of them, as in Neutron.
     """
@@ -32,6 +38,8 @@ def kinds(resource: Resource) -> Mapping[str, ValueKind]:
     for name, schema in {**_shown(resource), **unseen}.items():
         if name == "fixed_ips":
             found[name] = ValueKind.FIXED_IPS
+        elif name == "security_groups":
+            found[name] = ValueKind.IDS
         elif (kind := _kind(schema)) is not None:
             found[name] = kind
     return found

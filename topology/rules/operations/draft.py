@@ -19,6 +19,7 @@ from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool
 from topology.rules.request_errors import ObjectKey, ObjectKind, not_found
 from topology.rules.state import Attributes, TopologyState
+from topology.security_groups import AddressGroup, SecurityGroup
 
 _K = TypeVar("_K")
 
@@ -91,6 +92,10 @@ class Draft:
         """Made or changed, or with another set of subnets."""
         self.ports = self._made.ports
         """Made or changed."""
+        self.security_groups: dict[str, SecurityGroup] = {}
+        """Made or changed, or with other rules."""
+        self.address_groups: dict[str, AddressGroup] = {}
+        """Made or changed."""
         self._reserved_macs: set[str] = set()
         self._pooled: dict[str, tuple[Network, list[Pooled]]] = {}
 
@@ -145,6 +150,43 @@ class Draft:
         if found is None or ("port", port_id) in self.gone:
             raise not_found("port", port_id)
         return found
+
+    def find_security_group(self, group_id: str) -> SecurityGroup | None:
+        """A security group as it is in the end, as far as that is known; None: there is none."""
+        found = self.security_groups.get(group_id) or self.state.security_groups.get(group_id)
+        return None if ("security_group", group_id) in self.gone else found
+
+    def security_group(self, group_id: str) -> SecurityGroup:
+        """The same.
+
+        :raises NotFound: there is none
+        """
+        found = self.find_security_group(group_id)
+        if found is None:
+            raise not_found("security_group", group_id)
+        return found
+
+    def address_group(self, group_id: str) -> AddressGroup:
+        """An address group.
+
+        :raises NotFound: there is none
+        """
+        found = self.address_groups.get(group_id) or self.state.address_groups.get(group_id)
+        if found is None or ("address_group", group_id) in self.gone:
+            raise not_found("address_group", group_id)
+        return found
+
+    def ports_with(self, group_id: str) -> Iterator[str]:
+        """Ids of the ports that have a security group in the end."""
+        yield from (one for one in map(self._still, self.state.ports_with(group_id)) if one is not None)
+        yield from (port.id for port in self.ports.values() if group_id in port.security_group_ids)
+
+    def groups_naming(self, kind: ObjectKind, group_id: str) -> Iterator[SecurityGroup]:
+        """The security groups whose rules name a group as the remote one in the end."""
+        ids = dict.fromkeys((*self.state.groups_naming(kind, group_id), *self.security_groups))
+        for group in filter(None, map(self.find_security_group, ids)):
+            if any(group_id in (rule.remote_group_id, rule.remote_address_group_id) for rule in group.rules):
+                yield group
 
     def unchanged_ports_of(self, network_id: str) -> Iterator[Port]:
         """The ports of a network that are as they were."""
@@ -238,6 +280,23 @@ class Draft:
         """A port is made or changed."""
         self._made.put_port(port, {})
         self.stored["port", port.id] = stored
+
+    def put_security_group(self, group: SecurityGroup, stored: Attributes) -> None:
+        """A security group is made or changed; what is stored of its new rules is said in :attr:`stored`."""
+        self.security_groups[group.id] = group
+        self.stored["security_group", group.id] = stored
+
+    def put_address_group(self, group: AddressGroup, stored: Attributes) -> None:
+        """An address group is made or changed."""
+        self.address_groups[group.id] = group
+        self.stored["address_group", group.id] = stored
+
+    def delete_group(self, kind: ObjectKind, group_id: str) -> None:
+        """A security group or an address group is deleted."""
+        self.gone[kind, group_id] = None
+        made: dict[str, Any] = self.security_groups if kind == "security_group" else self.address_groups
+        made.pop(group_id, None)
+        self.stored.pop((kind, group_id), None)
 
     def delete(self, kind: ObjectKind, object_id: str) -> None:
         """An object is deleted; a network with its subnets. One whose row is broken may be too.

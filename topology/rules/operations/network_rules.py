@@ -42,6 +42,8 @@ def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network |
         attribute, _, reason = str(error).partition(": ")
         raise invalid(attribute, reason) from None
     stored = NETWORK.to_store(values)
+    if old is None and draft.policy.port_security:
+        stored.setdefault("port_security_enabled", True)
     _check_mtu(draft, new, old, stored)
     draft.put_network(new, draft.stamped(("network", network_id), stored, new=old is None))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from topology.rules.operations import network_rules, port_rules, subnet_rules
+from topology.rules.operations import group_rules, network_rules, port_rules, subnet_rules
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import ObjectKind, Stale
 
@@ -41,20 +41,43 @@ def operate(draft: Draft, operation: TopologyOperation) -> str:
                 "RevisionNumberConstraintFailed",
                 f"Constrained to {operation.revision}, but current revision is {current}",
             )
-    deletes, values = operation.action == "delete", operation.values
-    if kind == "network" and deletes:
-        network_rules.delete(draft, object_id)
-    elif kind == "network":
-        network_rules.put(draft, object_id, values, None if creates else draft.network(object_id))
-    elif kind == "subnet" and deletes:
-        subnet_rules.delete(draft, object_id)
-    elif kind == "subnet":
-        subnet_rules.put(draft, object_id, values, None if creates else draft.subnet(object_id))
-    elif deletes:
-        draft.delete(kind, object_id)
+    if operation.action == "delete":
+        _delete(draft, kind, object_id)
     else:
-        port_rules.put(draft, object_id, values, None if creates else draft.port(object_id))
+        _put(draft, kind, object_id, operation.values, creates=creates)
     return object_id
+
+
+def _delete(draft: Draft, kind: ObjectKind, object_id: str) -> None:
+    match kind:
+        case "network":
+            network_rules.delete(draft, object_id)
+        case "subnet":
+            subnet_rules.delete(draft, object_id)
+        case "security_group":
+            group_rules.delete(draft, object_id)
+        case "security_group_rule":
+            group_rules.delete_rule(draft, object_id)
+        case "address_group":
+            group_rules.delete_addresses(draft, object_id)
+        case _:
+            draft.delete(kind, object_id)
+
+
+def _put(draft: Draft, kind: ObjectKind, object_id: str, values: Mapping[str, Any], *, creates: bool) -> None:
+    match kind:
+        case "network":
+            network_rules.put(draft, object_id, values, None if creates else draft.network(object_id))
+        case "subnet":
+            subnet_rules.put(draft, object_id, values, None if creates else draft.subnet(object_id))
+        case "security_group":
+            group_rules.put(draft, object_id, values, None if creates else draft.security_group(object_id))
+        case "security_group_rule":
+            group_rules.put_rule(draft, object_id, values)
+        case "address_group":
+            group_rules.put_addresses(draft, object_id, values, None if creates else draft.address_group(object_id))
+        case _:
+            port_rules.put(draft, object_id, values, None if creates else draft.port(object_id))
 
 
 def reserve(draft: Draft, operations: Iterable[TopologyOperation]) -> None:

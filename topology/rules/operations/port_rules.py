@@ -12,6 +12,7 @@ from topology.rules.allocation.address_allocation import AddressRequest
 from topology.rules.allocation.segment_allocation import allocate_mac
 from topology.rules.attributes.attributes import PORT, UNSET
 from topology.rules.operations.draft import Draft
+from topology.rules.operations.port_security import security
 from topology.rules.request_errors import Exhausted
 from topology.rules.views import port_values
 
@@ -37,6 +38,7 @@ def put(draft: Draft, port_id: str, values: Mapping[str, Any], old: Port | None)
         "fixed_ips": _addresses(draft, addresses, values.get("fixed_ips", UNSET), old),
         "requested_host": wanted.get("binding:host_id") or None,
         **{name: wanted[name] for name in _PLAIN if name in wanted},
+        **security(draft, port_id, network, values, old),
     }
     new = Port(port_id, **fields) if old is None else replace(old, **fields)
     draft.put_port(new, draft.stamped(("port", port_id), PORT.to_store(values), new=old is None))
