@@ -1,6 +1,7 @@
 """How the topology looks in flows: pure functions from a view of the host to sets of flows.
 
-May import the standard library, netaddr, immutables and ``topology.model``. No os-ken, no eventlet, no I/O, no clock.
+May import the standard library, netaddr, immutables and the values of the topology. No os-ken, no eventlet, no I/O, no
+clock.
 """
 
 from apps.arp_responder import ArpResponder
