@@ -6,9 +6,12 @@ clock.
 
 from apps.arp_responder import ArpResponder
 from apps.framework.app import App
+from apps.group_rules import SecurityGroups
 from apps.integration_bridge import IntegrationBridge
 from apps.l2_population import L2Population
 from apps.physical_bridge import PhysicalBridge
+from apps.port_delivery import PortDelivery
+from apps.port_security import PortSecurityFlows
 from apps.tunnel_bridge import TunnelBridge
 
 APPLICATIONS: tuple[App, ...] = (
@@ -17,5 +20,8 @@ APPLICATIONS: tuple[App, ...] = (
     PhysicalBridge(),
     L2Population(),
     ArpResponder(),
+    PortSecurityFlows(),
+    SecurityGroups(),
+    PortDelivery(),
 )
 """All there are. Whatever has to do with applications takes them from here, and names none."""

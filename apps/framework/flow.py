@@ -30,6 +30,10 @@ class Field(Enum):
     REG1 = ("reg1", 1, 32, 0x0001)
     REG2 = ("reg2", 2, 32, 0x0001)
     REG3 = ("reg3", 3, 32, 0x0001)
+    REG4 = ("reg4", 4, 32, 0x0001)
+    REG5 = ("reg5", 5, 32, 0x0001)
+    REG6 = ("reg6", 6, 32, 0x0001)
+    REG7 = ("reg7", 7, 32, 0x0001)
     REG8 = ("reg8", 8, 32, 0x0001)
     REG9 = ("reg9", 9, 32, 0x0001)
     REG10 = ("reg10", 10, 32, 0x0001)
@@ -379,15 +383,15 @@ class SetField:
         return f"set_field:{shown}->{SETTABLE[self.field]}"
 
 
-XXREG0 = (Field.REG0, Field.REG1, Field.REG2, Field.REG3)
-"""The four registers that are one of 128 bits together, the highest bits first; a match has them one by one."""
+XXREGS = (Field.REG0, Field.REG1, Field.REG2, Field.REG3), (Field.REG4, Field.REG5, Field.REG6, Field.REG7)
+"""The registers that are one of 128 bits together, the highest bits first; a match has them one by one."""
 
 
 @dataclass(frozen=True)
 class SetXxreg:
     """Write 128 bits to four registers at once.
 
-    :param number: 0: registers 0 to 3, 1: registers 4 to 7
+    :param number: which of :data:`XXREGS`
     """
 
     number: int

@@ -17,7 +17,7 @@ from apps.framework.flow import (
     CT_TRACKED,
     LATER_FRAGMENT,
     VLAN_PRESENT,
-    XXREG0,
+    XXREGS,
     Action,
     Conntrack,
     Field,
@@ -105,8 +105,10 @@ MATCHES = [
     ADVERTISEMENT,
     Match((*IPV4, Term(Field.CT_STATE, CT_TRACKED | CT_NEW, CT_TRACKED | CT_NEW | CT_INVALID), Term(Field.IN_PORT, 3))),
     Match((Term(Field.CT_STATE, 0, CT_TRACKED), *IPV6, Term(Field.REG10, 7), Term(Field.REG8, 2, 6))),
-    Match((*map(Term, XXREG0, (1, 0, 0xFFFFFFFF, 5)), *IPV4, Term(Field.NW_SRC, 10 << 24, 255 << 24))),
-    Match((*map(Term, XXREG0, (1, 0, 0xFFFFFFFF, 6)), *TCP, Term(Field.TCP_DST, 0x10, 0xFFF0), Term(Field.TCP_SRC, 7))),
+    Match((*map(Term, XXREGS[0], (1, 0, 0xFFFFFFFF, 5)), *IPV4, Term(Field.NW_SRC, 10 << 24, 255 << 24))),
+    Match(
+        (*map(Term, XXREGS[0], (1, 0, 0xFFFFFFFF, 6)), *TCP, Term(Field.TCP_DST, 0x10, 0xFFF0), Term(Field.TCP_SRC, 7))
+    ),
     Match((*IPV4, Term(Field.NW_PROTO, 17), Term(Field.UDP_SRC, 68), Term(Field.UDP_DST, 67), Term(Field.NW_SRC, 0))),
     Match((*IPV4, Term(Field.NW_PROTO, 132), Term(Field.SCTP_SRC, 68), Term(Field.SCTP_DST, 1, 1))),
     Match((*IPV4, Term(Field.NW_PROTO, 1), Term(Field.ICMPV4_TYPE, 8), Term(Field.ICMPV4_CODE, 0))),
