@@ -1,13 +1,17 @@
 """How the topology looks in flows: pure functions from a view of the host to sets of flows.
 
-May import the standard library, netaddr, immutables and ``topology.model``. No os-ken, no eventlet, no I/O, no clock.
+May import the standard library, netaddr, immutables and the values of the topology. No os-ken, no eventlet, no I/O, no
+clock.
 """
 
 from apps.arp_responder import ArpResponder
 from apps.framework.app import App
+from apps.group_rules import SecurityGroups
 from apps.integration_bridge import IntegrationBridge
 from apps.l2_population import L2Population
 from apps.physical_bridge import PhysicalBridge
+from apps.port_delivery import PortDelivery
+from apps.port_security import PortSecurityFlows
 from apps.tunnel_bridge import TunnelBridge
 
 APPLICATIONS: tuple[App, ...] = (
@@ -16,5 +20,8 @@ APPLICATIONS: tuple[App, ...] = (
     PhysicalBridge(),
     L2Population(),
     ArpResponder(),
+    PortSecurityFlows(),
+    SecurityGroups(),
+    PortDelivery(),
 )
 """All there are. Whatever has to do with applications takes them from here, and names none."""

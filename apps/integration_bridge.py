@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from apps.filtering.filter_tables import FilterTable, is_secured, of_network, secured_otherwise, to
 from apps.framework.app import App, Placed, Unit, UnitKind, place
-from apps.framework.flow import Field, Flow, ModVlanVid, Normal, match
-from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PhysicalNetwork
+from apps.framework.flow import Action, Field, Flow, ModVlanVid, Normal, PopVlan, Resubmit, SetField, match
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PhysicalNetwork, ViewChange
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 
@@ -15,8 +16,9 @@ NORMAL = Band(
     BridgeRole.INTEGRATION,
     1,
     frozenset(),
-    frozenset({Normal}),
-    "Everything is switched by MAC learning within its local VLAN (the port's tag).",
+    frozenset({Normal, Resubmit}),
+    "Everything is switched by MAC learning within its local VLAN (the port's tag). On a host with a secured port all "
+    "of this goes to table 10 instead, which has `NORMAL` for what it knows to be of networks without one.",
     dropped=(
         Dropped("to a device that is not bound", f"its tag is {DEAD_VLAN}, a VLAN in which nothing can be sent"),
         Dropped("to a device of another network", "it is in another local VLAN"),
@@ -41,9 +43,10 @@ PROVIDER_INBOUND = Band(
     BridgeRole.INTEGRATION,
     3,
     frozenset({Field.IN_PORT, Field.VLAN_VID}),
-    frozenset({ModVlanVid, Normal}),
+    frozenset({ModVlanVid, Normal, PopVlan, SetField, Resubmit}),
     "From a physical bridge: the segmentation id of a VLAN network, or no tag for a flat one, becomes the "
-    "network's local VLAN.",
+    "network's local VLAN. Of a network with a secured port it goes on to table 40 without a tag, and with the local "
+    "VLAN in register 10.",
 )
 TAGGED = Band(
     "INT_TAGGED",
@@ -75,14 +78,23 @@ drops what has a VID, and lets VID 0 pass with what is behind it: guests of a tu
 each other, for the network's own id is always around it.""",
     )
 
+    def touched(self, change: ViewChange) -> Iterator[Unit]:
+        """What differs; networks that are secured now or no longer; the bridge, with the first and the last of them."""
+        yield from super().touched(change)
+        if change.ports and (change.old.is_secured or change.new.is_secured):
+            yield from (self.unit(UnitKind.NETWORK, network_id) for network_id in secured_otherwise(change))
+            if change.old.is_secured is not change.new.is_secured:
+                yield from (self.unit(UnitKind.BASE, name) for name in change.new.bridges)
+
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
-        """All on br-int; ``priority=1 actions=NORMAL`` of the bridge itself."""
+        """All on br-int; ``priority=1 actions=NORMAL`` of the bridge itself, or ``resubmit(,10)``."""
         if unit.kind is UnitKind.BASE:
-            return self.base(unit, view, NORMAL, Normal())
+            return self.base(unit, view, NORMAL, to(FilterTable.ENTRY) if view.is_secured else Normal())
         flows: Iterable[Flow]
         if unit.kind is UnitKind.NETWORK:
             local = view.networks[unit.id]
-            flows = self._network(local, view.physical.get(local.network.physical_network or ""))
+            physical = view.physical.get(local.network.physical_network or "")
+            flows = self._network(local, physical, has_secured_ports=is_secured(view, unit.id))
         elif unit.kind is UnitKind.PORT:
             port = view.ports[unit.id]
             flows = self._tagged(port) if view.networks[port.network_id].network.network_type.is_physical else ()
@@ -101,7 +113,9 @@ each other, for the network's own id is always around it.""",
         if ofport is not None:
             yield self.flow(DROP, match(in_port=ofport), of=of)
 
-    def _network(self, local: LocalNetwork, physical: PhysicalNetwork | None) -> Iterator[Flow]:
+    def _network(
+        self, local: LocalNetwork, physical: PhysicalNetwork | None, *, has_secured_ports: bool
+    ) -> Iterator[Flow]:
         """Let a VLAN or flat network in from its physical bridge; nothing while there is no patch.
 
         ::
@@ -110,12 +124,18 @@ each other, for the network's own id is always around it.""",
                 actions=load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
             priority=3,in_port=9,vlan_tci=0x0000/0x1fff
                 actions=load:0x2->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],NORMAL
+
+        With a secured port ``priority=3,in_port=9,dl_vlan=101 actions=pop_vlan,set_field:0x1->reg10,resubmit(,40)``.
         """
         if physical is None or physical.int_port is None:
             return
         segment = local.network.segmentation_id
         inbound = match(in_port=physical.int_port, dl_vlan=segment, untagged=segment is None)
-        yield self.flow(PROVIDER_INBOUND, inbound, ModVlanVid(local.vlan), Normal(), of=local.network.id)
+        actions: tuple[Action, ...] = ModVlanVid(local.vlan), Normal()
+        if has_secured_ports:
+            untagged = () if segment is None else (PopVlan(),)
+            actions = *untagged, of_network(local), to(FilterTable.DELIVERY)
+        yield self.flow(PROVIDER_INBOUND, inbound, *actions, of=local.network.id)
 
     def _tagged(self, port: LocalPort) -> Iterator[Flow]:
         """Let a device send no tags.

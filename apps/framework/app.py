@@ -28,6 +28,10 @@ class UnitKind(IntEnum):
     PORT = 5
     REMOTE_PORT = 6
     PEER = 7
+    SECURITY_GROUP = 8
+    SECURITY_GROUP_RULE = 9
+    ADDRESS_GROUP = 10
+    GROUP_MEMBER = 11
 
 
 Subject = tuple[UnitKind, str]
@@ -38,7 +42,8 @@ Subject = tuple[UnitKind, str]
 class Unit:
     """The owner of some flows: what one application makes for one object of the host.
 
-    :param id: name of a bridge, physical network, device or other host, or id of a network or port, as the kind says
+    :param id: name of a bridge, physical network, device or other host, or id of a network, port, group or rule, as the
+        kind says; of a member the id of its group and its address, with a blank between them
     :param app: name of the application
     """
 
@@ -133,31 +138,81 @@ class App(ABC):
 
 def objects(view: HostView, kind: UnitKind) -> Mapping[str, object]:
     """What there is of a kind, by id."""
-    if kind is UnitKind.BASE:
-        return view.bridges
-    if kind is UnitKind.PHYSICAL_NETWORK:
-        return view.physical
-    if kind is UnitKind.DEAD_PORT:
-        return view.dead
-    if kind is UnitKind.REMOTE_PORT:
-        return view.remote_ports
-    if kind is UnitKind.PEER:
-        return view.peers
-    return view.networks if kind is UnitKind.NETWORK else view.ports
+    if kind is UnitKind.SECURITY_GROUP_RULE:
+        return _Rules(view)
+    if kind is UnitKind.GROUP_MEMBER:
+        return _Members(view)
+    found: Mapping[str, object] = getattr(view, _MAPS[kind])
+    return found
+
+
+_MAPS = {
+    UnitKind.BASE: "bridges",
+    UnitKind.PHYSICAL_NETWORK: "physical",
+    UnitKind.DEAD_PORT: "dead",
+    UnitKind.NETWORK: "networks",
+    UnitKind.PORT: "ports",
+    UnitKind.REMOTE_PORT: "remote_ports",
+    UnitKind.PEER: "peers",
+    UnitKind.SECURITY_GROUP: "security_groups",
+    UnitKind.ADDRESS_GROUP: "address_groups",
+}
+"""Kind → the map of a view that has what there is of it."""
+
+
+class _Members(Mapping[str, object]):
+    """Memberships by their unit's id."""
+
+    def __init__(self, view: HostView) -> None:
+        self._members = view.group_members
+
+    def __getitem__(self, name: str) -> object:
+        group_id, _, address = name.partition(" ")
+        return self._members[group_id, address]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(" ".join, self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+class _Rules(Mapping[str, object]):
+    """Rules of security groups by their unit's id: those of the group and of the rule, with a blank between them."""
+
+    def __init__(self, view: HostView) -> None:
+        self._groups = view.security_groups
+
+    def __getitem__(self, name: str) -> object:
+        group_id, _, rule_id = name.partition(" ")
+        for rule in self._groups[group_id].rules:
+            if rule.id == rule_id:
+                return rule
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{group.id} {rule.id}" for group in self._groups.values() for rule in group.rules)
+
+    def __len__(self) -> int:
+        return sum(len(group.rules) for group in self._groups.values())
 
 
 def _concerned(change: ViewChange, kind: UnitKind) -> Iterable[str]:
     if kind is UnitKind.BASE:
         return ()
-    if kind is UnitKind.PHYSICAL_NETWORK:
-        return change.physical
-    if kind is UnitKind.DEAD_PORT:
-        return change.dead
+    if kind is UnitKind.NETWORK:
+        return change.networks_concerned()
+    if kind is UnitKind.PORT:
+        return change.ports_concerned()
     if kind is UnitKind.REMOTE_PORT:
         return change.remote_ports_concerned()
-    if kind is UnitKind.PEER:
-        return change.peers
-    return change.networks_concerned() if kind is UnitKind.NETWORK else change.ports_concerned()
+    if kind is UnitKind.GROUP_MEMBER:
+        return map(" ".join, change.group_members)
+    if kind is UnitKind.SECURITY_GROUP_RULE:
+        groups = (view.security_groups.get(key) for key in change.security_groups for view in (change.old, change.new))
+        return {f"{group.id} {rule.id}" for group in groups if group is not None for rule in group.rules}
+    differing: frozenset[str] = getattr(change, _MAPS[kind])
+    return differing
 
 
 def place(view: HostView, role: BridgeRole, flows: Iterable[Flow]) -> Iterator[Placed]:

@@ -20,13 +20,24 @@ ERICOXM = 0x1000
 class Field(Enum):
     """A header field that a flow may match on.
 
-    Members are in the order in which ``ovs-ofctl`` prints them; of ETH_TYPE, a value that has a name there, as ``arp``,
-    and of NW_PROTO, one that has a name with that, as ``icmp6``.
+    Members are in the order in which ``ovs-ofctl`` prints them; of ETH_TYPE, a value that has a name there, as ``arp``.
     """
 
     #          name as in ovs-ofctl, OXM field of class 0x8000 (OpenFlow 1.3 §7.2.3.7), width in bits; another class
+    CT_STATE = ("ct_state", 105, 32, 0x0001)  # NXM_NX_CT_STATE
     ETH_TYPE = ("dl_type", 5, 16)
-    NW_PROTO = ("nw_proto", 10, 8)
+    REG0 = ("reg0", 0, 32, 0x0001)  # NXM_NX_REG0, and so on
+    REG1 = ("reg1", 1, 32, 0x0001)
+    REG2 = ("reg2", 2, 32, 0x0001)
+    REG3 = ("reg3", 3, 32, 0x0001)
+    REG4 = ("reg4", 4, 32, 0x0001)
+    REG5 = ("reg5", 5, 32, 0x0001)
+    REG6 = ("reg6", 6, 32, 0x0001)
+    REG7 = ("reg7", 7, 32, 0x0001)
+    REG8 = ("reg8", 8, 32, 0x0001)
+    REG9 = ("reg9", 9, 32, 0x0001)
+    REG10 = ("reg10", 10, 32, 0x0001)
+    REG11 = ("reg11", 11, 32, 0x0001)
     TUN_ID = ("tun_id", 38, 64)
     TUN_SRC = ("tun_src", 31, 32, 0x0001)  # NXM_NX_TUN_IPV4_SRC of ovs-fields(7)
     TUN_IPV6_SRC = ("tun_ipv6_src", 109, 128, 0x0001)  # NXM_NX_TUN_IPV6_SRC
@@ -34,6 +45,8 @@ class Field(Enum):
     VLAN_VID = ("vlan_vid", 6, 13)
     ETH_SRC = ("dl_src", 4, 48)
     ETH_DST = ("dl_dst", 3, 48)
+    NW_SRC = ("nw_src", 11, 32)
+    NW_DST = ("nw_dst", 12, 32)
     ARP_SPA = ("arp_spa", 22, 32)
     ARP_TPA = ("arp_tpa", 23, 32)
     ARP_OP = ("arp_op", 21, 16)
@@ -41,9 +54,20 @@ class Field(Enum):
     ARP_THA = ("arp_tha", 25, 48)
     IPV6_SRC = ("ipv6_src", 26, 128)
     IPV6_DST = ("ipv6_dst", 27, 128)
+    NW_PROTO = ("nw_proto", 10, 8)
+    NW_FRAG = ("nw_frag", 26, 8, 0x0001)  # NXM_NX_IP_FRAG
+    TCP_SRC = ("tp_src", 13, 16)
+    TCP_DST = ("tp_dst", 14, 16)
+    UDP_SRC = ("tp_src", 15, 16)
+    UDP_DST = ("tp_dst", 16, 16)
+    SCTP_SRC = ("tp_src", 17, 16)
+    SCTP_DST = ("tp_dst", 18, 16)
+    ICMPV4_TYPE = ("icmp_type", 19, 8)
+    ICMPV4_CODE = ("icmp_code", 20, 8)
     ICMPV6_TYPE = ("icmp_type", 29, 8)
     ICMPV6_CODE = ("icmp_code", 30, 8)
     ND_TARGET = ("nd_target", 31, 128)
+    ND_SLL = ("nd_sll", 32, 48)
     ND_TLL = ("nd_tll", 33, 48)
     ND_RESERVED = ("nd_reserved", 1, 32, ERICOXM)
     ND_OPTIONS_TYPE = ("nd_options_type", 2, 8, ERICOXM)
@@ -61,6 +85,12 @@ class Field(Enum):
 
     __hash__ = object.__hash__  # an Enum's own is slow, and each flow is looked up by its fields again and again
 
+
+LATER_FRAGMENT = 3
+"""NXM_NX_IP_FRAG of a fragment that does not begin at offset 0: it has no ports (nw_frag=later of ovs-fields(7))."""
+
+CT_NEW, CT_ESTABLISHED, CT_RELATED, CT_REPLY, CT_INVALID, CT_TRACKED = (1 << bit for bit in range(6))
+"""Bits of NXM_NX_CT_STATE (ovs-fields(7))."""
 
 VLAN_PRESENT = 0x1000
 """OFPVID_PRESENT: the frame has a tag (OpenFlow 1.3 §7.2.3.7)."""
@@ -321,6 +351,9 @@ SETTABLE = {
     Field.ICMPV6_TYPE: "icmpv6_type",
     Field.ND_RESERVED: "nd_reserved",
     Field.ND_OPTIONS_TYPE: "nd_options_type",
+    Field.REG9: "reg9",
+    Field.REG10: "reg10",
+    Field.REG11: "reg11",
 }
 """The fields that :class:`SetField` can name, as ``ovs-ofctl`` prints them there."""
 
@@ -345,10 +378,81 @@ class SetField:
             shown = self.value.to_bytes(6, "big").hex(":")
         elif self.field is Field.ARP_SPA:
             shown = str(netaddr.IPAddress(self.value, version=4))
+        elif self.field.label.startswith("reg"):
+            shown = hexadecimal(self.value)
         return f"set_field:{shown}->{SETTABLE[self.field]}"
 
 
-Action = Union[Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move, SetField]
+XXREGS = (Field.REG0, Field.REG1, Field.REG2, Field.REG3), (Field.REG4, Field.REG5, Field.REG6, Field.REG7)
+"""The registers that are one of 128 bits together, the highest bits first; a match has them one by one."""
+
+
+@dataclass(frozen=True)
+class SetXxreg:
+    """Write 128 bits to four registers at once.
+
+    :param number: which of :data:`XXREGS`
+    """
+
+    number: int
+    value: int
+
+    def __str__(self) -> str:
+        return f"set_field:{hexadecimal(self.value)}->xxreg{self.number}"
+
+
+@dataclass(frozen=True)
+class LoadBits:
+    """Write some bits of register 8, and leave the others.
+
+    :param first: the lowest of them
+    :param bits: how many
+    """
+
+    first: int
+    bits: int
+    value: int
+
+    def __str__(self) -> str:
+        which = str(self.first) if self.bits == 1 else f"{self.first}..{self.first + self.bits - 1}"
+        return f"load:{hexadecimal(self.value)}->NXM_NX_REG8[{'' if self.bits == 32 else which}]"
+
+
+@dataclass(frozen=True)
+class StripVlan:
+    """Take the tag off, where there is one: what ``pop_vlan`` does, which wants a match that says that there is."""
+
+    def __str__(self) -> str:
+        return "load:0->NXM_OF_VLAN_TCI[]"
+
+
+@dataclass(frozen=True)
+class OutputRegister:
+    """Send out of the port that register 9 says."""
+
+    def __str__(self) -> str:
+        return "output:NXM_NX_REG9[]"
+
+
+@dataclass(frozen=True)
+class Conntrack:
+    """Connection tracking in the zone that register 10 says (``ct`` of ovs-actions(7)).
+
+    :param table: look the packet's connection up, and go on there with what is known of it; None: remember the
+        connection, and go on here
+    """
+
+    table: int | None = None
+
+    def __str__(self) -> str:
+        what = "commit" if self.table is None else f"table={self.table}"
+        return f"ct({what},zone=NXM_NX_REG10[0..15])"
+
+
+Action = Union[
+    Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move, SetField,
+    SetXxreg, LoadBits, StripVlan, OutputRegister, Conntrack,
+]  # fmt: skip
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 
 

@@ -7,10 +7,10 @@ thousand ports pays for the one that came, and a :class:`ViewChange` says which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Any, TypeVar
+from typing import Any
 
 from immutables import Map
 
@@ -18,14 +18,15 @@ from apps.framework.flow import Action, Output, SetTunDst
 from apps.framework.map_index import Index, differing_keys, indexed, members, updated
 from apps.framework.options import AppOption, OptionValue
 from apps.framework.pipeline import BridgeRole
+from apps.framework.view_indexes import INDEXES, addresses_of, hosts_indexed, places_of, untold_of
 from topology.model import Network, NetworkType
-
-_Value = TypeVar("_Value")
-_Place = tuple[str, str]
-"""Network id and name of a host."""
+from topology.security_groups import AddressGroup, Direction, SecurityGroup
 
 Address = tuple[str, str]
 """An IP address and the MAC address that answers for it."""
+
+Membership = tuple[str, str]
+"""Id of a security group, and an address of one of its ports: an IP address or a CIDR, canonical."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class LocalNetwork:
 
 
 @dataclass(frozen=True)
+class PortSecurity:
+    """What a port may send, and who decides what else may pass.
+
+    :param pairs: CIDR, of one address too, and MAC address of all that it may send from: its fixed IPs and
+        allowed_address_pairs
+    :param group_ids: of its security groups; one that the view does not have allows nothing
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    group_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LocalPort:
     """A port that is bound on this host.
 
@@ -50,6 +64,7 @@ class LocalPort:
     :param is_here: ``mac_address`` is on this host and nowhere else: ``binding:host_id`` names this host, and no other
         port may have that address
     :param addresses: its fixed IP addresses, and single ones of ``allowed_address_pairs``
+    :param security: None: it is switched, whatever it sends
     """
 
     port_id: str
@@ -60,6 +75,7 @@ class LocalPort:
     allowed_macs: tuple[str, ...] = ()
     is_here: bool = False
     addresses: tuple[Address, ...] = ()
+    security: PortSecurity | None = None
 
 
 @dataclass(frozen=True)
@@ -163,49 +179,6 @@ class PhysicalNetwork:
     phy_port: int | None = None
 
 
-def _network_of(port: LocalPort | RemotePort) -> Iterable[Hashable]:
-    return (port.network_id,)
-
-
-def _physical_of(local: LocalNetwork) -> Iterable[Hashable]:
-    return () if local.network.physical_network is None else (local.network.physical_network,)
-
-
-def _network_with_macs(port: LocalPort) -> Iterable[Hashable]:
-    return (port.network_id,) if port.allowed_macs else ()
-
-
-def _host_of(port: RemotePort) -> Iterable[Hashable]:
-    return port.hosts
-
-
-def _place_of(port: RemotePort) -> Iterable[_Place]:
-    return tuple((port.network_id, host) for host in port.hosts)
-
-
-def _addresses_of(port: LocalPort | RemotePort) -> Iterable[Hashable]:
-    """Network and address, for each MAC and IP address that a port may have."""
-    network_id = port.network_id
-    found = {(network_id, port.mac_address): None}
-    if port.allowed_macs or port.addresses:
-        found |= {(network_id, mac): None for mac in port.allowed_macs}
-        found |= {(network_id, ip): None for ip, _ in port.addresses}
-    return found
-
-
-_INDEXES: Mapping[str, tuple[str, Callable[..., Iterable[Hashable]]]] = {
-    "_ports_of": ("ports", _network_of),
-    "_ports_with_macs_of": ("ports", _network_with_macs),
-    "_ports_with": ("ports", _addresses_of),
-    "_networks_of": ("networks", _physical_of),
-    "_remote_ports_of": ("remote_ports", _network_of),
-    "_remote_ports_on": ("remote_ports", _host_of),
-    "_remote_ports_at": ("remote_ports", _place_of),
-    "_remote_ports_with": ("remote_ports", _addresses_of),
-}
-"""Attribute of a view → the map that it is an index of, and the groups that a value of it belongs to."""
-
-
 @dataclass(frozen=True)
 class HostView:
     """The state of one host, as far as flows depend on it.
@@ -221,6 +194,10 @@ class HostView:
     :param peers: by name of the host
     :param remote_ports: by port id; only one whose guest migrates is in ``ports`` too, and each one's network is in
         ``networks``. Of a network whose ports the topology has not told yet there are none
+    :param patch_tun: ofport on br-int of the patch to br-tun; None while there is none
+    :param security_groups: by id: those of the secured ports
+    :param address_groups: by id: those that rules of these name
+    :param group_members: of the groups that rules of these name as remote group; every value is True
     """
 
     bridges: Mapping[str, BridgeRole] = field(default_factory=Map)
@@ -233,6 +210,10 @@ class HostView:
     tunnels: TunnelPorts = field(default_factory=TunnelPorts)
     peers: Map[str, Peer] = field(default_factory=Map)
     remote_ports: Map[str, RemotePort] = field(default_factory=Map)
+    patch_tun: int | None = None
+    security_groups: Map[str, SecurityGroup] = field(default_factory=Map)
+    address_groups: Map[str, AddressGroup] = field(default_factory=Map)
+    group_members: Map[Membership, bool] = field(default_factory=Map)
     _ports_of: Index = field(init=False, repr=False, compare=False)
     _ports_with_macs_of: Index = field(init=False, repr=False, compare=False)
     _ports_with: Index = field(init=False, repr=False, compare=False)
@@ -242,14 +223,19 @@ class HostView:
     _remote_ports_at: Index = field(init=False, repr=False, compare=False)
     _remote_ports_with: Index = field(init=False, repr=False, compare=False)
     _hosts_of: Index = field(init=False, repr=False, compare=False)
+    _secured_ports_of: Index = field(init=False, repr=False, compare=False)
+    _ports_in_group: Index = field(init=False, repr=False, compare=False)
+    _groups_naming: Index = field(init=False, repr=False, compare=False)
+    _members_of: Index = field(init=False, repr=False, compare=False)
+    _memberships_of: Index = field(init=False, repr=False, compare=False)
     untold: frozenset[str] = field(init=False, repr=False, compare=False)
     """Names of the peers of which no controller tells what ports they have."""
 
     def __post_init__(self) -> None:
-        for name, (of, groups_of) in _INDEXES.items():
+        for name, (of, groups_of) in INDEXES.items():
             self.__dict__[name] = indexed(Map(), getattr(self, of), Map(), getattr(self, of), groups_of)
-        self.__dict__["untold"] = _untold(self.peers)
-        self.__dict__["_hosts_of"] = _hosts_indexed(Map(), self._remote_ports_at, self._remote_ports_at)
+        self.__dict__["untold"] = untold_of(self.peers)
+        self.__dict__["_hosts_of"] = hosts_indexed(Map(), self._remote_ports_at, self._remote_ports_at)
 
     def ports_of(self, network_id: str) -> Iterable[str]:
         """Ids of the bound ports of a network."""
@@ -266,6 +252,31 @@ class HostView:
     def has_allowed_macs(self, network_id: str) -> bool:
         """Whether a bound port of a network may have other MAC addresses than its own."""
         return network_id in self._ports_with_macs_of
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether any network of this host is."""
+        return bool(self._secured_ports_of)
+
+    def secured_ports_of(self, network_id: str) -> Iterable[str]:
+        """Ids of the bound ports of a network that have port security; a network with such is *secured* here."""
+        return self._secured_ports_of.get(network_id, Map())
+
+    def ports_in_group(self, group_id: str) -> Iterable[str]:
+        """Ids of the bound ports that have a security group."""
+        return self._ports_in_group.get(group_id, Map())
+
+    def groups_naming(self, remote_id: str, direction: Direction) -> Iterable[str]:
+        """Ids of the security groups that have rules for the members of a security group or an address group."""
+        return self._groups_naming.get((remote_id, direction), Map())
+
+    def members_of(self, group_id: str) -> Iterable[Membership]:
+        """All memberships of a security group."""
+        return self._members_of.get(group_id, Map())
+
+    def memberships_of(self, address: str) -> Iterable[Membership]:
+        """All memberships of an IP address or CIDR."""
+        return self._memberships_of.get(address, Map())
 
     def networks_of(self, physical_network: str) -> Iterable[str]:
         """Ids of the networks with bound ports that use a physical network."""
@@ -292,11 +303,11 @@ class HostView:
 
     def remote_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """Ids of the ports on other hosts that may have an address which this one may have."""
-        return members(self._remote_ports_with, _addresses_of(port))
+        return members(self._remote_ports_with, addresses_of(port))
 
     def local_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """The same of ports that are bound here."""
-        return members(self._ports_with, _addresses_of(port))
+        return members(self._ports_with, addresses_of(port))
 
     def paths(self, host: str, network_type: NetworkType) -> tuple[TunnelPath, ...]:
         """How frames of a network of this type get to another host; none: they do not, or not yet."""
@@ -320,27 +331,37 @@ class HostView:
         tunnels: TunnelPorts | None = None,
         peers: Mapping[str, Peer | None] | None = None,
         remote_ports: Mapping[str, RemotePort | None] | None = None,
+        patch_tun: int | EllipsisType | None = ...,
+        security_groups: Mapping[str, SecurityGroup | None] | None = None,
+        address_groups: Mapping[str, AddressGroup | None] | None = None,
+        group_members: Mapping[Membership, bool | None] | None = None,
     ) -> ViewChange:
         """The view in which some things are otherwise; costs what it is given, not what the view holds.
 
         :param networks: id → the network as it is now, None where it has gone; those that are absent stay
-        :param ports: in the same way, as are ``dead``, ``physical``, ``peers`` and ``remote_ports``
-        :param patch_int: as it is now, None where it has gone
+        :param ports: in the same way, as are ``dead``, ``physical``, ``peers``, ``remote_ports``, ``security_groups``
+            and ``address_groups``
+        :param patch_int: as it is now, None where it has gone; so ``patch_tun``
+        :param group_members: whether an address is a member now
         :param bridges: all of them; so ``options`` and ``tunnels``
         """
-        changes: dict[str, Mapping[str, Any]] = {
+        changes: dict[str, Mapping[Any, Any]] = {
             "networks": networks or {},
             "ports": ports or {},
             "dead": dead or {},
             "physical": physical or {},
             "peers": peers or {},
             "remote_ports": remote_ports or {},
+            "security_groups": security_groups or {},
+            "address_groups": address_groups or {},
+            "group_members": {key: is_member or None for key, is_member in (group_members or {}).items()},
         }
-        given: dict[str, Any] = {"patch_int": self.patch_int if patch_int is ... else patch_int}
+        patches = {"patch_int": patch_int, "patch_tun": patch_tun}
+        given: dict[str, Any] = {name: port for name, port in patches.items() if port is not ...}
         wholes = {"bridges": bridges, "options": options, "tunnels": tunnels}
         given |= {name: value for name, value in wholes.items() if value is not None}
         values = {name: value for name, value in given.items() if value != getattr(self, name)}
-        differing: dict[str, frozenset[str]] = {}
+        differing: dict[str, frozenset[Any]] = {}
         for name, given_of in changes.items():
             if given_of:
                 made, keys = updated(getattr(self, name), given_of)
@@ -354,29 +375,36 @@ class HostView:
             new,
             **differing,
             patch_int="patch_int" in values,
+            patch_tun="patch_tun" in values,
             bridges="bridges" in values,
             tunnels="tunnels" in values,
             options=differing_keys(self.options, new.options),
         )
 
-    def _with(self, values: Mapping[str, Any], differing: Mapping[str, frozenset[str]]) -> HostView:
+    def _with(self, values: Mapping[str, Any], differing: Mapping[str, frozenset[Any]]) -> HostView:
         """The view with other values, and with its indexes as they follow from these.
 
         :param differing: attribute → keys of its map under which something else is
         """
         new = object.__new__(HostView)  # not by its constructor, which would index all ports anew
         new.__dict__.update(self.__dict__, **values)
-        for name, (of, groups_of) in _INDEXES.items():
+        for name, (of, groups_of) in INDEXES.items():
             if of in differing:
                 index, old = getattr(self, name), getattr(self, of)
                 new.__dict__[name] = indexed(index, differing[of], old, values[of], groups_of)
         if "peers" in differing:
-            new.__dict__["untold"] = _untold(new.peers)
+            new.__dict__["untold"] = untold_of(new.peers)
         if remote := differing.get("remote_ports"):
             both = (self.remote_ports, new.remote_ports)
-            places = {place for ports in both for key in remote if key in ports for place in _place_of(ports[key])}
-            new.__dict__["_hosts_of"] = _hosts_indexed(self._hosts_of, places, new._remote_ports_at)
+            places = {place for ports in both for key in remote if key in ports for place in places_of(ports[key])}
+            new.__dict__["_hosts_of"] = hosts_indexed(self._hosts_of, places, new._remote_ports_at)
         return new
+
+
+_MAPS = (
+    *("networks", "ports", "dead", "physical", "options", "peers", "remote_ports"),
+    *("security_groups", "address_groups", "group_members"),
+)
 
 
 @dataclass(frozen=True)
@@ -393,6 +421,9 @@ class ViewChange:
     :param options: keys of the options whose values differ
     :param peers: names of the peers that came, went or are otherwise
     :param remote_ports: ids of such ports on other hosts
+    :param patch_tun: the patch of br-int to br-tun has another number, came or went
+    :param security_groups: ids of the groups that came, went or are otherwise; so ``address_groups``
+    :param group_members: memberships that came or went
     """
 
     old: HostView
@@ -407,30 +438,23 @@ class ViewChange:
     options: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
     remote_ports: frozenset[str] = frozenset()
+    patch_tun: bool = False
+    security_groups: frozenset[str] = frozenset()
+    address_groups: frozenset[str] = frozenset()
+    group_members: frozenset[Membership] = frozenset()
 
     @classmethod
     def between(cls, old: HostView, new: HostView) -> ViewChange:
         """What makes one view of another, found by comparing all that they hold."""
-        return cls(
-            old,
-            new,
-            physical=differing_keys(old.physical, new.physical),
-            networks=differing_keys(old.networks, new.networks),
-            ports=differing_keys(old.ports, new.ports),
-            dead=differing_keys(old.dead, new.dead),
-            patch_int=old.patch_int != new.patch_int,
-            bridges=dict(old.bridges) != dict(new.bridges),
-            tunnels=old.tunnels != new.tunnels,
-            options=differing_keys(old.options, new.options),
-            peers=differing_keys(old.peers, new.peers),
-            remote_ports=differing_keys(old.remote_ports, new.remote_ports),
-        )
+        differing: dict[str, Any] = {name: differing_keys(getattr(old, name), getattr(new, name)) for name in _MAPS}
+        differing |= {name: getattr(old, name) != getattr(new, name) for name in ("patch_int", "patch_tun", "tunnels")}
+        return cls(old, new, **differing, bridges=dict(old.bridges) != dict(new.bridges))
 
     @property
     def is_empty(self) -> bool:
         """True when the two are equal."""
-        keys = (self.physical, self.networks, self.ports, self.dead, self.options, self.peers, self.remote_ports)
-        return not (any(keys) or self.patch_int or self.bridges or self.tunnels)
+        is_same = not any(getattr(self, name) for name in _MAPS)
+        return is_same and not (self.patch_int or self.patch_tun or self.bridges or self.tunnels)
 
     def ports_concerned(self) -> set[str]:
         """Ids of the ports that differ, or whose network or physical network does, in either view."""
@@ -446,22 +470,3 @@ class ViewChange:
         """Ids of the networks that differ, or whose physical network does, in either view."""
         views = (self.old, self.new)
         return {*self.networks, *(key for of in self.physical for view in views for key in view.networks_of(of))}
-
-
-def _untold(peers: Mapping[str, Peer]) -> frozenset[str]:
-    return frozenset(name for name, peer in peers.items() if not peer.tells_ports)
-
-
-def _hosts_indexed(index: Index, places: Iterable[Any], ports_at: Index) -> Index:
-    """Network → hosts that have ports of it, after something may be otherwise in some places."""
-    mutation = index.mutate()
-    for network_id, host in places:
-        hosts: Map[str, None] = mutation.get(network_id, Map())
-        if (network_id, host) in ports_at:
-            mutation[network_id] = hosts.set(host, None)
-        elif host in hosts:
-            if left := hosts.delete(host):
-                mutation[network_id] = left
-            else:
-                del mutation[network_id]
-    return mutation.finish()

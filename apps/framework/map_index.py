@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from immutables import Map
 
 _Value = TypeVar("_Value")
+_Key = TypeVar("_Key")
 
-Index = Map[Hashable, Map[str, None]]
+Index = Map[Hashable, Map[Any, None]]
 """Group → keys of what belongs to it, as a set."""
 
 
-def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
+def differing_keys(old: Mapping[_Key, object], new: Mapping[_Key, object]) -> frozenset[_Key]:
     """Keys that one of two maps has alone, or that have another value in the other."""
     if old is new:
         return frozenset()
@@ -22,7 +23,7 @@ def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> froz
     return frozenset(key for key in keys if old.get(key) is not new.get(key) and old.get(key) != new.get(key))
 
 
-def updated(old: Map[str, _Value], changes: Mapping[str, _Value | None]) -> tuple[Map[str, _Value], frozenset[str]]:
+def updated(old: Map[_Key, _Value], changes: Mapping[_Key, _Value | None]) -> tuple[Map[_Key, _Value], frozenset[_Key]]:
     """A map after changes, None being a key that goes, and the keys that differ then."""
     differing = frozenset(key for key, value in changes.items() if value != old.get(key))
     if not differing:
@@ -39,15 +40,18 @@ def updated(old: Map[str, _Value], changes: Mapping[str, _Value | None]) -> tupl
 
 def indexed(
     index: Index,
-    keys: Iterable[str],
-    old: Map[str, _Value],
-    new: Map[str, _Value],
-    groups_of: Callable[[_Value], Iterable[Hashable]],
+    keys: Iterable[_Key],
+    old: Map[_Key, _Value],
+    new: Map[_Key, _Value],
+    groups_of: Callable[[_Key, _Value], Iterable[Hashable]],
 ) -> Index:
-    """The index of what belongs to some groups, after some keys have come, gone or changed their groups."""
+    """The index of what belongs to some groups, after some keys have come, gone or changed their groups.
+
+    :param groups_of: the groups of a key and its value
+    """
     mutation = index.mutate()
     for key in keys:
-        was, now = (groups_of(values[key]) if key in values else () for values in (old, new))
+        was, now = (groups_of(key, values[key]) if key in values else () for values in (old, new))
         if was == now:
             continue
         for group in was:

@@ -9,6 +9,7 @@ dictionary.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 
 from apps.framework.flow import Field, Flow, Match
 
@@ -25,14 +26,18 @@ def shape_of(match: Match) -> Shape:
     return tuple((term.field, term.effective_mask) for term in match.terms)
 
 
+@lru_cache(maxsize=4096)  # there are few shapes, and each flow that is added asks for those of its place
 def _common(one: Shape, other: Shape) -> Shape:
     masks = dict(other)
     return tuple((field, mask & masks[field]) for field, mask in one if mask & masks.get(field, 0))
 
 
-def _project(match: Match, bits: Shape) -> tuple[int, ...]:
-    values = {term.field: term.value for term in match.terms}
-    return tuple(values[field] & mask for field, mask in bits)
+def _values(match: Match) -> dict[Field, int]:
+    return {term.field: term.value for term in match.terms}
+
+
+def _project(values: dict[Field, int], bits: Shape) -> tuple[int, ...]:
+    return tuple([values[field] & mask for field, mask in bits])
 
 
 class OverlapIndex:
@@ -40,47 +45,44 @@ class OverlapIndex:
 
     def __init__(self) -> None:
         self._shapes: defaultdict[_Place, dict[Shape, dict[Flow, None]]] = defaultdict(dict)
-        self._projections: dict[tuple[_Place, Shape, Shape], _Buckets] = {}
+        self._projections: dict[tuple[_Place, Shape], dict[Shape, _Buckets]] = {}
 
     def find(self, flow: Flow) -> Flow | None:
         """A flow in the index that contradicts this one, or None.
 
         A flow with the same key contradicts whatever its actions are: only one of the two could be installed.
         """
-        place, shape = (flow.table, flow.priority), shape_of(flow.match)
+        place, shape, values = (flow.table, flow.priority), shape_of(flow.match), _values(flow.match)
         for other_shape in self._shapes[place]:
             common = _common(shape, other_shape)
             index = self._projection(place, other_shape, common)
-            for other in index.get(_project(flow.match, common), ()):
+            for other in index.get(_project(values, common), ()):
                 if other.actions != flow.actions or other.key == flow.key:
                     return other
         return None
 
     def add(self, flow: Flow) -> None:
         """Put a flow in; call :meth:`find` first."""
-        place, shape = (flow.table, flow.priority), shape_of(flow.match)
+        place, shape, values = (flow.table, flow.priority), shape_of(flow.match), _values(flow.match)
         self._shapes[place].setdefault(shape, {})[flow] = None
-        for bits, index in self._projections_of(place, shape):
-            index.setdefault(_project(flow.match, bits), {})[flow] = None
+        for bits, index in self._projections.get((place, shape), {}).items():
+            index.setdefault(_project(values, bits), {})[flow] = None
 
     def remove(self, flow: Flow) -> None:
         """Take a flow out that is in."""
-        place, shape = (flow.table, flow.priority), shape_of(flow.match)
+        place, shape, values = (flow.table, flow.priority), shape_of(flow.match), _values(flow.match)
         del self._shapes[place][shape][flow]
-        for bits, index in self._projections_of(place, shape):
-            values = _project(flow.match, bits)
-            del index[values][flow]
-            if not index[values]:
-                del index[values]
-
-    def _projections_of(self, place: _Place, shape: Shape) -> list[tuple[Shape, _Buckets]]:
-        return [(bits, index) for (at, of, bits), index in self._projections.items() if at == place and of == shape]
+        for bits, index in self._projections.get((place, shape), {}).items():
+            projected = _project(values, bits)
+            del index[projected][flow]
+            if not index[projected]:
+                del index[projected]
 
     def _projection(self, place: _Place, shape: Shape, common: Shape) -> _Buckets:
-        key = (place, shape, common)
-        index = self._projections.get(key)
+        projections = self._projections.setdefault((place, shape), {})
+        index = projections.get(common)
         if index is None:
-            index = self._projections[key] = {}
+            index = projections[common] = {}
             for flow in self._shapes[place][shape]:
-                index.setdefault(_project(flow.match, common), {})[flow] = None
+                index.setdefault(_project(_values(flow.match), common), {})[flow] = None
         return index

@@ -7,25 +7,32 @@ apps.framework.pipeline_page`` and put what it prints into docs/pipeline.md; a t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from immutables import Map
 
 from apps import APPLICATIONS
+from apps.filtering.filter_tables import FilterTable
 from apps.framework.app import App, UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.cookie import OWNER
 from apps.framework.flow import (
+    Conntrack,
     Flow,
     FlowKey,
+    LoadBits,
     ModVlanVid,
     Move,
     Normal,
     Output,
+    OutputRegister,
     PopVlan,
     Resubmit,
     SetField,
     SetTunDst,
     SetTunnel,
+    SetXxreg,
+    StripVlan,
 )
 from apps.framework.host_view import (
     DeadPort,
@@ -34,6 +41,7 @@ from apps.framework.host_view import (
     LocalPort,
     Peer,
     PhysicalNetwork,
+    PortSecurity,
     RemotePort,
     TunnelPath,
     TunnelPorts,
@@ -43,6 +51,7 @@ from apps.framework.local_vlans import DEAD_VLAN
 from apps.framework.pipeline import Band, BridgeRole, Dropped, Pipeline
 from apps.framework.render import render_table
 from topology.model import VLAN_MAX, VLAN_MIN, Network, NetworkType
+from topology.security_groups import AddressGroup, Direction, Ethertype, SecurityGroup, SecurityGroupRule
 
 _BRIDGES = {BridgeRole.INTEGRATION: "br-int", BridgeRole.TUNNEL: "br-tun", BridgeRole.PHYSICAL: "br-ex"}
 
@@ -62,8 +71,13 @@ _ACTION_NAMES = {
     SetTunnel: "`set_field` → `tun_id`",
     ModVlanVid: "`load` → VLAN id",
     PopVlan: "`pop_vlan`",
+    StripVlan: "`load` → no tag",
     SetTunDst: "`set_field` → `tun_dst`",
+    SetXxreg: "`set_field` → `xxreg`",
+    LoadBits: "`load` → `reg8`",
+    Conntrack: "`ct`",
     Output: "`output`",
+    OutputRegister: "`output` → `reg9`",
     Move: "`move`",
     SetField: "`set_field`",
     Resubmit: "`resubmit`",
@@ -77,6 +91,9 @@ _UNIT_NAMES = {
     UnitKind.NETWORK: "network with a bound port",
     UnitKind.REMOTE_PORT: "port on another host",
     UnitKind.PEER: "other host",
+    UnitKind.SECURITY_GROUP: "security group",
+    UnitKind.ADDRESS_GROUP: "address group",
+    UnitKind.GROUP_MEMBER: "member of a group that rules name",
 }
 
 _HEAD = """\
@@ -94,6 +111,8 @@ bound to it. A flat network is local VLAN 3. Both are of the physical network th
 have a `binding:host_id`, the others have none. Of the GRE network a fourth port is on another host, to which port 2 of
 br-tun leads; port 3 leads to a host that an operator has entered for another agent. Device tap5ec0ffee-00 (OpenFlow
 port 7) is not bound. `patch-int` is port 1 of br-tun, `int-br-ex` port 9 of br-int and `phy-br-ex` port 2 of br-ex.
+Flows of tables 10 and up of br-int are of a host that has the same, where the port of the GRE network's VM is secured,
+and so is that of its DHCP device, whose group is stateless; `patch-tun` is port 4 of br-int.
 They are written as `ovs-ofctl -O OpenFlow13 dump-flows --no-stats` writes them; `tunbridge flows BRIDGE` shows yours.
 """
 
@@ -186,6 +205,37 @@ def example(apps: Sequence[App] = APPLICATIONS) -> HostView:
     )
 
 
+def secured_example(apps: Sequence[App] = APPLICATIONS) -> HostView:
+    """The same host with secured ports, for the bands that are there with such ports alone."""
+    view = example(apps)
+    own, servers = "6d1f3c52-8a0e-4f0b-9c6d-2b7a51e0d301", "7e204d63-9b1f-4a1c-8d7e-3c8b62f1e402"
+    addresses = AddressGroup("8f315e74-ac20-4b2d-9e8f-4d9c7302f503", addresses=("192.0.2.0/24",))
+    rules = [
+        *(SecurityGroupRule(f"egress {kind.value}", Direction.EGRESS, kind) for kind in Ethertype),
+        SecurityGroupRule("ingress", Direction.INGRESS, Ethertype.IPV4, 6, 22, 25),
+        *(
+            SecurityGroupRule(f"{direction.value} group", direction, Ethertype.IPV4, remote_group_id=own)
+            for direction in Direction
+        ),
+        SecurityGroupRule("addresses", Direction.INGRESS, Ethertype.IPV4, remote_address_group_id=addresses.id),
+    ]
+    ports = {}
+    for device, address, group_id in (("qvo99f91280-a0", "10.0.0.5", own), ("tap3f1f785c-70", "10.0.0.2", servers)):
+        port = next(port for port in view.ports.values() if port.device == device)
+        security = PortSecurity(((f"{address}/32", port.mac_address),), (group_id,))
+        ports[port.port_id] = replace(port, security=security)
+    return view.evolve(
+        patch_tun=4,
+        ports=ports,
+        security_groups={
+            own: SecurityGroup(own, rules=tuple(rules)),
+            servers: SecurityGroup(servers, stateful=False, rules=tuple(rules[:3])),
+        },
+        address_groups={addresses.id: addresses},
+        group_members={(own, "10.0.0.5"): True, (own, "10.0.0.9"): True},
+    ).new
+
+
 def _peer(number: int, *, tells_ports: bool = True) -> Peer:
     """A host to which a port leads, and the flow-based one for VXLAN."""
     paths = {NetworkType.GRE: (TunnelPath(number),), NetworkType.VXLAN: (TunnelPath(4, f"192.0.2.{number}"),)}
@@ -197,11 +247,12 @@ def page(apps: Sequence[App] = APPLICATIONS) -> str:
 
     :raises LookupError: a band is declared of which the example has no flow
     """
-    compiler, bands = Compiler(apps), Pipeline(apps).bands
-    compiler.update(ViewChange.between(HostView(), example(apps)))
+    bands, compilers = Pipeline(apps).bands, (Compiler(apps), Compiler(apps))
+    for compiler, view in zip(compilers, (example(apps), secured_example(apps)), strict=True):
+        compiler.update(ViewChange.between(HostView(), view))
     sections = [_HEAD]
     for role, name in _BRIDGES.items():
-        sections.append(_bridge_section(name, role, [band for band in bands if band.role is role], compiler))
+        sections.append(_bridge_section(name, role, [band for band in bands if band.role is role], compilers))
     sections += [_WHY, *(f"{note}\n" for app in apps for note in app.notes)]
     rows = [_dropped_row(band, what) for band in bands for what in band.dropped]
     numbers = ", ".join(f"{app.number} {app.name}" for app in sorted(apps, key=lambda app: app.number))
@@ -217,12 +268,16 @@ def _dropped_row(band: Band, what: Dropped) -> str:
     return f"| {what.frames} | {_BRIDGES[band.role]}, {place} | {what.reason} |"
 
 
-def _bridge_section(name: str, role: BridgeRole, bands: Sequence[Band], compiler: Compiler) -> str:
-    flows = {band: _flows_of(band, compiler.flows(name)) for band in bands}
+def _bridge_section(name: str, role: BridgeRole, bands: Sequence[Band], compilers: Sequence[Compiler]) -> str:
+    plain, secured = compilers
+    of = {band: secured if band.table >= FilterTable.ENTRY else plain for band in bands}
+    if role is not BridgeRole.INTEGRATION:
+        of = dict.fromkeys(bands, plain)
+    flows = {band: _flows_of(band, of[band].flows(name)) for band in bands}
     lines = [f"## {name}, the {role.value}", "", _ABOUT[role], ""]
     lines += ["| priority | band | one flow for each | matches on | actions |", "| --- | --- | --- | --- | --- |"]
     for band in reversed(bands):
-        owners = (compiler.owner(name, flow.key) for flow in flows[band])
+        owners = (of[band].owner(name, flow.key) for flow in flows[band])
         lines.append(_band_row(band, {owner.kind for owner in owners if owner is not None}))
     for band in reversed(bands):
         lines += ["", f"### {_place(band)}: {band.name}", "", band.meaning, "", "```"]
@@ -239,7 +294,8 @@ def _flows_of(band: Band, flows: Mapping[FlowKey, Flow]) -> list[Flow]:
 
 def _band_row(band: Band, kinds: Iterable[UnitKind]) -> str:
     units = ", ".join(_UNIT_NAMES.get(kind, band.ports) for kind in sorted(kinds))
-    fields = ", ".join(f"`{field.label}`" for field in sorted(band.fields, key=lambda field: field.order))
+    labels = dict.fromkeys(field.label for field in sorted(band.fields, key=lambda field: field.order))
+    fields = ", ".join(f"`{label}`" for label in labels)
     actions = ", ".join(text for action, text in _ACTION_NAMES.items() if action in band.actions)
     return f"| {_place(band)} | {band.name} | {units} | {fields or 'everything'} | {actions or 'drop'} |"
 

@@ -11,11 +11,17 @@ from typing import Literal
 
 import netaddr
 
-from apps.framework.flow import RESERVED_PORTS, VLAN_PRESENT, Field, Flow, Match, Term, hexadecimal
+from apps.framework.flow import LATER_FRAGMENT, RESERVED_PORTS, VLAN_PRESENT, Field, Flow, Match, Term, hexadecimal
 
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x86DD: "ipv6", 0x8847: "mpls", 0x8848: "mplsm"}
-_PROTOCOLS = {(0x86DD, 58): "icmp6"}
+_PROTOCOLS = {
+    (ethertype, protocol): name + suffix
+    for ethertype, suffix, icmp in ((0x0800, "", 1), (0x86DD, "6", 58))
+    for protocol, name in ((icmp, "icmp"), (6, "tcp"), (17, "udp"), (132, "sctp"))
+}
 """Ethertype and protocol that have one name together."""
+_CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
+_FRAGMENTS = {LATER_FRAGMENT: "later"}
 _DEFAULT_PRIORITY = 0x8000
 
 
@@ -34,6 +40,17 @@ def _port(number: int) -> str:
 _SHOWN: dict[Field, Callable[[int], str]] = {
     Field.ETH_TYPE: "0x{:04x}".format,
     Field.NW_PROTO: str,
+    Field.NW_SRC: partial(_ip, version=4),
+    Field.NW_DST: partial(_ip, version=4),
+    Field.TCP_SRC: str,
+    Field.TCP_DST: str,
+    Field.UDP_SRC: str,
+    Field.UDP_DST: str,
+    Field.SCTP_SRC: str,
+    Field.SCTP_DST: str,
+    Field.ICMPV4_TYPE: str,
+    Field.ICMPV4_CODE: str,
+    Field.ND_SLL: _mac,
     Field.TUN_SRC: partial(_ip, version=4),
     Field.TUN_IPV6_SRC: partial(_ip, version=6),
     Field.IN_PORT: _port,
@@ -55,7 +72,17 @@ _SHOWN: dict[Field, Callable[[int], str]] = {
 }
 
 _IP_ADDRESSES = frozenset(
-    {Field.TUN_SRC, Field.TUN_IPV6_SRC, Field.ARP_SPA, Field.ARP_TPA, Field.IPV6_SRC, Field.IPV6_DST, Field.ND_TARGET}
+    {
+        Field.NW_SRC,
+        Field.NW_DST,
+        Field.TUN_SRC,
+        Field.TUN_IPV6_SRC,
+        Field.ARP_SPA,
+        Field.ARP_TPA,
+        Field.IPV6_SRC,
+        Field.IPV6_DST,
+        Field.ND_TARGET,
+    }
 )
 
 
@@ -68,7 +95,14 @@ def render_term(term: Term) -> str:
         return f"vlan_tci=0x{value:04x}/0x{term.effective_mask:04x}"
     if field is Field.ETH_TYPE and mask is None and value in _ETHERTYPES:
         return _ETHERTYPES[value]
+    if field is Field.CT_STATE and mask is not None and mask < 1 << len(_CT_FLAGS):
+        flags = (f"{'+' if value >> bit & 1 else '-'}{name}" for bit, name in enumerate(_CT_FLAGS) if mask >> bit & 1)
+        return f"{field.label}={''.join(flags)}"
+    if field is Field.NW_FRAG and mask is None and value in _FRAGMENTS:
+        return f"{field.label}={_FRAGMENTS[value]}"
     shown = _SHOWN.get(field, hexadecimal)
+    if mask is not None and field.label in ("tp_src", "tp_dst"):
+        shown = hexadecimal
     if mask is not None and field in _IP_ADDRESSES:
         prefix = mask.bit_count()
         if mask == field.full_mask ^ (1 << field.bits - prefix) - 1:
@@ -78,11 +112,13 @@ def render_term(term: Term) -> str:
 
 def render_match(match: Match) -> str:
     """All fields, comma-separated, e.g. ``in_port=1,dl_vlan=1``; empty when everything matches."""
-    terms = match.terms
-    name = None
-    if len(terms) > 1 and (terms[0].field, terms[1].field) == (Field.ETH_TYPE, Field.NW_PROTO):
-        name = _PROTOCOLS.get((terms[0].value, terms[1].value)) if terms[0].mask is terms[1].mask is None else None
-    texts = [render_term(term) for term in terms] if name is None else [name, *map(render_term, terms[2:])]
+    exact = {term.field: term.value for term in match.terms if term.mask is None}
+    name = _PROTOCOLS.get((exact.get(Field.ETH_TYPE, 0), exact.get(Field.NW_PROTO, 0)))
+    texts = [
+        render_term(term) if name is None or term.field is not Field.ETH_TYPE else name
+        for term in match.terms
+        if name is None or term.field is not Field.NW_PROTO
+    ]
     # An ethertype that has a name comes first, one that has none last.
     return ",".join(sorted(texts, key=lambda text: text.startswith(f"{Field.ETH_TYPE.label}=")))
 

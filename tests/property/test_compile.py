@@ -19,6 +19,7 @@ from apps.framework.host_view import HostView, ViewChange
 from apps.framework.pipeline import Pipeline
 from tests.support.openflow.views import (
     BRIDGES,
+    GROUP_IDS,
     IPS,
     MACS,
     NETWORK_IDS,
@@ -30,7 +31,9 @@ from tests.support.openflow.views import (
     views,
 )
 from topology.model import NetworkType
+from topology.security_groups import Direction
 
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 _STEPS = st.lists(st.lists(edits(), min_size=1, max_size=6), max_size=8)
 
@@ -91,6 +94,10 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
         physical=_replaced(view.physical, other.physical),
         peers=_replaced(view.peers, other.peers),
         remote_ports=_replaced(view.remote_ports, other.remote_ports),
+        security_groups=_replaced(view.security_groups, other.security_groups),
+        address_groups=_replaced(view.address_groups, other.address_groups),
+        group_members=_replaced(view.group_members, other.group_members),
+        patch_tun=other.patch_tun,
         patch_int=other.patch_int,
         bridges=dict(other.bridges),
         options=other.options,
@@ -118,11 +125,31 @@ def test_evolve_equals_between(view: HostView, changes: list[Edit]) -> None:
                 p.port_id for p in ports if address in (p.mac_address, *p.allowed_macs, *(ip for ip, _ in p.addresses))
             }
             assert again.new.ports_with(key, address) == having
+    for group_id in GROUP_IDS:
+        securities = {port.port_id: port.security for port in anew.ports.values() if port.security is not None}
+        having = {port_id for port_id, security in securities.items() if group_id in security.group_ids}
+        assert set(again.new.ports_in_group(group_id)) == having
+        assert set(again.new.members_of(group_id)) == {each for each in anew.group_members if each[0] == group_id}
+        for direction in Direction:
+            assert set(again.new.groups_naming(group_id, direction)) == {
+                group.id
+                for group in anew.security_groups.values()
+                for rule in group.rules
+                if group_id in (rule.remote_group_id, rule.remote_address_group_id) and rule.direction is direction
+            }
+    assert {key: set(again.new.secured_ports_of(key)) for key in NETWORK_IDS} == {
+        key: {port.port_id for port in anew.ports.values() if port.network_id == key and port.security is not None}
+        for key in NETWORK_IDS
+    }
+    assert again.new.is_secured == any(port.security is not None for port in anew.ports.values())
+    assert {ip: set(again.new.memberships_of(ip)) for ip in IPS} == {
+        ip: {each for each in anew.group_members if each[1] == ip} for ip in IPS
+    }
     for key in set(view.ports) & set(other.ports) - again.ports:
         assert again.new.ports[key] is view.ports[key]
 
 
-def _replaced(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> dict[str, _Value | None]:
+def _replaced(old: Mapping[_Key, _Value], new: Mapping[_Key, _Value]) -> dict[_Key, _Value | None]:
     return {**dict.fromkeys(old), **new}
 
 
@@ -147,9 +174,12 @@ def test_a_change_from_another_view(view: HostView, other: HostView) -> None:
     assert _tables(compiler) == _tables(compiled(other))
 
 
-def _maps(view: HostView) -> dict[str, Map[str, Any]]:
+def _maps(view: HostView) -> dict[str, Map[Any, Any]]:
     """By name of the argument of a view."""
-    names = ("networks", "ports", "dead", "physical", "options", "peers", "remote_ports")
+    names = (
+        *("networks", "ports", "dead", "physical", "options", "peers", "remote_ports"),
+        *("security_groups", "address_groups", "group_members"),
+    )
     return {name: getattr(view, name) for name in names}
 
 
@@ -158,7 +188,9 @@ def test_the_same_again_changes_nothing(view: HostView) -> None:
     """An equal view, made of other objects, means no change."""
     compiler = compiled(view)
     mappings = {name: Map(dict(mapping)) for name, mapping in _maps(view).items()}
-    again = HostView(dict(view.bridges), view.patch_int, tunnels=replace(view.tunnels), **mappings)
+    again = HostView(
+        dict(view.bridges), view.patch_int, tunnels=replace(view.tunnels), patch_tun=view.patch_tun, **mappings
+    )
     assert compiler.update(ViewChange.between(HostView(), again)) == {}
 
 
@@ -166,13 +198,13 @@ def test_the_same_again_changes_nothing(view: HostView) -> None:
 def test_order_of_objects_does_not_matter(view: HostView, shuffler: random.Random) -> None:
     """Which of two contradicting units is refused does not depend on the order in which a view lists them."""
 
-    def shuffled(mapping: Mapping[str, _Value]) -> Map[str, _Value]:
-        keys = sorted(mapping)
+    def shuffled(mapping: Mapping[_Key, _Value]) -> Map[_Key, _Value]:
+        keys: list[Any] = sorted(mapping)
         shuffler.shuffle(keys)
         return Map((key, mapping[key]) for key in keys)
 
     mappings = {name: shuffled(mapping) for name, mapping in _maps(view).items()}
-    other = HostView(shuffled(view.bridges), view.patch_int, tunnels=view.tunnels, **mappings)
+    other = HostView(shuffled(view.bridges), view.patch_int, tunnels=view.tunnels, patch_tun=view.patch_tun, **mappings)
     one, two = compiled(view), compiled(other)
     assert (_tables(one), one.problems) == (_tables(two), two.problems)
 

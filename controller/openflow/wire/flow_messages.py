@@ -23,19 +23,24 @@ from apps.framework.flow import (
     MOVABLE,
     SETTABLE,
     Action,
+    Conntrack,
     Field,
     Flow,
     FlowKey,
+    LoadBits,
     Match,
     ModVlanVid,
     Move,
     Normal,
     Output,
+    OutputRegister,
     PopVlan,
     Resubmit,
     SetField,
     SetTunDst,
     SetTunnel,
+    SetXxreg,
+    StripVlan,
     Term,
 )
 from controller.openflow.wire.element_lengths import (
@@ -79,6 +84,19 @@ _VLAN_CFI_BIT = 12 << 6 | 1 - 1
 _LOAD_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_LOAD.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_LOAD)
 _RESUBMIT_HEAD = (ofp.OFPAT_EXPERIMENTER, _RESUBMIT.size, ofproto_common.NX_EXPERIMENTER_ID)
 _MOVE_HEAD = (ofp.OFPAT_EXPERIMENTER, _REG_MOVE.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_REG_MOVE)
+_STRIP_VLAN = _REG_LOAD.pack(*_LOAD_HEAD, 16 - 1, nicira_ext.NXM_OF_VLAN_TCI, 0)
+_OUTPUT_REGISTER = Struct("!HHIHHIH6x").pack(
+    *(ofp.OFPAT_EXPERIMENTER, 24, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_OUTPUT_REG),
+    *(32 - 1, nicira_ext.nxm_nx_reg(9), 0xFFFF),
+)
+_CT = Struct("!HHIHHIHB3xH")
+_CT_HEAD = (ofp.OFPAT_EXPERIMENTER, _CT.size, ofproto_common.NX_EXPERIMENTER_ID, nicira_ext.NXAST_CT)
+_CT_COMMIT = 1
+_ZONE_HEADER, _ZONE_BITS = nicira_ext.nxm_nx_reg(10), 16 - 1
+_REG8_HEADER = nicira_ext.nxm_nx_reg(8)
+_XXREG_HEADERS = [0x0001_0000 | 111 + number << 9 | 16 for number in (0, 1)]
+"""NXM_NX_XXREG0 and NXM_NX_XXREG1 (ovs-fields(7))."""
+_SET_XXREG_HEADS = [_TYPE_LENGTH.pack(ofp.OFPAT_SET_FIELD, 24) + header.to_bytes(4, "big") for header in _XXREG_HEADERS]
 _SET_CFI_BIT = _REG_LOAD.pack(*_LOAD_HEAD, _VLAN_CFI_BIT, nicira_ext.NXM_OF_VLAN_TCI, 1)
 
 
@@ -91,8 +109,8 @@ def _oxm_header(field: Field, has_mask: bool) -> int:
 _EXACT = {f: (_oxm_header(f, False) << f.octets * 8, 4 + f.octets) for f in Field}
 _MASKED = {f: (_oxm_header(f, True) << f.octets * 16, f.octets * 8, 4 + f.octets * 2) for f in Field}
 _BY_HEADER = {_oxm_header(f, has_mask): (f, has_mask) for f in Field for has_mask in (False, True)}
-_ERICOXM_START = ERICOXM.to_bytes(2, "big")
-"""Of the only class whose fields have smaller numbers than those that they need."""
+_LATE_FIELDS = frozenset({Field.NW_FRAG, *(f for f in Field if f.oxm_class == ERICOXM)})
+"""Those that have smaller numbers than those that they need."""
 _TUN_ID_HEADER = _oxm_header(Field.TUN_ID, False)
 _TUN_DST_HEADERS = (0x0001_0000 | 32 << 9 | 4, 0x0001_0000 | 110 << 9 | 16)
 """NXM_NX_TUN_IPV4_DST and NXM_NX_TUN_IPV6_DST (ovs-fields(7))."""
@@ -103,18 +121,18 @@ _NXM_HEADERS = {field: getattr(nicira_ext, name) for field, name in MOVABLE.item
 
 def encode_oxm(match: Match) -> bytes:
     """The OXM fields of a match, without header and padding, each behind those that it needs."""
-    fields = []
+    fields: list[bytes] = []
+    late: list[bytes] = []
     for term in match.terms:
         if term.mask is None:
             header, size = _EXACT[term.field]
-            fields.append((header | term.value).to_bytes(size, "big"))
+            oxm = (header | term.value).to_bytes(size, "big")
         else:
             header, bits, size = _MASKED[term.field]
-            fields.append((header | term.value << bits | term.mask).to_bytes(size, "big"))
+            oxm = (header | term.value << bits | term.mask).to_bytes(size, "big")
+        (late if term.field in _LATE_FIELDS else fields).append(oxm)
     fields.sort()  # all headers begin with the class, and then the number
-    if match.terms and match.terms[-1].field.oxm_class == ERICOXM:  # its fields are the last ones of a match
-        fields.sort(key=lambda oxm: oxm.startswith(_ERICOXM_START))
-    return b"".join(fields)
+    return b"".join(fields + sorted(late))
 
 
 def _encode_output(action: Output) -> bytes:
@@ -148,6 +166,19 @@ def _encode_set_field(action: SetField) -> bytes:
     return (_TYPE_LENGTH.pack(ofp.OFPAT_SET_FIELD, size) + value).ljust(size, b"\0")
 
 
+def _encode_xxreg(action: SetXxreg) -> bytes:
+    return _SET_XXREG_HEADS[action.number] + action.value.to_bytes(16, "big")
+
+
+def _encode_load(action: LoadBits) -> bytes:
+    return _REG_LOAD.pack(*_LOAD_HEAD, action.first << 6 | action.bits - 1, _REG8_HEADER, action.value)
+
+
+def _encode_conntrack(action: Conntrack) -> bytes:
+    flags, table = (_CT_COMMIT, ofp.OFPTT_ALL) if action.table is None else (0, action.table)
+    return _CT.pack(*_CT_HEAD, flags, _ZONE_HEADER, _ZONE_BITS, table, 0)
+
+
 def _encode_move(action: Move, source: int, target: int) -> bytes:
     return _REG_MOVE.pack(*_MOVE_HEAD, action.source.bits, 0, 0, source, target)
 
@@ -177,6 +208,11 @@ _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
     PopVlan: lambda action: _POP_VLAN,
     Move: lambda action: _MOVES[action],
     SetField: lambda action: _encode_set_field(action),
+    SetXxreg: _encode_xxreg,
+    LoadBits: _encode_load,
+    StripVlan: lambda action: _STRIP_VLAN,
+    OutputRegister: lambda action: _OUTPUT_REGISTER,
+    Conntrack: _encode_conntrack,
 }
 
 
@@ -341,6 +377,36 @@ def _decode_resubmit(raw: bytes, pos: int) -> Resubmit | None:
     return action if is_ours else None
 
 
+def _decode_load(raw: bytes, pos: int) -> LoadBits | StripVlan | None:
+    if len(raw) - pos < _REG_LOAD.size:
+        return None
+    *head, bits, header, value = _REG_LOAD.unpack_from(raw, pos)
+    if tuple(head) != _LOAD_HEAD:
+        return None
+    if header == _REG8_HEADER:
+        return LoadBits(bits >> 6, (bits & 0x3F) + 1, value)
+    return StripVlan() if raw[pos : pos + _REG_LOAD.size] == _STRIP_VLAN else None
+
+
+def _decode_conntrack(raw: bytes, pos: int) -> Conntrack | None:
+    if len(raw) - pos < _CT.size:
+        return None
+    *_, table, _ = _CT.unpack_from(raw, pos)
+    action = Conntrack(None if table == ofp.OFPTT_ALL else table)
+    return action if _encode_conntrack(action) == raw[pos : pos + _CT.size] else None
+
+
+_DECODE_NICIRA: dict[int, Callable[[bytes, int], Action | None]] = {
+    nicira_ext.NXAST_REG_MOVE: lambda raw, pos: _MOVE_OF.get(raw[pos : pos + _REG_MOVE.size]),
+    nicira_ext.NXAST_RESUBMIT: _decode_resubmit,
+    nicira_ext.NXAST_RESUBMIT_TABLE: _decode_resubmit,
+    nicira_ext.NXAST_REG_LOAD: lambda raw, pos: _decode_vlan(raw, pos) or _decode_load(raw, pos),
+    nicira_ext.NXAST_CT: _decode_conntrack,
+    nicira_ext.NXAST_OUTPUT_REG: lambda raw, pos: OutputRegister() if raw[pos : pos + 24] == _OUTPUT_REGISTER else None,
+}
+"""By the subtype of an experimenter's action, what reads it; each makes sure that it is Nicira's."""
+
+
 def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
     if kind == ofp.OFPAT_OUTPUT:
         _, _, port, max_len = _OUTPUT.unpack_from(raw, pos)
@@ -354,12 +420,15 @@ def _decode_action(raw: bytes, pos: int, kind: int) -> Action | None:
         if header in _SET_HEADERS:
             field = _SET_HEADERS[header]
             return SetField(field, int.from_bytes(raw[pos + 8 : pos + 8 + field.octets], "big"))
+        if header in _XXREG_HEADERS:
+            return SetXxreg(_XXREG_HEADERS.index(header), int.from_bytes(raw[pos + 8 : pos + 24], "big"))
         return SetTunnel(int.from_bytes(raw[pos + 8 : pos + 16], "big")) if header == _TUN_ID_HEADER else None
     if kind == ofp.OFPAT_POP_VLAN:
         return PopVlan()
     if kind != ofp.OFPAT_EXPERIMENTER:
         return None
-    return _MOVE_OF.get(raw[pos : pos + _REG_MOVE.size]) or _decode_resubmit(raw, pos) or _decode_vlan(raw, pos)
+    decode = _DECODE_NICIRA.get(int.from_bytes(raw[pos + 8 : pos + 10], "big"))
+    return None if decode is None else decode(raw, pos)
 
 
 @_shared(4096)

@@ -12,20 +12,30 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from apps.framework.flow import (
+    CT_INVALID,
+    CT_NEW,
+    CT_TRACKED,
+    LATER_FRAGMENT,
     VLAN_PRESENT,
+    XXREGS,
     Action,
+    Conntrack,
     Field,
     Flow,
+    LoadBits,
     Match,
     ModVlanVid,
     Move,
     Normal,
     Output,
+    OutputRegister,
     PopVlan,
     Resubmit,
     SetField,
     SetTunDst,
     SetTunnel,
+    SetXxreg,
+    StripVlan,
     Term,
     match,
 )
@@ -39,6 +49,8 @@ COOKIE = 0x7462000000000001
 MAC = "fa:16:3e:02:dd:79"
 
 IPV6 = (Term(Field.ETH_TYPE, 0x86DD),)
+IPV4 = (Term(Field.ETH_TYPE, 0x0800),)
+TCP = (*IPV4, Term(Field.NW_PROTO, 6))
 ICMPV6 = (*IPV6, Term(Field.NW_PROTO, 58))
 
 
@@ -91,6 +103,24 @@ MATCHES = [
     Match((*solicitation(), Term(Field.ND_TARGET, 0xFD << 120, 0xFF << 120), Term(Field.ND_RESERVED, 0x60000000))),
     SOLICITATION,
     ADVERTISEMENT,
+    Match((*IPV4, Term(Field.CT_STATE, CT_TRACKED | CT_NEW, CT_TRACKED | CT_NEW | CT_INVALID), Term(Field.IN_PORT, 3))),
+    Match((Term(Field.CT_STATE, 0, CT_TRACKED), *IPV6, Term(Field.REG10, 7), Term(Field.REG8, 2, 6))),
+    Match((*map(Term, XXREGS[0], (1, 0, 0xFFFFFFFF, 5)), *IPV4, Term(Field.NW_SRC, 10 << 24, 255 << 24))),
+    Match(
+        (*map(Term, XXREGS[0], (1, 0, 0xFFFFFFFF, 6)), *TCP, Term(Field.TCP_DST, 0x10, 0xFFF0), Term(Field.TCP_SRC, 7))
+    ),
+    Match((*IPV4, Term(Field.NW_PROTO, 17), Term(Field.UDP_SRC, 68), Term(Field.UDP_DST, 67), Term(Field.NW_SRC, 0))),
+    Match((*IPV4, Term(Field.NW_PROTO, 132), Term(Field.SCTP_SRC, 68), Term(Field.SCTP_DST, 1, 1))),
+    Match((*IPV4, Term(Field.NW_PROTO, 1), Term(Field.ICMPV4_TYPE, 8), Term(Field.ICMPV4_CODE, 0))),
+    Match((*IPV4, Term(Field.NW_PROTO, 47), Term(Field.NW_DST, 0x0A000001), Term(Field.REG9, 1), Term(Field.REG11, 0))),
+    Match((*TCP, Term(Field.NW_FRAG, LATER_FRAGMENT), Term(Field.NW_DST, 0x0A000001))),
+    Match((*IPV6, Term(Field.NW_FRAG, LATER_FRAGMENT), Term(Field.NW_PROTO, 44))),
+    Match((*IPV6, Term(Field.NW_PROTO, 6), Term(Field.TCP_DST, 80), Term(Field.IPV6_DST, 5))),
+    Match((*IPV6, Term(Field.NW_PROTO, 17), Term(Field.UDP_SRC, 546), Term(Field.UDP_DST, 547))),
+    Match((*IPV6, Term(Field.NW_PROTO, 132), Term(Field.SCTP_DST, 80))),
+    Match((*solicitation(), Term(Field.ND_SLL, 0xFA163E02DD79), Term(Field.IN_PORT, 7), Term(Field.ETH_SRC, 5))),
+    Match((Term(Field.ETH_TYPE, 0x8035), Term(Field.ARP_SHA, 5), Term(Field.ARP_THA, 5), Term(Field.IN_PORT, 7))),
+    Match((Term(Field.VLAN_VID, 0, 0xFFF), Term(Field.IN_PORT, 7))),
 ]
 ACTIONS: list[tuple[Action, ...]] = [
     (),
@@ -110,6 +140,14 @@ ACTIONS: list[tuple[Action, ...]] = [
     (Move(Field.ETH_SRC, Field.ETH_DST), Normal()),
     (SetField(Field.ETH_SRC, 0xFA163E000001), Output(1)),
     (Resubmit(0), Resubmit(ofp.OFPP_LOCAL), Resubmit(ofp.OFPP_IN_PORT), Resubmit(ofp.OFPP_IN_PORT, 254), Normal()),
+    (SetXxreg(0, 3 << 96 | 5), SetXxreg(1, 0), Resubmit(ofp.OFPP_IN_PORT, 5), StripVlan(), OutputRegister()),
+    (
+        LoadBits(1, 1, 1),
+        LoadBits(2, 2, 0),
+        LoadBits(0, 32, 2**32 - 1),
+        SetField(Field.REG9, 7),
+        SetField(Field.REG10, 0),
+    ),
     (SetTunnel(0), ModVlanVid(10), Output(1), ModVlanVid(11), Output(2), Normal()),
 ]
 ADVERTISED: tuple[Action, ...] = (
@@ -143,6 +181,10 @@ def every_shape() -> list[Flow]:
     defaults = [Flow(0x8000, Match(), (Normal(),), cookie, table) for cookie, table in ((0, 0), (COOKIE, 2))]
     discovery = [
         Flow(2, SOLICITATION, (*ADVERTISED, Resubmit(ofp.OFPP_IN_PORT, 3)), COOKIE),
+        *(
+            Flow(4 + index, Match(IPV4), ct, COOKIE)
+            for index, ct in enumerate(((Conntrack(3),), (Conntrack(), Output(1))))
+        ),
         Flow(2, ADVERTISEMENT, (Move(Field.ETH_SRC, Field.ND_TLL), Output(ofp.OFPP_IN_PORT)), COOKIE),
     ]
     return flows + tagged + discovery + [Flow(0x8000, match(in_port=8), (), 0), *defaults]

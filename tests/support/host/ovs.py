@@ -17,7 +17,7 @@ from types import TracebackType
 from scripts.private_ovs import Datapath, PrivateOvs
 
 _COOKIE = re.compile(r"cookie=0x[0-9a-f]+, ?")
-_TABLE = re.compile(r"\btable=(\d+)")
+_TABLE = re.compile(r"^table=(\d+)")
 _PRIORITY = re.compile(r"\bpriority=(\d+)")
 _DEFAULT_PRIORITY = 0x8000  # ovs-ofctl leaves it out (ovs-ofctl(8), "Flow Syntax")
 

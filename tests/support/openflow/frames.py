@@ -11,19 +11,26 @@ from immutables import Map
 from apps.framework.flow import (
     IN_PORT,
     VLAN_PRESENT,
+    XXREGS,
     Action,
+    Conntrack,
     Field,
     Flow,
+    LoadBits,
     ModVlanVid,
     Move,
     Normal,
     Output,
+    OutputRegister,
     PopVlan,
     Resubmit,
     SetField,
     SetTunDst,
     SetTunnel,
+    SetXxreg,
+    StripVlan,
 )
+from tests.support.openflow.connections import Connections
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Frame:
     :param dl_src: as an integer
     :param tun_src: address of the host that has sent it through a tunnel
     :param tun_dst: of the one that it will be sent to, where a flow has set that
-    :param payload: fields of what is in it, with their values; all others are 0
+    :param payload: fields of what is in it, and registers, with their values; all others are 0
     """
 
     in_port: int
@@ -106,12 +113,17 @@ def matching(flows: Collection[Flow], frame: Frame, table: int = 0) -> Flow | No
     return max(hits, key=lambda flow: flow.priority, default=None)
 
 
-def sent(flows: Collection[Flow], frame: Frame) -> list[Sent]:
-    """All copies that leave, in order; none: dropped."""
-    return _sent(flows, frame, frame.in_port, 0)[1]
+def sent(flows: Collection[Flow], frame: Frame, connections: Connections | None = None) -> list[Sent]:
+    """All copies that leave, in order; none: dropped.
+
+    :param connections: what conntrack knows, and learns from the frame
+    """
+    return _sent(flows, frame, frame.in_port, 0, connections or Connections())[1]
 
 
-def _sent(flows: Collection[Flow], frame: Frame, in_port: int, table: int) -> tuple[Frame, list[Sent]]:
+def _sent(
+    flows: Collection[Flow], frame: Frame, in_port: int, table: int, connections: Connections
+) -> tuple[Frame, list[Sent]]:
     """The frame as it is afterwards, and its copies.
 
     :param in_port: that is taken for its own in the look-up
@@ -121,14 +133,20 @@ def _sent(flows: Collection[Flow], frame: Frame, in_port: int, table: int) -> tu
     for action in flow.actions if flow is not None else ():
         if isinstance(action, Resubmit):
             port = frame.in_port if action.in_port == IN_PORT else action.in_port
-            frame, more = _sent(flows, frame, port, table if action.table is None else action.table)
+            frame, more = _sent(flows, frame, port, table if action.table is None else action.table, connections)
             copies += more
+        elif isinstance(action, Conntrack):
+            if action.table is None:
+                connections.commit(frame)
+            else:  # a copy goes on there, from its own port
+                copies += _sent(flows, connections.looked_up(frame), frame.in_port, action.table, connections)[1]
         elif isinstance(action, Normal):
             if frame.dl_src != frame.dl_dst:  # what is sent to itself is learned from only
                 copies.append(Sent(None, frame.vlan, frame.tun_id, frame.tun_dst, frame))
-        elif isinstance(action, Output):
-            if action.port != frame.in_port:  # which takes IN_PORT (OpenFlow 1.3 §7.2.5)
-                copies.append(Sent(action.port, frame.vlan, frame.tun_id, frame.tun_dst, frame))
+        elif isinstance(action, (Output, OutputRegister)):
+            to = action.port if isinstance(action, Output) else frame.value(Field.REG9)
+            if to != frame.in_port:  # which takes IN_PORT (OpenFlow 1.3 §7.2.5)
+                copies.append(Sent(to, frame.vlan, frame.tun_id, frame.tun_dst, frame))
         else:
             frame = _changed(frame, action)
     return frame, copies
@@ -142,8 +160,15 @@ def _changed(frame: Frame, action: Action) -> Frame:
         return replace(frame, tun_dst=action.address)
     if isinstance(action, ModVlanVid):
         return replace(frame, vlan=action.vlan)
-    if isinstance(action, PopVlan):
+    if isinstance(action, (PopVlan, StripVlan)):
         return replace(frame, vlan=None)
+    if isinstance(action, SetXxreg):
+        for register, shift in zip(XXREGS[action.number], (96, 64, 32, 0), strict=True):
+            frame = frame.having(register, action.value >> shift & 0xFFFF_FFFF)
+        return frame
+    if isinstance(action, LoadBits):
+        mask = ((1 << action.bits) - 1) << action.first
+        return frame.having(Field.REG8, frame.value(Field.REG8) & ~mask | action.value << action.first)
     if isinstance(action, Move):
         return frame.having(action.target, frame.value(action.source))
     assert isinstance(action, SetField), action

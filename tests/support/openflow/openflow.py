@@ -22,18 +22,23 @@ from apps.framework.flow import (
     MOVABLE,
     SETTABLE,
     Action,
+    Conntrack,
     Field,
     Flow,
+    LoadBits,
     Match,
     ModVlanVid,
     Move,
     Normal,
     Output,
+    OutputRegister,
     PopVlan,
     Resubmit,
     SetField,
     SetTunDst,
     SetTunnel,
+    SetXxreg,
+    StripVlan,
     Term,
 )
 from controller.openflow.wire.framing import Framer, check_body
@@ -61,13 +66,27 @@ _OSKEN_FIELDS = {
     Field.ICMPV6_CODE: "icmpv6_code",
     Field.ND_TARGET: "ipv6_nd_target",
     Field.ND_TLL: "ipv6_nd_tll",
+    Field.ND_SLL: "ipv6_nd_sll",
+    Field.CT_STATE: "ct_state",
+    **{field: field.label for field in Field if field.label.startswith("reg")},
+    Field.NW_SRC: "ipv4_src",
+    Field.NW_DST: "ipv4_dst",
+    Field.NW_FRAG: "ip_frag",
+    Field.TCP_SRC: "tcp_src",
+    Field.TCP_DST: "tcp_dst",
+    Field.UDP_SRC: "udp_src",
+    Field.UDP_DST: "udp_dst",
+    Field.SCTP_SRC: "sctp_src",
+    Field.SCTP_DST: "sctp_dst",
+    Field.ICMPV4_TYPE: "icmpv4_type",
+    Field.ICMPV4_CODE: "icmpv4_code",
     **{field: f"field_{field.oxm_class << 7 | field.oxm}" for field in (Field.ND_RESERVED, Field.ND_OPTIONS_TYPE)},
 }
 """Those that os-ken has no name for it calls by their number."""
 _VERSIONS: dict[Field, Literal[4, 6]] = {
-    Field.TUN_SRC: 4, Field.TUN_IPV6_SRC: 6, Field.ARP_SPA: 4, Field.ARP_TPA: 4, Field.IPV6_SRC: 6, Field.IPV6_DST: 6,
-    Field.ND_TARGET: 6,
-}  # fmt: skip
+    **dict.fromkeys((Field.TUN_SRC, Field.NW_SRC, Field.NW_DST, Field.ARP_SPA, Field.ARP_TPA), 4),
+    **dict.fromkeys((Field.TUN_IPV6_SRC, Field.IPV6_SRC, Field.IPV6_DST, Field.ND_TARGET), 6),
+}
 
 
 def _user(field: Field, number: int) -> int | str:
@@ -96,7 +115,7 @@ def osken_match(match: Match) -> Any:
         for term in match.terms
     }
     # os-ken puts them in the order of their numbers; those that it has no name for need others, with greater ones.
-    ordered = sorted(parser.OFPMatch(**fields).items(), key=lambda field: field[0].startswith("field_"))
+    ordered = sorted(parser.OFPMatch(**fields).items(), key=lambda field: field[0].startswith(("field_", "ip_frag")))
     return parser.OFPMatch(_ordered_fields=ordered)
 
 
@@ -121,6 +140,19 @@ def _osken_actions(action: Action) -> list[Any]:
         return [
             parser.NXActionResubmit(port) if action.table is None else parser.NXActionResubmitTable(port, action.table)
         ]
+    if isinstance(action, SetXxreg):
+        return [parser.OFPActionSetField(**{f"xxreg{action.number}": action.value})]
+    if isinstance(action, LoadBits):
+        bits = action.first << 6 | action.bits - 1
+        return [parser.NXActionRegLoad(ofs_nbits=bits, dst="reg8", value=action.value)]
+    if isinstance(action, StripVlan):
+        return [parser.NXActionRegLoad(ofs_nbits=15, dst="vlan_tci", value=0)]
+    if isinstance(action, OutputRegister):
+        return [parser.NXActionOutputReg(ofs_nbits=31, src="reg9", max_len=0xFFFF)]
+    if isinstance(action, Conntrack):
+        flags, table = (1, 0xFF) if action.table is None else (0, action.table)
+        return [parser.NXActionCT(flags, "reg10", 15, table, 0, [])]
+    assert isinstance(action, ModVlanVid), action
     return [
         parser.NXActionRegLoad(ofs_nbits=0 << 6 | 11, dst="vlan_tci", value=action.vlan),
         parser.NXActionRegLoad(ofs_nbits=12 << 6 | 0, dst="vlan_tci", value=1),
@@ -277,6 +309,14 @@ def actions() -> st.SearchStrategy[Action]:
             st.integers(0, 0xFEFF) | st.sampled_from([ofp.OFPP_LOCAL, IN_PORT]),
             st.none() | st.integers(0, 254),
         ),
+        st.builds(SetXxreg, st.integers(0, 1), st.integers(0, 2**128 - 1)),
+        st.integers(0, 31).flatmap(
+            lambda first: st.integers(1, 32 - first).flatmap(
+                lambda bits: st.builds(LoadBits, st.just(first), st.just(bits), st.integers(0, 2**bits - 1))
+            )
+        ),
+        st.sampled_from([StripVlan(), OutputRegister(), Conntrack()]),
+        st.integers(0, 254).map(Conntrack),
     )
 
 

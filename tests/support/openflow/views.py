@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import netaddr
 from hypothesis import strategies as st
@@ -23,8 +24,10 @@ from apps.framework.host_view import (
     HostView,
     LocalNetwork,
     LocalPort,
+    Membership,
     Peer,
     PhysicalNetwork,
+    PortSecurity,
     RemotePort,
     TunnelPath,
     TunnelPorts,
@@ -33,6 +36,7 @@ from apps.framework.host_view import (
 from apps.framework.pipeline import BridgeRole
 from apps.l2_population import FLOOD_UNKNOWN, L2_POPULATION
 from topology.model import Network, NetworkType
+from topology.security_groups import AddressGroup, Direction, Ethertype, SecurityGroup, SecurityGroupRule
 
 PHYSICAL_BRIDGES = {"physnet1": "br-ex", "physnet2": "br-dc"}
 """Physical network → its bridge."""
@@ -62,6 +66,15 @@ OPTIONS = (L2_POPULATION, FLOOD_UNKNOWN, ARP_RESPONDER)
 IPS = ("10.0.0.1", "10.0.0.2", "fd00::1")
 ADDRESSES = st.lists(st.tuples(st.sampled_from(IPS), st.sampled_from(MACS)), max_size=2, unique=True).map(tuple)
 """IP addresses, which several ports may have."""
+GROUP_IDS = tuple(f"30000000-0000-4000-8000-00000000000{number}" for number in range(3))
+ADDRESS_GROUP_IDS = ("40000000-0000-4000-8000-000000000000", GROUP_IDS[0])
+"""One of them has the id of a security group: they are others nevertheless."""
+PREFIXES = ("10.0.0.0/30", "10.0.0.1/32", "fd00::/64")
+SECURITIES = st.builds(
+    PortSecurity,
+    st.lists(st.tuples(st.sampled_from(PREFIXES), st.sampled_from(MACS)), max_size=2, unique=True).map(tuple),
+    st.lists(st.sampled_from(GROUP_IDS), max_size=2, unique=True).map(tuple),
+)
 PORT_ATTRIBUTES = (st.sampled_from(MACS), ALLOWED_MACS, st.booleans(), ADDRESSES)
 OTHER_PEERS = st.just(()) | st.sampled_from(PEERS).map(lambda host: (host,))
 REMOTE_ATTRIBUTES = (st.sampled_from(PEERS), st.sampled_from(MACS), ALLOWED_MACS, ADDRESSES, OTHER_PEERS)
@@ -69,6 +82,7 @@ TUNNEL_IDS = (1, 2, 3)
 SEGMENTS = (1, 2, 103)
 """VLANs on the wire; local VLANs of other networks among them."""
 PATCH_INT = 60
+PATCH_TUN = 65
 INT_PORTS = {"physnet1": (70, 71, None), "physnet2": (80, 81, None)}
 """Physical network → ofports that the patch to its bridge has on br-int, now and after it was made anew, or has not."""
 PHY_PORTS = (90, 91, None)
@@ -120,14 +134,22 @@ def _drop_network(network_id: str) -> Edit:
 
 
 def _put_port(
-    port_id: str, network: int, mac: str, allowed_macs: tuple[str, ...], is_here: bool, addresses: tuple[Address, ...]
+    port_id: str,
+    network: int,
+    mac: str,
+    allowed_macs: tuple[str, ...],
+    is_here: bool,
+    addresses: tuple[Address, ...],
+    security: PortSecurity | None,
 ) -> Edit:
     def edit(view: HostView) -> ViewChange:
         if not view.networks:
             return view.evolve()
         network_id = sorted(view.networks)[network % len(view.networks)]
         number = PORT_IDS.index(port_id)
-        port = LocalPort(port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs, is_here, addresses)
+        port = LocalPort(
+            port_id, network_id, mac, f"tap{number}", 1 + number, allowed_macs, is_here, addresses, security
+        )
         return view.evolve(ports={port_id: port})
 
     return edit
@@ -215,6 +237,69 @@ def _revive(number: int) -> Edit:
     return lambda view: view.evolve(dead={f"tap{number}": None})
 
 
+def rules(number: int) -> st.SearchStrategy[SecurityGroupRule]:
+    """A rule with that number; those of IPv4 have IPv4 prefixes, and so on."""
+
+    def made(
+        direction: Direction,
+        ethertype: Ethertype,
+        what: tuple[int | None, int | None, int | None],
+        remote: tuple[str, str] | None,
+    ) -> SecurityGroupRule:
+        if remote is not None and remote[0] == "remote_ip_prefix" and (":" in remote[1]) is (ethertype == "IPv4"):
+            remote = None
+        remotes: dict[str, Any] = dict([remote] if remote is not None else [])
+        return SecurityGroupRule(f"50000000-0000-4000-8000-00000000000{number}", direction, ethertype, *what, **remotes)
+
+    remotes = st.one_of(
+        st.none(),
+        st.tuples(st.just("remote_ip_prefix"), st.sampled_from(PREFIXES)),
+        st.tuples(st.just("remote_group_id"), st.sampled_from(GROUP_IDS)),
+        st.tuples(st.just("remote_address_group_id"), st.sampled_from(ADDRESS_GROUP_IDS)),
+    )
+    protocols = st.sampled_from(
+        [(None, None, None), (6, None, None), (6, 20, 25), (17, 22, 22), (1, 8, None), (1, 8, 0), (132, None, None)]
+    )
+    return st.builds(made, st.sampled_from(list(Direction)), st.sampled_from(list(Ethertype)), protocols, remotes)
+
+
+def security_groups(group_id: str) -> st.SearchStrategy[SecurityGroup]:
+    """That group, with few rules."""
+    some = st.integers(0, 4).flatmap(lambda count: st.tuples(*map(rules, range(count))))
+    return st.builds(SecurityGroup, st.just(group_id), stateful=st.booleans(), rules=some)
+
+
+def _put_group(group: SecurityGroup) -> Edit:
+    return lambda view: view.evolve(security_groups={group.id: group})
+
+
+def _put_address_group(group_id: str, addresses: list[str] | None) -> Edit:
+    group = None if addresses is None else AddressGroup(group_id, addresses=tuple(sorted(addresses)))
+    return lambda view: view.evolve(address_groups={group_id: group})
+
+
+def _put_members(members: dict[Membership, bool]) -> Edit:
+    return lambda view: view.evolve(group_members=members)
+
+
+def group_edits() -> st.SearchStrategy[Edit]:
+    """A change of a group or of its members."""
+    members = st.tuples(st.sampled_from(GROUP_IDS), st.sampled_from((*IPS, "10.0.0.2/32", "10.0.0.0/30")))
+    return st.one_of(
+        st.sampled_from(GROUP_IDS).flatmap(security_groups).map(_put_group),
+        st.sampled_from(GROUP_IDS).map(lambda key: lambda view: view.evolve(security_groups={key: None})),
+        st.builds(
+            _put_address_group,
+            st.sampled_from(ADDRESS_GROUP_IDS),
+            st.none() | st.lists(st.sampled_from(PREFIXES), unique=True),
+        ),
+        st.dictionaries(members, st.booleans(), max_size=4).map(_put_members),
+        st.sampled_from([None, PATCH_TUN, PATCH_TUN + 1]).map(
+            lambda patch_tun: lambda view: view.evolve(patch_tun=patch_tun)
+        ),
+    )
+
+
 def _patch(patch_int: int | None) -> Edit:
     return lambda view: view.evolve(patch_int=patch_int)
 
@@ -234,7 +319,8 @@ def edits() -> st.SearchStrategy[Edit]:
     port_id = st.sampled_from(PORT_IDS)
     return st.one_of(
         st.sampled_from(NETWORK_IDS).flatmap(local_networks).map(_put_network),
-        st.builds(_put_port, port_id, which_network, *PORT_ATTRIBUTES),
+        st.builds(_put_port, port_id, which_network, *PORT_ATTRIBUTES, st.none() | SECURITIES),
+        group_edits(),
         st.builds(_drop_network, st.sampled_from(NETWORK_IDS)),
         st.builds(_drop_port, port_id),
         st.builds(_put_remote, st.sampled_from(REMOTE_IDS), which_network, *REMOTE_ATTRIBUTES),
@@ -262,15 +348,19 @@ def edited(view: HostView, changes: Iterable[Edit]) -> HostView:
 def views(*, modes: bool = False) -> st.SearchStrategy[HostView]:
     """A host on which about half of what can be there is, contradictions included.
 
-    :param modes: tunnels in either mode, and options, are drawn too; else it has a tunnel port for each peer, and
-        options have their defaults
+    :param modes: tunnels in either mode, options, port security and groups are drawn too; else it has a tunnel port for
+        each peer, options have their defaults, and no port is secured
     """
     things: list[st.SearchStrategy[Edit | None]] = [st.sampled_from([PATCH_INT, PATCH_INT, None]).map(_patch)]
     things += [st.none() | joints(name).map(_join) for name in PHYSICAL_BRIDGES]
     things += [st.none() | local_networks(network_id).map(_put_network) for network_id in NETWORK_IDS]
     which_network = st.integers(0, len(NETWORK_IDS) - 1)
     things += [
-        st.none() | st.builds(_put_port, st.just(port_id), which_network, *PORT_ATTRIBUTES) for port_id in PORT_IDS
+        st.none()
+        | st.builds(
+            _put_port, st.just(port_id), which_network, *PORT_ATTRIBUTES, st.none() | SECURITIES if modes else st.none()
+        )
+        for port_id in PORT_IDS
     ]
     things += [st.none() | st.builds(_put_peer, st.just(host), peers(host, modes=modes)) for host in PEERS]
     things += [
@@ -280,6 +370,7 @@ def views(*, modes: bool = False) -> st.SearchStrategy[HostView]:
     things += [st.none() | st.integers(1, 4).map(partial(_kill, number)) for number in range(3)]
     if modes:
         things += [st.none() | tunnel_ports().map(_put_tunnels), st.none() | chosen().map(_choose)]
+        things += [st.none() | group_edits() for _ in range(5)]
     bare = HostView(bridges=BRIDGES)
     return st.tuples(*things).map(lambda made: edited(bare, [edit for edit in made if edit is not None]))
 

@@ -31,6 +31,9 @@ def test_numbers_are_for_ever() -> None:
         "physical bridge": 3,
         "L2 population": 4,
         "ARP responder": 5,
+        "port security": 6,
+        "security groups": 7,
+        "port delivery": 8,
     }
 
 

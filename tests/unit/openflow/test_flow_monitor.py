@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os_ken.ofproto import ofproto_v1_3 as ofp
 
-from apps.framework.flow import FlowKey, match
+from apps.framework.flow import Field, FlowKey, Match, Term, match
 from controller.openflow.wire import flow_monitor
 from tests.support.openflow.openflow import validate
 
@@ -39,8 +39,15 @@ def test_the_reply_and_our_own_changes_are_empty() -> None:
 def test_changes_by_others() -> None:
     """Event, cookie and key of each flow; a match that is none of ours has no key."""
     added, changed, deleted = (ofp.ONFFME_ADDED, ofp.ONFFME_MODIFIED, ofp.ONFFME_DELETED)
-    assert updates(FOREIGN) == [flow_monitor.FlowUpdate(added, 0, 50, 5, None)]
-    assert updates(FOREIGN)[0].key is None
+    nw_dst, mpls_label = bytes.fromhex("80001804"), bytes.fromhex("80004404")
+    (other,) = updates(FOREIGN)
+    assert other == flow_monitor.FlowUpdate(
+        added, 0, 50, 5, Match((Term(Field.ETH_TYPE, 0x0800), Term(Field.NW_DST, 0x01020304)))
+    )
+    unknown = FOREIGN.replace(nw_dst, mpls_label)
+    assert unknown != FOREIGN
+    assert updates(unknown) == [flow_monitor.FlowUpdate(added, 0, 50, 5, None)]
+    assert updates(unknown)[0].key is None
     assert updates(CHANGED) == [flow_monitor.FlowUpdate(changed, 0, 1, MARK, match(in_port=1))]
     assert updates(DELETED) == [flow_monitor.FlowUpdate(deleted, 0, n, MARK, match(in_port=n)) for n in (2, 3)]
     assert updates(DELETED)[1].key == FlowKey(0, 3, match(in_port=3))

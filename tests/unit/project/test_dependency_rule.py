@@ -61,7 +61,10 @@ RULES = {
     "topology.database": Rule(_TOPOLOGY | {"ovs", "ovsdbapp"}),
     "topology.server": Rule(_TOPOLOGY | {"ovs", "ovsdbapp"}),
     # topology.errors is the one exception tree of the project, CompileError of the apps included.
-    "apps": Rule(frozenset({"apps", "immutables", "netaddr", "topology.model", "topology.errors"}), PURE),
+    "apps": Rule(
+        frozenset({"apps", "immutables", "netaddr", "topology.model", "topology.security_groups", "topology.errors"}),
+        PURE,
+    ),
 }
 CONTROLLER_NEVER = frozenset({"bench", "scripts", "tests"})
 """The controller may import everything, but what is not installed with it."""

@@ -1,0 +1,1 @@
+"""What the applications that filter have in common: the tables that a frame passes, and what rules mean."""

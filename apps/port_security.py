@@ -1,0 +1,307 @@
+"""Port security: what may come from a device, secured or not, and nothing from one that is not known.
+
+It stands where NORMAL was, on a host that has a secured port, and on such a host alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import netaddr
+
+from apps.filtering.filter_tables import FilterTable, is_secured, of_network, secured_otherwise, to
+from apps.filtering.rule_meaning import ICMPV6, UDP
+from apps.framework.app import App, Placed, Unit, UnitKind, place
+from apps.framework.flow import Action, Field, Flow, Match, Normal, PopVlan, Resubmit, SetField, StripVlan, Term, match
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity, ViewChange
+from apps.framework.pipeline import Band, BridgeRole, Dropped
+from topology.model import prefix_of
+
+_IP, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
+_ON = BridgeRole.INTEGRATION
+_NOWHERE = frozenset[type[Action]]()
+
+ENTRY_NORMAL = Band(
+    "ENTRY_NORMAL",
+    _ON,
+    1,
+    frozenset({Field.IN_PORT}),
+    frozenset({Normal}),
+    "A port without port security, of a network that has no secured port here, and the patch to br-tun: switched as on "
+    "a host that has none.",
+    dropped=(Dropped("from a device that no flow names", "on a host with a secured port table 10 has nothing for it"),),
+    table=FilterTable.ENTRY,
+)
+ENTRY_NETWORK = Band(
+    "ENTRY_NETWORK",
+    _ON,
+    2,
+    frozenset({Field.IN_PORT, Field.VLAN_VID}),
+    frozenset({PopVlan, StripVlan, SetField, Resubmit}),
+    "What is of a network with a secured port here loses its tag, and register 10 says of which network it is. From a "
+    "secured port only what has no tag comes in, and goes on to PORT_SECURITY; what comes by br-tun, or from a port "
+    "without port security, to its receivers.",
+    dropped=(Dropped("from a secured port, with a tag", "see band ENTRY_NETWORK"),),
+    table=FilterTable.ENTRY,
+)
+PORT_SECURITY = Band(
+    "PORT_SECURITY",
+    _ON,
+    1,
+    frozenset(
+        {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_SRC, Field.NW_DST, Field.NW_PROTO, Field.UDP_SRC}
+        | {Field.UDP_DST, Field.ARP_SPA, Field.ARP_TPA, Field.ARP_SHA, Field.ARP_THA, Field.IPV6_SRC}
+    ),
+    frozenset({Resubmit}),
+    "What a secured port may send: IPv4, IPv6 and ARP from its fixed IPs and allowed address pairs, each with the MAC "
+    "address of that pair; IPv6 from the link-local address of each MAC; a request of a DHCP client without an "
+    "address; ARP probes for its own addresses; and the RARP by which QEMU announces a guest that has moved.",
+    dropped=(Dropped("from a secured port, in another's name or of another ethertype", "see band PORT_SECURITY"),),
+    ports="secured port",
+    table=FilterTable.PORT_SECURITY,
+)
+UNADDRESSED = Band(
+    "PORT_SECURITY_UNADDRESSED",
+    _ON,
+    2,
+    frozenset(
+        {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_PROTO, Field.IPV6_SRC, Field.ICMPV6_TYPE}
+        | {Field.ND_TARGET, Field.ND_SLL}
+    ),
+    frozenset({Resubmit}),
+    "From `::`: duplicate address detection of a secured port's own addresses, router solicitations, and reports of "
+    "multicast listeners.",
+    ports="secured port",
+    table=FilterTable.PORT_SECURITY,
+)
+SERVER = Band(
+    "PORT_SECURITY_SERVER",
+    _ON,
+    3,
+    frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.UDP_SRC, Field.UDP_DST, Field.ICMPV6_TYPE}),
+    _NOWHERE,
+    "A secured port is no DHCP server, and no router.",
+    dropped=(
+        Dropped("from a secured port, a reply of a DHCP or DHCPv6 server", "see band PORT_SECURITY_SERVER"),
+        Dropped("from a secured port, a router advertisement or redirect", "see band PORT_SECURITY_SERVER"),
+    ),
+    table=FilterTable.PORT_SECURITY,
+)
+DISCOVERY_OTHER = Band(
+    "DISCOVERY_OTHER",
+    _ON,
+    1,
+    frozenset({Field.ETH_TYPE}),
+    frozenset({Resubmit}),
+    "IPv6 that is no neighbour discovery goes on to the rules.",
+    table=FilterTable.DISCOVERY,
+)
+DISCOVERY_UNKNOWN = Band(
+    "DISCOVERY_UNKNOWN",
+    _ON,
+    2,
+    frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE}),
+    _NOWHERE,
+    "Neighbour solicitations and advertisements that DISCOVERY does not let pass end here.",
+    dropped=(Dropped("from a secured port, neighbour discovery in another's name", "see band DISCOVERY"),),
+    table=FilterTable.DISCOVERY,
+)
+DISCOVERY = Band(
+    "DISCOVERY",
+    _ON,
+    3,
+    frozenset(
+        {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE}
+        | {Field.ND_TARGET, Field.ND_SLL, Field.ND_TLL}
+    ),
+    frozenset({Resubmit}),
+    "Neighbour discovery of a secured port: it says its own link-layer address, or none, and advertises its own "
+    "addresses.",
+    ports="secured port",
+    table=FilterTable.DISCOVERY,
+)
+
+
+class PortSecurityFlows(App):
+    """The application."""
+
+    name = "port security"
+    number = 6
+    bands = (
+        ENTRY_NORMAL,
+        ENTRY_NETWORK,
+        PORT_SECURITY,
+        UNADDRESSED,
+        SERVER,
+        DISCOVERY_OTHER,
+        DISCOVERY_UNKNOWN,
+        DISCOVERY,
+    )
+    kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
+    notes = (
+        """\
+**Secured ports** (docs/security-groups.md). On a host with one the base of br-int is not `NORMAL` but table 10, which
+knows all bound ports and the patches; what it does not know sends nothing. Networks without a secured port here go on
+to `NORMAL` there.""",
+    )
+
+    def units(self, view: HostView) -> Iterable[Unit]:
+        """None on a host without a secured port."""
+        return super().units(view) if view.is_secured else ()
+
+    def touched(self, change: ViewChange) -> Iterable[Unit]:
+        """What differs; ports of networks that are secured now or no longer; all there is with the first and last."""
+        old, new = change.old, change.new
+        if old.is_secured is not new.is_secured or change.patch_tun:
+            yield from (unit for view in (old, new) for unit in self.units(view))
+        elif new.is_secured:
+            yield from super().touched(change)
+            for network_id in secured_otherwise(change):
+                yield self.unit(UnitKind.NETWORK, network_id)
+                yield from (self.unit(UnitKind.PORT, key) for view in (old, new) for key in view.ports_of(network_id))
+
+    def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
+        """All on br-int, where a port is secured."""
+        if not view.is_secured:
+            return ()
+        flows: Iterable[Flow]
+        if unit.kind is UnitKind.BASE:
+            if view.bridges[unit.id] is not _ON:
+                return ()
+            return ((unit.id, flow) for flow in self._base(view))
+        if unit.kind is UnitKind.NETWORK:
+            flows = self._network(view, view.networks[unit.id])
+        else:
+            flows = self._port(view, view.ports[unit.id])
+        return place(view, _ON, flows)
+
+    def _base(self, view: HostView) -> Iterator[Flow]:
+        """Switch what comes from br-tun and is of no secured network; know servers and discovery.
+
+        ::
+
+            table=10, priority=1,in_port=4 actions=NORMAL
+            table=11, priority=3,udp,tp_src=67,tp_dst=68 actions=drop
+            table=12, priority=1,ipv6 actions=resubmit(,20)
+            table=12, priority=2,icmp6,icmp_type=135 actions=drop
+        """
+        if view.patch_tun is not None:
+            yield self.flow(ENTRY_NORMAL, match(in_port=view.patch_tun), Normal(), of="")
+        for ethertype, server, client in ((_IP, 67, 68), (_IPV6, 547, 546)):
+            yield self.flow(SERVER, _udp(ethertype, server, client), of="")
+        for kind in (134, 137):
+            yield self.flow(SERVER, Match(icmpv6(kind)), of="")
+        yield self.flow(DISCOVERY_OTHER, match(dl_type=_IPV6), to(FilterTable.EGRESS), of="")
+        for kind in (135, 136):
+            yield self.flow(DISCOVERY_UNKNOWN, Match(icmpv6(kind)), of="")
+
+    def _network(self, view: HostView, local: LocalNetwork) -> Iterator[Flow]:
+        """Let a secured network in from br-tun.
+
+        ``table=10, priority=2,in_port=4,dl_vlan=1 actions=pop_vlan,set_field:0x1->reg10,resubmit(,40)``
+        """
+        if local.network.network_type.is_tunnel and view.patch_tun is not None and is_secured(view, local.network.id):
+            inbound = match(in_port=view.patch_tun, dl_vlan=local.vlan)
+            actions = PopVlan(), of_network(local), to(FilterTable.DELIVERY)
+            yield self.flow(ENTRY_NETWORK, inbound, *actions, of=local.network.id)
+
+    def _port(self, view: HostView, port: LocalPort) -> Iterator[Flow]:
+        """Let a port in.
+
+        ::
+
+            table=10, priority=1,in_port=6 actions=NORMAL
+            table=10, priority=2,in_port=7,vlan_tci=0x0000/0x0fff
+                actions=load:0->NXM_OF_VLAN_TCI[],set_field:0x1->reg10,resubmit(,40)
+            table=10, priority=2,in_port=5,vlan_tci=0x0000/0x1fff actions=set_field:0x1->reg10,resubmit(,11)
+        """
+        local = view.networks[port.network_id]
+        if not is_secured(view, port.network_id):
+            yield self.flow(ENTRY_NORMAL, match(in_port=port.ofport), Normal(), of=port.port_id)
+        elif port.security is None:
+            no_vlan = Match((Term(Field.IN_PORT, port.ofport), Term(Field.VLAN_VID, 0, 0xFFF)))
+            onwards = StripVlan(), of_network(local), to(FilterTable.DELIVERY)
+            yield self.flow(ENTRY_NETWORK, no_vlan, *onwards, of=port.port_id)
+        else:
+            untagged = match(in_port=port.ofport, untagged=True)
+            actions = of_network(local), to(FilterTable.PORT_SECURITY)
+            yield self.flow(ENTRY_NETWORK, untagged, *actions, of=port.port_id)
+            yield from self._secured(port, port.security)
+
+    def _secured(self, port: LocalPort, security: PortSecurity) -> Iterator[Flow]:
+        """What a secured port may send.
+
+        ::
+
+            table=11, priority=1,ip,in_port=5,dl_src=fa:16:3e:02:dd:79,nw_src=10.0.0.5 actions=resubmit(,20)
+            table=11, priority=1,arp,in_port=5,dl_src=fa:16:3e:02:dd:79,arp_spa=10.0.0.5,arp_sha=fa:16:3e:02:dd:79
+                actions=resubmit(,20)
+            table=11, priority=1,ipv6,in_port=5,dl_src=fa:16:3e:02:dd:79,ipv6_src=fe80::f816:3eff:fe02:dd79
+                actions=resubmit(,12)
+            table=12, priority=3,icmp6,in_port=5,dl_src=fa:16:3e:02:dd:79,icmp_type=136,
+                nd_target=fe80::f816:3eff:fe02:dd79,nd_tll=fa:16:3e:02:dd:79 actions=resubmit(,20)
+        """
+        macs = dict.fromkeys((port.mac_address, *(mac for _, mac in security.pairs)))
+        onwards, of = to(FilterTable.EGRESS), port.port_id
+        for mac_address in macs:
+            mac = int(netaddr.EUI(mac_address))
+            sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, mac)
+            prefixes = [cidr for cidr, of_mac in security.pairs if of_mac == mac_address]
+            prefixes.append(link_local(mac))
+            for cidr in dict.fromkeys(prefixes):
+                for band, terms, table in _address(mac, cidr):
+                    yield self.flow(band, Match(sender + terms), to(table), of=of)
+            for band, terms in _unaddressed(mac):
+                yield self.flow(band, Match(sender + terms), onwards, of=of)
+            for address in (0, mac):
+                terms = (*icmpv6(135), Term(Field.ND_SLL, address))
+                yield self.flow(DISCOVERY, Match(sender + terms), onwards, of=of)
+
+
+_Terms = tuple[Term, ...]
+
+
+def _address(mac: int, cidr: str) -> Iterator[tuple[Band, _Terms, FilterTable]]:
+    """What may be sent from a MAC and a prefix: band, match, where it goes on."""
+    if ":" not in cidr:
+        whose = Term(Field.ETH_TYPE, _ARP), Term(Field.ARP_SHA, mac)
+        yield PORT_SECURITY, (Term(Field.ETH_TYPE, _IP), *_within(Field.NW_SRC, cidr)), FilterTable.EGRESS
+        yield PORT_SECURITY, (*whose, *_within(Field.ARP_SPA, cidr)), FilterTable.EGRESS
+        probe = Term(Field.ARP_SPA, 0), *_within(Field.ARP_TPA, cidr)
+        yield PORT_SECURITY, (*whose, *probe), FilterTable.EGRESS
+        return
+    yield PORT_SECURITY, (Term(Field.ETH_TYPE, _IPV6), *_within(Field.IPV6_SRC, cidr)), FilterTable.DISCOVERY
+    target = _within(Field.ND_TARGET, cidr)
+    detection = Term(Field.IPV6_SRC, 0), Term(Field.ND_SLL, 0)
+    yield UNADDRESSED, (*icmpv6(135), *detection, *target), FilterTable.EGRESS
+    for address in (0, mac):
+        yield DISCOVERY, (*icmpv6(136), *target, Term(Field.ND_TLL, address)), FilterTable.EGRESS
+
+
+def _unaddressed(mac: int) -> Iterator[tuple[Band, _Terms]]:
+    """What may be sent from a MAC before it has an address: DHCP, RS and MLD from ``::``, and RARP."""
+    anyone = Term(Field.NW_SRC, 0), Term(Field.NW_DST, 0xFFFF_FFFF)
+    yield PORT_SECURITY, (*anyone, *_udp(_IP, 68, 67).terms)
+    for kind in (131, 132, 133, 143):
+        yield UNADDRESSED, (*icmpv6(kind), Term(Field.IPV6_SRC, 0))
+    yield PORT_SECURITY, (Term(Field.ETH_TYPE, _RARP), Term(Field.ARP_SHA, mac), Term(Field.ARP_THA, mac))
+
+
+def _within(field: Field, cidr: str) -> _Terms:
+    prefix = prefix_of(cidr)
+    return (Term(field, int(prefix.network_address), int(prefix.netmask)),) if prefix.prefixlen else ()
+
+
+def _udp(ethertype: int, source: int, destination: int) -> Match:
+    ports = Term(Field.UDP_SRC, source), Term(Field.UDP_DST, destination)
+    return Match((Term(Field.ETH_TYPE, ethertype), Term(Field.NW_PROTO, UDP), *ports))
+
+
+def icmpv6(kind: int) -> _Terms:
+    """An ICMPv6 message of that type."""
+    return Term(Field.ETH_TYPE, _IPV6), Term(Field.NW_PROTO, ICMPV6), Term(Field.ICMPV6_TYPE, kind)
+
+
+def link_local(mac: int) -> str:
+    """The link-local address that a MAC address gives itself (RFC 4291, appendix A)."""
+    return f"{netaddr.EUI(mac, version=48).ipv6_link_local()}/128"
