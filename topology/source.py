@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 from topology.model import Host, Network, Port, PortStatus
+from topology.security_groups import AddressGroup, SecurityGroup
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class TopologyBatch:
     :param problems: every row that cannot be used now, whether or not it is in this batch that it became so
     :param version: of the topology; None: of a complete batch that it has none, otherwise that it has not changed
     :param answered: ids of ports that were asked for, of which all is told now that there is; see :class:`PortInterest`
+    :param security_groups: with their rules; where a part of the topology is in view, those of the secured ports of
+        this host and no others
+    :param address_groups: likewise those that rules of these name
+    :param group_members: id of a security group that rules of these name as the remote one, and an address or CIDR of
+        one of its ports → whether it is a member now, or no longer: only what differs
     """
 
     complete: bool
@@ -99,6 +105,9 @@ class TopologyBatch:
     problems: tuple[RowProblem, ...] = ()
     version: TopologyVersion | None = None
     answered: frozenset[str] = frozenset()
+    security_groups: Mapping[str, SecurityGroup | None] = field(default_factory=dict)
+    address_groups: Mapping[str, AddressGroup | None] = field(default_factory=dict)
+    group_members: Mapping[tuple[str, str], bool] = field(default_factory=dict)
 
     key: ClassVar[str] = "topology"
     """What it is about: of several that wait for one worker, one is made."""
@@ -116,6 +125,9 @@ class TopologyBatch:
             newer.problems,
             newer.version or self.version,
             answered,
+            {**self.security_groups, **newer.security_groups},
+            {**self.address_groups, **newer.address_groups},
+            {**self.group_members, **newer.group_members},
         )
 
 

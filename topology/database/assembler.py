@@ -13,18 +13,30 @@ import ipaddress
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
-from topology.database.tables import LAST_REVISION
-from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet, canonical_ip, canonical_tunnel_ip
-from topology.ovsdb.edit import absent, read
+from topology.database.groups.group_members import GroupMembers
+from topology.database.groups.group_rows import address_group, security_group
+from topology.database.tables import ADDRESS_GROUP, LAST_REVISION, LATER, SECURITY_GROUP
+from topology.model import (
+    FixedIp,
+    Host,
+    Network,
+    NetworkType,
+    Port,
+    Subnet,
+    canonical_ip,
+    canonical_tunnel_ip,
+)
+from topology.ovsdb.edit import absent, read, references
 from topology.ovsdb.following_idl import RowChanges
 from topology.rules.attributes.attributes import NETWORK, PORT, Resource
 from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
 from topology.rules.views import decode, host_details
+from topology.security_groups import AddressGroup, SecurityGroup
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 
 
@@ -33,17 +45,23 @@ class _Key(NamedTuple):
     row: uuid.UUID
 
 
-_Object = Union[Network, Port, Host]
+_Object = Union[Network, Port, Host, SecurityGroup, AddressGroup]
 _P = TypeVar("_P")
 
-_NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id"}
+_NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id", SECURITY_GROUP: "id", ADDRESS_GROUP: "id"}
 """The column that names a row towards people; rows of other tables are named by their address."""
 
 _PAIRS, _PROFILE, _MTU = "allowed_address_pairs", "binding:profile", "mtu"
 
 _MAX_TEXT = 300  # characters
 
-_FREE_TEXTS = {"Network": ("name",), "Port": ("name", "device_id", "device_owner"), "Host": ("name", "version")}
+_FREE_TEXTS = {
+    "Network": ("name",),
+    "Port": ("name", "device_id", "device_owner"),
+    "Host": ("name", "version"),
+    SECURITY_GROUP: ("name",),
+    ADDRESS_GROUP: ("name",),
+}
 """Columns of objects that may have any text, but for its length."""
 
 _AT_ONCE = 4
@@ -59,7 +77,7 @@ _END_OF_REVISIONS = RowProblem(
     "restored from a backup: set it to 0; every host then writes back what it runs and the database lacks",
 )
 
-_ROOTS = ("Network", "Port", "Host")
+_ROOTS = ("Network", "Port", "Host", SECURITY_GROUP, ADDRESS_GROUP)
 """The tables that hold objects."""
 
 
@@ -73,6 +91,7 @@ class Assembler:
     def __init__(self, *, is_partial: bool = False) -> None:
         self._is_partial = is_partial
         self._lacking: set[tuple[str, uuid.UUID]] = set()
+        self._members = GroupMembers()
         self._reset()
 
     def __call__(self, changes: RowChanges) -> TopologyBatch | None:
@@ -91,7 +110,7 @@ class Assembler:
             # An object may have been refused a row that another one has now given up: it has another try.
             waiting = set().union(*[self._assemble(key) for key in _unhurried(sorted(waiting))])
         self._versions.update(changes.rows.get("Topology", {}))
-        return self._batch(changes.complete, before)
+        return self._batch(changes.complete, before, self._members.follow(changes))
 
     def lacking(self) -> set[tuple[str, uuid.UUID]]:
         """Table and UUID of rows that objects were found to lack since this was last called."""
@@ -156,7 +175,7 @@ class Assembler:
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
         row = self._rows.get(key)
-        if self._is_partial and row is not None and (lacking := set(absent(row))):
+        if self._is_partial and row is not None and (lacking := set(absent(row, LATER))):
             self._lacking |= lacking
             for _, part in lacking:
                 self._parts[key].add(part)
@@ -181,7 +200,9 @@ class Assembler:
     def _make(self, key: _Key, row: Any) -> _Object:
         if key.table == "Network":
             return self._network(key, row)
-        return self._port(key, row) if key.table == "Port" else self._host(key, row)
+        if key.table == "Port":
+            return self._port(key, row)
+        return self._host(key, row) if key.table == "Host" else self._group(key, row)
 
     def _forget_parts(self, key: _Key) -> set[uuid.UUID]:
         """Returns the rows that the object owned."""
@@ -257,6 +278,8 @@ class Assembler:
         self._own(key, fixed_ips)
         self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
+        pairs = _attribute(row, PORT, _PAIRS) or ()
+        is_secured = value("port_security_enabled")
         port = Port(
             id=value("id"),
             network_id=read(network, "id"),
@@ -269,9 +292,12 @@ class Assembler:
             requested_host=_optional(value("requested_host")),
             host=_optional(value("host")),
             status=value("status"),
-            allowed_macs=_allowed_macs(row),
-            allowed_ips=_allowed_ips(row),
+            allowed_macs=_allowed_macs(row, pairs),
+            allowed_ips=_allowed_ips(row, pairs),
             migrating_to=_migrating_to(row),
+            port_security_enabled=is_secured,
+            allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured else (),
+            security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
         )
         _require_canonical("id", value("id"), port.id)
         _require_canonical("mac_address", value("mac_address"), port.mac_address)
@@ -289,6 +315,25 @@ class Assembler:
         if not subnet.contains(fixed_ip.ip_address):
             raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
         return fixed_ip
+
+    def _group_ids(self, key: _Key, row: Any) -> Iterator[str]:
+        """The ids of its groups. Ports depend on no group that is there: what it says now concerns none of its ports.
+
+        The UUID of a row that is not there is nearly always the id (:func:`topology.database.tables.own_row`).
+        """
+        groups = row._idl.tables[SECURITY_GROUP].rows if SECURITY_GROUP in row._idl.tables else {}
+        for group in references(row, "security_groups"):
+            found = groups.get(group)
+            if found is None:
+                self._parts[key].add(group)
+                self._dependents[group].add(key)
+            yield str(group) if found is None else read(found, "id")
+
+    def _group(self, key: _Key, row: Any) -> SecurityGroup | AddressGroup:
+        make = security_group if key.table == SECURITY_GROUP else address_group
+        group = make(row, partial(self._note, key, row))
+        _require_canonical("id", row.id, group.id)
+        return group
 
     def _subnet_of(self, row: Any) -> Subnet | None:
         """The subnet, or None when it is wrong; made once for all the addresses in it that change together."""
@@ -318,7 +363,9 @@ class Assembler:
                 self._note(key, one, ValueError(f"host: it is {_brief(one.host)}'s, so {row.name} cannot have it"))
         return host
 
-    def _batch(self, complete: bool, before: dict[_Key, _Object | None]) -> TopologyBatch | None:
+    def _batch(
+        self, complete: bool, before: dict[_Key, _Object | None], members: Mapping[tuple[str, str], bool]
+    ) -> TopologyBatch | None:
         found: dict[str, dict[str, Any]] = {table: {} for table in _ROOTS}
         for key, old in before.items():
             # Another row may have taken over the id in the same change.
@@ -329,14 +376,25 @@ class Assembler:
             if new is not None and (new != old or getattr(new, _MTU, None) != getattr(old, _MTU, None)):
                 found[key.table][_id(new)] = new
         problems = tuple(problem for key in sorted(self._problems) for problem in self._problems[key])
+        problems += self._members.problems
         version = self._version() or (self._told_version if self._is_partial else None)
         if version is not None and version.revision >= LAST_REVISION:
             problems += (_END_OF_REVISIONS,)
         told, now = (self._told_problems, self._told_version), (problems, version)
-        if not complete and told == now and not any(found.values()):
+        if not complete and told == now and not members and not any(found.values()):
             return None
         self._told_problems, self._told_version = now
-        return TopologyBatch(complete, found["Network"], found["Port"], found["Host"], problems, version)
+        return TopologyBatch(
+            complete,
+            found["Network"],
+            found["Port"],
+            found["Host"],
+            problems,
+            version,
+            security_groups=found[SECURITY_GROUP],
+            address_groups=found[ADDRESS_GROUP],
+            group_members=members,
+        )
 
     def _version(self) -> TopologyVersion | None:
         self._versions = {row_uuid: row for row_uuid, row in self._versions.items() if row is not None}
@@ -370,15 +428,19 @@ def _name(row: Any) -> str:
     return f"{table} {getattr(row, _NAMED_BY.get(table, 'ip_address'))}"
 
 
-def _allowed_macs(row: Any) -> tuple[str, ...]:
-    pairs = _attribute(row, PORT, _PAIRS) or ()
+def _allowed_macs(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     return tuple(sorted({pair["mac_address"] for pair in pairs if "mac_address" in pair} - {row.mac_address}))
 
 
-def _allowed_ips(row: Any) -> tuple[tuple[str, str], ...]:
-    pairs = _attribute(row, PORT, _PAIRS) or ()
+def _allowed_ips(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
     ranges = {(ipaddress.ip_network(pair["ip_address"]), pair.get("mac_address", row.mac_address)) for pair in pairs}
     return tuple(sorted((str(cidr[0]), mac) for cidr, mac in ranges if cidr.num_addresses == 1))
+
+
+def _allowed_prefixes(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    own = row.mac_address
+    found = {(str(ipaddress.ip_network(pair["ip_address"])), pair.get("mac_address", own)) for pair in pairs}
+    return tuple(sorted(found))
 
 
 def _migrating_to(row: Any) -> str | None:

@@ -8,6 +8,8 @@ A host has to know, beside all hosts, which are followed as a whole:
 - all ports of these networks with their addresses: whether another port shares a MAC address by
   ``allowed_address_pairs``, and to which host one has moved
 - networks of others that use a segment of these, by a mistake that is to be told
+- the security groups of the secured ports of this host with their rules, the address groups that rules of these name,
+  and the addresses of the ports of those that rules name as remote groups
 - the version of the topology as it was when one of these changed last, and each that is older or of another database.
   So a backup that comes in the place of what was seen is told, and the change of another network is not
 
@@ -24,13 +26,31 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from topology.database.tables import own_row, segment_row, subnet_rows
+from topology.database.tables import (
+    ADDRESS_GROUP,
+    LATER,
+    SECURITY_GROUP,
+    SECURITY_GROUP_MEMBER,
+    own_row,
+    segment_row,
+    subnet_rows,
+)
 from topology.ovsdb.edit import absent, read, references
 from topology.ovsdb.following_idl import Conditions, RowChanges
 from topology.ovsdb.row_lookup import Ref, Where
+from topology.rules.security.stored_rules import remote_groups
 from topology.source import PortInterest
 
-SCOPED = ("Network", "Segment", "Subnet", "Port", "IpAllocation")
+SCOPED = (
+    "Network",
+    "Segment",
+    "Subnet",
+    "Port",
+    "IpAllocation",
+    SECURITY_GROUP,
+    ADDRESS_GROUP,
+    SECURITY_GROUP_MEMBER,
+)
 """The tables of which a host follows some rows only."""
 
 
@@ -40,6 +60,16 @@ class NetworkRow(NamedTuple):
     id: str
     segments: tuple[uuid.UUID, ...]
     subnets: tuple[uuid.UUID, ...]
+
+
+class GroupRow(NamedTuple):
+    """What a row of SecurityGroup names.
+
+    :param remotes: ids of security groups
+    """
+
+    remotes: frozenset[str] = frozenset()
+    address_groups: tuple[uuid.UUID, ...] = ()
 
 
 class Version(NamedTuple):
@@ -54,6 +84,8 @@ class _PortRow(NamedTuple):
     network: uuid.UUID
     is_claimed: bool
     """Whether it is requested here, or bound."""
+    groups: tuple[uuid.UUID, ...] = ()
+    """Its security groups, where it is secured."""
 
 
 def conditions(
@@ -96,8 +128,22 @@ def conditions(
         "IpAllocation": [_is("subnet", subnet) for subnet in subnets],
     }
     for table, row in sorted(strays):
-        found[table].append(_is("_uuid", row))
+        found.setdefault(table, []).append(_is("_uuid", row))
     return found
+
+
+def group_conditions(groups: Mapping[uuid.UUID, GroupRow]) -> dict[str, Conditions]:
+    """The same of security groups.
+
+    :param groups: rows of those of ports of this host; what is not known of one yet is empty
+    """
+    remotes = sorted({remote for group in groups.values() for remote in group.remotes})
+    address_groups = sorted({one for group in groups.values() for one in group.address_groups})
+    return {
+        SECURITY_GROUP: [_is("_uuid", group) for group in sorted(groups)],
+        ADDRESS_GROUP: [_is("_uuid", group) for group in address_groups],
+        SECURITY_GROUP_MEMBER: [["group_id", "==", remote] for remote in remotes],
+    }
 
 
 def version_conditions(seen: Version | None) -> Conditions:
@@ -125,7 +171,11 @@ class HostScope:
     :param host: name of this host
     """
 
-    unversioned: Mapping[str, Collection[str]] = {"Port": ("host", "status"), "Topology": ("revision",)}
+    unversioned: Mapping[str, Collection[str]] = {
+        "Port": ("host", "status"),
+        "Topology": ("revision",),
+        SECURITY_GROUP_MEMBER: ("group_id", "addresses"),  # that of the port of another host came, changed or went
+    }
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -151,6 +201,9 @@ class HostScope:
         self._networks: dict[uuid.UUID, NetworkRow] = {}
         self._uses: Counter[uuid.UUID] = Counter()
         """Row of a network → number of ports of this host in it."""
+        self._groups: dict[uuid.UUID, GroupRow] = {}
+        self._group_uses: Counter[uuid.UUID] = Counter()
+        """Row of a security group → number of ports of this host that have it."""
         self._missing = set(self._wanted)
         """Ids of wanted ports without a row."""
         self._lacking: set[Ref] = set()
@@ -180,6 +233,8 @@ class HostScope:
                 self._add(row_uuid, port)
         for row_uuid, row in changes.rows.get("Network", {}).items():
             self._set_network(row_uuid, row)
+        for row_uuid, row in changes.rows.get(SECURITY_GROUP, {}).items():
+            self._set_group(row_uuid, row)
         for table in ("Port", "Network", "IpAllocation"):
             self._recent.update(changes.rows.get(table, {}))
         for row_uuid, row in changes.rows.get("Topology", {}).items():
@@ -191,6 +246,12 @@ class HostScope:
             port.network for row, port in differing.items() if port and port.network != before.get(row, port.network)
         }
         self.is_short |= not moved <= self._networks.keys()
+        # With another group alone, what the one before has allowed would be cut off until that one is there.
+        self.is_short |= any(
+            group in self._group_uses and group not in self._groups
+            for port in differing.values()
+            for group in (port.groups if port else ())
+        )
 
     def lack(self, rows: Iterable[Ref]) -> None:
         """Rows that something needs which is followed; also those that are not any more, since others need them not."""
@@ -242,7 +303,12 @@ class HostScope:
         self._is_changed = False
         # Never by which rows are there: what a condition selects must not be the reason to give it up.
         networks = {id_ for port_id in self._missing if (id_ := self._wanted[port_id]) is not None}
-        return found | conditions(self._host, self._uses.keys(), self._networks, self._missing, networks, self._strays)
+        found |= conditions(self._host, self._uses.keys(), self._networks, self._missing, networks, self._strays)
+        for table, more in group_conditions(
+            {one: self._groups.get(one, GroupRow()) for one in self._group_uses}
+        ).items():
+            found[table] = [*more, *found.get(table, ())]
+        return found
 
     def settle(self, tables: Mapping[str, Any]) -> None:
         """All conditions are in force, and the rows that meet them are there; :meth:`conditions` may have others then.
@@ -251,7 +317,7 @@ class HostScope:
         """
         # Not when the rows came: others may have gone with conditions that have changed since.
         lacking = {(table, row) for table, row in self._lacking if row not in tables[table].rows}
-        lacking.update(ref for row in self._recent.values() if row is not None for ref in absent(row))
+        lacking.update(ref for row in self._recent.values() if row is not None for ref in absent(row, LATER))
         self._lacking.clear()
         over = {(table, row) for table, row in self._strays if row not in tables[table].rows} - lacking
         self._strays -= over
@@ -286,7 +352,8 @@ class HostScope:
         if row is None:
             return None
         is_claimed = any(read(row, column) == [self._host] for column in ("host", "requested_host"))
-        return _PortRow(row.id, references(row, "network")[0], is_claimed)
+        groups = tuple(references(row, "security_groups")) if read(row, "port_security_enabled") else ()
+        return _PortRow(row.id, references(row, "network")[0], is_claimed, groups)
 
     def _add(self, row_uuid: uuid.UUID, port: _PortRow) -> None:
         self._ports[row_uuid] = port
@@ -317,6 +384,13 @@ class HostScope:
             self._networks[row_uuid] = NetworkRow(row.id, *parts)
         self._is_changed |= self._networks.get(row_uuid) != old
 
+    def _set_group(self, row_uuid: uuid.UUID, row: Any | None) -> None:
+        old = self._groups.pop(row_uuid, None)
+        if row is not None:
+            remotes = frozenset(remote_groups(read(row, "rules").values()))
+            self._groups[row_uuid] = GroupRow(remotes, tuple(references(row, "address_groups")))
+        self._is_changed |= self._groups.get(row_uuid) != old
+
     def _count(self, port_id: str, step: int) -> None:
         """Count a port among those of this host, if it is one of them."""
         row_uuid = self._row_of.get(port_id)
@@ -329,3 +403,8 @@ class HostScope:
             if not before + step:
                 del self._uses[port.network]
             self._is_changed |= not (before and before + step)
+            for group in port.groups:
+                self._group_uses[group] += step
+                if not self._group_uses[group]:
+                    del self._group_uses[group]
+                self._is_changed |= self._group_uses[group] in (0, step)

@@ -7,7 +7,9 @@ content to be older replaces the row of Topology, whose UUID is the identity of 
 
 from __future__ import annotations
 
+import json
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from topology.ovsdb.edit import Edit
@@ -18,8 +20,30 @@ DATABASE = "Tunbridge_Topology"
 SCHEMA = Path(__file__).with_name("topology.ovsschema")
 """The schema, which is part of the package; its columns are described in docs/topology.md."""
 
-TABLES = ("Topology", "Network", "Segment", "Subnet", "Port", "IpAllocation", "Host", "TunnelEndpoint")
+SECURITY_GROUP, ADDRESS_GROUP = "SecurityGroup", "AddressGroup"
+
+TABLES = (
+    "Topology",
+    "Network",
+    "Segment",
+    "Subnet",
+    "Port",
+    "IpAllocation",
+    "Host",
+    "TunnelEndpoint",
+    SECURITY_GROUP,
+    ADDRESS_GROUP,
+)
 """The tables that are followed: all but those below."""
+
+SECURITY_GROUP_MEMBER = "SecurityGroupMember"
+"""The addresses of a port as one of a security group: followed by hosts; who writes them has to know none."""
+
+LATER = ("security_groups",)
+"""Columns that refer to what may come later than the row: a group that is not there lets nothing through."""
+
+WRITTEN: Mapping[str, Sequence[Sequence[object]]] = {SECURITY_GROUP_MEMBER: ()}
+"""Conditions of who writes such rows: none is followed."""
 
 HOST_STATE = "HostState"
 """When each host was last seen: followed by no controller, so that a heartbeat wakes none of them."""
@@ -43,6 +67,17 @@ LAST_REVISION = 2**62
 """Counting ends here, far from where an integer of OVSDB does: a revision as high was written by hand, and stays."""
 
 _TOPOLOGY = "Topology"
+
+
+_NOT_BY_HOSTS = {"Port": ("memberships",), SECURITY_GROUP: ("remote_groups",)}
+"""Columns that lead to rows of which a host needs few: it asks for these by the ids of groups."""
+
+
+def tables_of_host() -> Mapping[str, Sequence[str]]:
+    """The tables of which a host follows rows that concern it → their columns; none means all."""
+    known = json.loads(SCHEMA.read_text())["tables"]
+    but = {table: tuple(set(known[table]["columns"]).difference(columns)) for table, columns in _NOT_BY_HOSTS.items()}
+    return {**dict.fromkeys((*TABLES, SECURITY_GROUP_MEMBER, RBAC_ROLE), ()), **but}
 
 
 def own_row(object_id: str) -> uuid.UUID:

@@ -14,7 +14,15 @@ from topology.database.assembler import Assembler
 from topology.database.host_registry import HostClaim, read_hosts
 from topology.database.host_scope import HostScope
 from topology.database.restore import write_back
-from topology.database.tables import DATABASE, PORT_CLAIM, RBAC_ROLE, SCHEMA, TABLES
+from topology.database.tables import (
+    DATABASE,
+    PORT_CLAIM,
+    RBAC_ROLE,
+    SCHEMA,
+    SECURITY_GROUP_MEMBER,
+    TABLES,
+    tables_of_host,
+)
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host, HostInfo
 from topology.ovsdb.edit import Edit
@@ -51,10 +59,11 @@ class TopologyDatabase(Replica[TopologyBatch]):
     ) -> None:
         self._assembler = Assembler(is_partial=scope is not None)
         self._host_scope = scope
+        tables = dict.fromkeys((*TABLES, SECURITY_GROUP_MEMBER, RBAC_ROLE), ()) if scope is None else tables_of_host()
         super().__init__(
             connection,
             DATABASE,
-            tables=dict.fromkeys((*TABLES, RBAC_ROLE), ()),
+            tables=tables,
             convert=self._assembler if scope is None else partial(self._assemble, scope),
             schema=SCHEMA,
             tls=tls,

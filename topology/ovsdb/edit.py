@@ -7,7 +7,7 @@ first is an error and the second is sent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -40,19 +40,23 @@ def references(row: Any, column: str) -> list[uuid.UUID]:
     return [] if datum is None else [atom.value for atom in datum.values]
 
 
-def absent(row: Any) -> Iterator[tuple[str, uuid.UUID]]:
+def absent(row: Any, but: Collection[str] = ()) -> Iterator[tuple[str, uuid.UUID]]:
     """Table and UUID of rows that a row refers to and that are not followed, also by way of others that are.
 
     A strong reference never leads to nothing (RFC 7047 §3.2): the server has them.
+
+    :param but: columns that do not matter
     """
     tables = row._idl.tables
     for column, table in _references_of(row._table):
+        if column in but:
+            continue
         for target in references(row, column):
             found = tables[table].rows.get(target)
             if found is None:
                 yield table, target
             else:
-                yield from absent(found)
+                yield from absent(found, but)
 
 
 @cache  # as many as there are tables

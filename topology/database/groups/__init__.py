@@ -1,0 +1,1 @@
+"""Rows of security groups and address groups."""
