@@ -8,6 +8,7 @@ from typing import Protocol
 
 from apps.framework.flow import Flow, FlowKey
 from controller.agent.restore.restore_guard import SavedState
+from controller.agent.security.concerned_zones import ConcernedZone
 from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
 from controller.vswitch.bridge_setup import WantedBridges
@@ -30,6 +31,10 @@ def discard(_event: HostEvent) -> None:
     """Where nobody keeps events."""
 
 
+def leave(_zones: Mapping[int, ConcernedZone]) -> None:
+    """Where nothing is connected."""
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What the agent can bring about. All of it is made before the agent; what comes of it comes back as an event.
@@ -45,6 +50,7 @@ class Outputs:
     :param announce: has br-tun told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
     :param note: takes an event of which the log has no line
+    :param end_connections: has zones of conntrack looked through for connections that are not allowed any more
     :param follow: has ports of the topology followed by their ids; None: all are followed
     """
 
@@ -60,3 +66,4 @@ class Outputs:
     retry_ports: Callable[[Mapping[str, str]], None]
     follow: Callable[[PortInterest], None] | None = None
     note: Callable[[HostEvent], None] = discard
+    end_connections: Callable[[Mapping[int, ConcernedZone]], None] = leave
