@@ -196,6 +196,7 @@ def _flow_problems(sender: Sender) -> list[str]:
     now = time.monotonic()
     found = [
         f"bridge {sender.bridge} refused a flow: {refusal.reason}: {render(refusal.flow)} "
+        f"of {sender.describe(refusal.flow.key)} "
         f"(attempt {refusal.attempts}, the next in {max(0.0, refusal.retry_at - now):.0f} s)"
         for refusal in sender.refusals
     ]

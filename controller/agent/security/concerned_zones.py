@@ -61,7 +61,7 @@ def networks_concerned(change: ViewChange) -> set[str]:
     found = {network_id for network_id in change.networks if _was_secured(change, network_id)}
     for port_id in change.ports:
         before, after = old.ports.get(port_id), new.ports.get(port_id)
-        if _is_less(before, after, new):
+        if _is_less(before, after):
             found.update(port.network_id for port in (before, after) if port is not None)
     for group_id in _groups_concerned(change):
         found.update(new.ports[port_id].network_id for port_id in new.ports_in_group(group_id))
@@ -75,14 +75,19 @@ def _was_secured(change: ViewChange, network_id: str) -> bool:
     return was_secured and old is not None and (new is None or new.vlan != old.vlan)
 
 
-def _is_less(before: LocalPort | None, after: LocalPort | None, view: HostView) -> bool:
-    """Whether a port may have fewer connections than before; so may one that came to a zone that nobody looked at."""
+def _is_less(before: LocalPort | None, after: LocalPort | None) -> bool:
+    """Whether a port may have fewer connections than before.
+
+    So may one that is new here, or newly filtered: others may have asked it before anybody asked its own rules.
+    """
     if after is not None and after.security is not None and (before is None or before.security is None):
-        return sum(1 for _ in view.secured_ports_of(after.network_id)) == 1 or before is not None
+        return True
     if before is None or before.security is None:
         return False
-    if after is None or after.security is None or after.network_id != before.network_id:
+    if after is None or after.network_id != before.network_id:
         return True
+    if after.security is None:  # nothing stands against its connections any more
+        return False
     pairs = {cidr for cidr, _ in before.security.pairs} - {cidr for cidr, _ in after.security.pairs}
     return bool(pairs or set(before.security.group_ids) - set(after.security.group_ids))
 

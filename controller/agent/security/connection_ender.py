@@ -37,7 +37,7 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
     """
 
     backoff = Backoff(1.0, 60.0)
-    rest = 0.2
+    rest = 1.0
 
     def __init__(self, connection: str, datapath_type: str, session: Callable[[], Session | None]) -> None:
         super().__init__("end of connections")

@@ -2,7 +2,7 @@
 
 The meaning of rules, on its own: what the flows make of packets is decided by the applications. A connection needs the
 egress rules of who began it and the ingress rules of whom it is to, as far as these are secured ports of this host; one
-of no such port is not allowed.
+of no port of this host is not allowed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ class ConnectionRules:
         """Address → the secured ports that have it by itself."""
         self._wide: list[tuple[_Network, LocalPort]] = []
         """Longer ranges of address pairs: what comes from there may as well be of others."""
+        self._open: set[str] = set()
+        """Addresses of ports here without port security: their connections are asked of the other end alone."""
         self._members: dict[tuple[str, str], bool] = {}
+        for port_id in view.ports_of(network_id):
+            if view.ports[port_id].security is None:
+                self._open.update(address for address, _ in view.ports[port_id].addresses)
         for port_id in view.secured_ports_of(network_id):
             port = view.ports[port_id]
             for cidr, _ in port.security.pairs if port.security is not None else ():
@@ -46,8 +51,9 @@ class ConnectionRules:
 
     def allows(self, connection: Connection) -> bool:
         """Whether a connection may go on."""
+        has_open_end = not self._open.isdisjoint((connection.source, connection.destination))
         return any(
-            (sender is not None or receiver is not None)
+            (sender is not None or receiver is not None or has_open_end)
             and self._accepts(sender, Direction.EGRESS, connection, connection.destination)
             and self._accepts(receiver, Direction.INGRESS, connection, connection.source)
             for sender in self._ends(connection.source)

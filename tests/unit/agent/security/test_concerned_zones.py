@@ -61,12 +61,12 @@ FIRST, SECOND = {NETS[0].id}, {NETS[1].id}
         ({"address_groups": {"list": AddressGroup("list", addresses=("10.0.0.0/24",))}}, FIRST),
         ({"address_groups": {"list": None}}, FIRST),
         ({"address_groups": {"list": AddressGroup("list", addresses=("10.0.0.0/24", "10.0.9.0/24", "::/0"))}}, set()),
-        ({"ports": {"p1": replace(PORTS["p1"], security=None)}}, FIRST),
+        ({"ports": {"p1": replace(PORTS["p1"], security=None)}}, set()),
         ({"ports": {"p1": None}}, FIRST),
         ({"ports": {"p1": replace(PORTS["p1"], security=PortSecurity(SECURITY.pairs, ("g",)))}}, FIRST),
         ({"ports": {"p1": replace(PORTS["p1"], security=PortSecurity(SECURITY.pairs[:1], ("g", "h")))}}, FIRST),
         ({"ports": {"p1": replace(PORTS["p1"], ofport=9)}}, set()),
-        ({"ports": {"p3": replace(PORTS["p1"], port_id="p3", ofport=3)}}, set()),
+        ({"ports": {"p3": replace(PORTS["p1"], port_id="p3", ofport=3)}}, FIRST),
         ({"ports": {"p3": replace(PORTS["p1"], port_id="p3", ofport=3, security=None)}}, set()),
     ],
 )
@@ -80,6 +80,9 @@ def test_a_zone_that_nobody_looked_at_is_looked_through() -> None:
         networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports={"p1": PORTS["p1"]}, security_groups=GROUPS
     )
     assert networks_concerned(change) == FIRST
+    two = {**PORTS, "p2": replace(PORTS["p2"], network_id=NETS[0].id)}
+    both = HostView().evolve(networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports=two, security_groups=GROUPS)
+    assert networks_concerned(both) == FIRST
     unsecured = change.new.evolve(ports={"p1": replace(PORTS["p1"], security=None)}).new
     assert networks_concerned(unsecured.evolve(ports={"p1": PORTS["p1"]})) == FIRST
 

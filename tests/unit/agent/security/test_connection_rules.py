@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,8 +84,16 @@ def test_it_needs_both_ends() -> None:
     assert not allowed(TCP, rule("ingress"), rule("egress"), ports=(both[0], port(2, f"{B}/32", groups=("unknown",))))
 
 
-def test_of_no_secured_port_of_this_host_it_is_not() -> None:
+def test_of_no_port_of_this_host_it_is_not() -> None:
     assert not allowed(TCP, rule("ingress"), rule("egress"), ports=(port(3, f"{OTHER}/32"),))
+
+
+def test_a_port_without_port_security_is_asked_nothing() -> None:
+    """What it had before that was switched off goes on, and so when it is switched on again."""
+    unsecured = replace(port(1), security=None, addresses=((A, "fa:16:3e:00:00:01"),))
+    assert allowed(TCP, ports=(unsecured,))
+    assert allowed(TCP, rule("ingress"), ports=(unsecured, port(2, f"{B}/32")))
+    assert not allowed(TCP, ports=(unsecured, port(2, f"{B}/32")))
 
 
 def test_a_pair_of_all_addresses_makes_nobody_elses_connections_its_own() -> None:
