@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from apps.framework.host_view import PortSecurity
 from controller.agent.facts.port_facts import PortFacts, port_id_of
+from controller.agent.security.port_filters import port_security
 from controller.vswitch.device import PORT_NAME_MAX, Device
 from topology.model import Network, Port
 
@@ -32,6 +34,7 @@ class PortBinding:
     :param is_here: its MAC address is on this host and nowhere else; see :class:`apps.framework.host_view.LocalPort`
     :param waiting: nothing but the OpenFlow port is missing, which Open vSwitch is about to give, or the port of the
         topology, which that is about to tell of
+    :param security: what the port asks for, where it is bound and asks
     """
 
     device: Device
@@ -44,6 +47,7 @@ class PortBinding:
     allowed_macs: tuple[str, ...] = ()
     is_here: bool = False
     waiting: bool = False
+    security: PortSecurity | None = None
 
 
 def uncarried(
@@ -89,7 +93,10 @@ def _binding(facts: PortFacts, port_id: str, device: Device, chosen: Device | No
         network_id, mac_address, macs = port.network_id, port.mac_address, port.allowed_macs
         is_shared = facts.shared_macs[network_id, mac_address] or facts.followed.is_open(port_id)
         is_here = port.requested_host is not None and port.migrating_to is None and not is_shared
-        return PortBinding(device, port_id, ofport, True, None, network_id, mac_address, macs, is_here)
+        security = port_security(port)
+        return PortBinding(
+            device, port_id, ofport, True, None, network_id, mac_address, macs, is_here, security=security
+        )
     waiting = facts.followed.is_waiting(port_id)
     if reason is None and device.fault is not None and ofport is None:
         reason = f"Open vSwitch could not make the device: {device.fault}"

@@ -36,6 +36,8 @@ from controller.agent.port_states import PortStates
 from controller.agent.port_tags import PortTags
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState
 from controller.agent.retries import Retries
+from controller.agent.security.concerned_zones import ConcernedZones
+from controller.agent.security.port_filters import PortFilters
 from controller.agent.tunnels.flow_tunnels import ModeChange, tunnel_ports
 from controller.agent.tunnels.peers import Peers
 from controller.agent.tunnels.port_moves import PortMoves
@@ -57,6 +59,7 @@ class HostAgent:
     """Facts and stages of one host.
 
     :param saved: of the agent that ran before
+    :param filters: which ports are filtered
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class HostAgent:
         outputs: Outputs,
         saved: SavedState,
         options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
+        filters: PortFilters | None = None,
     ) -> None:
         self.facts = HostFacts(names, RestoreGuard(names.host, saved), is_partial=outputs.follow is not None)
         self.snapshot = HostSnapshot(names)
@@ -76,9 +80,12 @@ class HostAgent:
         self._names = names
         self._outputs = outputs
         self._bindings = Bindings(self.facts.ports, refusal)
+        self._filters = filters or PortFilters()
         self._networks = LocalNetworks(
-            self.facts.ports, self._bindings, roles(names), options=options, segments=saved.vlans
-        )
+            self.facts.ports, self._bindings, roles(names),
+            options=options, segments=saved.vlans, filters=self._filters,
+        )  # fmt: skip
+        self._zones = ConcernedZones()
         self._flows = BridgeFlows(compiler, outputs.flows)
         self._tags = PortTags()
         self._states = PortStates(
@@ -166,7 +173,8 @@ class HostAgent:
         if self.facts.is_complete:
             changed = self.facts.ports.collect()
             bound = self._bindings.update(changed.ports)
-            local = self._networks.update(bound, changed, self._patch_ports, *self._find_tunnels(news))
+            found = self._find_tunnels(news)
+            local = self._networks.update(bound, changed, self._patch_ports, *found, self.facts.security.collect())
             self._hand_out_flows(local)
             self._conflicts.follow(local.view, changed.ports)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
@@ -226,6 +234,8 @@ class HostAgent:
             self._states.confirmed(event)
             is_opened |= self._patches.confirmed(event)
             is_opened |= self._mode.confirmed(event)
+            if event.bridge == self._names.integration_bridge:
+                self._end_connections(event.generation)
         for bridge, session in news.lost:  # after what it may have confirmed, which does not count any more
             self._outputs.flows[bridge].detach(session)
             self._patches.lost(bridge, self._flows.generation)
@@ -262,6 +272,13 @@ class HostAgent:
         physical = self._patch_ports.physical
         self._patches.compiled(physical, self._flows.drops(physical), self._flows.generation)
         self._mode.compiled(local.view.new.tunnels, self._flows.generation)
+        self._zones.follow(local.view, self._flows.generation)
+
+    def _end_connections(self, generation: int) -> None:
+        """Have connections ended that flows do not allow any more which br-int has confirmed."""
+        zones = self._zones.confirmed(generation, self._networks.view)
+        if zones:
+            self._outputs.end_connections(zones)
 
     def _find_tunnels(self, news: News) -> tuple[Mapping[str, Peer], TunnelPorts]:
         """The hosts that tunnels lead to: those whose port is there, or will be when it has been planned and made."""
@@ -330,6 +347,7 @@ class HostAgent:
             vlan_conflicts=self._networks.conflicts,
             unserved=facts.unserved,
             open_trunks=facts.open_trunks,
+            unfiltered=self._filters.unfiltered,
             tunnel_problems=self._tunnels.misfits,
             address_conflicts=self._conflicts.lines,
             flapping_ports=facts.ports.takeovers.lines,

@@ -73,6 +73,7 @@ class HostSnapshot:
     :param vlan_conflicts: local VLAN that a network had to leave to others who have it now → that, in words
     :param unserved: Interfaces whose ``iface-id`` is of no use → why
     :param open_trunks: devices without an ``iface-id`` that are in all VLANs of br-int
+    :param unfiltered: ports that ask for port security, which is switched off on this host → by what
     :param tunnel_problems: what stands against tunnels to other hosts, though all is as it should be here
     :param address_conflicts: addresses of one port that others of its network may use too, a line each
     :param flapping_ports: ports that go back and forth between this host and others, a line each
@@ -99,6 +100,7 @@ class HostSnapshot:
     vlan_conflicts: Mapping[int, str] = field(default_factory=dict)
     unserved: Mapping[str, str] = field(default_factory=dict)
     open_trunks: frozenset[str] = frozenset()
+    unfiltered: Mapping[str, str] = field(default_factory=dict)
     tunnel_problems: tuple[str, ...] = ()
     address_conflicts: tuple[str, ...] = ()
     flapping_ports: tuple[str, ...] = ()

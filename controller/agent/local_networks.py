@@ -17,8 +17,10 @@ from apps.framework.options import OptionValue
 from apps.framework.pipeline import BridgeRole
 from controller.agent.binding import Bindings, PortBinding
 from controller.agent.facts.port_facts import ChangedPorts, PortFacts
+from controller.agent.facts.security_facts import NOTHING_CHANGED, ChangedSecurity
 from controller.agent.patches import PatchPorts
 from controller.agent.remote_ports import RemotePorts
+from controller.agent.security.port_filters import PortFilters
 from controller.vswitch.device import VlanColumns
 from controller.vswitch.tagging import DEAD, Tagging, wired
 from topology.model import VLAN_MAX, VLAN_MIN, Network
@@ -50,6 +52,7 @@ class LocalNetworks:
     :param vlans: network id → local VLAN, where some are dealt already
     :param options: of applications
     :param segments: local VLAN → who had it last, as an earlier controller has left it
+    :param filters: which ports are filtered; None: those that ask for it
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class LocalNetworks:
         vlans: Mapping[str, int] | None = None,
         options: Map[str, OptionValue] = Map(),  # noqa: B008  # immutable
         segments: Mapping[int, NetworkSegment] | None = None,
+        filters: PortFilters | None = None,
     ) -> None:
         self.view = HostView(options=options)
         self.vlans: dict[str, int] = dict(vlans or {})
@@ -89,6 +93,7 @@ class LocalNetworks:
         self._remote = RemotePorts(facts, bindings)
         self._wired: dict[str, tuple[PortBinding, ...]] = {}
         self._dead: dict[str, DeadPort] = {}
+        self._filters = filters or PortFilters()
 
     def update(
         self,
@@ -97,6 +102,7 @@ class LocalNetworks:
         patches: PatchPorts,
         peers: Mapping[str, Peer] = NO_PEERS,
         tunnels: TunnelPorts | None = None,
+        security: ChangedSecurity = NOTHING_CHANGED,
     ) -> LocalChange:
         """Follow the bindings of some ports; costs what has changed, not what the host carries.
 
@@ -104,11 +110,12 @@ class LocalNetworks:
         :param changed: what was touched besides
         :param peers: by name of the host; another mapping where something of them is otherwise
         :param tunnels: what else leads out of br-tun; None: as before
+        :param security: what the topology tells of security groups
         """
         tunnels = tunnels or self.view.tunnels
         is_same = patches == self._patches and peers is self._peers and tunnels == self.view.tunnels
         ports = set(rebound)
-        if not (ports or changed.ports or changed.devices or changed.networks) and is_same:
+        if not (ports or changed.ports or changed.devices or changed.networks or security) and is_same:
             return LocalChange(ViewChange(self.view, self.view), ports, (), {})
         others = {} if peers is self._peers else {**dict.fromkeys(self._peers), **peers}
         self._patches, self._peers = patches, peers
@@ -132,7 +139,8 @@ class LocalNetworks:
         view = self.view.evolve(
             bridges=self._bridges, patch_int=patches.patch_int, physical=patches.physical,
             networks=networks, ports=bound, dead=dead, peers=others,
-            tunnels=tunnels,
+            tunnels=tunnels, patch_tun=patches.patch_tun,
+            security_groups=security.groups, address_groups=security.address_groups, group_members=security.members,
             remote_ports=self._remote.update(self.view, networks, self._members, changed.ports | ports),
         )  # fmt: skip
         self.view = view.new
@@ -265,6 +273,7 @@ class LocalNetworks:
     def _unwire(self, port_id: str) -> list[str]:
         """Forget what the devices of a port were to say; their names."""
         bindings = self._wired.pop(port_id, ())
+        self._filters.forget(port_id)
         for binding in bindings:
             self._dead.pop(binding.device.name, None)
             self.tags.pop(binding.device.port_name, None)
@@ -289,6 +298,7 @@ class LocalNetworks:
                 found = LocalPort(
                     port_id, port.network_id, port.mac_address, device.name, ofport,
                     port.allowed_macs, binding.is_here, port.addresses,
+                    self._filters.of(port_id, binding.security),
                 )  # fmt: skip
                 self.tags[device.port_name] = wired(local.network, local.vlan)
             elif not binding.waiting:  # a device that is not on the bridge yet sends nothing, and is bound in a moment

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from apps.framework.flow import Flow, FlowKey
 from controller.agent.restore.restore_guard import SavedState
+from controller.agent.security.concerned_zones import ConcernedZone
 from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.openflow.channel.session import Session
 from controller.runtime.binding_times import BindingTimes
@@ -31,6 +32,10 @@ def discard(_event: HostEvent) -> None:
     """Where nobody keeps events."""
 
 
+def leave(_zones: Mapping[int, ConcernedZone]) -> None:
+    """Where nothing is connected."""
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What the agent can bring about. All of it is made before the agent; what comes of it comes back as an event.
@@ -47,6 +52,7 @@ class Outputs:
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
     :param note: takes an event of which the log has no line
     :param trace: takes the times of a binding; None: nobody wants them
+    :param end_connections: has zones of conntrack looked through for connections that are not allowed any more
     :param follow: has ports of the topology followed by their ids; None: all are followed
     """
 
@@ -63,3 +69,4 @@ class Outputs:
     follow: Callable[[PortInterest], None] | None = None
     note: Callable[[HostEvent], None] = discard
     trace: Callable[[BindingTimes], None] | None = None
+    end_connections: Callable[[Mapping[int, ConcernedZone]], None] = leave

@@ -27,10 +27,12 @@ class PatchPorts:
 
     :param patch_int: ofport on br-tun of the patch to br-int; None while there is none
     :param physical: by name of the physical network
+    :param patch_tun: ofport on br-int of the patch to br-tun; None while there is none
     """
 
     patch_int: int | None
     physical: Mapping[str, PhysicalNetwork]
+    patch_tun: int | None = None
 
 
 def patch_ports(names: Names, bridges: BridgeSessions) -> PatchPorts:
@@ -44,7 +46,8 @@ def patch_ports(names: Names, bridges: BridgeSessions) -> PatchPorts:
         )
         for network, patch in names.physical.items()
     }
-    return PatchPorts(bridges.ofport(names.tunnel_bridge, names.patch_int), physical)
+    patch_int = bridges.ofport(names.tunnel_bridge, names.patch_int)
+    return PatchPorts(patch_int, physical, bridges.ofport(names.integration_bridge, names.patch_tun))
 
 
 def roles(names: Names) -> dict[str, BridgeRole]:

@@ -24,6 +24,7 @@ from controller.config.host_options import AgentConfig, OvsConfig
 from controller.config.option_reader import DEFAULT, OptionReader
 from controller.config.otel_options import OtelConfig
 from controller.config.package_apps import PackageApps, with_packages
+from controller.config.security_group_options import SecurityGroupConfig
 from controller.config.topology_options import NetworkConfig, TopologyConfig
 from topology.errors import ConfigError
 from topology.model import NetworkType
@@ -93,6 +94,7 @@ class Config:
     )
     ovs: OvsConfig = field(default_factory=OvsConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
+    securitygroup: SecurityGroupConfig = field(default_factory=SecurityGroupConfig)
     topology: TopologyConfig = field(default_factory=TopologyConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

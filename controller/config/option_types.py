@@ -118,6 +118,23 @@ peer_name = _text(r"\*|[^\s*,]{1,253}", "one name as in a certificate, or * for 
 """A DNS name, an IP address or a common name, as a certificate has it; ``*``: any."""
 
 
+_FIREWALL_DRIVERS = {
+    "openvswitch": "openvswitch",
+    "iptables": "openvswitch",
+    "iptables_hybrid": "openvswitch",
+    "noop": "noop",
+    "neutron.agent.firewall.NoopFirewallDriver": "noop",
+}
+"""Name in a file of Neutron → what it stands for here."""
+
+
+def firewall_driver(value: str) -> str:
+    """``openvswitch`` or ``noop``; other drivers of Neutron filter as well, so that they stand for the first."""
+    if value not in _FIREWALL_DRIVERS:
+        raise ValueError("expected one of openvswitch, noop")
+    return _FIREWALL_DRIVERS[value]
+
+
 def socket_directory(value: str) -> str:
     """A directory for unix sockets: their path must fit :data:`UNIX_PATH_MAX`."""
     limit = UNIX_PATH_MAX - len("/topology.sock")

@@ -37,6 +37,8 @@ from controller.agent.registration import Registration
 from controller.agent.restore.host_identity import installation_id
 from controller.agent.restore.state_file import FILE, StateFile, load_or_set_aside
 from controller.agent.restore.write_backs import WriteBacks
+from controller.agent.security.connection_ender import ConnectionEnder
+from controller.agent.security.port_filters import PortFilters
 from controller.agent.tunnels.local_address import LocalAddressWatch
 from controller.agent.tunnels.port_moves import MacAnnouncer
 from controller.agent.tunnels.underlay import UnderlayWatch
@@ -120,12 +122,17 @@ class Tunbridge(EnqueuingApp):
         interval = config.agent.report_interval
         registration = Registration(topology, this_host, interval, workers, lambda: inbox.post(Registered()))
         watch = _local_address_watch(config, registration, this_host)
+        connections = ConnectionEnder(
+            config.ovs.ovsdb_connection,
+            config.ovs.datapath_type,
+            lambda: senders[names.integration_bridge].session,
+        )
         self._tunnel_rows = settings.tunnel_rows(config)
         spans = _binding_spans(config)
         self._underlay = UnderlayWatch(names.integration_bridge, lambda seen: inbox.post(UnderlaySeen(seen)))
         self._beside: tuple[Worker[Any, Any], ...] = (
             *senders.values(), tags, retried_ports, reports, state_file, write_backs, bridge_setup, announcer,
-            registration, watch, self._underlay, *([spans] if spans is not None else []),
+            registration, watch, self._underlay, connections, *([spans] if spans is not None else []),
         )  # fmt: skip
         """What works beside the agent."""
         outputs = Outputs(
@@ -142,11 +149,16 @@ class Tunbridge(EnqueuingApp):
             follow=topology.follow if topology.is_partial else None,
             note=self._journal.note,
             trace=spans.put if spans is not None else None,
+            end_connections=connections.submit,
         )
-        self._agent = HostAgent(names, settings.tunnel_options(config), compiler, outputs, saved, config.applications)
+        self._agent = HostAgent(
+            names, settings.tunnel_options(config), compiler, outputs, saved, config.applications,
+            PortFilters(config.securitygroup.unenforced),
+        )  # fmt: skip
         self.host = RunningHost(
-            self._agent, inbox, senders, vswitch, topology, state_file, self._journal, self._others, config.apps
-        )
+            self._agent, inbox, senders, vswitch, topology, state_file, self._journal, self._others, config.apps,
+            connections,
+        )  # fmt: skip
         """What can be told of this host."""
         self._control = ControlServer(config.control_socket, self._handlers(metrics))
 

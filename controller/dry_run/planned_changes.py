@@ -22,6 +22,7 @@ from controller.agent.patches import roles
 from controller.agent.restore.host_identity import known_installation_id
 from controller.agent.restore.restore_guard import SavedState
 from controller.agent.restore.state_file import FILE, StateFileError, load
+from controller.agent.security.port_filters import PortFilters
 from controller.config.config import Config
 from controller.dry_run.simulated_host import SimulatedHost
 from controller.openflow.channel.openflow_client import BridgeState, read_bridge
@@ -86,6 +87,7 @@ def dry_run(config: Config, *, embedded: bool) -> list[str]:
             installed,
             saved,
             config.applications,
+            PortFilters(config.securitygroup.unenforced),
             config.apps.apps,
         )
         simulated.run()

@@ -24,6 +24,7 @@ from controller.agent.host_agent import HostAgent
 from controller.agent.outputs import Outputs
 from controller.agent.patches import roles
 from controller.agent.restore.restore_guard import SavedState
+from controller.agent.security.port_filters import PortFilters
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.openflow.channel.endpoint import Arrival
 from controller.openflow.channel.openflow_client import BridgeState
@@ -100,6 +101,7 @@ class SimulatedHost:
     :param installed: bridge → what it has; bridges that are not there are left out
     :param saved: of the controller that ran before
     :param options: of applications
+    :param filters: which ports are filtered
     :param apps: the applications
     """
 
@@ -113,6 +115,7 @@ class SimulatedHost:
         installed: Mapping[str, BridgeState],
         saved: SavedState,
         options: Map[str, OptionValue],
+        filters: PortFilters,
         apps: Sequence[App] = APPLICATIONS,
     ) -> None:
         self.wanted = WantedBridges(None)
@@ -142,7 +145,7 @@ class SimulatedHost:
             announce=lambda _: None,
             retry_ports=lambda _: None,
         )
-        self._agent = HostAgent(names, tunnels, Compiler(apps), outputs, saved, options)
+        self._agent = HostAgent(names, tunnels, Compiler(apps), outputs, saved, options, filters)
         self._react(topology)
         self._react(Registered())
         self._react(replace(self._vswitch, complete=True, layout=True))

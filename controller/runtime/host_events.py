@@ -118,6 +118,13 @@ VLAN_CHANGED = EventKind(
     (_NETWORK, _VLAN, REASON),
 )  # fmt: skip
 
+CONNECTIONS_ENDED = EventKind(
+    "connections-ended",
+    _INFO,
+    "Connections of a network that its security groups do not allow any more were ended.",
+    (_NETWORK, _VLAN, integer("connections", "how many")),
+)
+
 # -- bridges -----------------------------------------------------------------------------------------------------------
 
 BRIDGE_THERE = EventKind("bridge-there", _INFO, "Open vSwitch has a bridge of ours.", (_BRIDGE,))

@@ -58,6 +58,7 @@ REPAIRS = _counter("flow_repairs", "Comparisons that found such flows and whose 
 ROW_DRIFTS = _counter("row_drifts", "Times that others had changed our rows of the OVSDB: tags, layout", ("rows",))
 OVSDB_TRANSACTIONS = _counter("ovsdb_transactions", "Changes made in the OVSDB of this host")
 OVSDB_ROWS = _counter("ovsdb_rows_written", "Rows changed by those")
+CONNECTIONS_ENDED = _counter("connections_ended", "Tracked connections ended because rules allow them no more")
 BINDING = Metric(
     "tunbridge_port_binding_duration_seconds",
     Kind.HISTOGRAM,
@@ -103,6 +104,7 @@ class HostMetrics:
         events, octets = host.journal.size
         yield JOURNAL.family(events)
         yield JOURNAL_BYTES.family(octets)
+        yield CONNECTIONS_ENDED.family(host.connections.ended)
         yield from self._senders()
         try:
             host.ping(_PATIENCE)

@@ -23,6 +23,7 @@ from controller.agent.events import Event, Ping
 from controller.agent.facts.host_facts import OPEN_TRUNK
 from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
+from controller.agent.security.connection_ender import ConnectionEnder
 from controller.config.package_apps import PackageApps
 from controller.openflow.tables.app_flows import IsOfApp, no_apps
 from controller.openflow.tables.comparisons import QUARREL
@@ -61,6 +62,7 @@ class RunningHost:
     journal: Journal
     apps: RunningApps
     applications: PackageApps
+    connections: ConnectionEnder
 
     def handlers(self) -> dict[str, Handler]:
         """The commands of the control socket."""
@@ -114,6 +116,8 @@ def status(host: RunningHost) -> Json:
                 *(f"device {name}: {OPEN_TRUNK}" for name in snapshot.open_trunks),
                 *(f"device {name}: {why}" for name, why in snapshot.unserved.items()),
                 *host.apps.complaints(),
+                *(f"port {port_id} asks for port security: {why}" for port_id, why in snapshot.unfiltered.items()),
+                *([host.connections.problem] if host.connections.problem is not None else []),
             ]
         ),
         "counters": {
@@ -199,6 +203,7 @@ def _flow_problems(sender: Sender) -> list[str]:
     now = time.monotonic()
     found = [
         f"bridge {sender.bridge} refused a flow: {refusal.reason}: {render(refusal.flow)} "
+        f"of {sender.describe(refusal.flow.key)} "
         f"(attempt {refusal.attempts}, the next in {max(0.0, refusal.retry_at - now):.0f} s)"
         for refusal in sender.refusals
     ]

@@ -12,7 +12,7 @@ from controller.trace.conclusion import TraceConclusion, TracedCase, conclude, d
 from controller.trace.host_path import HostPath, TunnelCopy
 from controller.trace.other_hosts import FrameCopy, OtherHostError, absence, expected, run_there
 from controller.trace.traced_frame import ArrivalPoint, FrameError, compose, device_of, find_port, mac_of
-from controller.trace.vswitchd_client import VSwitchdClient
+from controller.vswitch.control.vswitchd_client import VSwitchdClient
 from controller.vswitch.row_dump import read_rows
 from topology.errors import TunbridgeError
 from topology.model import Network, Port, PortStatus

@@ -14,7 +14,7 @@ from controller.trace.datapath_actions import DatapathOutput, read_outputs
 from controller.trace.other_hosts import FrameCopy
 from controller.trace.trace_text import FlowLookup, FrameTrace, SwitchPort, read_ports, read_trace
 from controller.trace.traced_frame import ArrivalPoint, FrameError, TracedFrame
-from controller.trace.vswitchd_client import VSwitchdClient
+from controller.vswitch.control.vswitchd_client import VSwitchdClient
 from controller.vswitch.names import flow_tunnel_name, physical_names, tunnel_name
 from topology.errors import VSwitchError
 from topology.model import Host

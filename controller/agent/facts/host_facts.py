@@ -28,6 +28,7 @@ from controller.agent.events import (
 from controller.agent.facts.bridge_sessions import BridgeSessions
 from controller.agent.facts.followed_ports import FollowedPorts
 from controller.agent.facts.port_facts import PortFacts
+from controller.agent.facts.security_facts import SecurityFacts
 from controller.agent.restore.restore_guard import RestoreGuard
 from controller.openflow.channel.session import Session
 from controller.openflow.tables.sender import Synced
@@ -123,6 +124,7 @@ class HostFacts:
         self.known = Known()
         self.ports = PortFacts(names.host, FollowedPorts(is_partial, guard.bound_last))
         self.bridges = BridgeSessions(names.bridges)
+        self.security = SecurityFacts()
         self.hosts: dict[str, Host] = {}
         """Name → the hosts of the topology, this one included."""
         self.row_problems: tuple[RowProblem, ...] = ()
@@ -256,6 +258,7 @@ class HostFacts:
             self.ports.set_network(network_id, network)
         for port_id, port in ports.items():
             self.ports.set_port(port_id, port)
+        self.security.apply(batch)
         self.ports.reconsider(self.ports.followed.told(ports, batch.answered, time.monotonic()))
         self._see_answers()
         for name, host in batch.hosts.items():

@@ -307,7 +307,10 @@ def _without(values: Map[str, _Value], key: str) -> Map[str, _Value]:
 
 def _wanted(port: Port) -> Port:
     """A port without what hosts report of it, and without what is not written back: it is as the older copy has it."""
-    return replace(port, host=None, status=PortStatus.DOWN, allowed_macs=(), allowed_ips=(), migrating_to=None)
+    return replace(
+        port, host=None, status=PortStatus.DOWN, allowed_macs=(), allowed_ips=(), migrating_to=None,
+        port_security_enabled=False, allowed_prefixes=(), security_group_ids=(),
+    )  # fmt: skip
 
 
 def _still(now: Port | None, older: Network | Port | None, running: Port) -> bool:

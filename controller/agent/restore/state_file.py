@@ -45,6 +45,9 @@ _MAX_BYTES = 256 * 2**20
 
 _LEFT_OUT = (*NOT_SAVED, "mtu", "allowed_ips", "migrating_to")
 
+_SELDOM = ("allowed_macs", "port_security_enabled", "allowed_prefixes", "security_group_ids")
+"""Attributes of a port that are left out where it has none: an older version does not know of all of them."""
+
 _MAX_REASON = 200  # characters of what is wrong with it
 
 _INTERVAL = 2.0
@@ -198,7 +201,7 @@ def _plain(thing: object) -> dict[str, object]:
     """A dataclass for JSON. What most ports do not have is left out, and what is not written back and nothing here
     rests on (a network's MTU, IP addresses of address pairs): an older version does not know of it."""
     told = {name: value for name, value in vars(thing).items() if name not in _LEFT_OUT}
-    return {name: value for name, value in told.items() if name != "allowed_macs" or value}
+    return {name: value for name, value in told.items() if name not in _SELDOM or value}
 
 
 def _decode(document: dict[str, object]) -> SavedState:

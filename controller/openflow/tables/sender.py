@@ -94,6 +94,7 @@ class Sender(Worker[None, None]):
         self.comparisons = Comparisons(audit_interval)
         self.app_flows = AppFlows(is_of_app)
         """Those of os-ken applications of other people."""
+        self.describe = describe
         self._log = FlowLog(bridge, describe)
         self._synced = synced
         self._audit_interval = audit_interval

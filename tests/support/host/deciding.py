@@ -21,6 +21,8 @@ from controller.agent.host_agent import HostAgent
 from controller.agent.host_snapshot import DeviceState, HostSnapshot
 from controller.agent.outputs import Outputs
 from controller.agent.restore.restore_guard import SavedState
+from controller.agent.security.concerned_zones import ConcernedZone
+from controller.agent.security.port_filters import PortFilters
 from controller.agent.tunnels.port_moves import MacAnnouncement
 from controller.agent.tunnels.tunnel_plan import TunnelOptions
 from controller.openflow.channel.endpoint import Arrival
@@ -92,6 +94,7 @@ class DecidingHost:
     :param saved: what it knows of an earlier run
     :param mappings: physical network → bridge
     :param is_partial: it follows of the topology what concerns it
+    :param unenforced: the option that has nothing filtered
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class DecidingHost:
         *,
         is_partial: bool = False,
         tunnels: TunnelOptions = NO_TUNNELS,
+        unenforced: str | None = None,
     ) -> None:
         names = Names("host1", "br-int", "br-tun", "patch-tun", "patch-int", physical_names(mappings))
         self.bridges = {name: Bridge() for name in names.bridges}
@@ -112,6 +116,7 @@ class DecidingHost:
         self.saved: list[SavedState] = []
         self.write_backs: list[WriteBack] = []
         self.interests: list[PortInterest] = []
+        self.ended: list[Mapping[int, ConcernedZone]] = []
         self.sockets: list[socket.socket] = []
         outputs = Outputs(
             flows=self.bridges,
@@ -125,9 +130,11 @@ class DecidingHost:
             announce=self.announcements.append,
             retry_ports=self.retried_ports.append,
             follow=self.interests.append if is_partial else None,
+            end_connections=self.ended.append,
         )
         self.compiler = Compiler()
-        self.agent = HostAgent(names, tunnels, self.compiler, outputs, saved)
+        filters = PortFilters(unenforced)
+        self.agent = HostAgent(names, tunnels, self.compiler, outputs, saved, filters=filters)
         self._first: list[Event] = [Registered()]
 
     def _set_up(self, wanted: WantedBridges) -> None:

@@ -98,6 +98,30 @@ def test_neutrons_file_is_read_as_it_is(tmp_path: Path) -> None:
     assert (loaded.applications["agent.l2_population"], loaded.applications["agent.arp_responder"]) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("lines", "asked", "is_enforced", "unenforced"),
+    [
+        ("", None, True, None),
+        ("enable_security_group = True\nfirewall_driver = iptables_hybrid\n", True, True, None),
+        ("enable_security_group =\n", None, True, None),
+        ("enable_security_group = false\n", False, False, "[securitygroup] enable_security_group = false"),
+        ("firewall_driver = noop\n", None, False, "[securitygroup] firewall_driver = noop"),
+        (
+            "enable_security_group = true\nfirewall_driver = neutron.agent.firewall.NoopFirewallDriver\n",
+            True,
+            False,
+            "[securitygroup] firewall_driver = noop",
+        ),
+    ],
+)
+def test_what_is_filtered(
+    tmp_path: Path, lines: str, asked: bool | None, is_enforced: bool, unenforced: str | None
+) -> None:
+    """Unset is neither yes nor no: ports that ask for it are filtered, and new networks do not by themselves."""
+    group = config.load([write(tmp_path / "c", f"[securitygroup]\n{lines}")]).securitygroup
+    assert (group.enable_security_group, group.is_enforced, group.unenforced) == (asked, is_enforced, unenforced)
+
+
 def test_the_last_file_holds(tmp_path: Path) -> None:
     first = write(tmp_path / "1", "[ovs]\nlocal_ip = 10.0.0.1\nof_listen_port = 6633\n")
     second = write(tmp_path / "2", "[ovs]\nlocal_ip = 2001:DB8:0::2\n")

@@ -19,6 +19,8 @@ RUNDIR = Path("/var/run/openvswitch")
 """Where the sockets of Open vSwitch are, unless the connection of its database says otherwise."""
 
 _CHUNK = 65536
+_SPACE = 64
+"""Bytes at the end of an answer in which a brace would be."""
 _TIMEOUT = 10.0
 """Seconds for one question."""
 
@@ -87,7 +89,7 @@ class VSwitchdClient:
         received = bytearray()
         while chunk := deadline.limit(self._socket).recv(_CHUNK):
             received += chunk
-            if received.rstrip().endswith(b"}"):
+            if received[-_SPACE:].rstrip().endswith(b"}"):  # of an answer of megabytes not all is copied for each piece
                 try:
                     answer = json.loads(received)
                 except ValueError:

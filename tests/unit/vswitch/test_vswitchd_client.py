@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.trace.vswitchd_client import VSwitchdClient, control_sockets
+from controller.vswitch.control.vswitchd_client import VSwitchdClient, control_sockets
 from topology.errors import VSwitchError, VSwitchUnavailable
 
 

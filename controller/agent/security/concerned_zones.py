@@ -1,0 +1,113 @@
+"""Zones of conntrack in which connections may not be allowed any more, and when they are to be looked through.
+
+A zone is a local VLAN. What only allows more ends nothing, so that a member that comes or a rule that is added costs
+nothing here. What allows less is in force when br-int has confirmed its flows: who looked before might see a connection
+end that the old flows begin again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, replace
+
+from apps.framework.host_view import HostView, LocalPort, ViewChange
+from topology.security_groups import Direction, SecurityGroup, SecurityGroupRule
+
+
+@dataclass(frozen=True)
+class ConcernedZone:
+    """A zone whose connections are to be looked through.
+
+    :param view: what is allowed
+    :param network_id: the network that has the zone; None: none has, so that all of it ends
+    """
+
+    view: HostView
+    network_id: str | None
+
+
+class ConcernedZones:
+    """Follows the view of a host; costs what has changed."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[int, str | None]] = {}
+        """Zone → the generation of flows that it waits for, and the network that has it."""
+
+    def follow(self, change: ViewChange, generation: int) -> None:
+        """A view was made, and flows of it are on their way.
+
+        :param generation: of these flows
+        """
+        for network_id in networks_concerned(change):
+            old, new = (view.networks.get(network_id) for view in (change.old, change.new))
+            if old is not None and (new is None or new.vlan != old.vlan):
+                self._waiting[old.vlan] = generation, None
+            if new is not None:
+                self._waiting[new.vlan] = generation, network_id
+
+    def confirmed(self, generation: int, view: HostView) -> dict[int, ConcernedZone]:
+        """Flows are in place on br-int; the zones that are to be looked through now."""
+        if not self._waiting:
+            return {}
+        ripe = {zone: network for zone, (due, network) in self._waiting.items() if due <= generation}
+        for zone in ripe:
+            del self._waiting[zone]
+        return {zone: ConcernedZone(view, network) for zone, network in ripe.items()}
+
+
+def networks_concerned(change: ViewChange) -> set[str]:
+    """Ids of the networks in which something is not allowed any more that was, or was never looked at."""
+    old, new = change.old, change.new
+    found = {network_id for network_id in change.networks if _was_secured(change, network_id)}
+    for port_id in change.ports:
+        before, after = old.ports.get(port_id), new.ports.get(port_id)
+        if _is_less(before, after):
+            found.update(port.network_id for port in (before, after) if port is not None)
+    for group_id in _groups_concerned(change):
+        found.update(new.ports[port_id].network_id for port_id in new.ports_in_group(group_id))
+    return found
+
+
+def _was_secured(change: ViewChange, network_id: str) -> bool:
+    """Whether a network had secured ports here, and has gone or has another local VLAN."""
+    old, new = (view.networks.get(network_id) for view in (change.old, change.new))
+    was_secured = old is not None and any(True for _ in change.old.secured_ports_of(network_id))
+    return was_secured and old is not None and (new is None or new.vlan != old.vlan)
+
+
+def _is_less(before: LocalPort | None, after: LocalPort | None) -> bool:
+    """Whether a port may have fewer connections than before.
+
+    So may one that is new here, or newly filtered: others may have asked it before anybody asked its own rules.
+    """
+    if after is not None and after.security is not None and (before is None or before.security is None):
+        return True
+    if before is None or before.security is None:
+        return False
+    if after is None or after.network_id != before.network_id:
+        return True
+    if after.security is None:  # nothing stands against its connections any more
+        return False
+    pairs = {cidr for cidr, _ in before.security.pairs} - {cidr for cidr, _ in after.security.pairs}
+    return bool(pairs or set(before.security.group_ids) - set(after.security.group_ids))
+
+
+def _groups_concerned(change: ViewChange) -> Iterator[str]:
+    old, new = change.old, change.new
+    for group_id in change.security_groups:
+        before, after = old.security_groups.get(group_id), new.security_groups.get(group_id)
+        if before is not None and (after is None or _rules(before) - _rules(after)):
+            yield group_id
+    remotes = {group_id for group_id, address in change.group_members if (group_id, address) not in new.group_members}
+    for address_group_id in change.address_groups:
+        was, now = old.address_groups.get(address_group_id), new.address_groups.get(address_group_id)
+        if was is not None and (now is None or set(was.addresses) - set(now.addresses)):
+            remotes.add(address_group_id)
+    for remote_id in remotes:
+        for direction in Direction:
+            yield from new.groups_naming(remote_id, direction)
+
+
+def _rules(group: SecurityGroup) -> Set[SecurityGroupRule]:
+    """What it allows, whatever the rules are called."""
+    return {replace(rule, id="") for rule in group.rules}

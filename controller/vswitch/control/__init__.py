@@ -1,0 +1,1 @@
+"""What ovs-vswitchd is asked at its control socket, beside the database and OpenFlow."""

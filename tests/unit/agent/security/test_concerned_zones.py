@@ -1,0 +1,106 @@
+"""In which zones connections have to be looked through after a change, and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity
+from controller.agent.security.concerned_zones import ConcernedZones, networks_concerned
+from topology.model import Network, NetworkType
+from topology.security_groups import AddressGroup, Direction, Ethertype, SecurityGroup, SecurityGroupRule
+
+NETS = [Network(f"c4d8b48b-6ff7-43b6-a203-8f1192a16f0{number}", NetworkType.GRE, number) for number in (1, 2)]
+SECURITY = PortSecurity((("10.0.0.1/32", "fa:16:3e:00:00:01"), ("10.0.1.0/24", "fa:16:3e:00:00:01")), ("g", "h"))
+PORTS = {
+    f"p{number}": LocalPort(
+        f"p{number}", net.id, f"fa:16:3e:00:00:0{number}", f"tap{number}", number, security=SECURITY
+    )
+    for number, net in enumerate(NETS, start=1)
+}
+RULES = (
+    SecurityGroupRule("1", Direction.INGRESS, Ethertype.IPV4, 6),
+    SecurityGroupRule("2", Direction.INGRESS, Ethertype.IPV4, remote_group_id="remote"),
+    SecurityGroupRule("3", Direction.EGRESS, Ethertype.IPV4, remote_address_group_id="list"),
+)
+GROUPS = {"g": SecurityGroup("g", rules=RULES), "h": SecurityGroup("h")}
+
+
+def view() -> HostView:
+    """Two networks, each with a port; the second one's has group h alone."""
+    ports = {**PORTS, "p2": replace(PORTS["p2"], security=PortSecurity(SECURITY.pairs, ("h",)))}
+    return (
+        HostView()
+        .evolve(
+            networks={net.id: LocalNetwork(net, number) for number, net in enumerate(NETS, start=1)},
+            ports=ports,
+            security_groups=GROUPS,
+            address_groups={"list": AddressGroup("list", addresses=("10.0.0.0/24", "10.0.9.0/24"))},
+            group_members={("remote", "10.0.0.7"): True, ("remote", "10.0.0.8"): True},
+        )
+        .new
+    )
+
+
+FIRST, SECOND = {NETS[0].id}, {NETS[1].id}
+
+
+@pytest.mark.parametrize(
+    ("change", "concerned"),
+    [
+        ({"security_groups": {"g": SecurityGroup("g", rules=RULES[1:])}}, FIRST),
+        ({"security_groups": {"g": None}}, FIRST),
+        ({"security_groups": {"h": None}}, FIRST | SECOND),
+        ({"security_groups": {"g": SecurityGroup("g", rules=(replace(RULES[0], id="9"), *RULES[1:]))}}, set()),
+        ({"security_groups": {"h": SecurityGroup("h", rules=RULES[:1])}}, set()),
+        ({"security_groups": {"g": SecurityGroup("g", "renamed", rules=RULES)}}, set()),
+        ({"group_members": {("remote", "10.0.0.7"): False}}, FIRST),
+        ({"group_members": {("remote", "10.0.0.9"): True}}, set()),
+        ({"group_members": {("other", "10.0.0.7"): False}}, set()),
+        ({"address_groups": {"list": AddressGroup("list", addresses=("10.0.0.0/24",))}}, FIRST),
+        ({"address_groups": {"list": None}}, FIRST),
+        ({"address_groups": {"list": AddressGroup("list", addresses=("10.0.0.0/24", "10.0.9.0/24", "::/0"))}}, set()),
+        ({"ports": {"p1": replace(PORTS["p1"], security=None)}}, set()),
+        ({"ports": {"p1": None}}, FIRST),
+        ({"ports": {"p1": replace(PORTS["p1"], security=PortSecurity(SECURITY.pairs, ("g",)))}}, FIRST),
+        ({"ports": {"p1": replace(PORTS["p1"], security=PortSecurity(SECURITY.pairs[:1], ("g", "h")))}}, FIRST),
+        ({"ports": {"p1": replace(PORTS["p1"], ofport=9)}}, set()),
+        ({"ports": {"p3": replace(PORTS["p1"], port_id="p3", ofport=3)}}, FIRST),
+        ({"ports": {"p3": replace(PORTS["p1"], port_id="p3", ofport=3, security=None)}}, set()),
+    ],
+)
+def test_what_allows_less(change: dict[str, dict[str, object]], concerned: set[str]) -> None:
+    assert networks_concerned(view().evolve(**change)) == concerned  # type: ignore[arg-type]
+
+
+def test_a_zone_that_nobody_looked_at_is_looked_through() -> None:
+    """At the start, and when a network is secured: somebody may have left connections there."""
+    change = HostView().evolve(
+        networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports={"p1": PORTS["p1"]}, security_groups=GROUPS
+    )
+    assert networks_concerned(change) == FIRST
+    two = {**PORTS, "p2": replace(PORTS["p2"], network_id=NETS[0].id)}
+    both = HostView().evolve(networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports=two, security_groups=GROUPS)
+    assert networks_concerned(both) == FIRST
+    unsecured = change.new.evolve(ports={"p1": replace(PORTS["p1"], security=None)}).new
+    assert networks_concerned(unsecured.evolve(ports={"p1": PORTS["p1"]})) == FIRST
+
+
+def test_a_zone_waits_for_its_flows() -> None:
+    zones, change = ConcernedZones(), view().evolve(security_groups={"g": None})
+    zones.follow(change, 5)
+    assert zones.confirmed(4, change.new) == {}
+    (zone,) = zones.confirmed(5, change.new).items()
+    assert (zone[0], zone[1].network_id, zone[1].view) == (1, NETS[0].id, change.new)
+    assert zones.confirmed(6, change.new) == {}
+
+
+def test_of_a_network_that_goes_or_gets_another_vlan_all_end() -> None:
+    zones, gone = ConcernedZones(), view().evolve(networks={NETS[0].id: None}, ports={"p1": None})
+    zones.follow(gone, 1)
+    assert {vlan: zone.network_id for vlan, zone in zones.confirmed(1, gone.new).items()} == {1: None}
+    moved = view().evolve(networks={NETS[1].id: LocalNetwork(NETS[1], 9)})
+    zones.follow(moved, 2)
+    found = {vlan: zone.network_id for vlan, zone in zones.confirmed(2, moved.new).items()}
+    assert found == {2: None, 9: NETS[1].id}
