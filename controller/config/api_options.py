@@ -38,7 +38,7 @@ class ApiConfig(HttpLimits):
     page: bool = option(
         "false",
         kinds.boolean,
-        "Serve [the page](page.md) for operators too, below `/page/`, and what it asks the controller of this host: "
+        "Serve the page [for operators](page.md) too, below `/page/`, and what it asks the controller of this host: "
         "state, flows, traces",
     )
     insecure_remote: bool = option(
