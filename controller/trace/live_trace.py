@@ -20,7 +20,7 @@ from controller.trace.frame_trace import Behind, TraceRequest, case_of, elsewher
 from controller.trace.host_path import HostPath, TunnelCopy
 from controller.trace.other_hosts import FrameCopy, OtherHostError, run_there
 from controller.trace.traced_frame import FrameError, TracedFrame, frame_of
-from controller.trace.vswitchd_client import VSwitchdClient
+from controller.vswitch.control.vswitchd_client import VSwitchdClient
 
 _ANSWER = 15.0
 """Seconds for all but the watching."""

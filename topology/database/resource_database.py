@@ -46,7 +46,7 @@ from topology.rules.allocation.segment_allocation import AllocationPolicy, Segme
 from topology.rules.index import Selection
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, Maker
-from topology.rules.operations.group_rules import ensure_default
+from topology.rules.operations.group_operations import ensure_default
 from topology.rules.operations.operate import TopologyOperation, operate_all, reserve
 from topology.rules.request_errors import BadRequest, Forbidden, InUse
 from topology.rules.security.default_group import default_group_id

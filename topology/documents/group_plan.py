@@ -14,7 +14,7 @@ from topology.documents.reader import Document, Element
 from topology.errors import ConflictError, DocumentError
 from topology.rules.attributes.attributes import SECURITY_GROUP_RULE
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.group_rules import give_first_rules
+from topology.rules.operations.group_operations import give_first_rules
 from topology.rules.operations.operate import TopologyOperation
 from topology.rules.request_errors import BadRequest
 from topology.rules.security import default_group

@@ -12,7 +12,7 @@ from topology.rules.allocation.address_allocation import AddressRequest
 from topology.rules.allocation.segment_allocation import allocate_mac
 from topology.rules.attributes.attributes import PORT, UNSET
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.port_security import security
+from topology.rules.operations.port_filtering import security
 from topology.rules.request_errors import Exhausted
 from topology.rules.views import port_values
 

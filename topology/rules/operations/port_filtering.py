@@ -12,7 +12,7 @@ from typing import Any
 from topology.model import Network, Port
 from topology.rules.attributes.attributes import UNSET
 from topology.rules.operations.draft import Draft
-from topology.rules.operations.group_rules import ensure_default
+from topology.rules.operations.group_operations import ensure_default
 from topology.rules.request_errors import BadRequest, InUse
 
 ENABLED, GROUPS, PAIRS = "port_security_enabled", "security_groups", "allowed_address_pairs"
