@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from topology.rules.operations import group_rules, network_rules, port_rules, subnet_rules
+from topology.rules.operations import group_operations, network_rules, port_rules, subnet_rules
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import ObjectKind, Stale
 
@@ -55,11 +55,11 @@ def _delete(draft: Draft, kind: ObjectKind, object_id: str) -> None:
         case "subnet":
             subnet_rules.delete(draft, object_id)
         case "security_group":
-            group_rules.delete(draft, object_id)
+            group_operations.delete(draft, object_id)
         case "security_group_rule":
-            group_rules.delete_rule(draft, object_id)
+            group_operations.delete_rule(draft, object_id)
         case "address_group":
-            group_rules.delete_addresses(draft, object_id)
+            group_operations.delete_addresses(draft, object_id)
         case _:
             draft.delete(kind, object_id)
 
@@ -71,11 +71,13 @@ def _put(draft: Draft, kind: ObjectKind, object_id: str, values: Mapping[str, An
         case "subnet":
             subnet_rules.put(draft, object_id, values, None if creates else draft.subnet(object_id))
         case "security_group":
-            group_rules.put(draft, object_id, values, None if creates else draft.security_group(object_id))
+            group_operations.put(draft, object_id, values, None if creates else draft.security_group(object_id))
         case "security_group_rule":
-            group_rules.put_rule(draft, object_id, values)
+            group_operations.put_rule(draft, object_id, values)
         case "address_group":
-            group_rules.put_addresses(draft, object_id, values, None if creates else draft.address_group(object_id))
+            group_operations.put_addresses(
+                draft, object_id, values, None if creates else draft.address_group(object_id)
+            )
         case _:
             port_rules.put(draft, object_id, values, None if creates else draft.port(object_id))
 
