@@ -87,7 +87,7 @@ def test_traces(running: PageLab, tab: OpenPage) -> None:
     tab.page.keyboard.press("Enter")
     tab.wait("delivered to port db1 on host h2", "#trace-said")
     titles = tab.page.locator(".path .box .name").all_text_contents()
-    assert (titles[0], titles[-1]) == ("db1", "web1") or {"web1", "br-int", "br-tun", "db1"} <= set(titles)
+    assert {"web1", "br-int", "br-tun", "db1"} <= set(titles)
     assert tab.page.locator(".path .delivered").count() == 2  # box and arrow
     assert tab.page.locator(".hops > li").count() >= 2
 
