@@ -120,7 +120,7 @@ class Config:
             self.network.base_mac,
             self.network.global_physnet_mtu,
             self.network.physical_network_mtus,
-            getattr(getattr(self, "securitygroup", None), "enable_security_group", None) is True,
+            self.securitygroup.enable_security_group is True,
         )
 
     @property

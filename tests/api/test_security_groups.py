@@ -249,6 +249,20 @@ def test_a_port_has_the_security_of_its_network_unless_it_says(api: ApiProcess, 
     assert made(network) == (False, [])
 
 
+def test_the_option_of_neutron_secures_new_networks(stopped_database: OvsdbServer) -> None:
+    """Those that do not say: what is there stays what it is."""
+    connection = stopped_database.start().connection
+    with ApiProcess(connection, options={"securitygroup": {"enable_security_group": "true"}}) as api:
+        network = api.create("network")
+        assert network["port_security_enabled"] is True
+        assert api.create("port", network_id=network["id"])["port_security_enabled"] is True
+        open_one = api.create("network", port_security_enabled=False)["id"]
+        assert api.create("port", network_id=open_one)["port_security_enabled"] is False
+    with ApiProcess(connection, options={"securitygroup": {"enable_security_group": "false"}}) as api:
+        assert api.create("network")["port_security_enabled"] is False
+        assert api.get(f"/networks/{network['id']}")["network"]["port_security_enabled"] is True
+
+
 def test_security_is_not_switched_off_while_a_port_has_groups_or_pairs(api: ApiProcess, group: dict[str, Any]) -> None:
     pair = {"ip_address": "10.0.0.99", "mac_address": "fa:16:3e:00:00:99"}
     port = api.create(
