@@ -18,6 +18,7 @@ from apps.filtering.filter_tables import (
     SENDER_ACCEPTS,
     FilterTable,
     acceptance,
+    number_of,
     to,
     xxreg,
 )
@@ -58,6 +59,10 @@ _FROM_GUEST = (131, 132, 133, 135, 136, 143)
 """ICMPv6 that is asked of no rule on its way out: reports of multicast listeners, RS, NS and NA."""
 _TO_GUEST = (130, 134, 135, 136)
 """The same on the way in: queries for multicast listeners, RA, NS and NA."""
+
+
+MOST_GROUPS = 500
+"""Groups that a port may have, and that rules of one group may name: an OpenFlow message has 65,535 bytes at most."""
 
 
 def _band(
@@ -287,17 +292,16 @@ class SecurityGroups(App):
             flows = self._group(view.security_groups[unit.id])
         elif unit.kind is UnitKind.SECURITY_GROUP_RULE:
             group_id, _, rule_id = unit.id.partition(" ")
-            for rule in view.security_groups[group_id].rules:
-                if rule.id == rule_id:
-                    rule_matches(rule)  # what is said of it where its group leaves it out
+            rule = next(rule for rule in view.security_groups[group_id].rules if rule.id == rule_id)
+            rule_matches(rule)  # what is said of it where its group leaves it out
             return ()
         elif unit.kind is UnitKind.ADDRESS_GROUP:
             addresses = view.address_groups[unit.id].addresses
-            flows = self._members(view, unit.id, _set_id(unit.id), addresses, unit.id)
+            flows = self._members(view, unit.id, _set_id(unit.id), addresses)
         else:
             group_id, _, address = unit.id.partition(" ")
             addresses = () if _is_twice(view, group_id, address) else (address,)
-            flows = self._members(view, group_id, number_of(group_id), addresses, group_id)
+            flows = self._members(view, group_id, number_of(group_id), addresses)
         return place(view, BridgeRole.INTEGRATION, flows)
 
     def _base(self) -> Iterator[Flow]:
@@ -403,6 +407,8 @@ class SecurityGroups(App):
                     actions[(SetXxreg(0, clause), is_member, to(tables["REMOTE"]))] = None
             plain = [each for each in actions if not isinstance(each, tuple)]
             named = sorted((each for each in actions if isinstance(each, tuple)), key=str)
+            if len(named) > MOST_GROUPS:
+                raise ValueError(f"its rules name {len(named)} groups: {MOST_GROUPS} at most")
             if actions:
                 steps = [*plain, *(action for each in named for action in each)]
                 yield self.flow(side.group, Match(xxreg(0, number_of(group.id))), *steps, of=group.id)
@@ -410,23 +416,28 @@ class SecurityGroups(App):
             for clause, terms in flows:
                 yield self.flow(side.rules, Match((*xxreg(0, clause), *terms)), accept, of=group.id)
 
-    def _members(self, view: HostView, group_id: str, set_id: int, addresses: Iterable[str], of: str) -> Iterator[Flow]:
+    def _members(self, view: HostView, group_id: str, set_id: int, addresses: Iterable[str]) -> Iterator[Flow]:
         """Know the members of a group that rules name, in the directions of these rules.
 
         ``table=55, priority=1,ip,reg4=0x6d1f…,reg5=…,reg6=…,reg7=…,nw_src=10.0.0.9 actions=resubmit(,56)``
         """
-        sides = [side for side in (EGRESS, INGRESS) if view.groups_naming(group_id, side.direction)]
-        for side in sides:
-            for address in addresses:
+        for side in (EGRESS, INGRESS):
+            for address in addresses if view.groups_naming(group_id, side.direction) else ():
                 ethertype = Term(Field.ETH_TYPE, _IPV6 if ":" in address else _IP)
                 terms = (*xxreg(1, set_id), ethertype, *prefix_term(address, side.direction))
-                yield self.flow(side.remote, Match(terms), to(side.tables["RULES"]), of=of)
+                yield self.flow(side.remote, Match(terms), to(side.tables["RULES"]), of=group_id)
 
 
 def asked(group_ids: Iterable[str], direction: Direction) -> Iterator[Action]:
-    """Ask groups one after the other: ``set_field:0x6d1f…->xxreg0,resubmit(,54)`` of each."""
+    """Ask groups one after the other: ``set_field:0x6d1f…->xxreg0,resubmit(,54)`` of each.
+
+    :raises ValueError: they are more than a flow can name
+    """
     table = (EGRESS if direction is Direction.EGRESS else INGRESS).tables["GROUP"]
-    for group_id in dict.fromkeys(group_ids):
+    groups = dict.fromkeys(group_ids)
+    if len(groups) > MOST_GROUPS:
+        raise ValueError(f"{len(groups)} security groups: a port can have {MOST_GROUPS} at most")
+    for group_id in groups:
         yield SetXxreg(0, number_of(group_id))
         yield to(table)
 
@@ -443,11 +454,6 @@ def _remotes(group: SecurityGroup) -> Iterator[tuple[bool, str, Direction]]:
         remote = _remote_of(rule)
         if remote is not None:
             yield (*remote, rule.direction)
-
-
-def number_of(group_id: str) -> int:
-    """The 128 bits of a UUID."""
-    return int(group_id.replace("-", ""), 16)
 
 
 @lru_cache(maxsize=65536)

@@ -7,7 +7,7 @@ by the network's patch, with the local VLAN as its tag. A patch or port that a f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import netaddr
 
@@ -38,7 +38,7 @@ from apps.framework.flow import (
 )
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, RemotePort, ViewChange
 from apps.framework.pipeline import Band, BridgeRole
-from apps.group_rules import asked
+from apps.group_rules import MOST_GROUPS, asked
 from topology.security_groups import Direction
 
 _ON = BridgeRole.INTEGRATION
@@ -84,6 +84,10 @@ COPIES = Band(
     "What the rules of some groups have accepted goes to all ports that have these groups; register 11 says which.",
     table=FilterTable.COPIES,
 )
+
+
+MOST_STEPS = 2000
+"""Actions that ask rules of a multicast. An OpenFlow message has 65,535 bytes at most, and one takes up to 24."""
 
 
 class PortDelivery(App):
@@ -180,11 +184,11 @@ class PortDelivery(App):
             if port.security is not None:
                 alike.setdefault(tuple(sorted(set(port.security.group_ids))), []).append(port.ofport)
         steps: list[Action] = []
-        for number, group_ids in enumerate(sorted(alike)):
+        for number, (group_ids, ofports) in enumerate(_asked_together(alike)):
             steps += [NOT_YET_ACCEPTED, to(FilterTable.INGRESS_ALWAYS), *asked(group_ids, Direction.INGRESS)]
             steps += [SetField(Field.REG11, number), to(FilterTable.COPIES)]
             accepted = Match((RECEIVER_ACCEPTS, in_network(local), Term(Field.REG11, number)))
-            yield self.flow(COPIES, accepted, *map(Output, sorted(alike[group_ids])), of=network)
+            yield self.flow(COPIES, accepted, *map(Output, sorted(ofports)), of=network)
         multicast = Match((in_network(local), Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT)))
         yield self.flow(MULTICAST, multicast, *unfiltered, *steps, *out, of=network)
         for mac_address in sorted(view.allowed_macs_of(network)):
@@ -217,6 +221,21 @@ class PortDelivery(App):
         if is_alone and port.port_id not in view.ports and _has_open_ports(view, port.network_id):
             actions = to(FilterTable.COMMIT), *_out(view, local)
             yield self.flow(KNOWN, _for(local, port.mac_address), *actions, of=port.port_id)
+
+
+def _asked_together(alike: Mapping[tuple[str, ...], list[int]]) -> Iterator[tuple[tuple[str, ...], list[int]]]:
+    """Sets of groups with the ports that have them, as many as one flow can name; those that are left are asked of no
+    group, and get what no rule is asked of."""
+    left, beyond = MOST_STEPS, list[int]()
+    for group_ids in sorted(alike):
+        steps = 4 + 2 * len(group_ids)
+        if steps <= left and len(group_ids) <= MOST_GROUPS:
+            left -= steps
+            yield group_ids, alike[group_ids]
+        else:
+            beyond += alike[group_ids]
+    if beyond:
+        yield (), beyond
 
 
 def _for(local: LocalNetwork, mac_address: str) -> Match:

@@ -58,6 +58,11 @@ def to(table: FilterTable) -> Resubmit:
     return Resubmit(IN_PORT, table)
 
 
+def number_of(group_id: str) -> int:
+    """The 128 bits of a UUID."""
+    return int(group_id.replace("-", ""), 16)
+
+
 def xxreg(number: int, value: int) -> tuple[Term, ...]:
     """128 bits of four registers, as a match has them."""
     return tuple(

@@ -20,6 +20,10 @@ from topology.errors import OpenFlowError
 _ASK_AFTER = 0.1
 """Seconds after which the serial number is asked for again; each time twice as long."""
 
+_FIRST_FRAGMENTS_HAVE_PORTS = ofp.OFPC_FRAG_DROP | ofp.OFPC_FRAG_REASM
+"""OFPC_FRAG_NX_MATCH of Open vSwitch: flows that match on ports see those of a first fragment. As it is by default they
+see port 0 in all fragments, and no rule for a port could let one pass."""
+
 _MISS_SEND_LEN = 128
 """As a switch has it by default (§7.3.2): with 0, Open vSwitch tells a service controller nothing that it did not ask
 for, not even OFPT_PORT_STATUS."""
@@ -62,7 +66,7 @@ class Handshake:
             raise OpenFlowError(f"the peer does not speak OpenFlow 1.3 (0x04), only {named}")
         self.greeted = True
         self._send(parser.OFPFeaturesRequest(messages.OpenFlow13))
-        self._send(parser.OFPSetConfig(messages.OpenFlow13, ofp.OFPC_FRAG_NORMAL, _MISS_SEND_LEN))
+        self._send(parser.OFPSetConfig(messages.OpenFlow13, _FIRST_FRAGMENTS_HAVE_PORTS, _MISS_SEND_LEN))
 
     def features(self, features: Any) -> bool:
         """OFPT_FEATURES_REPLY has come.

@@ -58,7 +58,7 @@ def told() -> Iterator[tuple[Session, socket.socket]]:
 def test_a_peer_that_greets_is_asked_who_it_is_and_told_what_to_send(told: tuple[Session, socket.socket]) -> None:
     session, peer = told
     session.handshake.hello(messages.hello(1))
-    right = message_bytes(5, b"", 1) + message_bytes(9, struct.pack("!HH", 0, 128), 2)
+    right = message_bytes(5, b"", 1) + message_bytes(9, struct.pack("!HH", 3, 128), 2)
     assert peer.recv(len(right), socket.MSG_WAITALL) == right
 
 
