@@ -11,6 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from controller.config.config import load
+from controller.trace.frame_trace import TraceRequest, trace_frame
 from tests.support.lab.frames import Frame, quiet
 from tests.support.lab.lab import Lab
 from tests.support.lab.packets import UDP, framed, ipv4, packet, segment
@@ -342,3 +344,19 @@ def test_nothing_forbidden_passes_from_the_plug_on(scene: Scene) -> None:
         assert (heard, own.received()) == (dict.fromkeys(heard, 0), []), result.table()
     assert (result.lost, result.passed) == (0, 0), result.table()
     assert packet(UDP, hostile, scene.client, 1, 2).source == hostile.nic.mac
+
+
+@pytest.mark.parametrize(
+    ("words", "is_delivered", "why"),
+    [
+        (f"udp,nw_src=10.0.0.1,nw_dst=10.0.0.2,udp_src=9,udp_dst={OTHER}", True, ""),
+        (f"udp,nw_src=10.0.0.1,nw_dst=10.0.0.2,udp_src=9,udp_dst={NEVER}", False, "rule"),
+        ("udp,nw_src=10.0.0.99,nw_dst=10.0.0.2,udp_src=9,udp_dst=1", False, "in another's name"),
+    ],
+)
+def test_a_trace_says_what_stands_against_a_frame(scene: Scene, words: str, is_delivered: bool, why: str) -> None:
+    scene.settled()
+    config = load([str(scene.lab.controllers["h1"].config_file)])
+    told = trace_frame(config, TraceRequest(scene.client.nic.port_id, scene.near.nic.port_id, words=words))
+    assert told["delivered"] is is_delivered, told["sentence"]
+    assert why in told["sentence"]
