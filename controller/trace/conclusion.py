@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from apps.filtering.filter_tables import FilterTable
 from controller.status.explanation import HostAnswers, Json
 from controller.status.remedies import remedy
 from controller.trace.host_path import FrameHop
@@ -190,6 +191,20 @@ def _here(case: TracedCase) -> str:
 # Why it is not there, one thing after another: the first that is found is the reason.
 
 
+_GROUPS = "a rule of one of its security groups that allows it"
+_UNMATCHED: Mapping[int, tuple[str, str | None]] = {
+    FilterTable.ENTRY: ("it has a VLAN tag, or comes from a device that is not bound", "send it without a tag"),
+    FilterTable.PORT_SECURITY: (
+        "port security: it is sent in another's name, or is of a kind that a secured port may not send",
+        "allowed_address_pairs of the port, or port_security_enabled = false",
+    ),
+    FilterTable.DISCOVERY: ("port security: it is neighbour discovery in another's name", None),
+    FilterTable.EGRESS_ACCEPTED: ("no rule of the security groups of the port that sends it allows it", _GROUPS),
+    FilterTable.INGRESS_ACCEPTED: ("no rule of the security groups of the port that it is for allows it", _GROUPS),
+}
+"""Table of secured ports in which no flow is for the frame → why that is so, and what would change it."""
+
+
 def _refused(case: TracedCase) -> Found | None:
     """The sender is not bound."""
     if case.device is None or case.device["status"] == "ACTIVE":
@@ -215,6 +230,8 @@ def _drop(case: TracedCase, hop: FrameHop) -> Found | None:
         return found
     if not hop.lookup.drops:
         return None
+    if hop.band is None and hop.lookup.priority is None and hop.lookup.table in _UNMATCHED:
+        return place, *_UNMATCHED[hop.lookup.table]
     if hop.band is None:
         flow = "no flow matches it" if hop.lookup.priority is None else f"a flow of others drops it: {hop.lookup.match}"
         return place, flow, f"tunbridge flows {hop.lookup.bridge} --diff says what is not as it should be"

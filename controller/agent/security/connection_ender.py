@@ -18,7 +18,7 @@ from controller.openflow.wire.echo_end import echo_end
 from controller.runtime.backoff import Backoff
 from controller.runtime.host_events import CONNECTIONS_ENDED
 from controller.runtime.worker import Worker
-from controller.vswitch.control.conntrack import ICMPV6, Connection, ConnectionTable
+from controller.vswitch.control.tracked_connections import ICMPV6, Connection, TrackedConnections
 from controller.vswitch.control.vswitchd_client import VSwitchdClient
 from topology.errors import OpenFlowError, VSwitchError, VSwitchUnavailable
 
@@ -54,7 +54,7 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
             return
         try:
             with VSwitchdClient(self._connection) as client:
-                conntrack = ConnectionTable(client, self._datapath_type)
+                conntrack = TrackedConnections(client, self._datapath_type)
                 for vlan, zone in batch.items():
                     self._look_through(conntrack, vlan, zone)
         except VSwitchUnavailable as error:
@@ -66,7 +66,7 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
             return
         self.problem = None
 
-    def _look_through(self, conntrack: ConnectionTable, vlan: int, zone: ConcernedZone) -> None:
+    def _look_through(self, conntrack: TrackedConnections, vlan: int, zone: ConcernedZone) -> None:
         if zone.network_id is None:
             conntrack.end_all(vlan)
             return
@@ -84,7 +84,7 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
             LOG.info("network %s: %d connections are not allowed any more and were ended", zone.network_id,
                      len(unallowed), extra=event)  # fmt: skip
 
-    def _end(self, conntrack: ConnectionTable, vlan: int, connection: Connection) -> None:
+    def _end(self, conntrack: TrackedConnections, vlan: int, connection: Connection) -> None:
         if connection.protocol != ICMPV6:
             conntrack.end(vlan, connection)
             return

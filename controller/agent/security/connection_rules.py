@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from apps.framework.host_view import HostView, LocalPort
-from controller.vswitch.control.conntrack import Connection
+from controller.vswitch.control.tracked_connections import Connection
 from topology.security_groups import Direction, Ethertype, SecurityGroupRule
 
 _ICMP = {1: Ethertype.IPV4, 58: Ethertype.IPV6}

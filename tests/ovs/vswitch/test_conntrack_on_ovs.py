@@ -9,7 +9,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofp
 
 from controller.openflow.wire.echo_end import echo_end
 from controller.openflow.wire.messages import encoded
-from controller.vswitch.control.conntrack import Connection, ConnectionTable
+from controller.vswitch.control.tracked_connections import Connection, TrackedConnections
 from controller.vswitch.control.vswitchd_client import VSwitchdClient
 from tests.support.host.ovs import OvsHost
 from tests.support.waiting import wait_until
@@ -54,7 +54,7 @@ def packet(connection: Connection) -> str:
 
 def listed(switch: OvsHost, zone: int = ZONE) -> set[Connection]:
     with VSwitchdClient(switch.db) as client:
-        return set(ConnectionTable(client, "system").of_zone(zone))
+        return set(TrackedConnections(client, "system").of_zone(zone))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_each_is_ended_and_no_other(switch: OvsHost) -> None:
             switch.ofctl("packet-out", "br-int", words)
         else:
             with VSwitchdClient(switch.db) as client:
-                conntrack = ConnectionTable(client, "system")
+                conntrack = TrackedConnections(client, "system")
                 conntrack.end(ZONE, connection)
                 conntrack.end(ZONE, connection)  # it has ended already
         left.discard(connection)
@@ -94,14 +94,14 @@ def test_each_is_ended_and_no_other(switch: OvsHost) -> None:
 
 def test_all_of_a_zone_are_ended(switch: OvsHost) -> None:
     with VSwitchdClient(switch.db) as client:
-        ConnectionTable(client, "system").end_all(ZONE + 1)
+        TrackedConnections(client, "system").end_all(ZONE + 1)
     assert listed(switch, ZONE + 1) == set()
     assert listed(switch) == set(CONNECTIONS)
 
 
 def test_what_the_datapath_refuses_is_told(switch: OvsHost) -> None:
     with VSwitchdClient(switch.db) as client, pytest.raises(VSwitchError, match="flush-conntrack"):
-        ConnectionTable(client, "system").end(ZONE, Connection(6, "10.0.0.1", "nowhere", 1, 2))
+        TrackedConnections(client, "system").end(ZONE, Connection(6, "10.0.0.1", "nowhere", 1, 2))
     with VSwitchdClient(switch.db) as client, pytest.raises(ValueError, match="abort"):
-        ConnectionTable(client, "system").end(ZONE, CONNECTIONS[6])
+        TrackedConnections(client, "system").end(ZONE, CONNECTIONS[6])
     assert listed(switch) == set(CONNECTIONS)

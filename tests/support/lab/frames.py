@@ -26,6 +26,7 @@ MULTICAST = "01:00:5e:01:02:03"
 EXPERIMENTAL = 0x88B5
 """The ethertype that IEEE 802 sets aside for experiments: no kernel sends or answers it."""
 
+IPV4 = 0x0800
 VLAN = 0x8100
 SERVICE_VLAN = 0x88A8
 """The outer tag of IEEE 802.1ad (QinQ)."""

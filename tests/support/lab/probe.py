@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -26,6 +27,8 @@ from typing import Any
 from tests.support.host.tunbridge import ROOT
 from tests.support.lab.frames import BROADCAST
 from tests.support.lab.lab import Lab
+from tests.support.lab.packets import UDP, ipv4
+from tests.support.lab.probe_process import HEADER
 from tests.support.lab.steadiness import backlog_dropped, dropped, steady
 from tests.support.lab.vm import DEVICE, Vm
 from tests.support.waiting import wait_until
@@ -39,11 +42,24 @@ class Stream:
 
     :param receivers: who shall get each of them, once
     :param broadcast: to everybody; otherwise to the only receiver
+    :param port: they are of UDP over IPv4, from this port and to it; None: of an ethertype for experiments
+    :param is_forbidden: none may arrive
     """
 
     sender: Vm
     receivers: tuple[Vm, ...]
     broadcast: bool = False
+    port: int | None = None
+    is_forbidden: bool = False
+
+    @property
+    def header(self) -> bytes:
+        """What is between the ethertype and the probe's own."""
+        if self.port is None:
+            return b""
+        source, destination = (vm.nic.address() for vm in (self.sender, self.receivers[0]))
+        udp = struct.pack("!HHHH", self.port, self.port, 8 + HEADER.size, 0)  # without a checksum
+        return ipv4(source, destination, UDP, udp + bytes(HEADER.size))[: -HEADER.size]
 
     def __str__(self) -> str:
         target = "broadcast" if self.broadcast else self.receivers[0].name
@@ -107,7 +123,12 @@ class Result:
     @property
     def lost(self) -> int:
         """Frames lost, of all streams and receivers."""
-        return sum(arrival.lost for arrival in self.arrivals)
+        return sum(arrival.lost for arrival in self.arrivals if not arrival.stream.is_forbidden)
+
+    @property
+    def passed(self) -> int:
+        """Forbidden frames that arrived."""
+        return sum(arrival.sent - arrival.lost for arrival in self.arrivals if arrival.stream.is_forbidden)
 
     @property
     def duplicated(self) -> int:
@@ -189,6 +210,7 @@ class Probe:
                     "source": stream.sender.nic.mac,
                     "destination": BROADCAST if stream.broadcast else stream.receivers[0].nic.mac,
                     "receivers": [vm.name for vm in stream.receivers],
+                    "header": stream.header.hex(),
                 }
                 for stream in self.streams
             ],
@@ -205,7 +227,7 @@ class Probe:
 
     def _flowing(self) -> bool:
         result = self.so_far()
-        return all(arrival.lost < result.sent for arrival in result.arrivals)
+        return all(arrival.lost < result.sent for arrival in result.arrivals if not arrival.stream.is_forbidden)
 
     def so_far(self) -> Result:
         """What was counted until now: frames that are under way count as lost."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from tests.support.lab.frames import EXPERIMENTAL
+from tests.support.lab.frames import EXPERIMENTAL, IPV4
 from tests.support.lab.netns import Namespace
 
 HEADER = struct.Struct("!8sHQ")
@@ -94,12 +94,18 @@ class Prober:
         for number, stream in enumerate(spec["streams"]):
             sender = self._open(stream["namespace"], 0)
             destination, source = (bytes.fromhex(stream[key].replace(":", "")) for key in ("destination", "source"))
-            start = destination + source + struct.pack("!H", EXPERIMENTAL)
+            header = bytes.fromhex(stream["header"])
+            start = destination + source + struct.pack("!H", IPV4 if header else EXPERIMENTAL) + header
             self._streams.append((sender, start, number))
             for name in stream["receivers"]:
                 self._arrivals[number, name] = Arrivals()
+        offsets = {len(stream["header"]) // 2 for stream in spec["streams"]}
         self._receivers = {
-            name: [self._open(namespace, EXPERIMENTAL) for namespace in namespaces]
+            name: [
+                (self._open(namespace, IPV4 if offset else EXPERIMENTAL), 14 + offset)
+                for namespace in namespaces
+                for offset in offsets
+            ]
             for name, namespaces in spec["receivers"].items()
         }
 
@@ -147,14 +153,14 @@ class Prober:
         """Send all frames whose numbers are below ``due``."""
         for frame in range(self.sent, due):
             for sender, start, stream in self._streams:
-                sender.send(start + HEADER.pack(self.token, stream, frame).ljust(PAYLOAD, b"\0"))
+                sender.send((start + HEADER.pack(self.token, stream, frame)).ljust(14 + PAYLOAD, b"\0"))
             self.sent = frame + 1
 
     def _drain(self) -> bool:
         """Read what has arrived; whether anything has."""
         any_ = False
         for name, places in self._receivers.items():
-            heard = [one for sock in places for one in self._read(sock)]
+            heard = [one for sock, offset in places for one in self._read(sock, offset)]
             if len(places) > 1:
                 heard.sort()  # by time: a guest that migrates is in two places
             for at, stream, number in heard:
@@ -164,14 +170,14 @@ class Prober:
                     arrivals.add(number, at)
         return any_
 
-    def _read(self, sock: socket.socket) -> Iterator[tuple[int, int, int]]:
+    def _read(self, sock: socket.socket, offset: int) -> Iterator[tuple[int, int, int]]:
         """What has arrived at one place: time in ns, number of the stream, number of the frame."""
         with suppress(BlockingIOError):
             while True:
                 data, ancillary, _, address = sock.recvmsg(128, 64, socket.MSG_DONTWAIT)
-                if address[2] == socket.PACKET_OUTGOING or data[14:22] != self.token:
+                if address[2] == socket.PACKET_OUTGOING or data[offset : offset + 8] != self.token:
                     continue
-                _, stream, number = HEADER.unpack_from(data, 14)
+                _, stream, number = HEADER.unpack_from(data, offset)
                 seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
                 yield seconds * 1_000_000_000 + nanoseconds, stream, number
         self.overrun += struct.unpack("=II", sock.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[1]

@@ -92,6 +92,11 @@ class Vm:
         for family in ("ipv4", "ipv6"):  # a lost ARP or ND request is asked again after 100 ms, not after a second
             self.namespace.sysctl(f"net/{family}/neigh/{DEVICE}/retrans_time_ms", 100)
 
+    def silence(self) -> None:
+        """Take its addresses from the guest's kernel, so that nothing comes of it but what a test sends."""
+        self.namespace.sysctl(f"net/ipv6/conf/{DEVICE}/disable_ipv6", 1)
+        self.namespace.ip(f"address flush dev {DEVICE}")
+
     # The cable
 
     def cable(self, host: LabHost) -> None:

@@ -10,7 +10,7 @@ from immutables import Map
 
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity
 from controller.agent.security.connection_rules import ConnectionRules
-from controller.vswitch.control.conntrack import Connection, read_connection
+from controller.vswitch.control.tracked_connections import Connection, read_connection
 from topology.model import Network, NetworkType
 from topology.security_groups import AddressGroup, Direction, Ethertype, SecurityGroup, SecurityGroupRule
 

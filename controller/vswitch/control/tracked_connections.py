@@ -98,7 +98,7 @@ def read_connection(line: str) -> Connection | None:
     return None
 
 
-class ConnectionTable:
+class TrackedConnections:
     """The connections of one datapath.
 
     :param client: on which it asks, entered
