@@ -4,14 +4,14 @@ May import the standard library, netaddr, immutables and the values of the topol
 clock.
 """
 
+from apps.anti_spoofing import PortSecurityFlows
 from apps.arp_responder import ArpResponder
 from apps.framework.app import App
-from apps.group_rules import SecurityGroups
+from apps.group_filter import SecurityGroups
 from apps.integration_bridge import IntegrationBridge
 from apps.l2_population import L2Population
 from apps.physical_bridge import PhysicalBridge
 from apps.port_delivery import PortDelivery
-from apps.port_security import PortSecurityFlows
 from apps.tunnel_bridge import TunnelBridge
 
 APPLICATIONS: tuple[App, ...] = (

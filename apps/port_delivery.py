@@ -38,7 +38,7 @@ from apps.framework.flow import (
 )
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, RemotePort, ViewChange
 from apps.framework.pipeline import Band, BridgeRole
-from apps.group_rules import MOST_GROUPS, asked
+from apps.group_filter import MOST_GROUPS, asked
 from topology.security_groups import Direction
 
 _ON = BridgeRole.INTEGRATION

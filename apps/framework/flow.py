@@ -435,7 +435,7 @@ class OutputRegister:
 
 
 @dataclass(frozen=True)
-class Conntrack:
+class TrackConnection:
     """Connection tracking in the zone that register 10 says (``ct`` of ovs-actions(7)).
 
     :param table: look the packet's connection up, and go on there with what is known of it; None: remember the
@@ -451,7 +451,7 @@ class Conntrack:
 
 Action = Union[
     Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move, SetField,
-    SetXxreg, LoadBits, StripVlan, OutputRegister, Conntrack,
+    SetXxreg, LoadBits, StripVlan, OutputRegister, TrackConnection,
 ]  # fmt: skip
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 

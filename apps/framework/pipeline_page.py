@@ -17,7 +17,6 @@ from apps.framework.app import App, UnitKind
 from apps.framework.compiler import Compiler
 from apps.framework.cookie import OWNER
 from apps.framework.flow import (
-    Conntrack,
     Flow,
     FlowKey,
     LoadBits,
@@ -33,6 +32,7 @@ from apps.framework.flow import (
     SetTunnel,
     SetXxreg,
     StripVlan,
+    TrackConnection,
 )
 from apps.framework.host_view import (
     DeadPort,
@@ -75,7 +75,7 @@ _ACTION_NAMES = {
     SetTunDst: "`set_field` → `tun_dst`",
     SetXxreg: "`set_field` → `xxreg`",
     LoadBits: "`load` → `reg8`",
-    Conntrack: "`ct`",
+    TrackConnection: "`ct`",
     Output: "`output`",
     OutputRegister: "`output` → `reg9`",
     Move: "`move`",

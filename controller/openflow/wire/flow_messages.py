@@ -23,7 +23,6 @@ from apps.framework.flow import (
     MOVABLE,
     SETTABLE,
     Action,
-    Conntrack,
     Field,
     Flow,
     FlowKey,
@@ -42,6 +41,7 @@ from apps.framework.flow import (
     SetXxreg,
     StripVlan,
     Term,
+    TrackConnection,
 )
 from controller.openflow.wire.element_lengths import (
     Malformed,
@@ -174,7 +174,7 @@ def _encode_load(action: LoadBits) -> bytes:
     return _REG_LOAD.pack(*_LOAD_HEAD, action.first << 6 | action.bits - 1, _REG8_HEADER, action.value)
 
 
-def _encode_conntrack(action: Conntrack) -> bytes:
+def _encode_conntrack(action: TrackConnection) -> bytes:
     flags, table = (_CT_COMMIT, ofp.OFPTT_ALL) if action.table is None else (0, action.table)
     return _CT.pack(*_CT_HEAD, flags, _ZONE_HEADER, _ZONE_BITS, table, 0)
 
@@ -212,7 +212,7 @@ _ENCODE_ACTION: dict[type, Callable[[Any], bytes]] = {
     LoadBits: _encode_load,
     StripVlan: lambda action: _STRIP_VLAN,
     OutputRegister: lambda action: _OUTPUT_REGISTER,
-    Conntrack: _encode_conntrack,
+    TrackConnection: _encode_conntrack,
 }
 
 
@@ -388,11 +388,11 @@ def _decode_load(raw: bytes, pos: int) -> LoadBits | StripVlan | None:
     return StripVlan() if raw[pos : pos + _REG_LOAD.size] == _STRIP_VLAN else None
 
 
-def _decode_conntrack(raw: bytes, pos: int) -> Conntrack | None:
+def _decode_conntrack(raw: bytes, pos: int) -> TrackConnection | None:
     if len(raw) - pos < _CT.size:
         return None
     *_, table, _ = _CT.unpack_from(raw, pos)
-    action = Conntrack(None if table == ofp.OFPTT_ALL else table)
+    action = TrackConnection(None if table == ofp.OFPTT_ALL else table)
     return action if _encode_conntrack(action) == raw[pos : pos + _CT.size] else None
 
 

@@ -19,7 +19,6 @@ from apps.framework.flow import (
     VLAN_PRESENT,
     XXREGS,
     Action,
-    Conntrack,
     Field,
     Flow,
     LoadBits,
@@ -37,6 +36,7 @@ from apps.framework.flow import (
     SetXxreg,
     StripVlan,
     Term,
+    TrackConnection,
     match,
 )
 from apps.framework.render import render_table
@@ -183,7 +183,7 @@ def every_shape() -> list[Flow]:
         Flow(2, SOLICITATION, (*ADVERTISED, Resubmit(ofp.OFPP_IN_PORT, 3)), COOKIE),
         *(
             Flow(4 + index, Match(IPV4), ct, COOKIE)
-            for index, ct in enumerate(((Conntrack(3),), (Conntrack(), Output(1))))
+            for index, ct in enumerate(((TrackConnection(3),), (TrackConnection(), Output(1))))
         ),
         Flow(2, ADVERTISEMENT, (Move(Field.ETH_SRC, Field.ND_TLL), Output(ofp.OFPP_IN_PORT)), COOKIE),
     ]

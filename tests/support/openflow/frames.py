@@ -13,7 +13,6 @@ from apps.framework.flow import (
     VLAN_PRESENT,
     XXREGS,
     Action,
-    Conntrack,
     Field,
     Flow,
     LoadBits,
@@ -29,6 +28,7 @@ from apps.framework.flow import (
     SetTunnel,
     SetXxreg,
     StripVlan,
+    TrackConnection,
 )
 from tests.support.openflow.connections import Connections
 
@@ -135,7 +135,7 @@ def _sent(
             port = frame.in_port if action.in_port == IN_PORT else action.in_port
             frame, more = _sent(flows, frame, port, table if action.table is None else action.table, connections)
             copies += more
-        elif isinstance(action, Conntrack):
+        elif isinstance(action, TrackConnection):
             if action.table is None:
                 connections.commit(frame)
             else:  # a copy goes on there, from its own port

@@ -22,7 +22,6 @@ from apps.framework.flow import (
     MOVABLE,
     SETTABLE,
     Action,
-    Conntrack,
     Field,
     Flow,
     LoadBits,
@@ -40,6 +39,7 @@ from apps.framework.flow import (
     SetXxreg,
     StripVlan,
     Term,
+    TrackConnection,
 )
 from controller.openflow.wire.framing import Framer, check_body
 from controller.openflow.wire.messages import HEADER, message_name
@@ -149,7 +149,7 @@ def _osken_actions(action: Action) -> list[Any]:
         return [parser.NXActionRegLoad(ofs_nbits=15, dst="vlan_tci", value=0)]
     if isinstance(action, OutputRegister):
         return [parser.NXActionOutputReg(ofs_nbits=31, src="reg9", max_len=0xFFFF)]
-    if isinstance(action, Conntrack):
+    if isinstance(action, TrackConnection):
         flags, table = (1, 0xFF) if action.table is None else (0, action.table)
         return [parser.NXActionCT(flags, "reg10", 15, table, 0, [])]
     assert isinstance(action, ModVlanVid), action
@@ -315,8 +315,8 @@ def actions() -> st.SearchStrategy[Action]:
                 lambda bits: st.builds(LoadBits, st.just(first), st.just(bits), st.integers(0, 2**bits - 1))
             )
         ),
-        st.sampled_from([StripVlan(), OutputRegister(), Conntrack()]),
-        st.integers(0, 254).map(Conntrack),
+        st.sampled_from([StripVlan(), OutputRegister(), TrackConnection()]),
+        st.integers(0, 254).map(TrackConnection),
     )
 
 

@@ -11,7 +11,7 @@ from apps.filtering.filter_tables import FilterTable
 from apps.framework.app import UnitKind
 from apps.framework.flow import Output
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity
-from apps.group_rules import MOST_GROUPS
+from apps.group_filter import MOST_GROUPS
 from controller.openflow.wire import flow_messages
 from tests.support.openflow.views import BRIDGES, compiled
 from topology.model import Network, NetworkType

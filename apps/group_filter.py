@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 
+from apps.anti_spoofing import icmpv6
 from apps.filtering.filter_tables import (
     IS_STATEFUL,
     RECEIVER_ACCEPTS,
@@ -32,7 +33,6 @@ from apps.framework.flow import (
     CT_REPLY,
     CT_TRACKED,
     Action,
-    Conntrack,
     Field,
     Flow,
     LoadBits,
@@ -41,11 +41,11 @@ from apps.framework.flow import (
     Resubmit,
     SetXxreg,
     Term,
+    TrackConnection,
     match,
 )
 from apps.framework.host_view import HostView, LocalPort, PortSecurity, ViewChange
 from apps.framework.pipeline import Band, BridgeRole, Dropped
-from apps.port_security import icmpv6
 from topology.security_groups import Direction, SecurityGroup, SecurityGroupRule
 
 _IP, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
@@ -177,7 +177,7 @@ TRACK = _band(
     FilterTable.EGRESS,
     1,
     {Field.ETH_TYPE},
-    {Conntrack},
+    {TrackConnection},
     "A packet's connection is looked up, in the zone of its network.",
 )
 UNTRACKED = _band(
@@ -212,7 +212,7 @@ TRACK_IN = _band(
     FilterTable.INGRESS,
     1,
     {Field.ETH_TYPE, Field.CT_STATE},
-    {Conntrack, Resubmit},
+    {TrackConnection, Resubmit},
     "A packet whose connection is not looked up yet, since its sender is elsewhere or not secured, is looked up.",
 )
 UNTRACKED_IN = _band(
@@ -231,7 +231,7 @@ COMMIT = _band(
     FilterTable.COMMIT,
     1,
     {Field.CT_STATE, Field.ETH_TYPE, Field.REG8},
-    {Conntrack},
+    {TrackConnection},
     "A new connection that a stateful rule has accepted is remembered, once nobody can refuse it any more.",
 )
 
@@ -319,11 +319,11 @@ class SecurityGroups(App):
         new = Term(Field.CT_STATE, CT_TRACKED | CT_NEW, CT_TRACKED | CT_NEW)
         for ethertype in (_IP, _IPV6):
             packet = Term(Field.ETH_TYPE, ethertype)
-            yield self.flow(TRACK, Match((packet,)), Conntrack(EGRESS.tables["STATE"]), of="")
+            yield self.flow(TRACK, Match((packet,)), TrackConnection(EGRESS.tables["STATE"]), of="")
             yield self.flow(UNTRACKED, Match((packet, *multicast)), to(EGRESS.tables["PORT"]), of="")
             untracked = Match((packet, Term(Field.CT_STATE, 0, CT_TRACKED)))
-            yield self.flow(TRACK_IN, untracked, Conntrack(INGRESS.tables["STATE"]), of="")
-            yield self.flow(COMMIT, Match((packet, new, IS_STATEFUL)), Conntrack(), of="")
+            yield self.flow(TRACK_IN, untracked, TrackConnection(INGRESS.tables["STATE"]), of="")
+            yield self.flow(COMMIT, Match((packet, new, IS_STATEFUL)), TrackConnection(), of="")
         yield self.flow(TRACK_IN, Match((tracked,)), to(INGRESS.tables["STATE"]), of="")
         yield self.flow(OUTPUT, Match((RECEIVER_ACCEPTS,)), OutputRegister(), of="")
         for terms in _always(_FROM_GUEST, (68, 67), (546, 547)):
