@@ -276,7 +276,7 @@ class HostAgent:
 
     def _end_connections(self, generation: int) -> None:
         """Have connections ended that flows do not allow any more which br-int has confirmed."""
-        zones = self._zones.confirmed(generation, self._networks.view)
+        zones = self._zones.confirmed(generation, lambda: self._networks.view)
         if zones:
             self._outputs.end_connections(zones)
 

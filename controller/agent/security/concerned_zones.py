@@ -7,7 +7,7 @@ end that the old flows begin again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
 
 from apps.framework.host_view import HostView, LocalPort, ViewChange
@@ -18,12 +18,14 @@ from topology.security_groups import Direction, SecurityGroup, SecurityGroupRule
 class ConcernedZone:
     """A zone whose connections are to be looked through.
 
-    :param view: what is allowed
+    :param view: tells what is allowed now
     :param network_id: the network that has the zone; None: none has, so that all of it ends
     """
 
-    view: HostView
+    view: Callable[[], HostView]
     network_id: str | None
+    is_first: bool = True
+    """Nobody has looked through it since it is concerned."""
 
 
 class ConcernedZones:
@@ -45,7 +47,7 @@ class ConcernedZones:
             if new is not None:
                 self._waiting[new.vlan] = generation, network_id
 
-    def confirmed(self, generation: int, view: HostView) -> dict[int, ConcernedZone]:
+    def confirmed(self, generation: int, view: Callable[[], HostView]) -> dict[int, ConcernedZone]:
         """Flows are in place on br-int; the zones that are to be looked through now."""
         if not self._waiting:
             return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from os_ken.lib import hub
 
@@ -38,6 +39,7 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
 
     backoff = Backoff(1.0, 60.0)
     rest = 1.0
+    drains = False  # whoever starts next looks through all zones
 
     def __init__(self, connection: str, datapath_type: str, session: Callable[[], Session | None]) -> None:
         super().__init__("end of connections")
@@ -55,8 +57,11 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
         try:
             with VSwitchdClient(self._connection) as client:
                 conntrack = TrackedConnections(client, self._datapath_type)
-                for vlan, zone in batch.items():
-                    self._look_through(conntrack, vlan, zone)
+                again = {
+                    vlan: replace(zone, is_first=False)
+                    for vlan, zone in batch.items()
+                    if self._look_through(conntrack, vlan, zone) or zone.is_first
+                }
         except VSwitchUnavailable as error:
             self.problem = f"connections that are not allowed any more are not ended: {error}"
             raise
@@ -65,12 +70,19 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
             LOG.error("%s", self.problem)
             return
         self.problem = None
+        # What the datapath has cached of the flows before may begin a connection anew until it is revalidated.
+        if again:
+            self._queue.put_back(again)
 
-    def _look_through(self, conntrack: TrackedConnections, vlan: int, zone: ConcernedZone) -> None:
+    def _look_through(self, conntrack: TrackedConnections, vlan: int, zone: ConcernedZone) -> bool:
+        """End what is not allowed; whether there was anything."""
         if zone.network_id is None:
             conntrack.end_all(vlan)
-            return
-        rules, unallowed = ConnectionRules(zone.view, zone.network_id), list[Connection]()
+            return False
+        view = zone.view()
+        if zone.network_id not in view.networks:
+            return False
+        rules, unallowed = ConnectionRules(view, zone.network_id), list[Connection]()
         for number, connection in enumerate(conntrack.of_zone(vlan), start=1):
             if not rules.allows(connection):
                 unallowed.append(connection)
@@ -83,6 +95,7 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
             event = CONNECTIONS_ENDED.of(network=zone.network_id, vlan=vlan, connections=len(unallowed))
             LOG.info("network %s: %d connections are not allowed any more and were ended", zone.network_id,
                      len(unallowed), extra=event)  # fmt: skip
+        return bool(unallowed)
 
     def _end(self, conntrack: TrackedConnections, vlan: int, connection: Connection) -> None:
         if connection.protocol != ICMPV6:

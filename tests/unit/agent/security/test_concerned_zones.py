@@ -90,17 +90,17 @@ def test_a_zone_that_nobody_looked_at_is_looked_through() -> None:
 def test_a_zone_waits_for_its_flows() -> None:
     zones, change = ConcernedZones(), view().evolve(security_groups={"g": None})
     zones.follow(change, 5)
-    assert zones.confirmed(4, change.new) == {}
-    (zone,) = zones.confirmed(5, change.new).items()
-    assert (zone[0], zone[1].network_id, zone[1].view) == (1, NETS[0].id, change.new)
-    assert zones.confirmed(6, change.new) == {}
+    assert zones.confirmed(4, lambda: change.new) == {}
+    (zone,) = zones.confirmed(5, lambda: change.new).items()
+    assert (zone[0], zone[1].network_id, zone[1].view()) == (1, NETS[0].id, change.new)
+    assert zones.confirmed(6, lambda: change.new) == {}
 
 
 def test_of_a_network_that_goes_or_gets_another_vlan_all_end() -> None:
     zones, gone = ConcernedZones(), view().evolve(networks={NETS[0].id: None}, ports={"p1": None})
     zones.follow(gone, 1)
-    assert {vlan: zone.network_id for vlan, zone in zones.confirmed(1, gone.new).items()} == {1: None}
+    assert {vlan: zone.network_id for vlan, zone in zones.confirmed(1, lambda: gone.new).items()} == {1: None}
     moved = view().evolve(networks={NETS[1].id: LocalNetwork(NETS[1], 9)})
     zones.follow(moved, 2)
-    found = {vlan: zone.network_id for vlan, zone in zones.confirmed(2, moved.new).items()}
+    found = {vlan: zone.network_id for vlan, zone in zones.confirmed(2, lambda: moved.new).items()}
     assert found == {2: None, 9: NETS[1].id}

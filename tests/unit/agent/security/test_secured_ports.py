@@ -94,7 +94,7 @@ def test_connections_end_once_the_flows_are_confirmed(host: DecidingHost) -> Non
     assert host.ended == []
     host.confirm("br-int")
     (zones,) = host.ended
-    assert (zones[1].network_id, MEMBER in zones[1].view.group_members) == (NET.id, False)
+    assert (zones[1].network_id, MEMBER in zones[1].view().group_members) == (NET.id, False)
 
 
 def test_what_is_not_enforced_is_told() -> None:
