@@ -6,10 +6,10 @@ Pure and without the switch, so that flows can be held against it, and connectio
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from apps.framework.flow import LATER_FRAGMENT, Field, Term
 from apps.framework.host_view import HostView, PortSecurity
@@ -56,6 +56,7 @@ class Packet:
     :param destination_port: likewise; of ICMP and ICMPv6 the type
     :param code: of ICMP and ICMPv6
     :param is_later_fragment: it does not begin at offset 0, so nobody knows its ports; of IPv6 not even the protocol
+    :param has_ports: False: its ports, as far as it has some, are not known
     """
 
     ethertype: Ethertype
@@ -66,6 +67,7 @@ class Packet:
     destination_port: int = 0
     code: int = 0
     is_later_fragment: bool = False
+    has_ports: bool = True
 
 
 def protocol_of(rule: SecurityGroupRule) -> int | None:
@@ -147,18 +149,13 @@ def _port_terms(protocol: int | None, low: int | None, high: int | None) -> Iter
         raise ValueError(f"port_range_min and port_range_max: Open vSwitch knows no ports of protocol {protocol}")
 
 
-def accepts(rule: SecurityGroupRule, packet: Packet, members: Iterable[str] | None) -> bool:
-    """Whether a rule accepts a packet that goes its way.
-
-    :param members: CIDRs and addresses of the group that it names; None: it names none
-    """
+def accepts(rule: SecurityGroupRule, packet: Packet) -> bool:
+    """Whether a rule accepts a packet that goes its way, as far as that does not depend on a group that it names."""
     ethertype, protocol = rule.ethertype, protocol_of(rule)
     if ethertype is not packet.ethertype:
         return False
-    remote = ipaddress.ip_address(packet.source if rule.direction is Direction.INGRESS else packet.destination)
-    if members is not None and not any(remote in prefix_of(member) for member in members):
-        return False
-    if rule.remote_ip_prefix is not None and remote not in prefix_of(rule.remote_ip_prefix):
+    remote = packet.source if rule.direction is Direction.INGRESS else packet.destination
+    if rule.remote_ip_prefix is not None and address_of(remote) not in prefix_of(rule.remote_ip_prefix):
         return False
     if protocol is None or (packet.is_later_fragment and ethertype is Ethertype.IPV6):
         return True
@@ -169,20 +166,58 @@ def accepts(rule: SecurityGroupRule, packet: Packet, members: Iterable[str] | No
         return True
     if protocol in _ICMP_FIELDS:
         return packet.destination_port == low and high in (None, packet.code)
+    if not packet.has_ports:
+        return True
     first = 0 if low is None else low
     return first <= packet.destination_port <= (first if high is None else high)
 
 
-def accepted(view: HostView, security: PortSecurity, direction: Direction, packet: Packet) -> Acceptance:
+@lru_cache(4096)
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IP address; the same ones are asked for again and again."""
+    return ipaddress.ip_address(text)
+
+
+RemoteCheck = Callable[[SecurityGroupRule, str], bool]
+"""Whether an address is in the group that a rule names, if it names one."""
+
+
+def is_remote(view: HostView, rule: SecurityGroupRule, address: str) -> bool:
+    """A :data:`RemoteCheck`, of what a view has."""
+    if rule.remote_group_id is not None:
+        group_id = rule.remote_group_id
+        if (group_id, address) in view.group_members:
+            return True
+        members: Iterable[str] = (member for _, member in view.members_of(group_id) if "/" in member)
+    elif rule.remote_address_group_id is not None:
+        group = view.address_groups.get(rule.remote_address_group_id)
+        members = () if group is None else group.addresses
+    else:
+        return True
+    parsed = address_of(address)
+    return any(parsed in prefix_of(member) for member in members)
+
+
+def accepted(
+    view: HostView,
+    security: PortSecurity,
+    direction: Direction,
+    packet: Packet,
+    check: RemoteCheck | None = None,
+) -> Acceptance:
     """What rules of a port say of a packet from it (egress) or to it (ingress), in its connection's first direction.
 
     What is allowed in any case (ARP, neighbour discovery, DHCP of a client) is not asked of rules.
+
+    :param check: of who is at the other end; None: :func:`is_remote`
     """
+    remote = packet.source if direction is Direction.INGRESS else packet.destination
+    is_other_end = check or partial(is_remote, view)
     found = Acceptance.REFUSED
     for group_id in security.group_ids:
         group = view.security_groups.get(group_id)
         if group is None or not any(
-            rule.direction is direction and is_sound(rule) and accepts(rule, packet, remote_members(view, rule))
+            rule.direction is direction and is_sound(rule) and accepts(rule, packet) and is_other_end(rule, remote)
             for rule in group.rules
         ):
             continue
@@ -192,6 +227,7 @@ def accepted(view: HostView, security: PortSecurity, direction: Direction, packe
     return found
 
 
+@lru_cache(maxsize=4096)
 def is_sound(rule: SecurityGroupRule) -> bool:
     """Whether flows can say it; what they cannot is left out, and so refused."""
     try:
@@ -199,16 +235,6 @@ def is_sound(rule: SecurityGroupRule) -> bool:
     except ValueError:
         return False
     return True
-
-
-def remote_members(view: HostView, rule: SecurityGroupRule) -> Iterable[str] | None:
-    """CIDRs and addresses of the group that a rule names; None: it names none."""
-    if rule.remote_group_id is not None:
-        return [address for _, address in view.members_of(rule.remote_group_id)]
-    if rule.remote_address_group_id is not None:
-        group = view.address_groups.get(rule.remote_address_group_id)
-        return () if group is None else group.addresses
-    return None
 
 
 def is_tracked(view: HostView, security: PortSecurity) -> bool:

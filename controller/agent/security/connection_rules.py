@@ -1,6 +1,6 @@
 """Whether a connection of a network is one that the rules allow, as its tracked tuple has it.
 
-The meaning of rules, on its own: what the flows make of packets is decided by the applications. A connection needs the
+What rules mean is said by :mod:`apps.filtering.rule_meaning`, by which flows are made too. A connection needs the
 egress rules of who began it and the ingress rules of whom it is to, as far as these are secured ports of this host; one
 of no port of this host is not allowed.
 """
@@ -8,17 +8,15 @@ of no port of this host is not allowed.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 
+from apps.filtering.rule_meaning import Acceptance, Packet, accepted, address_of, is_remote
 from apps.framework.host_view import HostView, LocalPort
 from controller.vswitch.control.tracked_connections import Connection
+from topology.model import prefix_of
 from topology.security_groups import Direction, Ethertype, SecurityGroupRule
 
-_ICMP = {1: Ethertype.IPV4, 58: Ethertype.IPV6}
-
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ConnectionRules:
@@ -36,14 +34,15 @@ class ConnectionRules:
         """Longer ranges of address pairs: what comes from there may as well be of others."""
         self._open: set[str] = set()
         """Addresses of ports here without port security: their connections are asked of the other end alone."""
-        self._members: dict[tuple[str, str], bool] = {}
+        self._remotes: dict[tuple[str, str], bool] = {}
+        """Group and address → whether that is in it."""
         for port_id in view.ports_of(network_id):
             if view.ports[port_id].security is None:
                 self._open.update(address for address, _ in view.ports[port_id].addresses)
         for port_id in view.secured_ports_of(network_id):
             port = view.ports[port_id]
             for cidr, _ in port.security.pairs if port.security is not None else ():
-                network = _network(cidr)
+                network = prefix_of(cidr)
                 if network.num_addresses == 1:
                     self._single.setdefault(str(network.network_address), []).append(port)
                 else:
@@ -51,11 +50,12 @@ class ConnectionRules:
 
     def allows(self, connection: Connection) -> bool:
         """Whether a connection may go on."""
+        packet = _packet(connection)
         has_open_end = not self._open.isdisjoint((connection.source, connection.destination))
         return any(
             (sender is not None or receiver is not None or has_open_end)
-            and self._accepts(sender, Direction.EGRESS, connection, connection.destination)
-            and self._accepts(receiver, Direction.INGRESS, connection, connection.source)
+            and self._accepts(sender, Direction.EGRESS, packet)
+            and self._accepts(receiver, Direction.INGRESS, packet)
             for sender in self._ends(connection.source)
             for receiver in self._ends(connection.destination)
         )
@@ -65,76 +65,38 @@ class ConnectionRules:
         own = self._single.get(address, ())
         yield from own
         if self._wide:
-            parsed = _address(address)
+            parsed = address_of(address)
             yield from (port for network, port in self._wide if parsed in network)
         if not own:
             yield None
 
-    def _accepts(self, port: LocalPort | None, direction: Direction, connection: Connection, remote: str) -> bool:
+    def _accepts(self, port: LocalPort | None, direction: Direction, packet: Packet) -> bool:
         if port is None:
             return True
-        return port.security is not None and any(
-            rule.direction is direction and self._matches(rule, connection, remote)
-            for rule in self._rules(port.security.group_ids)
-        )
-
-    def _rules(self, group_ids: Iterable[str]) -> Iterator[SecurityGroupRule]:
-        for group_id in group_ids:
-            group = self._view.security_groups.get(group_id)
-            yield from group.rules if group is not None else ()
-
-    def _matches(self, rule: SecurityGroupRule, connection: Connection, remote: str) -> bool:
-        if rule.ethertype is not (Ethertype.IPV6 if connection.is_ipv6 else Ethertype.IPV4):
+        if port.security is None:
             return False
-        if rule.protocol is not None and not _is_protocol(rule, connection):
-            return False
-        if not _is_numbered(rule, connection):
-            return False
-        if rule.remote_ip_prefix is not None:
-            return _address(remote) in _network(rule.remote_ip_prefix)
-        if rule.remote_group_id is not None:
-            return self._is_member(rule.remote_group_id, remote)
-        if rule.remote_address_group_id is not None:
-            group = self._view.address_groups.get(rule.remote_address_group_id)
-            return group is not None and any(_address(remote) in _network(cidr) for cidr in group.addresses)
-        return True
+        return accepted(self._view, port.security, direction, packet, self._is_remote) is not Acceptance.REFUSED
 
-    def _is_member(self, group_id: str, address: str) -> bool:
-        key = group_id, address
-        if key not in self._members:
-            parsed = _address(address)
-            self._members[key] = key in self._view.group_members or any(
-                parsed in _network(member) for _, member in self._view.members_of(group_id) if "/" in member
-            )
-        return self._members[key]
+    def _is_remote(self, rule: SecurityGroupRule, address: str) -> bool:
+        """Asked once of each address: of a group with many ranges it takes long, and zones have many connections."""
+        key = rule.remote_group_id or rule.remote_address_group_id or "", address
+        if key not in self._remotes:
+            self._remotes[key] = is_remote(self._view, rule, address)
+        return self._remotes[key]
 
 
-def _is_protocol(rule: SecurityGroupRule, connection: Connection) -> bool:
-    """Rules may write ICMP of IPv6 with the number of IPv4's."""
-    if rule.protocol in _ICMP and connection.protocol in _ICMP:
-        return _ICMP[connection.protocol] is rule.ethertype
-    return rule.protocol == connection.protocol
-
-
-def _is_numbered(rule: SecurityGroupRule, connection: Connection) -> bool:
-    """Whether destination port, or ICMP type and code, are those of a rule.
+def _packet(connection: Connection) -> Packet:
+    """That which began a connection.
 
     Of some protocols Open vSwitch's own datapath does not track ports, and has 0 for both: they are then not known.
     """
-    lowest, highest = rule.port_range_min, rule.port_range_max
-    if connection.has_type:
-        return lowest in (None, connection.second) and highest in (None, connection.code)
-    if not connection.first and not connection.second:
-        return True
-    number = connection.second or 0
-    return (lowest is None or number >= lowest) and (highest is None or number <= highest)
-
-
-@lru_cache(4096)
-def _network(cidr: str) -> _Network:
-    return ipaddress.ip_network(cidr, strict=False)
-
-
-@lru_cache(4096)
-def _address(text: str) -> _Address:
-    return ipaddress.ip_address(text)
+    return Packet(
+        Ethertype.IPV6 if connection.is_ipv6 else Ethertype.IPV4,
+        connection.protocol,
+        connection.source,
+        connection.destination,
+        connection.first or 0,
+        connection.second or 0,
+        connection.code or 0,
+        has_ports=bool(connection.first or connection.second),
+    )
