@@ -17,7 +17,7 @@ from controller.runtime.host_events import (
     PORT_UPDATED,
 )
 from topology.event_kinds import HostEvent
-from topology.model import Host, Network, Port
+from topology.model import Host, Network, Port, PortStatus
 from topology.source import TopologyBatch
 
 T = TypeVar("T")
@@ -78,9 +78,7 @@ def _of_port(before: Port | None, after: Port | None) -> Iterator[HostEvent]:
         yield PORT_CREATED.event(port=after.id, network=after.network_id, name=after.name)
     elif _described(before) != _described(after):
         yield PORT_UPDATED.event(port=after.id, network=after.network_id, name=after.name)
-    was = (None, None) if before is None else (before.status, before.host)
-    if before is None and after.host is None:
-        return  # what nobody has bound is DOWN
+    was = (PortStatus.DOWN, None) if before is None else (before.status, before.host)  # as a port is that is made
     if was != (after.status, after.host):
         yield PORT_STATUS.event(
             port=after.id, network=after.network_id, port_status=after.status.value, host=after.host

@@ -149,7 +149,12 @@ def test_what_restarts_is_served_again(host: Host, accident: Callable[[OvsHost],
 
 
 def test_bridges_made_anew(host: Host) -> None:
-    """Deleted by hand and made again, with the devices plugged again: local VLANs are dealt again, all is joined."""
+    """Deleted by hand and made again, with the devices plugged again: local VLANs are dealt again, all is joined.
+
+    br-tun may have the id of br-int, which another test exchanged, and a new br-int may get that again.
+    """
+    host.ovs.vsctl("set", "Bridge", "br-tun", "other_config:datapath-id=00000000000000dd")
+    host.wait_well()
     for name in ("br-int", "br-tun", "br-ex"):
         host.ovs.vsctl("del-br", name)
         if name == "br-ex":

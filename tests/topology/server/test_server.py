@@ -276,7 +276,7 @@ def test_folders_that_are_missing_are_made_for_us_alone(directory: Path, umask: 
 def test_it_keeps_what_was_written_and_compacts_it(make: Callable[..., EmbeddedServer], directory: Path) -> None:
     server = make()
     server.start()
-    for turn in range(50):
+    for turn in range(100):
         add_host(server.connection, f"h{turn}")
         client("transact", server.connection, f'["{DATABASE}",{{"op":"delete","table":"Host","where":[]}}]')
     add_host(server.connection, "h1")
