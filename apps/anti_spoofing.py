@@ -78,9 +78,9 @@ SERVER = Band(
     "PORT_SECURITY_SERVER",
     _ON,
     3,
-    frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.UDP_SRC, Field.UDP_DST, Field.ICMPV6_TYPE}),
+    frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.UDP_DST, Field.ICMPV6_TYPE}),
     _NOWHERE,
-    "A secured port is no DHCP server, and no router.",
+    "A secured port is no DHCP server, whatever port it answers from, and no router.",
     dropped=(
         Dropped("from a secured port, a reply of a DHCP or DHCPv6 server", "see band PORT_SECURITY_SERVER"),
         Dropped("from a secured port, a router advertisement or redirect", "see band PORT_SECURITY_SERVER"),
@@ -181,14 +181,15 @@ to `NORMAL` there.""",
         ::
 
             table=10, priority=1,in_port=4 actions=NORMAL
-            table=11, priority=3,udp,tp_src=67,tp_dst=68 actions=drop
+            table=11, priority=3,udp,tp_dst=68 actions=drop
             table=12, priority=1,ipv6 actions=resubmit(,20)
             table=12, priority=2,icmp6,icmp_type=135 actions=drop
         """
         if view.patch_tun is not None:
             yield self.flow(ENTRY_NORMAL, match(in_port=view.patch_tun), Normal(), of="")
-        for ethertype, server, client in ((_IP, 67, 68), (_IPV6, 547, 546)):
-            yield self.flow(SERVER, _udp(ethertype, server, client), of="")
+        for ethertype, client in ((_IP, 68), (_IPV6, 546)):  # clients do not ask from which port they are answered
+            to_client = Term(Field.NW_PROTO, UDP), Term(Field.UDP_DST, client)
+            yield self.flow(SERVER, Match((Term(Field.ETH_TYPE, ethertype), *to_client)), of="")
         for kind in (134, 137):
             yield self.flow(SERVER, Match(icmpv6(kind)), of="")
         yield self.flow(DISCOVERY_OTHER, match(dl_type=_IPV6), to(FilterTable.EGRESS), of="")
