@@ -74,9 +74,10 @@ def _value(value: Any) -> str:
 def _flows(flows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for flow in flows:
         yield f"{flow['bridge']}: {flow['flow']}"
-        of = f", of {flow['of']['kind']} {flow['of']['id']}" if flow["of"] is not None else ""
+        of = f", of {_owner(flow['of'])}" if flow["of"] is not None else ""
         if flow["band"] is not None:
             yield f"  {flow['band']}{of}: {flow['meaning']}"
+            yield from (f"  rule {rule['id']}: {rule['text']}" for rule in flow["rules"])
         else:
             yield f"  of nobody that is known, cookie {flow['cookie']}"
         if flow["installed"] is None:
@@ -86,3 +87,7 @@ def _flows(flows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         else:
             unwanted = "" if flow["desired"] else ", NOT WANTED: it should not be there"
             yield f"  {flow['packets']} packets, {flow['bytes']} bytes in {flow['seconds']} s{unwanted}"
+
+
+def _owner(of: Mapping[str, str]) -> str:
+    return f"{of['kind']} {of['id']}" + (f" ({of['name']})" if of.get("name") else "")
