@@ -55,7 +55,13 @@ def _topology(told: Mapping[str, Any]) -> Iterator[str]:
         if told[kind] is not None:
             yield f"{kind} {told[kind]['id']}"
             yield from (f"  {name}: {_value(value)}" for name, value in told[kind].items() if name != "id")
-    if told["kind"] == "network" and told["network"] is not None:
+    for group in told["security_groups"]:
+        stateful = "stateful" if group["stateful"] else "stateless"
+        yield f"security group {_called(group)}, {stateful}" + ("" if group["rules"] else ": allows nothing")
+        for rule in group["rules"]:
+            left_out = f", LEFT OUT: {rule['left_out']}" if rule["left_out"] is not None else ""
+            yield f"  {rule['text']} (rule {rule['id']}){left_out}"
+    if told["kind"] == "security group" or (told["kind"] == "network" and told["network"] is not None):
         ports = told["ports"]
         more = f" and {len(ports) - _PORTS} more" if len(ports) > _PORTS else ""
         yield f"ports: {', '.join(ports[:_PORTS]) or 'none'}{more}"
@@ -90,4 +96,8 @@ def _flows(flows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _owner(of: Mapping[str, str]) -> str:
-    return f"{of['kind']} {of['id']}" + (f" ({of['name']})" if of.get("name") else "")
+    return f"{of['kind']} {_called(of)}"
+
+
+def _called(thing: Mapping[str, str]) -> str:
+    return thing["id"] + (f" ({thing['name']})" if thing.get("name") else "")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apps.framework.cookie import cookie
+from controller.cli.explanation_text import explanation
 from controller.config.config import load
 from controller.status.explanation import explain
 from tests.support import reference
@@ -63,6 +64,17 @@ def test_flows_name_their_group_and_rules(ovs: OvsHost, tunbridge: Callable[...,
     assert {flow["of"]["id"] for flow in of_rules} == {GROUP}
     assert all(flow["installed"] for flow in of_rules)
     assert {rule["text"] for flow in of_rules for rule in flow["rules"]} == WORDS
+    for name in (GROUP, "web"):
+        of_group = explain(config, name)
+        assert (of_group["kind"], of_group["id"], of_group["ports"]) == ("security group", GROUP, [PORT])
+        assert [device["device"] for device in of_group["here"]] == ["tapweb"]
+        assert len(of_group["flows"]) == len(of_rules)
+    for thing in (GROUP, PORT):
+        (group,) = explain(config, thing)["security_groups"]
+        assert (group["id"], group["name"], {rule["text"] for rule in group["rules"]}) == (GROUP, "web", WORDS)
+    of_port = explanation(explain(config, PORT), str)
+    assert "port_security_enabled: true" in of_port
+    assert f"security group {GROUP} (web), stateful" in of_port
     page = controller.command("explain", COOKIE)
     assert f"of security group {GROUP} (web)" in page
     for text in WORDS:
