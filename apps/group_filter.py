@@ -397,7 +397,7 @@ class SecurityGroups(App):
                     matches = rule_matches(rule)
                 except ValueError:
                     continue  # its own unit says so
-                clause = _clause_of(group.id, rule)
+                clause = clause_of(group.id, rule)
                 flows |= {(clause, terms): None for terms in matches}
                 remote = _remote_of(rule)
                 if remote is None:
@@ -467,7 +467,7 @@ def _set_id(address_group_id: str) -> int:
     return _digest("address group", address_group_id)
 
 
-def _clause_of(group_id: str, rule: SecurityGroupRule) -> int:
+def clause_of(group_id: str, rule: SecurityGroupRule) -> int:
     """What stands for the rules of a group that name the same other group; its own id for those that name none."""
     remote = _remote_of(rule)
     return number_of(group_id) if remote is None else _digest(group_id, *remote)

@@ -330,6 +330,7 @@ class HostAgent:
         facts, before = self.facts, self.snapshot
         self.snapshot = HostSnapshot(
             names=self._names,
+            view=self._networks.view,
             is_complete=facts.is_complete,
             devices=self._device_states(before.devices, shown),
             active=len(self._states.active),

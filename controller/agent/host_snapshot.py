@@ -13,6 +13,7 @@ from typing import Protocol
 from immutables import Map
 
 from apps.framework.app import Unit
+from apps.framework.host_view import HostView
 from controller.runtime.metric_families import Durations
 from controller.vswitch.names import Names
 from controller.vswitch.row_drift import RowDrift
@@ -57,6 +58,7 @@ class TunnelState:
 class HostSnapshot:
     """One host.
 
+    :param view: what flows are compiled from: with what is bound and filtered here, and security groups
     :param is_complete: all is known that flows are compiled from
     :param devices: by port id
     :param active: number of ports that are up
@@ -83,6 +85,7 @@ class HostSnapshot:
     """
 
     names: Names
+    view: HostView = field(default_factory=HostView)
     is_complete: bool = False
     devices: Map[str, tuple[DeviceState, ...]] = field(default_factory=Map)
     active: int = 0

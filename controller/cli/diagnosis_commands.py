@@ -78,8 +78,8 @@ def events(config: Config, follow: bool, as_json: bool, **asked: Any) -> int:
 def explain(config: Config, thing: str, as_json: bool) -> int:
     """Show all that is known of THING on this host.
 
-    A port (its id, name, device, MAC or IP address), a network (its id or name), a local VLAN, or a flow (its cookie,
-    or its text as `tunbridge flows` prints it).
+    A port (its id, name, device, MAC or IP address), a network or a security group (its id or name), a local VLAN,
+    or a flow (its cookie, or its text as `tunbridge flows` prints it).
     """
     from controller.cli import explanation_text, rendering
     from controller.status import explanation

@@ -55,7 +55,13 @@ def _topology(told: Mapping[str, Any]) -> Iterator[str]:
         if told[kind] is not None:
             yield f"{kind} {told[kind]['id']}"
             yield from (f"  {name}: {_value(value)}" for name, value in told[kind].items() if name != "id")
-    if told["kind"] == "network" and told["network"] is not None:
+    for group in told["security_groups"]:
+        stateful = "stateful" if group["stateful"] else "stateless"
+        yield f"security group {_called(group)}, {stateful}" + ("" if group["rules"] else ": allows nothing")
+        for rule in group["rules"]:
+            left_out = f", LEFT OUT: {rule['left_out']}" if rule["left_out"] is not None else ""
+            yield f"  {rule['text']} (rule {rule['id']}){left_out}"
+    if told["kind"] == "security group" or (told["kind"] == "network" and told["network"] is not None):
         ports = told["ports"]
         more = f" and {len(ports) - _PORTS} more" if len(ports) > _PORTS else ""
         yield f"ports: {', '.join(ports[:_PORTS]) or 'none'}{more}"
@@ -74,9 +80,10 @@ def _value(value: Any) -> str:
 def _flows(flows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for flow in flows:
         yield f"{flow['bridge']}: {flow['flow']}"
-        of = f", of {flow['of']['kind']} {flow['of']['id']}" if flow["of"] is not None else ""
+        of = f", of {_owner(flow['of'])}" if flow["of"] is not None else ""
         if flow["band"] is not None:
             yield f"  {flow['band']}{of}: {flow['meaning']}"
+            yield from (f"  rule {rule['id']}: {rule['text']}" for rule in flow["rules"])
         else:
             yield f"  of nobody that is known, cookie {flow['cookie']}"
         if flow["installed"] is None:
@@ -86,3 +93,11 @@ def _flows(flows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         else:
             unwanted = "" if flow["desired"] else ", NOT WANTED: it should not be there"
             yield f"  {flow['packets']} packets, {flow['bytes']} bytes in {flow['seconds']} s{unwanted}"
+
+
+def _owner(of: Mapping[str, str]) -> str:
+    return f"{of['kind']} {_called(of)}"
+
+
+def _called(thing: Mapping[str, str]) -> str:
+    return thing["id"] + (f" ({thing['name']})" if thing.get("name") else "")

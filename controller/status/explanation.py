@@ -15,12 +15,14 @@ from typing import Any
 
 from controller.config.config import Config
 from controller.status.control_client import ControlError, call
+from controller.status.group_words import group_told
 from controller.status.remedies import remedy
 from controller.vswitch.row_dump import read_rows
 from topology import value_types
 from topology.database.snapshot import read_topology
 from topology.errors import TunbridgeError
 from topology.model import VLAN_MAX, VLAN_MIN, Host, Network, Port
+from topology.security_groups import AddressGroup, SecurityGroup
 
 Json = dict[str, Any]
 
@@ -39,7 +41,7 @@ class NotFoundError(TunbridgeError):
 class ExplainedSubject:
     """Something that was meant.
 
-    :param kind: ``port``, ``network`` or ``flow``
+    :param kind: ``port``, ``network``, ``security group`` or ``flow``
     :param id: of a flow its cookie, or a text
     """
 
@@ -62,6 +64,8 @@ class HostAnswers:
     ports: Mapping[str, Port] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    groups: Mapping[str, SecurityGroup] = field(default_factory=dict)
+    address_groups: Mapping[str, AddressGroup] = field(default_factory=dict)
     status: Json | None = None
     silent: list[str] = field(default_factory=list)
 
@@ -69,6 +73,11 @@ class HostAnswers:
     def devices(self) -> list[Json]:
         """Devices with an iface-id on this host, as the status has them."""
         return list(self.status["ports"]) if self.status is not None else []
+
+    def group_name(self, group_id: str) -> str:
+        """That of a security group or an address group; empty where there is none."""
+        group = self.groups.get(group_id) or self.address_groups.get(group_id)
+        return group.name if group is not None else ""
 
 
 def ask(config: Config) -> HostAnswers:
@@ -86,26 +95,29 @@ def ask(config: Config) -> HostAnswers:
         known.ports = {id_: port for id_, port in batch.ports.items() if port is not None}
         known.networks = {id_: network for id_, network in batch.networks.items() if network is not None}
         known.hosts = {name: host for name, host in batch.hosts.items() if host is not None}
+        known.groups = {id_: group for id_, group in batch.security_groups.items() if group is not None}
+        known.address_groups = {id_: group for id_, group in batch.address_groups.items() if group is not None}
     return known
 
 
 def find(thing: str, known: HostAnswers) -> ExplainedSubject:
     """The one thing that is meant.
 
-    :param thing: id, name, device, MAC or IP address of a port; id or name of a network; a local VLAN; a flow, by its
-        cookie or as ``tunbridge flows`` prints it
+    :param thing: id, name, device, MAC or IP address of a port; id or name of a network or a security group; a local
+        VLAN; a flow, by its cookie or as ``tunbridge flows`` prints it
     :raises NotFoundError: nothing is called so, or several things are
     """
     if re.fullmatch("0x[0-9a-fA-F]{1,16}", thing) or "=" in thing:
         return ExplainedSubject("flow", thing)
-    matches = sorted({*ports_called(thing, known), *_networks(thing, known)}, key=str)
+    matches = sorted({*ports_called(thing, known), *_networks(thing, known), *_groups(thing, known)}, key=str)
     if len(matches) == 1:
         return matches[0]
     if not matches:
         partly = f"; {'; '.join(known.silent)}" if known.silent else ""
         raise NotFoundError(
             f"nothing is known of {thing!r}: expected a port (its id, name, device, MAC or IP address), a network (its "
-            f"id or name), a local VLAN that a network has on this host, or a flow (its cookie, or its text){partly}"
+            "id or name), a security group (its id or name), a local VLAN that a network has on this host, or a flow "
+            f"(its cookie, or its text){partly}"
         )
     more = f" and {len(matches) - _NAMED} more" if len(matches) > _NAMED else ""
     raise NotFoundError(f"{thing!r} may be {', '.join(map(str, matches[:_NAMED]))}{more}: give an id")
@@ -135,6 +147,13 @@ def _networks(thing: str, known: HostAnswers) -> Iterator[ExplainedSubject]:
             yield ExplainedSubject("network", id_, row.name if row is not None else "")
 
 
+def _groups(thing: str, known: HostAnswers) -> Iterator[ExplainedSubject]:
+    uuid = _canonical(value_types.uuid, thing)
+    for group in known.groups.values():
+        if group.id == uuid or (group.name and group.name == thing):
+            yield ExplainedSubject("security group", group.id, group.name)
+
+
 def _canonical(kind: Any, thing: str) -> str | None:
     try:
         return str(kind.named(thing, ""))
@@ -152,7 +171,10 @@ def explain(config: Config, thing: str) -> Json:
     if found.kind == "flow":
         return _explain_flow(config, found, known)
     port = known.ports.get(found.id) if found.kind == "port" else None
-    devices = [one for one in known.devices if found.id in (one["id"], one["network_id"])]
+    group_ids = [found.id] if found.kind == "security group" else port.security_group_ids if port is not None else ()
+    ports = sorted(one.id for one in known.ports.values() if found.id in (one.network_id, *one.security_group_ids))
+    of_group = set(ports) if found.kind == "security group" else set()
+    devices = [one for one in known.devices if found.id in (one["id"], one["network_id"]) or one["id"] in of_group]
     network_id = port.network_id if port is not None else found.id if found.kind == "network" else None
     network = known.networks.get(network_id or "")
     names = sorted({one["device"] for one in devices})
@@ -164,12 +186,15 @@ def explain(config: Config, thing: str) -> Json:
         "name": found.name,
         "port": _row(port),
         "network": _row(network),
-        "ports": sorted(one.id for one in known.ports.values() if one.network_id == found.id),
+        "security_groups": [
+            group_told(known.groups[id_], known.group_name) for id_ in group_ids if id_ in known.groups
+        ],
+        "ports": ports,
         "here": devices,
         "rows": _rows(config, names, known) if found.kind == "port" else [],
-        "events": _events(config, found, names, known),
+        "events": _events(config, found, names, known) if found.kind != "security group" else [],
         "flows": flows["flows"] if flows else [],
-        "problems": [*_reasons(devices), *_problems(known, [found.id, network_id or found.id, *names])],
+        "problems": [*_reasons(devices), *_problems(known, [found.id, network_id or found.id, *group_ids, *names])],
         "silent": [*known.silent, *_silent(flows)],
     }
 
@@ -196,6 +221,7 @@ def _explain_flow(config: Config, found: ExplainedSubject, known: HostAnswers) -
         "name": "",
         "port": None,
         "network": None,
+        "security_groups": [],
         "ports": [],
         "here": [one for one in known.devices if one["id"] in {id_ for _, id_ in owners}],
         "rows": [],

@@ -7,15 +7,21 @@ from typing import Any
 
 from apps.framework.app import App
 from apps.framework.cookie import cookie, is_ours
-from apps.framework.flow import Flow, FlowKey
+from apps.framework.flow import Flow, FlowKey, Match
 from apps.framework.flow_owners import OBJECT, FlowOwners
+from apps.framework.host_view import HostView
 from apps.framework.pipeline import BridgeRole
 from apps.framework.render import render
 from controller.agent.patches import roles
 from controller.openflow.wire.flow_messages import InstalledFlow
 from controller.openflow.wire.foreign_flows import describe_foreign
+from controller.status.group_words import rule_words, rules_by_place
 from controller.status.host_status import Json, RunningHost
 from topology.errors import OpenFlowError, TunbridgeError
+from topology.security_groups import SecurityGroupRule
+
+SECURITY_GROUP, ADDRESS_GROUP = "security group", "address group"
+"""Kinds of what a flow is of."""
 
 FLOWS_MAX = 200
 """Of an answer."""
@@ -26,10 +32,14 @@ class FlowExplainer:
 
     :param objects: kind (``port``, ``network``, ``device``, ``physical network``) → ids that a flow can be of
     :param apps: the applications
+    :param view: which security groups and address groups there are
     """
 
-    def __init__(self, objects: Mapping[str, Iterable[str]], apps: Sequence[App]) -> None:
-        self._owners = FlowOwners(objects, apps)
+    def __init__(self, objects: Mapping[str, Iterable[str]], apps: Sequence[App], view: HostView) -> None:
+        self._view = view
+        self._rules_of: dict[str, Mapping[tuple[int, Match], list[SecurityGroupRule]]] = {}
+        groups = {*view.security_groups, *(group_id for group_id, _ in view.group_members)}
+        self._owners = FlowOwners({**objects, ADDRESS_GROUP: view.address_groups, SECURITY_GROUP: groups}, apps)
 
     def explain(
         self,
@@ -69,7 +79,8 @@ class FlowExplainer:
             "flow": render(flow, cookie=False) if flow is not None else "",
             "cookie": f"{one.cookie:#x}",
             "application": self._owners.application(one.cookie),
-            "of": {"kind": of[0], "id": of[1]} if of is not None else None,
+            "of": self._owner_told(*of) if of is not None else None,
+            "rules": self._rules(of[1], one) if of is not None and of[0] == SECURITY_GROUP else [],
             "band": band.name if band is not None else None,
             "meaning": band.meaning if band is not None else None,
             "desired": flow is not None,
@@ -79,13 +90,33 @@ class FlowExplainer:
             "seconds": found.duration_sec if found is not None else None,
         }
 
+    def _owner_told(self, kind: str, id_: str) -> dict[str, str]:
+        """Of groups with their name, which is empty where it is not followed here."""
+        told = {"kind": kind, "id": id_}
+        return told | {"name": self._name(id_)} if kind in (SECURITY_GROUP, ADDRESS_GROUP) else told
+
+    def _name(self, group_id: str) -> str:
+        group = self._view.security_groups.get(group_id) or self._view.address_groups.get(group_id)
+        return group.name if group is not None else ""
+
+    def _rules(self, group_id: str, flow: Flow | InstalledFlow) -> list[dict[str, str]]:
+        """Those that a flow of a security group is for."""
+        group = self._view.security_groups.get(group_id)
+        known = flow.flow if isinstance(flow, InstalledFlow) else flow
+        if group is None or known is None:
+            return []
+        if group_id not in self._rules_of:
+            self._rules_of[group_id] = rules_by_place(group)
+        found = self._rules_of[group_id].get((known.table, known.match), ())
+        return [{"id": rule.id, "text": rule_words(rule, self._name)} for rule in found]
+
 
 def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
     """What the control socket answers to ``explained_flows``: flows of a host's bridges, with what they are for.
 
-    :param parameters: which. One of ``objects``: ids of ports and networks, names of devices; ``cookie``: a number;
-        ``text``: a flow, or a part of one, as ``tunbridge flows`` prints it. Or, alone or beside these, ``bridge``: its
-        name. ``most``: flows of the answer, :data:`FLOWS_MAX` unless given
+    :param parameters: which. One of ``objects``: ids of ports, networks and groups, names of devices; ``cookie``: a
+        number; ``text``: a flow, or a part of one, as ``tunbridge flows`` prints it. Or, alone or beside these,
+        ``bridge``: its name. ``most``: flows of the answer, :data:`FLOWS_MAX` unless given
     :returns: ``flows``, and ``number``: how many there are; ``silent``: bridges that cannot be asked what they have
     :raises TunbridgeError: a parameter cannot be used
     """
@@ -107,6 +138,7 @@ def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
             "port": snapshot.devices,
         },
         host.applications.apps,
+        snapshot.view,
     )
     found, silent = [], []
     for bridge, role in sorted(bridges.items()):
