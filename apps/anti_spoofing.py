@@ -120,6 +120,17 @@ DISCOVERY = Band(
     ports="secured port",
     table=FilterTable.DISCOVERY,
 )
+DISCOVERY_BROKEN = Band(
+    "DISCOVERY_BROKEN",
+    _ON,
+    4,
+    frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE, Field.ND_TARGET}),
+    _NOWHERE,
+    "Of neighbour discovery with options that are cut off, or are there twice, Open vSwitch shows neither target nor "
+    "link-layer addresses; a guest that gets it may read the first.",
+    dropped=(Dropped("from a secured port, neighbour discovery that cannot be read", "see band DISCOVERY_BROKEN"),),
+    table=FilterTable.DISCOVERY,
+)
 
 
 class PortSecurityFlows(App):
@@ -136,6 +147,7 @@ class PortSecurityFlows(App):
         DISCOVERY_OTHER,
         DISCOVERY_UNKNOWN,
         DISCOVERY,
+        DISCOVERY_BROKEN,
     )
     kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
@@ -195,6 +207,7 @@ to `NORMAL` there.""",
         yield self.flow(DISCOVERY_OTHER, match(dl_type=_IPV6), to(FilterTable.EGRESS), of="")
         for kind in (135, 136):
             yield self.flow(DISCOVERY_UNKNOWN, Match(icmpv6(kind)), of="")
+            yield self.flow(DISCOVERY_BROKEN, Match((*icmpv6(kind), Term(Field.ND_TARGET, 0))), of="")
 
     def _network(self, view: HostView, local: LocalNetwork) -> Iterator[Flow]:
         """Let a secured network in from br-tun.

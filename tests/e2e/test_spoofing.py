@@ -113,6 +113,7 @@ def spoofed(guest: Vm, victim: Vm) -> dict[str, Frame]:
         "NA in a frame of another": advertised(ip6, mac, frame_source=NOBODY),
         "NS from the neighbour": neighbour(135, its_ip6, ALL_NODES, its_ip6, mac, frame=(mac, ALL_NODES_MAC)),
         "NS with another's link address": neighbour(135, ip6, ALL_NODES, its_ip6, NOBODY, frame=(mac, ALL_NODES_MAC)),
+        "NS with two link addresses": neighbour(135, ip6, ALL_NODES, its_ip6, NOBODY, mac, frame=(mac, ALL_NODES_MAC)),
         "RA": neighbour(134, ip6, ALL_NODES, ip6, mac, frame=(mac, ALL_NODES_MAC)),
         "RA of the gateway": neighbour(134, "fe80::1", ALL_NODES, ip6, mac, frame=(mac, ALL_NODES_MAC)),
         "RA to the neighbour": neighbour(134, ip6, its_ip6, ip6, mac, frame=(mac, its_mac)),

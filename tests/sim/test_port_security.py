@@ -122,6 +122,7 @@ MAY_NOT = {
         arp(GUEST, OWN, (OWN, "0.0.0.0"), (NEIGHBOUR, "0.0.0.0"), 3), ethertype=0x8035
     ),
     "NS with another's option": nd(135, LINK_LOCAL, "fd00::3", sll=NEIGHBOUR),
+    "NS that cannot be read": nd(135, LINK_LOCAL, "::"),
     "NS from another": nd(135, "fd00::2", "fd00::3", sll=OWN),
     "NS of a pair's MAC": nd(135, LINK_LOCAL, "fd00::3", sll=PAIR),
     "detection of another's address": nd(135, "::", "fd00::2"),

@@ -128,17 +128,14 @@ def arp(operation: int, sender: tuple[str, str], target: tuple[str, str], *, sou
     return Frame(destination, source, words.ljust(46, b"\0"), ARP)
 
 
-def neighbour(
-    kind: int, source: str, destination: str, target: str, mac: str | None, *, frame: tuple[str, str]
-) -> Frame:
+def neighbour(kind: int, source: str, destination: str, target: str, *macs: str, frame: tuple[str, str]) -> Frame:
     """A neighbour solicitation (135) or advertisement (136) of RFC 4861, or a redirect (137), or a router's (134).
 
-    :param mac: in its option of a link-layer address; None: without
+    :param macs: in its options of a link-layer address: of more than one Open vSwitch reads none
     :param frame: source and destination MAC address of the frame
     """
-    option = b""
-    if mac is not None:
-        option = struct.pack("!BB", 2 if kind in (136, 137) else 1, 1) + bytes.fromhex(mac.replace(":", ""))
+    begin = struct.pack("!BB", 2 if kind in (136, 137) else 1, 1)
+    option = b"".join(begin + bytes.fromhex(mac.replace(":", "")) for mac in macs)
     body = {
         134: struct.pack("!BBHII", 64, 0, 1800, 0, 0),
         137: bytes(4) + 2 * ipaddress.ip_address(target).packed,
