@@ -7,6 +7,7 @@ says gets a copy has it, and nobody else.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -95,6 +96,18 @@ ABSENT_HOSTS = {
     "mute": ("192.0.2.77", "gre"),
     "sole": ("192.0.2.78", "geneve"),
 }
+IN_IPV6 = {"2001:db8::6": "192.0.2.6", "192.0.2.": "2001:db8::", "198.51.100.": "2001:db8:51::", "127.0.0.9": "::1"}
+"""Addresses of the underlay → where that is of IPv6."""
+
+
+def underlay(text: str, ip_version: int) -> str:
+    """Words with addresses of the underlay in its IP version."""
+    if ip_version == 4:
+        return text
+    pattern = "|".join(map(re.escape, IN_IPV6))
+    return re.sub(pattern, lambda found: IN_IPV6[found[0]], text)
+
+
 DOWN = ("down1", "down2")
 NOBODY = "fa:16:3e:99:99:99"
 VLAN_OF_GRIZZLY = 901
@@ -268,7 +281,8 @@ def built() -> Iterator[Lab]:
         grizzly.add_gre_network(networks["red"], VLAN_OF_GRIZZLY)
         lab.register(grizzly, "gre")
         for name, (address, kind) in ABSENT_HOSTS.items():
-            lab.register(SimpleNamespace(name=name, tunnel_ip=lambda address=address: address), kind)
+            there = underlay(address, lab.ip_version)
+            lab.register(SimpleNamespace(name=name, tunnel_ip=lambda there=there: there), kind)
         twin = lab.add_twin(lab.vms["twice"], "twice-here")
         twin.plug(h1)
         lab.controllers["h1"].wait_device(twin.nic.device, status="ACTIVE")
@@ -344,7 +358,7 @@ class Stage:
         """With the ids and addresses of the VMs and of the underlay that it names."""
         for name, vm in self.lab.vms.items():
             text = text.replace(f"dl_src={{{name}}}", f"dl_src={vm.nic.mac}").replace(f"{{{name}}}", vm.nic.port_id)
-        return text.replace("192.0.2.", "2001:db8::") if self.lab.ip_version == 6 else text
+        return underlay(text, self.lab.ip_version)
 
     def request(self, one: Situation, **more: Any) -> TraceRequest:
         """What is asked of a situation."""
