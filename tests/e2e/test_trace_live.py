@@ -130,12 +130,13 @@ def test_frames_that_are_delivered_on_another_host(lab: Lab, via: str) -> None:
 def test_frames_that_are_lost_between_hosts(lab: Lab, via: str) -> None:
     """Which no trace of flows can find."""
     a, c, h2 = lab.vms["a"], lab.vms["c"], lab.hosts["h2"]
-    h2.ovs.ofctl("add-flow", "br-phy", "priority=100,ip,nw_proto=47,actions=drop")
+    gre = {4: "ip,nw_proto=47", 6: "ipv6,nw_proto=47"}[lab.ip_version]
+    h2.ovs.ofctl("add-flow", "br-phy", f"priority=100,{gre},actions=drop")
     try:
         with sending(a, c.nic.mac):
             told = live(lab, "a", "c", via=via, seconds=6)
     finally:
-        h2.ovs.ofctl("del-flows", "br-phy", "ip,nw_proto=47")
+        h2.ovs.ofctl("del-flows", "br-phy", gre)
     assert told["sentence"].startswith("dropped at host h2 because of ")
     assert "frames that were sent there none has arrived" in told["sentence"]
     assert "what is between the hosts" in told["remedy"]
