@@ -192,7 +192,8 @@ class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
 
     def restart_fsm(self) -> None:
         """Begin anew, on a new connection; see :meth:`ovs.db.idl.Idl.restart_fsm`."""
-        if self._lookup.has_provisional:  # of which the server would not say what has become of them
+        # Of rows that were looked up the server would not say what has become of them.
+        if self._lookup.has_provisional or self._session.injected is not None:
             self.last_id = str(uuid.UUID(int=0))
         self._lookup.reset()
         self._session.injected = None

@@ -356,6 +356,8 @@ class Replica(Generic[B]):
             idl.set_conditions(self._scope)
         poller = Poller()
         idl.wait(poller)
+        if self._calls:  # made since the first line here: what woke the thread for them may be read already
+            poller.immediate_wake()
         self._block(poller)
 
     def _block(self, poller: Poller) -> None:

@@ -381,6 +381,29 @@ def test_a_port_that_is_deleted_before_the_conditions_are_in_force_is_gone(
     view.until(lambda: 41 in numbers(view.ports), "it is there again")
 
 
+def test_who_asks_while_the_thread_is_at_work_is_answered(
+    server: OvsdbServer, views: Callable[..., View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread has looked for what it is to do, and has not looked yet whether it may sleep."""
+    four_networks(server)
+    view = views()
+    at_rest(view, server, 13)
+    original, asked = FollowingIdl.run, list[str]()
+
+    def run(idl: FollowingIdl) -> bool:
+        changed = original(idl)
+        if not asked:
+            asked.append("port 41")
+            asker = threading.Thread(target=view.follow, args=(uid("c1", 41),))
+            asker.start()
+            asker.join()
+        return changed
+
+    monkeypatch.setattr(FollowingIdl, "run", run)
+    view.follow(drop=(uid("c1", 51),))  # which wakes the thread, and nothing comes of it
+    view.until(lambda: uid("c1", 41) in view.answered, "an answer")
+
+
 def test_a_port_that_is_not_there_is_answered_and_comes_once_it_is(
     server: OvsdbServer, views: Callable[..., View]
 ) -> None:
