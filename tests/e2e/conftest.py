@@ -4,10 +4,12 @@ table of what faults cost.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 
 import pytest
 
+from tests.support.host.tunbridge import ROOT
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.lab import Lab
 
@@ -23,6 +25,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def fault_report(pytestconfig: pytest.Config) -> FaultReport:
     """Takes what a fault cost; it is printed at the end of the run."""
     return pytestconfig.stash[_FAULTS]
+
+
+@pytest.fixture(scope="module")
+def via(lab: Lab) -> str:
+    """Runs a command on a host of the lab, as ssh does: it gets its words as one.
+
+    :param lab: the fixture of the module that asks for this one
+    """
+    script = lab.directory / "via"
+    files = "\n".join(f"{name}) file={one.config_file} ;;" for name, one in lab.controllers.items())
+    run = f'cd {ROOT} && exec {sys.executable} -W ignore -m controller.cli.commands --config-file $file "$@"'
+    script.write_text(f'#!/bin/sh\ncase "$1" in\n{files}\nesac\ntunbridge() {{ {run}; }}\neval "$2"\n')
+    script.chmod(0o755)
+    return f"{script} {{host}}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

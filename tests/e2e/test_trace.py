@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,7 +24,6 @@ from controller.config.config import load
 from controller.status.explanation import HostAnswers, ask
 from controller.trace.frame_trace import TraceRequest, trace_frame
 from tests.support.host.ovs import Device
-from tests.support.host.tunbridge import ROOT
 from tests.support.lab.frames import BROADCAST, MULTICAST, Frame, quiet, send, unique
 from tests.support.lab.lab import MIXED, Lab
 from tests.support.lab.networks import topology_document
@@ -471,17 +469,6 @@ def test_arp_is_answered_on_the_host_of_who_asks(lab: Lab) -> None:
             "an answer comes",
         )
         assert not [frame for frame in elsewhere.received() if frame.ethertype == 0x0806]
-
-
-@pytest.fixture(scope="module")
-def via(lab: Lab) -> str:
-    """Runs a command on a host of the lab, as ssh does: it gets its words as one."""
-    script = lab.directory / "via"
-    files = "\n".join(f"{name}) file={one.config_file} ;;" for name, one in lab.controllers.items())
-    run = f'cd {ROOT} && exec {sys.executable} -W ignore -m controller.cli.commands --config-file $file "$@"'
-    script.write_text(f'#!/bin/sh\ncase "$1" in\n{files}\nesac\ntunbridge() {{ {run}; }}\neval "$2"\n')
-    script.chmod(0o755)
-    return f"{script} {{host}}"
 
 
 @pytest.mark.parametrize(

@@ -53,17 +53,6 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(scope="module")
-def via(lab: Lab) -> str:
-    """Runs a command on a host of the lab, as ssh does."""
-    script = lab.directory / "via"
-    files = "\n".join(f"{name}) file={one.config_file} ;;" for name, one in lab.controllers.items())
-    run = f'cd {ROOT} && exec {sys.executable} -W ignore -m controller.cli.commands --config-file $file "$@"'
-    script.write_text(f'#!/bin/sh\ncase "$1" in\n{files}\nesac\ntunbridge() {{ {run}; }}\neval "$2"\n')
-    script.chmod(0o755)
-    return f"{script} {{host}}"
-
-
 @contextmanager
 def sending(vm: Vm, destination: str, *, tag: int | None = None, source: str | None = None) -> Iterator[None]:
     """A VM sends a frame every now and then."""
