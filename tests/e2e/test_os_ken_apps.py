@@ -48,7 +48,8 @@ def test_all_frames_are_copied_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         vms = [lab.add_vm(name, red, f"10.0.0.{number}/24") for number, name in enumerate("abc", 1)]
         lab.start_topology()
         lab.apply()
-        lab.start_controllers(h1, options={"DEFAULT": {"os_ken_apps": "everything_app"}})
+        options = {"DEFAULT": {"os_ken_apps": "everything_app"}, "ovs": {"of_request_timeout": 120}}
+        lab.start_controllers(h1, options=options)
         controller = lab.controllers["h1"]
         for vm in vms[:2]:
             vm.plug(h1)

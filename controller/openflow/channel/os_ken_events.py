@@ -26,7 +26,10 @@ from os_ken.controller import ofp_event
 from os_ken.controller.event import EventBase
 from os_ken.lib import hub
 
+from controller.openflow.channel.limits import FewLines
+
 LOG = logging.getLogger(__name__)
+LOG.addFilter(FewLines(burst=20, rate=1 / 30))  # who is just too slow fills its queue some ten times a second
 
 
 class SwitchMessage(EventBase):  # type: ignore[misc]
@@ -89,6 +92,9 @@ class OpenFlowEvents(OSKenApp):  # type: ignore[misc]
 
     def deliver(self, app: Any, event: Any, phase: str) -> None:
         """Put an event into the queue of an application, unless that is full."""
+        if app.events.full() and app.name in self.lost:  # of a flood, nearly all
+            self.lost[app.name] += 1
+            return
         with self._sending:  # so that what is free is not gone before it is used
             lost = self.lost.pop(app.name, 0)
             if app.events.full():

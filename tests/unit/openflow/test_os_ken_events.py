@@ -11,6 +11,7 @@ from os_ken.controller import ofp_event
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from os_ken.lib import hub
 
+from controller.openflow.channel import os_ken_events
 from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
 from tests.support.waiting import wait_until
 
@@ -89,3 +90,19 @@ def test_nobody_waits_for_one_that_does_not_listen(events: OpenFlowEvents, caplo
         "application Theirs does not handle its events: it is told no more until it does",
         "application Theirs handles events again, 10 were not told to it",
     ]
+
+
+def test_one_that_is_only_too_slow_does_not_fill_the_log(
+    events: OpenFlowEvents, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It empties its queue, and that is full again, some hundred times."""
+    (few,) = os_ken_events.LOG.filters
+    monkeypatch.setattr(few, "_left", few._left)  # type: ignore[union-attr]  # put back for other tests
+    theirs = AppManager.get_instance().instantiate(Theirs)
+    theirs.start()
+    for turn in range(100):
+        for number in range(PLACES + 10):
+            emit(events, (turn, number), MAIN_DISPATCHER)
+        wait_until(lambda: hub.sleep(0) or theirs.events.empty(), 20, "it has handled what it was told")
+    assert len(theirs.seen) >= 100 * PLACES
+    assert 0 < len(caplog.messages) <= 25
