@@ -78,7 +78,8 @@ def export(config: Config) -> int:
     ports = [port for port in found.batch.ports.values() if port is not None]
     groups = [group for group in found.batch.security_groups.values() if group is not None]
     addresses = [group for group in found.batch.address_groups.values() if group is not None]
-    click.echo(write_document(networks, ports, found.stored, groups, addresses), nl=False)
+    text = write_document(networks, ports, found.stored, groups, addresses, found.default_rules)
+    click.echo(text, nl=False)
     return 0
 
 

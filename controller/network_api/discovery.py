@@ -37,6 +37,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "quotas": ("Quota management support", "How much each project may have"),
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision only"),
     "security-group": ("security-group", "Security groups and their rules"),
+    "security-groups-default-rules": ("Default rules for security groups", "The rules that new security groups get"),
     "security-groups-normalized-cidr": ("Normalized CIDR field for security group rules", "normalized_cidr"),
     "security-groups-remote-address-group": (
         "Remote address group id field for security group rules",

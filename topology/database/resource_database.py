@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from topology.database import host_registry
 from topology.database.assembler import Assembler
+from topology.database.groups.default_rule_rows import default_rule
 from topology.database.groups.group_rows import rules_of
 from topology.database.host_registry import FollowedHosts
 from topology.database.quota_rows import Quotas
@@ -23,6 +24,7 @@ from topology.database.row_index import RowIndex, stored_rows
 from topology.database.row_state import segment_key
 from topology.database.tables import (
     DATABASE,
+    DEFAULT_RULE_TABLE,
     HOST_STATE,
     OBJECT_TABLES,
     QUOTA,
@@ -50,8 +52,9 @@ from topology.rules.operations.group_operations import ensure_default
 from topology.rules.operations.operate import TopologyOperation, operate_all, reserve
 from topology.rules.request_errors import BadRequest, Forbidden, InUse
 from topology.rules.security.default_group import default_group_id
+from topology.rules.security.default_rules import current, default_rule_view
 from topology.rules.security.group_views import address_group_view, rule_view, security_group_view
-from topology.rules.state import Attributes, ResourceState
+from topology.rules.state import DEFAULT_RULE, Attributes, ResourceState
 from topology.rules.views import View, network_view, port_view, subnet_view, with_host
 from topology.security_groups import AddressGroup, SecurityGroup
 from topology.source import TopologyBatch
@@ -100,11 +103,14 @@ class ResourceDatabase(Replica[TopologyBatch]):
         self._rules: RowIndex[str, Mapping[str, Attributes]] = RowIndex(
             SECURITY_GROUP, lambda row: (row.id, rules_of(row))
         )
+        self._default_rules: RowIndex[str, Attributes] = RowIndex(
+            DEFAULT_RULE_TABLE, lambda row: (row.id, default_rule(row))
+        )
         self._hosts = FollowedHosts()
         super().__init__(
             connection,
             DATABASE,
-            tables=dict.fromkeys((*TABLES, *WRITTEN, HOST_STATE, QUOTA), ()),
+            tables=dict.fromkeys((*TABLES, *WRITTEN, HOST_STATE, QUOTA, DEFAULT_RULE_TABLE), ()),
             conditions=WRITTEN,
             convert=self._follow,
             schema=SCHEMA,
@@ -170,7 +176,7 @@ class ResourceDatabase(Replica[TopologyBatch]):
             owned, others = ([access.owned(kind, values) for values in part] for part in (wanted, later))
             if kind == "security_group_rule":
                 _require_one_group([*owned, *others])
-            self.quotas.charge(edit, self._state, kind, [values["project_id"] for values in (*owned, *others)])
+            self.quotas.charge(edit, self._state, kind, [values.get("project_id", "") for values in (*owned, *others)])
             if not caller.is_admin and kind in ("subnet", "port"):
                 draft.shared_networks.update(values["network_id"] for values in owned)
             reserve(draft, [TopologyOperation("create", kind, values=values) for values in others])
@@ -252,7 +258,7 @@ class ResourceDatabase(Replica[TopologyBatch]):
             known: Mapping[str, Mapping[str, object]] = {
                 "network": state.networks, "subnet": state.network_of, "port": state.ports,
                 "security_group": state.security_groups, "security_group_rule": state.group_of,
-                "address_group": state.address_groups,
+                "address_group": state.address_groups, DEFAULT_RULE: state.default_rules,
             }  # fmt: skip
             there = [one for one in object_ids if one in known[kind]]
             self._write(edit, draft, [TopologyOperation("delete", kind, one) for one in there])
@@ -337,6 +343,8 @@ class ResourceDatabase(Replica[TopologyBatch]):
             batch = self._assembler(changes)
             self._hosts.follow(changes, batch)
             state, stored = self._state, self._stored
+            if self._default_rules.follow(changes) or changes.complete:
+                state.put_default_rules(current(self._default_rules.values))
             self._follow_groups(changes, batch, touched)
             touched["network"] |= {state.network_of[one] for one in touched["subnet"] if one in state.network_of}
             networks = dict.fromkeys(touched["network"], None) | dict(batch.networks if batch else {})
@@ -399,6 +407,8 @@ def _drafted(draft: Draft, kind: str, object_id: str) -> View:
         return rule_view(object_id, owner.id, stored)
     if kind == "address_group":
         return address_group_view(draft.address_group(object_id), stored)
+    if kind == DEFAULT_RULE:
+        return default_rule_view(object_id, stored)
     if kind == "network":
         return network_view(draft.networks[object_id], stored)
     if kind == "subnet":

@@ -11,7 +11,7 @@ from topology.model import NetworkType
 from topology.ovsdb.edit import Edit, read
 from topology.rules.allocation.segment_allocation import SegmentKey
 from topology.rules.attributes.attributes import RESOURCES
-from topology.rules.state import Attributes, TopologyState
+from topology.rules.state import DEFAULT_RULE, Attributes, TopologyState
 from topology.rules.views import decode
 from topology.security_groups import AddressGroup
 
@@ -68,6 +68,8 @@ class RowState(TopologyState):
     def stored(self, kind: str, object_id: str) -> Attributes:
         """See :meth:`TopologyState.stored`."""
         key = kind, object_id
+        if kind == DEFAULT_RULE:
+            return self.default_rules.get(object_id, {})
         if key not in self._decoded and kind == "security_group_rule":
             row = self._row("security_group", self.group_of.get(object_id, ""))
             self._decoded.update(((kind, rule), values) for rule, values in (rules_of(row) if row else {}).items())

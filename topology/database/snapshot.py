@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.database.assembler import Assembler
+from topology.database.groups.default_rule_rows import default_rules
 from topology.database.groups.group_rows import rules_of
-from topology.database.tables import DATABASE, OBJECT_TABLES, SCHEMA, SECURITY_GROUP, TABLES
+from topology.database.tables import DATABASE, DEFAULT_RULE_TABLE, OBJECT_TABLES, SCHEMA, SECURITY_GROUP, TABLES
 from topology.ovsdb.edit import read
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.replica import Replica, RowChanges
 from topology.ovsdb.tls import TlsFiles
 from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.security.default_rules import DefaultRules
 from topology.rules.views import decode
 from topology.source import TopologyBatch
 
@@ -23,10 +25,12 @@ class Snapshot:
     """A topology.
 
     :param stored: kind and id of an object → its attributes that are stored as they were given
+    :param default_rules: that groups are given when they are made
     """
 
     batch: TopologyBatch
     stored: Mapping[tuple[str, str], Mapping[str, Any]]
+    default_rules: DefaultRules
 
 
 def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) -> Snapshot:
@@ -53,9 +57,10 @@ def read_topology(connection: str, timeout: float, tls: TlsFiles | None = None) 
         for row in changes.rows[SECURITY_GROUP].values():
             if row is not None:
                 stored |= {("security_group_rule", rule_id): values for rule_id, values in rules_of(row).items()}
-        return Snapshot(batch, stored)
+        rows = (row for row in changes.rows[DEFAULT_RULE_TABLE].values() if row is not None)
+        return Snapshot(batch, stored, default_rules(rows))
 
-    tables = dict.fromkeys(TABLES, ())
+    tables = dict.fromkeys((*TABLES, DEFAULT_RULE_TABLE), ())
     replica: Replica[Snapshot] = Replica(connection, DATABASE, tables=tables, convert=convert, schema=SCHEMA, tls=tls)
     with opened(replica, timeout) as found:
         return found

@@ -45,6 +45,9 @@ LATER = ("security_groups",)
 WRITTEN: Mapping[str, Sequence[Sequence[object]]] = {SECURITY_GROUP_MEMBER: ()}
 """Conditions of who writes such rows: none is followed."""
 
+DEFAULT_RULE_TABLE = "DefaultSecurityGroupRule"
+"""What groups are given when they are made: followed by who makes groups, the Network API and documents."""
+
 HOST_STATE = "HostState"
 """When each host was last seen: followed by no controller, so that a heartbeat wakes none of them."""
 

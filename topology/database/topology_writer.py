@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from topology.database.assembler import Assembler
+from topology.database.groups.default_rule_rows import write_default_rules
 from topology.database.groups.group_writer import GroupWriter
 from topology.database.tables import OBJECT_TABLES, own_row, segment_row, subnet_rows
 from topology.model import Network, Port, PortStatus, Subnet
@@ -39,6 +40,7 @@ class TopologyWriter:
         """Write all of it."""
         draft = self._draft
         self._groups.write()
+        write_default_rules(self._edit, draft)
         for network in draft.networks.values():
             self._write_network(network)
         for port in draft.ports.values():

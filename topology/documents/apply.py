@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 
 from topology.database.assembler import Assembler
+from topology.database.groups.default_rule_rows import default_rules
 from topology.database.row_state import RowState
-from topology.database.tables import DATABASE, SCHEMA, TABLES, WRITTEN, advance_revision
+from topology.database.tables import DATABASE, DEFAULT_RULE_TABLE, SCHEMA, TABLES, WRITTEN, advance_revision
 from topology.database.topology_writer import TopologyWriter
 from topology.documents.changes import TopologyChange
 from topology.documents.plan import plan
@@ -58,7 +59,7 @@ def apply_document(
     replica: Replica[TopologyBatch] = Replica(
         connection,
         DATABASE,
-        tables=dict.fromkeys((*TABLES, *WRITTEN), ()),
+        tables=dict.fromkeys((*TABLES, *WRITTEN, DEFAULT_RULE_TABLE), ()),
         conditions=WRITTEN,
         convert=assembler,
         schema=SCHEMA,
@@ -68,6 +69,7 @@ def apply_document(
 
     def change(edit: Edit) -> tuple[TopologyChange, ...]:
         state = RowState(edit, assembler)
+        state.put_default_rules(default_rules(edit.rows(DEFAULT_RULE_TABLE).values()))
         draft = Draft(state, policy, Maker(), time.time(), may_move=True)
         changes = plan(document, draft, prune=prune)
         if changes and not dry_run:

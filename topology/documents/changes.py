@@ -13,11 +13,16 @@ from topology.rules.allocation.segment_allocation import segment_of
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import ObjectKind
+from topology.rules.security.default_rules import OF_THE_RULE
 from topology.rules.security.group_views import address_group_values, rule_differences, security_group_values
+from topology.rules.state import DEFAULT_RULE, Attributes
 from topology.rules.views import STAMPS, encode, network_values, port_values, subnet_values
 from topology.security_groups import AddressGroup, SecurityGroup
 
 _Thing = Union[Network, Subnet, Port, SecurityGroup, AddressGroup]
+
+
+Action = Literal["create", "update", "delete"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class TopologyChange:
     :param detail: the attributes that matter, or for an update those that differ
     """
 
-    action: Literal["create", "update", "delete"]
+    action: Action
     kind: ObjectKind
     id: str
     name: str
@@ -42,6 +47,7 @@ def changes(
     :param network_ids: in their order
     :param group_ids: kind → ids of security groups and address groups, in their order
     """
+    yield from _default_rules(draft)
     yield from _groups(draft, group_ids)
     on_network: defaultdict[str, list[Port]] = defaultdict(list)
     for port in draft.ports.values():
@@ -71,6 +77,17 @@ def changes(
             yield TopologyChange("delete", kind, gone.id, gone.name, f"{len(gone.addresses)} addresses")
     for row in broken:
         yield TopologyChange("delete", row.kind, row.id, row.name, f"was broken: {row.reason}")
+
+
+def _default_rules(draft: Draft) -> Iterator[TopologyChange]:
+    """What new groups are given more, and what no more."""
+    for rule_id, stored in draft.changed_default_rules.items():
+        before = draft.state.default_rules.get(rule_id)
+        steps: tuple[tuple[Action, Attributes | None], ...] = (("delete", before), ("create", stored))
+        for action, values in steps:
+            if values is not None:
+                parts = [str(values[name]) for name in OF_THE_RULE if values.get(name) not in (None, "")]
+                yield TopologyChange(action, DEFAULT_RULE, rule_id, "", " ".join(parts))
 
 
 def _groups(draft: Draft, group_ids: Mapping[str, Iterable[str]]) -> Iterator[TopologyChange]:

@@ -12,12 +12,13 @@ from typing import Any
 from topology import value_types
 from topology.documents.reader import Document, Element
 from topology.errors import ConflictError, DocumentError
-from topology.rules.attributes.attributes import SECURITY_GROUP_RULE
+from topology.rules.attributes.attributes import DEFAULT_SECURITY_GROUP_RULE, PARENT, SECURITY_GROUP_RULE
 from topology.rules.operations.draft import Draft
 from topology.rules.operations.group_operations import give_first_rules
 from topology.rules.operations.operate import TopologyOperation
 from topology.rules.request_errors import BadRequest
 from topology.rules.security import default_group
+from topology.rules.security.default_rules import IN_DEFAULT, OF_THE_RULE, USES
 from topology.rules.security.group_views import address_group_values, security_group_values
 from topology.rules.security.rule_checks import checked_rule, what_it_allows
 from topology.rules.security.stored_rules import REMOTE_ADDRESS_GROUP, REMOTE_GROUP, meaning
@@ -27,6 +28,10 @@ Operate = Callable[[str, TopologyOperation], None]
 """Does an operation of the element at a path."""
 
 _Differing = Callable[[str, str, dict[str, Any], dict[str, Any]], dict[str, Any]]
+_DEFAULT_RULE = DEFAULT_SECURITY_GROUP_RULE.name
+_DEFAULT_RULE_DEFAULTS = {
+    name: one.default for name, one in DEFAULT_SECURITY_GROUP_RULE.attributes.items() if one.given and not one.required
+}
 _RULE_DEFAULTS = {
     name: one.default for name, one in SECURITY_GROUP_RULE.attributes.items() if one.given and not one.required
 }
@@ -51,13 +56,17 @@ class GroupPlan:
         """Make and change groups, then rules, which may name any of them."""
         for element in self._document.address_groups or ():
             self._put("address_group", element, self._draft.state.address_groups)
+        known = self._draft.state.security_groups
         groups = [
-            (element, self._put("security_group", element, self._draft.state.security_groups))
-            for element in self._document.security_groups or ()
+            (element, self._put("security_group", element, known)) for element in self._document.security_groups or ()
         ]
+        if self._document.default_rules is not None:
+            self._put_default_rules(self._document.default_rules)
         for element, group_id in groups:
             if element.rules is not None:
                 self._put_rules(group_id, element.rules)
+            elif group_id not in known:
+                give_first_rules(self._draft, group_id)
 
     def prune(self) -> None:
         """Delete groups that the document does not name, of a kind that it knows; default groups stay."""
@@ -102,8 +111,6 @@ class GroupPlan:
         old = known.get(group_id)
         if old is None:
             self._operate(element.path, TopologyOperation("create", kind, group_id, values))
-            if kind == "security_group" and element.rules is None:
-                give_first_rules(self._draft, group_id)
             return group_id
         has = security_group_values(old) if isinstance(old, SecurityGroup) else address_group_values(old)
         if isinstance(old, AddressGroup) and "addresses" in values:
@@ -147,10 +154,35 @@ class GroupPlan:
             rule_id = element.id or self._draft.maker.new_id()
             self._operate(element.path, TopologyOperation("create", "security_group_rule", rule_id, values))
 
+    def _put_default_rules(self, elements: Sequence[Element]) -> None:
+        """These are all that there are then; one that is there already stays what it is."""
+        wanted = [(element, self._checked(element, _DEFAULT_RULE_DEFAULTS)) for element in elements]
+        left = dict(self._draft.default_rules)
+        new = []
+        for element, values in wanted:
+            ids = [element.id] if element.id else list(left)
+            same = [one for one in ids if one in left and _is_same(left[one], values)]
+            if same:
+                del left[same[0]]
+            else:
+                new.append((element, values))
+        for rule_id in sorted(left):
+            self._operate("", TopologyOperation("delete", _DEFAULT_RULE, rule_id))
+        for element, values in new:
+            rule_id = element.id or self._draft.maker.new_id()
+            self._operate(element.path, TopologyOperation("create", _DEFAULT_RULE, rule_id, values))
+
     def _rule(self, group_id: str, element: Element) -> dict[str, Any]:
-        values = {**_RULE_DEFAULTS, **element.attributes, "security_group_id": group_id}
+        return self._checked(element, {**_RULE_DEFAULTS, "security_group_id": group_id})
+
+    def _checked(self, element: Element, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a rule, with the ids of the groups that it names.
+
+        :raises DocumentError: they do not fit each other
+        """
+        values = {**defaults, **element.attributes}
         for name, kind in ((REMOTE_GROUP, "security_group"), (REMOTE_ADDRESS_GROUP, "address_group")):
-            if values[name] is not None:
+            if values[name] is not None and not (values[name] == PARENT and IN_DEFAULT in defaults):
                 values[name] = self.named(f"{element.path}.{name}", kind, values[name])
         try:
             return checked_rule(values)
@@ -160,3 +192,8 @@ class GroupPlan:
     def _describes_anew(self, element: Element, rule: SecurityGroupRule) -> bool:
         has = self._draft.attributes("security_group_rule", rule.id).get("description", "")
         return bool(element.values.get("description", has) != has)
+
+
+def _is_same(rule: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a default rule is as a document says."""
+    return all(rule.get(name, _DEFAULT_RULE_DEFAULTS.get(name)) == values[name] for name in (*OF_THE_RULE, *USES))

@@ -28,6 +28,7 @@ from topology.rules.attributes.attributes import (
     SUBNET,
     Resource,
 )
+from topology.rules.security.default_rules import IN_DEFAULT, IN_OTHERS
 
 MAX_BYTES = 16 * 2**20
 """Size of a file that is accepted: some 100,000 ports."""
@@ -78,6 +79,7 @@ class Document(list[Element]):
 
     :param security_groups: None: it does not say
     :param address_groups: likewise
+    :param default_security_group_rules: likewise
     """
 
     def __init__(
@@ -85,10 +87,12 @@ class Document(list[Element]):
         networks: Iterable[Element] = (),
         security_groups: Sequence[Element] | None = None,
         address_groups: Sequence[Element] | None = None,
+        default_security_group_rules: Sequence[Element] | None = None,
     ) -> None:
         super().__init__(networks)
         self.security_groups = security_groups
         self.address_groups = address_groups
+        self.default_rules = default_security_group_rules
 
 
 def load_document(path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
@@ -161,6 +165,9 @@ def _check_unique(document: Document) -> None:
 
 def _check_groups(key: str, groups: Sequence[Element]) -> None:
     """Each is recognised in a second run, and means another one."""
+    if key == _DEFAULT_RULES:
+        _check_rule_ids(groups)
+        return
     seen: dict[object, str] = {}
     for group in groups:
         if not group.id and not group.name:
@@ -379,8 +386,11 @@ _RULE = _Shape(
     },
     required=["direction"],
 )
+_DEFAULT_RULES = "default_security_group_rules"
+_DEFAULT_RULE = _Shape({**_RULE.keys, IN_DEFAULT: _BOOLEAN, IN_OTHERS: _BOOLEAN}, required=["direction"])
 _BESIDE = {
     "security_groups": _Shape(_keys_of(SECURITY_GROUP, stateful=_BOOLEAN), lists={"rules": _RULE}),
+    _DEFAULT_RULES: _DEFAULT_RULE,
     "address_groups": _Shape(_keys_of(ADDRESS_GROUP, addresses=_all_of(value_types.cidr_of))),
 }
 """What stands beside networks → shape of its elements."""

@@ -12,6 +12,7 @@ import yaml
 from topology.model import Network, Port, Subnet
 from topology.rules.allocation.address_allocation import default_pools
 from topology.rules.attributes.attributes import ADDRESS_GROUP, NETWORK, PORT, SECURITY_GROUP, SUBNET, Resource
+from topology.rules.security.default_rules import INITIAL, OF_THE_RULE, USES, DefaultRules, default_rule_view
 from topology.rules.security.group_views import address_group_values, security_group_values
 from topology.rules.views import network_values, port_values, subnet_values
 from topology.security_groups import AddressGroup, SecurityGroup
@@ -29,6 +30,7 @@ def write_document(
     stored: Stored,
     security_groups: Iterable[SecurityGroup] = (),
     address_groups: Iterable[AddressGroup] = (),
+    default_rules: DefaultRules = INITIAL,
 ) -> str:
     """YAML that names all that the objects are, but for what hosts report (which has bound a port, and its status).
 
@@ -40,6 +42,12 @@ def write_document(
     ordered = sorted(networks, key=lambda network: (network.name, network.id))
     document = {"networks": [_network(network, on_network[network.id], stored) for network in ordered]}
     groups = sorted(security_groups, key=lambda group: (group.name, group.id))
+    if default_rules != INITIAL:
+        document["default_security_group_rules"] = [
+            {"id": rule_id, **{name: view[name] for name in _OF_DEFAULT_RULES if view[name] not in (None, "")}}
+            for rule_id, values in sorted(default_rules.items())
+            for view in [default_rule_view(rule_id, values)]
+        ]
     if groups:
         document["security_groups"] = [_security_group(group, stored) for group in groups]
     addresses = sorted(address_groups, key=lambda group: (group.name, group.id))
@@ -88,22 +96,12 @@ def _security_group(group: SecurityGroup, stored: Stored) -> dict[str, Any]:
     rules = []
     for rule in group.rules:
         values = stored.get(("security_group_rule", rule.id), {})
-        rules.append({"id": rule.id, **{name: values[name] for name in _OF_RULES if values.get(name) is not None}})
+        rules.append({"id": rule.id, **{name: values[name] for name in OF_THE_RULE if values.get(name) is not None}})
     own = stored.get(("security_group", group.id), {})
     return {**_given(group, security_group_values(group)), **_chosen(SECURITY_GROUP, own, {}), "rules": rules}
 
 
-_OF_RULES = (
-    "direction",
-    "ethertype",
-    "protocol",
-    "port_range_min",
-    "port_range_max",
-    "remote_ip_prefix",
-    "remote_group_id",
-    "remote_address_group_id",
-    "description",
-)
+_OF_DEFAULT_RULES = (*OF_THE_RULE, *USES)
 
 
 def _chosen(resource: Resource, stored: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:

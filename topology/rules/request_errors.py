@@ -13,7 +13,7 @@ from typing import Literal
 from topology.errors import TopologyError
 
 ObjectKind = str
-"""``network``, ``subnet``, ``port``, ``security_group``, ``security_group_rule`` or ``address_group``."""
+"""The name of a resource of :data:`topology.rules.attributes.attributes.RESOURCES`."""
 
 ObjectKey = tuple[ObjectKind, str]
 """Kind and id of an object."""
@@ -93,6 +93,7 @@ _NOT_FOUND = {
     "security_group": "Security group {} does not exist",
     "security_group_rule": "Security group rule {} does not exist",
     "address_group": "Address group {} could not be found.",
+    "default_security_group_rule": "Default Security Group rule {} does not exist",
 }
 
 

@@ -15,6 +15,7 @@ from topology.rules.allocation.segment_allocation import Segments, segment_of
 from topology.rules.attributes.attributes import PROVIDER
 from topology.rules.index import Index, Selection
 from topology.rules.request_errors import ObjectKind, not_found
+from topology.rules.security.default_rules import INITIAL, DefaultRules, default_rule_view
 from topology.rules.security.group_views import address_group_view, rule_view, security_group_view
 from topology.rules.views import View, view_of
 from topology.security_groups import AddressGroup, SecurityGroup, SecurityGroupRule
@@ -24,6 +25,8 @@ Attributes = Mapping[str, Any]
 
 _DEVICE = ("device_id", "device_owner", "binding:host_id")
 
+DEFAULT_RULE = "default_security_group_rule"
+
 INDEXED = {
     "network": ("name", "project_id", "shared", "router:external", *PROVIDER),
     "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
@@ -31,6 +34,7 @@ INDEXED = {
     "security_group": ("name", "project_id", "shared"),
     "security_group_rule": ("project_id", "security_group_id", "remote_group_id", "remote_address_group_id"),
     "address_group": ("name", "project_id"),
+    DEFAULT_RULE: ("direction",),
 }
 """Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 
@@ -76,12 +80,15 @@ class TopologyState:
         self.address_groups: dict[str, AddressGroup] = {}
         self.group_of: dict[str, str] = {}
         """Id of a rule → id of its security group."""
+        self.default_rules: DefaultRules = {}
+        """The rules that groups are given when they are made."""
         self._named_by: dict[_Key, Counter[str]] = {}
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._stored: dict[_Key, Attributes] = {}
         self._addresses: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
         self._ports_of: defaultdict[str, set[str]] = defaultdict(set)
+        self.put_default_rules(INITIAL)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -151,6 +158,17 @@ class TopologyState:
         """An address group is there no more, if it was."""
         if self.address_groups.pop(group_id, None) is not None:
             self._drop("address_group", group_id)
+
+    def put_default_rules(self, rules: DefaultRules) -> None:
+        """These rules are given to new groups now, and no others."""
+        for rule_id in self.default_rules:
+            self._drop(DEFAULT_RULE, rule_id)
+        self.default_rules = rules
+        for rule_id, values in rules.items():
+            self._store_default_rule(rule_id, values)
+
+    def _store_default_rule(self, rule_id: str, values: Attributes) -> None:
+        self._stored[DEFAULT_RULE, rule_id] = values
 
     def _store_group(self, group: SecurityGroup, stored: Attributes, rules: Mapping[str, Attributes]) -> None:
         self._stored["security_group", group.id] = stored
@@ -266,8 +284,8 @@ class ResourceState(TopologyState):
     """The objects with their views, for lists."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._index = {kind: Index(attributes) for kind, attributes in INDEXED.items()}
+        super().__init__()
 
     def view(self, kind: str, object_id: str) -> View:
         """An object.
@@ -306,6 +324,10 @@ class ResourceState(TopologyState):
         for rule_id, view in views.items():
             self._index["security_group_rule"].put(rule_id, view)
         self._index["security_group"].put(group.id, security_group_view(group, stored, views))
+
+    def _store_default_rule(self, rule_id: str, values: Attributes) -> None:
+        super()._store_default_rule(rule_id, values)
+        self._index[DEFAULT_RULE].put(rule_id, default_rule_view(rule_id, values))
 
     def _drop_group(self, group: SecurityGroup) -> None:
         super()._drop_group(group)

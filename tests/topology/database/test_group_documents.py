@@ -70,6 +70,7 @@ def export(server: OvsdbServer) -> str:
         found.stored,
         [one for one in batch.security_groups.values() if one],
         [one for one in batch.address_groups.values() if one],
+        found.default_rules,
     )
 
 
@@ -142,6 +143,36 @@ def test_pruning_leaves_default_groups_and_what_a_document_does_not_speak_of(ser
     assert known(server)[0].keys() == {"web", "default"}
 
 
+def test_default_rules_are_given_to_what_the_document_makes_and_exported(server: OvsdbServer) -> None:
+    own = [
+        {"direction": "egress"},
+        {"direction": "ingress", "remote_group_id": "PARENT", "used_in_default_sg": True},
+        {**WEB, "remote_address_group_id": "office", "used_in_default_sg": True, "used_in_non_default_sg": False},
+        {**WEB, "remote_group_id": "web", "description": "for all"},
+    ]
+    document = {**DOCUMENT, "default_security_group_rules": own}
+    lines = apply(server, document)
+    assert [line for line in lines if line.startswith("create default_security_group_rule")]
+    assert sum(line.startswith("delete default_security_group_rule") for line in lines) == 4, "those of Neutron"
+    assert apply(server, document) == []
+    groups = known(server)[0]
+    assert {name: len(one.rules) for name, one in groups.items()} == {"web": 2, "loose": 3, "silent": 0, "default": 2}
+    assert {rule.remote_group_id for rule in groups["loose"].rules} == {None, groups["loose"].id, groups["web"].id}
+    text = export(server)
+    assert apply(server, yaml.safe_load(text), prune=True) == []
+    with OvsdbServer() as other:
+        other.start()
+        apply(other, yaml.safe_load(text))
+        assert export(other) == text
+        assert apply(other, {"networks": [], "security_groups": [{"name": "later"}]}) == [
+            "create security_group later: 3 rules"
+        ], "without the key they stay"
+        apply(other, {"networks": [], "default_security_group_rules": []})
+        assert apply(other, {"networks": [], "security_groups": [{"name": "none"}]}) == [
+            "create security_group none: 0 rules"
+        ]
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"security_groups": [{}]}, r"security_groups\[0\]: needs an id or a name"),
     ({"security_groups": [{"name": "a"}, {"name": "a"}]}, r"security_groups\[1\].name: a is given"),
@@ -158,6 +189,16 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"security_groups": [{"name": "a", "rules": [WEB, WEB]}]}, r"rules\[1\]: Duplicate Security Group Rule"),
     ({"security_groups": [{"name": "Default", "id": "0b71b3a4-0000-4000-8000-000000000001"}]}, "already exists"),
     ({"address_groups": [{"name": "a", "addresses": ["10.0.0.0/33"]}]}, r"address_groups\[0\].addresses"),
+    ({"default_security_group_rules": [{}]}, r"default_security_group_rules\[0\].direction: is required"),
+    ({"default_security_group_rules": [WEB, {**WEB, "protocol": "6"}]}, r"rules\[1\]: Duplicate Default Security"),
+    (
+        {"default_security_group_rules": [{**WEB, "remote_group_id": "nobody"}]},
+        r"default_security_group_rules\[0\].remote_group_id: there is no security group 'nobody'",
+    ),
+    (
+        {"security_groups": [{"name": "g", "rules": [{**WEB, "remote_group_id": "PARENT"}]}]},
+        r"rules\[0\].remote_group_id: there is no security group 'PARENT'",
+    ),
     (
         {"networks": [{"name": "n", "ports": [{"name": "p", "security_groups": ["g"]}]}]},
         r"ports\[0\].security_groups\[0\]: there is no security group 'g'",

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from topology.rules.access.policy import Caller, Target, allowed, hidden, written
-from topology.rules.attributes.attributes import RESOURCES
+from topology.rules.attributes.attributes import PARENT, RESOURCES
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, not_found
 from topology.rules.security.default_group import default_group_id
-from topology.rules.state import ResourceState
+from topology.rules.state import DEFAULT_RULE, ResourceState
 from topology.rules.views import View
 
 OF_PROJECTS = ("security_group", "security_group_rule", "address_group")
@@ -67,11 +67,11 @@ class Access:
             group = self._seen("security_group", values["security_group_id"])
             values = {**values, "project_id": values["project_id"] or group["project_id"]}
         self._require_seen(values)
-        if not values["project_id"]:
+        if not values.get("project_id", "-"):
             values = {**values, "project_id": caller.project_id}
         if caller.is_admin:
             return values
-        if values["project_id"] != caller.project_id and not caller.has("service"):
+        if values.get("project_id", caller.project_id) != caller.project_id and not caller.has("service"):
             raise BadRequest(
                 "HTTPBadRequest",
                 "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires "
@@ -120,13 +120,15 @@ class Access:
         for group_id in named if isinstance(named, list) else ():
             self._seen("security_group", group_id)
         for name, kind in (("remote_group_id", "security_group"), ("remote_address_group_id", "address_group")):
-            if values.get(name):
+            if values.get(name) not in (None, PARENT):
                 self._seen(kind, values[name])
 
     def _sees(self, kind: str, view: View) -> bool:
         return self.caller.is_admin or allowed(f"get_{kind}", self.caller, self._target(kind, view))
 
     def _target(self, kind: str, view: Mapping[str, Any]) -> Target:
+        if kind == DEFAULT_RULE:
+            return Target()
         if kind in OF_PROJECTS:
             return Target(view["project_id"])
         network = view if kind == "network" else self.state.find("network", view["network_id"])
@@ -136,6 +138,8 @@ class Access:
 
     def _reach(self, kind: str) -> list[Collection[str]]:
         """Ids of all objects that the caller can see, and of few others, without a look at those of other projects."""
+        if kind == DEFAULT_RULE:
+            return [self.state.default_rules]
         project = self.caller.project_id
         own = [self.state.found(kind, "project_id", project)] if project else []
         if kind in OF_PROJECTS:

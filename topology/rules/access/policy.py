@@ -153,6 +153,8 @@ RULES: Mapping[str, Rule] = {
     **_each(_PROJECT_MEMBER, "create update delete", "security_group", "address_group"),
     **_each(_PROJECT_MEMBER, "update delete", "security_group:tags", "address_group:tags"),
     **_each(_PROJECT_MEMBER, "create delete", "security_group_rule"),
+    "get_default_security_group_rule": _role("reader"),
+    **_each(_ADMIN, "create delete", "default_security_group_rule"),
     "add_addresses": _PROJECT_MEMBER,
     "remove_addresses": _PROJECT_MEMBER,
     **_each(_ADMIN, "get update delete", "agent"),

@@ -19,7 +19,7 @@ UNLIMITED = -1
 Limits = Mapping[str, int]
 """Kind of object → how many of them; below 0: any number."""
 
-QUOTAS = tuple(kind for kind in RESOURCES if kind != "address_group")
+QUOTAS = tuple(kind for kind in RESOURCES if kind not in ("address_group", "default_security_group_rule"))
 """Kinds of objects of which a project may have so many."""
 
 NO_LIMITS: Limits = dict.fromkeys(QUOTAS, UNLIMITED)

@@ -252,6 +252,43 @@ SECURITY_GROUP_RULE = Resource(
 )
 """A rule is made and deleted, and never changed."""
 
+PARENT = "PARENT"
+"""In place of ``remote_group_id``: the group that is given the rule."""
+
+
+def _group_or_parent(value: Any) -> str:
+    return PARENT if value == PARENT else value_types.uuid(value)
+
+
+_REMOTE_OR_PARENT = value_types.ValueType(
+    _group_or_parent,
+    {"anyOf": [{"const": PARENT}, value_types.uuid.shown]},
+    {"anyOf": [{"const": PARENT}, value_types.uuid.accepted]},
+)
+
+
+def _template(name: str) -> Attribute:
+    one = SECURITY_GROUP_RULE.attributes[name]
+    return Attribute(one.check, one.default, put=False, required=one.required, stored=True)
+
+
+DEFAULT_SECURITY_GROUP_RULE = Resource(
+    "default_security_group_rule",
+    {
+        **{name: one for name, one in _RULE_TEXTS.items() if name != "description"},
+        "description": _stored(_NAME, "", put=False),
+        **{
+            name: _template(name)
+            for name in ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
+        },
+        "remote_group_id": _stored(value_types.optional(_REMOTE_OR_PARENT), None, put=False),
+        "remote_address_group_id": _template("remote_address_group_id"),
+        "used_in_default_sg": _stored(value_types.boolean, False, put=False),
+        "used_in_non_default_sg": _stored(value_types.boolean, True, put=False),
+    },
+)
+"""A rule that groups are given when they are made; it is of no project."""
+
 SECURITY_GROUP = Resource(
     "security_group",
     {
@@ -271,5 +308,14 @@ ADDRESS_GROUP = Resource(
 )
 
 RESOURCES = {
-    resource.name: resource for resource in (NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE, ADDRESS_GROUP)
+    resource.name: resource
+    for resource in (
+        NETWORK,
+        SUBNET,
+        PORT,
+        SECURITY_GROUP,
+        SECURITY_GROUP_RULE,
+        ADDRESS_GROUP,
+        DEFAULT_SECURITY_GROUP_RULE,
+    )
 }

@@ -18,7 +18,8 @@ from topology.rules.allocation.address_allocation import Pooled
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey, SegmentPool
 from topology.rules.request_errors import ObjectKey, ObjectKind, not_found
-from topology.rules.state import Attributes, TopologyState
+from topology.rules.security.default_rules import DefaultRules
+from topology.rules.state import DEFAULT_RULE, Attributes, TopologyState
 from topology.security_groups import AddressGroup, SecurityGroup
 
 _K = TypeVar("_K")
@@ -96,6 +97,8 @@ class Draft:
         """Made or changed, or with other rules."""
         self.address_groups: dict[str, AddressGroup] = {}
         """Made or changed."""
+        self.changed_default_rules: dict[str, Attributes | None] = {}
+        """Id → what is stored of each that is made; None: it is deleted."""
         self._reserved_macs: set[str] = set()
         self._pooled: dict[str, tuple[Network, list[Pooled]]] = {}
 
@@ -166,15 +169,26 @@ class Draft:
             raise not_found("security_group", group_id)
         return found
 
+    def find_address_group(self, group_id: str) -> AddressGroup | None:
+        """An address group; None: there is none."""
+        found = self.address_groups.get(group_id) or self.state.address_groups.get(group_id)
+        return None if ("address_group", group_id) in self.gone else found
+
     def address_group(self, group_id: str) -> AddressGroup:
-        """An address group.
+        """The same.
 
         :raises NotFound: there is none
         """
-        found = self.address_groups.get(group_id) or self.state.address_groups.get(group_id)
-        if found is None or ("address_group", group_id) in self.gone:
+        found = self.find_address_group(group_id)
+        if found is None:
             raise not_found("address_group", group_id)
         return found
+
+    @property
+    def default_rules(self) -> DefaultRules:
+        """The rules that groups are given that are made now."""
+        rules = {**self.state.default_rules, **self.changed_default_rules}
+        return {rule_id: values for rule_id, values in rules.items() if values is not None}
 
     def ports_with(self, group_id: str) -> Iterator[str]:
         """Ids of the ports that have a security group in the end."""
@@ -290,6 +304,20 @@ class Draft:
         """An address group is made or changed."""
         self.address_groups[group.id] = group
         self.stored["address_group", group.id] = stored
+
+    def put_default_rule(self, rule_id: str, stored: Attributes) -> None:
+        """New groups are given one more rule."""
+        self.changed_default_rules[rule_id] = self.stored[DEFAULT_RULE, rule_id] = stored
+
+    def delete_default_rule(self, rule_id: str) -> None:
+        """New groups are not given a rule any more.
+
+        :raises NotFound: they are not
+        """
+        if rule_id not in self.default_rules:
+            raise not_found(DEFAULT_RULE, rule_id)
+        self.changed_default_rules[rule_id] = None
+        self.stored.pop((DEFAULT_RULE, rule_id), None)
 
     def delete_group(self, kind: ObjectKind, group_id: str) -> None:
         """A security group or an address group is deleted."""

@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from topology.rules.attributes.attributes import ADDRESS_GROUP, SECURITY_GROUP, UNSET
+from topology.rules.attributes.attributes import (
+    ADDRESS_GROUP,
+    DEFAULT_SECURITY_GROUP_RULE,
+    PARENT,
+    SECURITY_GROUP,
+    UNSET,
+)
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import InUse, not_found
 from topology.rules.security import default_group
+from topology.rules.security.default_rules import first_rules, refuse_used_twice
 from topology.rules.security.group_views import address_group_values, security_group_values
 from topology.rules.security.rule_checks import checked_rule, refuse_twice
-from topology.rules.security.stored_rules import meaning
+from topology.rules.security.stored_rules import REMOTE_ADDRESS_GROUP, REMOTE_GROUP, meaning
 from topology.security_groups import AddressGroup, SecurityGroup, SecurityGroupRule
 
 _GROUP, _RULE, _ADDRESSES = "security_group", "security_group_rule", "address_group"
+_DEFAULT_RULE = DEFAULT_SECURITY_GROUP_RULE.name
 
 
 def put(draft: Draft, group_id: str, values: Mapping[str, Any], old: SecurityGroup | None) -> None:
@@ -60,8 +68,17 @@ def give_first_rules(draft: Draft, group_id: str) -> None:
     """Give a new group the rules that such have."""
     project_id = draft.attributes(_GROUP, group_id).get("project_id", "")
     is_default = group_id == default_group.default_group_id(project_id)
-    for values in default_group.first_rules(group_id, default=is_default):
-        _add(draft, draft.maker.new_id(), {**values, "security_group_id": group_id, "project_id": project_id})
+    for values in first_rules(draft.default_rules, group_id, default=is_default):
+        if _names_what_is_there(draft, values):
+            _add(draft, draft.maker.new_id(), {**values, "security_group_id": group_id, "project_id": project_id})
+
+
+def _names_what_is_there(draft: Draft, rule: Mapping[str, Any]) -> bool:
+    """Whether the group that a default rule names is there still, also if somebody has deleted its row by hand."""
+    for name, known in ((REMOTE_GROUP, draft.find_security_group), (REMOTE_ADDRESS_GROUP, draft.find_address_group)):
+        if name in rule and known(rule[name]) is None:
+            return False
+    return True
 
 
 def delete(draft: Draft, group_id: str) -> None:
@@ -76,6 +93,9 @@ def delete(draft: Draft, group_id: str) -> None:
     for group in list(draft.groups_naming(_GROUP, group_id)):
         if group.id != group_id:
             _keep(draft, group, [rule for rule in group.rules if rule.remote_group_id != group_id])
+    for rule_id, values in draft.default_rules.items():
+        if values.get(REMOTE_GROUP) == group_id:
+            draft.delete_default_rule(rule_id)
     draft.delete_group(_GROUP, group_id)
 
 
@@ -133,6 +153,24 @@ def _keep(draft: Draft, group: SecurityGroup, rules: list[SecurityGroupRule]) ->
     draft.put_security_group(replace(group, rules=tuple(rules)), stored)
 
 
+def put_default_rule(draft: Draft, rule_id: str, values: Mapping[str, Any]) -> None:
+    """Make a rule that groups are given that are made from now on.
+
+    :raises ResourceError: it cannot be, or they are given it already
+    """
+    values = checked_rule({name: value for name, value in values.items() if value is not UNSET})
+    if values[REMOTE_GROUP] not in (None, PARENT):
+        draft.security_group(values[REMOTE_GROUP])
+    if values[REMOTE_ADDRESS_GROUP] is not None:
+        draft.address_group(values[REMOTE_ADDRESS_GROUP])
+    refuse_used_twice(values, draft.default_rules, draft.state.default_rules)
+    if rule_id in draft.default_rules:
+        text = f"Default Security group rule already exists. Rule id is {rule_id}."
+        raise InUse("DefaultSecurityGroupRuleExists", text)
+    stored = draft.stamped((_DEFAULT_RULE, rule_id), DEFAULT_SECURITY_GROUP_RULE.to_store(values), new=True)
+    draft.put_default_rule(rule_id, stored)
+
+
 def put_addresses(draft: Draft, group_id: str, values: Mapping[str, Any], old: AddressGroup | None) -> None:
     """Make or change an address group.
 
@@ -150,7 +188,8 @@ def delete_addresses(draft: Draft, group_id: str) -> None:
     :raises InUse: a rule names it
     """
     draft.address_group(group_id)
-    if any(True for _ in draft.groups_naming(_ADDRESSES, group_id)):
+    in_default_rules = any(values.get(REMOTE_ADDRESS_GROUP) == group_id for values in draft.default_rules.values())
+    if in_default_rules or any(True for _ in draft.groups_naming(_ADDRESSES, group_id)):
         message = f"Address group {group_id} is in use on one or more security group rules."
         raise InUse("AddressGroupInUse", message)
     draft.delete_group(_ADDRESSES, group_id)

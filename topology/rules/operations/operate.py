@@ -60,6 +60,8 @@ def _delete(draft: Draft, kind: ObjectKind, object_id: str) -> None:
             group_operations.delete_rule(draft, object_id)
         case "address_group":
             group_operations.delete_addresses(draft, object_id)
+        case "default_security_group_rule":
+            draft.delete_default_rule(object_id)
         case _:
             draft.delete(kind, object_id)
 
@@ -74,6 +76,8 @@ def _put(draft: Draft, kind: ObjectKind, object_id: str, values: Mapping[str, An
             group_operations.put(draft, object_id, values, None if creates else draft.security_group(object_id))
         case "security_group_rule":
             group_operations.put_rule(draft, object_id, values)
+        case "default_security_group_rule":
+            group_operations.put_default_rule(draft, object_id, values)
         case "address_group":
             group_operations.put_addresses(
                 draft, object_id, values, None if creates else draft.address_group(object_id)
