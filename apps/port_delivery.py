@@ -7,7 +7,7 @@ by the network's patch, with the local VLAN as its tag. A patch or port that a f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import netaddr
 
@@ -179,12 +179,8 @@ class PortDelivery(App):
         unfiltered = [Output(number) for number in sorted(port.ofport for port in ports if port.security is None)]
         out = _out(view, local)
         yield self.flow(UNKNOWN, Match((in_network(local),)), to(FilterTable.COMMIT), *unfiltered, *out, of=network)
-        alike: dict[tuple[str, ...], list[int]] = {}
-        for port in ports:
-            if port.security is not None:
-                alike.setdefault(tuple(sorted(set(port.security.group_ids))), []).append(port.ofport)
         steps: list[Action] = []
-        for number, (group_ids, ofports) in enumerate(_asked_together(alike)):
+        for number, (group_ids, ofports) in enumerate(asked_of_multicast(ports)):
             steps += [NOT_YET_ACCEPTED, to(FilterTable.INGRESS_ALWAYS), *asked(group_ids, Direction.INGRESS)]
             steps += [SetField(Field.REG11, number), to(FilterTable.COPIES)]
             accepted = Match((RECEIVER_ACCEPTS, in_network(local), Term(Field.REG11, number)))
@@ -223,9 +219,16 @@ class PortDelivery(App):
             yield self.flow(KNOWN, _for(local, port.mac_address), *actions, of=port.port_id)
 
 
-def _asked_together(alike: Mapping[tuple[str, ...], list[int]]) -> Iterator[tuple[tuple[str, ...], list[int]]]:
-    """Sets of groups with the ports that have them, as many as one flow can name; those that are left are asked of no
-    group, and get what no rule is asked of."""
+def asked_of_multicast(ports: Iterable[LocalPort]) -> Iterator[tuple[tuple[str, ...], list[int]]]:
+    """Sets of groups with the ofports of the ports that have them, as many as one flow can name; those that are left
+    are asked of no group, and get what no rule is asked of.
+
+    :param ports: of one network
+    """
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for port in ports:
+        if port.security is not None:
+            alike.setdefault(tuple(sorted(set(port.security.group_ids))), []).append(port.ofport)
     left, beyond = MOST_STEPS, list[int]()
     for group_ids in sorted(alike):
         steps = 4 + 2 * len(group_ids)

@@ -98,6 +98,11 @@ class Compiler:
         self._again: set[Unit] = set()
 
     @property
+    def view(self) -> HostView:
+        """The view that the flows are of."""
+        return self._view
+
+    @property
     def broken(self) -> Mapping[Unit, str]:
         """Units that could not be compiled, with the reason."""
         return self._broken

@@ -274,6 +274,11 @@ class HostView:
         """All memberships of a security group."""
         return self._members_of.get(group_id, Map())
 
+    def group_name(self, group_id: str) -> str:
+        """Name of a security group or an address group; empty where it has none, or is not known here."""
+        group = self.security_groups.get(group_id) or self.address_groups.get(group_id)
+        return group.name if group is not None else ""
+
     def memberships_of(self, address: str) -> Iterable[Membership]:
         """All memberships of an IP address or CIDR."""
         return self._memberships_of.get(address, Map())

@@ -60,7 +60,8 @@ def _topology(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"security group {_called(group)}, {stateful}" + ("" if group["rules"] else ": allows nothing")
         for rule in group["rules"]:
             left_out = f", LEFT OUT: {rule['left_out']}" if rule["left_out"] is not None else ""
-            yield f"  {rule['text']} (rule {rule['id']}){left_out}"
+            refused = f", REFUSED by Open vSwitch: {rule['refused']}" if rule["refused"] is not None else ""
+            yield f"  {rule['text']} (rule {rule['id']}){left_out}{refused}"
     if told["kind"] == "security group" or (told["kind"] == "network" and told["network"] is not None):
         ports = told["ports"]
         more = f" and {len(ports) - _PORTS} more" if len(ports) > _PORTS else ""
@@ -89,7 +90,8 @@ def _flows(flows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         if flow["installed"] is None:
             yield "  whether it is there is not known"
         elif not flow["installed"]:
-            yield "  MISSING: it should be there and is not"
+            why = f", Open vSwitch refuses it: {flow['refused']}" if flow["refused"] is not None else ""
+            yield f"  MISSING: it should be there and is not{why}"
         else:
             unwanted = "" if flow["desired"] else ", NOT WANTED: it should not be there"
             yield f"  {flow['packets']} packets, {flow['bytes']} bytes in {flow['seconds']} s{unwanted}"

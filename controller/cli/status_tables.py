@@ -89,9 +89,26 @@ def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:
 
 
 def _ports(ports: Iterable[Mapping[str, Any]]) -> Table | Text:
-    columns = ("device", "id", "ofport", "network_id", "vlan", "status", "reason")
-    rows = sorted((tuple(port[column] for column in columns) for port in ports), key=lambda row: (str(row[0]), row[1]))
-    return _table("Ports", ("Device", "Port", "Ofport", "Network", "VLAN", "Status", "Reason"), rows)
+    """With a column for security groups where a port is secured."""
+    told = list(ports)
+    columns = ["device", "id", "ofport", "network_id", "vlan", "status", "reason"]
+    headings = ["Device", "Port", "Ofport", "Network", "VLAN", "Status", "Reason"]
+    rows = [[port[column] for column in columns] for port in told]
+    if any(port.get("security") is not None for port in told):
+        headings.append("Security groups")
+        rows = [[*row, _groups(port.get("security"))] for row, port in zip(rows, told, strict=True)]
+    rows.sort(key=lambda row: (str(row[0]), row[1]))
+    return _table("Ports", headings, rows)
+
+
+def _groups(security: Mapping[str, Any] | None) -> str | None:
+    """``web, default (7 rules)``; None of a port that is not secured."""
+    if security is None:
+        return None
+    names = ", ".join(group["name"] or group["id"] for group in security["groups"]) or "none"
+    rules = "1 rule" if security["rules"] == 1 else f"{security['rules']} rules"
+    aside = f", {len(security['quarantined'])} QUARANTINED" if security["quarantined"] else ""
+    return f"{names} ({rules}{aside})"
 
 
 def _tunnels(tunnels: Iterable[Mapping[str, Any]]) -> Table | Text:

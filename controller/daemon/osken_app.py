@@ -58,6 +58,7 @@ from controller.status.control_server import ControlServer, Handler
 from controller.status.flow_explanations import explained_flows
 from controller.status.host_status import RunningHost
 from controller.status.journal import Journal
+from controller.status.security_status import RulePlaces
 from controller.vswitch.controller_targets import endpoints
 from controller.vswitch.setup_worker import BridgeSetup
 from controller.vswitch.tagging import Tagging
@@ -278,8 +279,11 @@ def _local_address_watch(config: Config, registration: Registration, this_host: 
 def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event], is_of_app: IsOfApp) -> Mapping[str, Sender]:
     """Bridge → who writes its flows."""
 
+    places = RulePlaces()
+
     def owner(bridge: str, key: FlowKey) -> str:
-        return str(compiler.owner(bridge, key) or "no one")
+        unit = compiler.owner(bridge, key)
+        return places.owner(compiler.view, unit, key) if unit is not None else "no one"
 
     return {
         name: Sender(

@@ -16,6 +16,8 @@ _OFPORT = integer("ofport", "number of its OpenFlow port on br-int")
 _VLAN = integer("vlan", "local VLAN of the network on this host")
 _BRIDGE = string("bridge", "name of a bridge")
 _HOST = string("host", "name of a host in the topology")
+_OWNER = string("owner", "whose flow it is, in words")
+_FLOW = string("flow", "a flow in the syntax of ovs-ofctl")
 _FLOWS = integer("flows", "flows that the bridge has by now")
 _CHANGE = string("change", "what was made, changed or removed, or what differed, in words")
 _WHAT = string("what", "what is to be written")
@@ -177,12 +179,13 @@ FLOW_REFUSED = EventKind(
     _ERROR,
     "A bridge refuses a flow, which is left out and [asked for again](reliability.md#refused-flows). Of many at once "
     "the first 20.",
-    (
-        _BRIDGE,
-        string("owner", "whose flow it is, in words"),
-        REASON,
-        string("flow", "a flow in the syntax of ovs-ofctl"),
-    ),
+    (_BRIDGE, _OWNER, REASON, _FLOW),
+)
+FLOW_TAKEN = EventKind(
+    "flow-taken",
+    _INFO,
+    "A bridge has taken a flow that it had refused. Of many at once the first 20.",
+    (_BRIDGE, _OWNER, integer("attempts", "how often it had refused it"), _FLOW),
 )
 FLOWS_LEFT_OUT = EventKind(
     "flows-left-out", _ERROR, "An application made no flows of something, or wrong ones.", (_SUBJECT, REASON)

@@ -74,6 +74,12 @@ class HostAnswers:
         """Devices with an iface-id on this host, as the status has them."""
         return list(self.status["ports"]) if self.status is not None else []
 
+    @property
+    def refused_rules(self) -> dict[str, str]:
+        """Id of a rule of which this host's switch has refused a flow → why."""
+        told = self.status.get("quarantined_rules", ()) if self.status is not None else ()
+        return {one["id"]: one["reason"] for one in told if one["refused"]}
+
     def group_name(self, group_id: str) -> str:
         """That of a security group or an address group; empty where there is none."""
         group = self.groups.get(group_id) or self.address_groups.get(group_id)
@@ -187,7 +193,9 @@ def explain(config: Config, thing: str) -> Json:
         "port": _row(port),
         "network": _row(network),
         "security_groups": [
-            group_told(known.groups[id_], known.group_name) for id_ in group_ids if id_ in known.groups
+            group_told(known.groups[id_], known.group_name, known.refused_rules)
+            for id_ in group_ids
+            if id_ in known.groups
         ],
         "ports": ports,
         "here": devices,

@@ -37,6 +37,7 @@ class FlowExplainer:
 
     def __init__(self, objects: Mapping[str, Iterable[str]], apps: Sequence[App], view: HostView) -> None:
         self._view = view
+        self._refused: Mapping[FlowKey, str] = {}
         self._rules_of: dict[str, Mapping[tuple[int, Match], list[SecurityGroupRule]]] = {}
         groups = {*view.security_groups, *(group_id for group_id, _ in view.group_members)}
         self._owners = FlowOwners({**objects, ADDRESS_GROUP: view.address_groups, SECURITY_GROUP: groups}, apps)
@@ -48,13 +49,16 @@ class FlowExplainer:
         desired: Mapping[FlowKey, Flow],
         installed: Iterable[InstalledFlow] | None,
         concerns: Callable[[int], bool],
+        refused: Mapping[FlowKey, str],
     ) -> Iterator[dict[str, Any]]:
         """Flows of a bridge, in the order of a table.
 
         :param desired: what it should have
         :param installed: what it has; None: it cannot be asked
         :param concerns: whether flows with a cookie are meant
+        :param refused: flows that it has refused → why
         """
+        self._refused = refused
         there = {flow.key: flow for flow in installed or () if flow.key is not None}
         found = [(flow, there.get(flow.key)) for flow in desired.values() if concerns(flow.cookie)]
         for flow in sorted(found, key=lambda pair: (pair[0].table, -pair[0].priority, render(pair[0], cookie=False))):
@@ -85,6 +89,7 @@ class FlowExplainer:
             "meaning": band.meaning if band is not None else None,
             "desired": flow is not None,
             "installed": found is not None if is_known else None,
+            "refused": self._refused.get(flow.key) if flow is not None else None,
             "packets": found.n_packets if found is not None else None,
             "bytes": found.n_bytes if found is not None else None,
             "seconds": found.duration_sec if found is not None else None,
@@ -93,11 +98,7 @@ class FlowExplainer:
     def _owner_told(self, kind: str, id_: str) -> dict[str, str]:
         """Of groups with their name, which is empty where it is not followed here."""
         told = {"kind": kind, "id": id_}
-        return told | {"name": self._name(id_)} if kind in (SECURITY_GROUP, ADDRESS_GROUP) else told
-
-    def _name(self, group_id: str) -> str:
-        group = self._view.security_groups.get(group_id) or self._view.address_groups.get(group_id)
-        return group.name if group is not None else ""
+        return told | {"name": self._view.group_name(id_)} if kind in (SECURITY_GROUP, ADDRESS_GROUP) else told
 
     def _rules(self, group_id: str, flow: Flow | InstalledFlow) -> list[dict[str, str]]:
         """Those that a flow of a security group is for."""
@@ -108,7 +109,7 @@ class FlowExplainer:
         if group_id not in self._rules_of:
             self._rules_of[group_id] = rules_by_place(group)
         found = self._rules_of[group_id].get((known.table, known.match), ())
-        return [{"id": rule.id, "text": rule_words(rule, self._name)} for rule in found]
+        return [{"id": rule.id, "text": rule_words(rule, self._view.group_name)} for rule in found]
 
 
 def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
@@ -154,7 +155,7 @@ def explained_flows(host: RunningHost, parameters: Mapping[str, Any]) -> Json:
                 session = None
         if session is None:
             silent.append(bridge)
-        told = explainer.explain(bridge, role, sender.desired, installed, concerns)
+        told = explainer.explain(bridge, role, sender.desired, installed, concerns, sender.refused)
         found += [one for one in told if text is None or _spaceless(text) in _spaceless(one["flow"])]
     return {"flows": found[:most], "number": len(found), "silent": silent}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from apps.filtering.filter_tables import FilterTable, xxreg
@@ -46,14 +47,25 @@ def called(group_id: str, name_of: NameOf) -> str:
     return f"{group_id} ({name})" if name else group_id
 
 
-def group_told(group: SecurityGroup, name_of: NameOf) -> dict[str, Any]:
-    """A group with its rules in words; ``left_out``: why a rule has no flows, or null."""
+def group_told(
+    group: SecurityGroup, name_of: NameOf, refused: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """A group with its rules in words; ``left_out``: why a rule has no flows, or null; ``refused``: why the switch has
+    refused one, or null.
+
+    :param refused: id of a rule → why
+    """
     return {
         "id": group.id,
         "name": group.name,
         "stateful": group.stateful,
         "rules": [
-            {"id": rule.id, "text": rule_words(rule, name_of), "left_out": _left_out(rule)}
+            {
+                "id": rule.id,
+                "text": rule_words(rule, name_of),
+                "left_out": _left_out(rule),
+                "refused": refused.get(rule.id),
+            }
             for rule in sorted(group.rules, key=lambda rule: (rule.direction.value, rule.ethertype.value, rule.id))
         ],
     }

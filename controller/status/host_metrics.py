@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric as Family
 from controller.agent.host_snapshot import HostSnapshot
 from controller.openflow.tables.sender import Sender
 from controller.runtime.metric_families import Kind, Metric, Values
-from controller.status.host_status import RunningHost, device_states, is_settled, problems
+from controller.status.host_status import RunningHost, device_states, is_settled, problems, quarantine
 from topology.errors import TunbridgeError
 from topology.model import PortStatus
 
@@ -147,6 +147,7 @@ class HostMetrics:
             "flow_units": len(snapshot.unit_problems),
             "ports_not_made": len(snapshot.ports_not_made),
             "ports_misplaced": len(snapshot.ports_misplaced),
+            "security_rules": len(quarantine(host, snapshot)),
         }
         yield QUARANTINED.family({(what,): number for what, number in quarantined.items()})
         yield PORTS.family({(status.value,): statuses[status] for status in PortStatus})

@@ -35,6 +35,13 @@ from controller.os_ken_apps.running_apps import RunningApps
 from controller.runtime.inbox import Inbox
 from controller.status.control_server import Handler
 from controller.status.journal import Journal
+from controller.status.security_status import (
+    QuarantinedRule,
+    bounds,
+    port_security_told,
+    quarantined_rules,
+    subject_words,
+)
 from controller.vswitch.local_ovsdb import VSwitch
 from controller.vswitch.row_drift import RowDrift
 from topology.errors import OpenFlowError, TunbridgeError
@@ -95,6 +102,7 @@ def status(host: RunningHost) -> Json:
     stands_against = problems(host, snapshot)
     of_apps: dict[str, Counter[int]] = {}
     bridges = {name: _bridge(host, name, snapshot.datapaths.get(name), of_apps) for name in host.senders}
+    quarantined = quarantine(host, snapshot)
     bridges_agree = all(bridge["connected"] and not bridge["flows"]["drift"] for bridge in bridges.values())
     return {
         "host": snapshot.names.host,
@@ -103,9 +111,10 @@ def status(host: RunningHost) -> Json:
         "ovsdb": {"connected": host.vswitch.connected},
         "bridges": bridges,
         "drift": {"tags": _row_drift(snapshot.tag_drift), "rows": _row_drift(host.vswitch.layout_drift.record)},
-        "ports": [_port(device) for device in device_states(snapshot)],
+        "ports": _ports(snapshot, quarantined),
         "tunnels": [dict(vars(tunnel)) for tunnel in sorted(snapshot.tunnels, key=lambda tunnel: tunnel.device)],
         "applications": host.apps.told(partial(_flows_of, of_apps)),
+        "quarantined_rules": [one.told(snapshot.view) for one in quarantined],
         "vlan_conflicts": sorted(snapshot.vlan_conflicts.values()),
         "problems": sorted(
             [
@@ -117,6 +126,7 @@ def status(host: RunningHost) -> Json:
                 *(f"device {name}: {why}" for name, why in snapshot.unserved.items()),
                 *host.apps.complaints(),
                 *(f"port {port_id} asks for port security: {why}" for port_id, why in snapshot.unfiltered.items()),
+                *bounds(snapshot.view),
                 *([host.connections.problem] if host.connections.problem is not None else []),
             ]
         ),
@@ -134,7 +144,14 @@ def status(host: RunningHost) -> Json:
 def ports(host: RunningHost) -> Json:
     """The ports of this host alone, out of memory: no switch is asked, as often as this is."""
     snapshot = host.agent.snapshot
-    return {"host": snapshot.names.host, "ports": [_port(device) for device in device_states(snapshot)]}
+    return {"host": snapshot.names.host, "ports": _ports(snapshot, quarantine(host, snapshot))}
+
+
+def quarantine(host: RunningHost, snapshot: HostSnapshot) -> list[QuarantinedRule]:
+    """The rules of security groups that are set aside on this host."""
+    sender = host.senders.get(snapshot.names.integration_bridge)
+    refusals = sender.refusals if sender is not None else ()
+    return quarantined_rules(snapshot.view, snapshot.unit_problems, refusals)
 
 
 def _topology(topology: TopologySource) -> Json:
@@ -157,6 +174,14 @@ def is_settled(host: RunningHost, snapshot: HostSnapshot, stands_against: Sequen
     return snapshot.is_complete and connected and not stands_against and not builds
 
 
+def _ports(snapshot: HostSnapshot, quarantined: Sequence[QuarantinedRule]) -> list[Json]:
+    view = snapshot.view
+    return [
+        _port(device) | {"security": port_security_told(view, device.port_id, device.device, quarantined)}
+        for device in device_states(snapshot)
+    ]
+
+
 def _port(device: DeviceState) -> Json:
     return {
         "id": device.port_id,
@@ -173,7 +198,7 @@ def problems(host: RunningHost, snapshot: HostSnapshot) -> list[str]:
     """All that stands against being in sync, in words. What other hosts have wrong does not."""
     found = [f"topology: {problem.where}: {problem.reason}" for problem in snapshot.row_problems]
     found += snapshot.restore_problems
-    found += [f"{unit}: {reason}" for unit, reason in snapshot.unit_problems.items()]
+    found += [f"{subject_words(snapshot.view, unit.subject)}: {why}" for unit, why in snapshot.unit_problems.items()]
     found += [f"port {name}: Open vSwitch could not make it: {why}" for name, why in snapshot.ports_not_made.items()]
     found += [f"port {name} is not made: {why}" for name, why in snapshot.ports_misplaced.items()]
     found += snapshot.twins.values()

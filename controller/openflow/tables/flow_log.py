@@ -19,6 +19,7 @@ from controller.runtime.host_events import (
     DRIFT_FOUND,
     DRIFT_REPAIRED,
     FLOW_REFUSED,
+    FLOW_TAKEN,
     FLOWS_UNMONITORED,
 )
 
@@ -89,12 +90,15 @@ class FlowLog:
             LOG.error("bridge %s refused %d more flows", self._bridge, len(refusals) - LINES_MAX)
 
     def taken(self, known: Sequence[Refusal]) -> None:
-        lines = (
-            f"took a flow of {self._describe(refusal.flow.key)} that it had refused {refusal.attempts} times: "
-            f"{render(refusal.flow)}"
-            for refusal in known
-        )
-        self._each(logging.INFO, lines, len(known))
+        for refusal in known[:LINES_MAX]:
+            owner, shown = self._describe(refusal.flow.key), render(refusal.flow)
+            LOG.info(
+                "bridge %s: took a flow of %s that it had refused %d times: %s",
+                self._bridge, owner, refusal.attempts, shown,
+                extra=FLOW_TAKEN.of(bridge=self._bridge, owner=owner, attempts=refusal.attempts, flow=shown),
+            )  # fmt: skip
+        if len(known) > LINES_MAX:
+            LOG.info("bridge %s: took %d more flows that it had refused", self._bridge, len(known) - LINES_MAX)
 
     def still_refused(self, asked: int, still: Sequence[Refusal], now: float) -> None:
         """The switch was asked again for flows that it had refused.
