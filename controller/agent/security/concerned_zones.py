@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from apps.framework.host_view import HostView, LocalPort, ViewChange
 from topology.security_groups import Direction, SecurityGroup, SecurityGroupRule
@@ -20,53 +21,80 @@ class ConcernedZone:
 
     :param view: tells what is allowed now
     :param network_id: the network that has the zone; None: none has, so that all of it ends
+    :param looks_again: it is looked through once more, whether or not anything is found: something is not allowed any
+        more, and what the datapath has cached of the flows before may begin it anew
     """
 
     view: Callable[[], HostView]
     network_id: str | None
-    is_first: bool = True
-    """Nobody has looked through it since it is concerned."""
+    looks_again: bool = True
+
+
+class _Waiting(NamedTuple):
+    """A zone that waits for flows."""
+
+    generation: int
+    network_id: str | None
+    looks_again: bool
 
 
 class ConcernedZones:
     """Follows the view of a host; costs what has changed."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[int, str | None]] = {}
-        """Zone → the generation of flows that it waits for, and the network that has it."""
+        self._waiting: dict[int, _Waiting] = {}
+        self._used: set[int] = set()
+        """Zones in which connections may be: their networks have, or had, a secured port."""
 
     def follow(self, change: ViewChange, generation: int) -> None:
         """A view was made, and flows of it are on their way.
 
         :param generation: of these flows
         """
-        for network_id in networks_concerned(change):
+        concerned = networks_concerned(change)
+        for network_id in concerned.keys() | change.networks:
             old, new = (view.networks.get(network_id) for view in (change.old, change.new))
-            if old is not None and (new is None or new.vlan != old.vlan):
-                self._waiting[old.vlan] = generation, None
-            if new is not None:
-                self._waiting[new.vlan] = generation, network_id
+            if old is None or (new is not None and new.vlan == old.vlan):
+                continue
+            if network_id in concerned or old.vlan in self._used:
+                self._used.discard(old.vlan)
+                self._waiting[old.vlan] = _Waiting(generation, None, False)
+        for network_id, was_allowed in concerned.items():
+            local = change.new.networks.get(network_id)
+            if local is None:
+                continue
+            self._used.add(local.vlan)
+            was = self._waiting.get(local.vlan)
+            if was is None or was.network_id is not None:  # else all of it ends, which is more
+                again = was_allowed or (was is not None and was.looks_again)
+                self._waiting[local.vlan] = _Waiting(generation, network_id, again)
 
     def confirmed(self, generation: int, view: Callable[[], HostView]) -> dict[int, ConcernedZone]:
         """Flows are in place on br-int; the zones that are to be looked through now."""
         if not self._waiting:
             return {}
-        ripe = {zone: network for zone, (due, network) in self._waiting.items() if due <= generation}
+        ripe = {zone: waiting for zone, waiting in self._waiting.items() if waiting.generation <= generation}
         for zone in ripe:
             del self._waiting[zone]
-        return {zone: ConcernedZone(view, network) for zone, network in ripe.items()}
+        return {zone: ConcernedZone(view, of.network_id, of.looks_again) for zone, of in ripe.items()}
 
 
-def networks_concerned(change: ViewChange) -> set[str]:
-    """Ids of the networks in which something is not allowed any more that was, or was never looked at."""
+def networks_concerned(change: ViewChange) -> dict[str, bool]:
+    """The networks in which something is not allowed any more that was, or was never looked at.
+
+    :returns: id of a network → whether something was allowed before: False where its ports are new here, which nobody
+        could ask before
+    """
     old, new = change.old, change.new
-    found = {network_id for network_id in change.networks if _was_secured(change, network_id)}
+    found = {network_id: True for network_id in change.networks if _was_secured(change, network_id)}
     for port_id in change.ports:
         before, after = old.ports.get(port_id), new.ports.get(port_id)
         if _is_less(before, after):
-            found.update(port.network_id for port in (before, after) if port is not None)
+            for port in (before, after):
+                if port is not None:
+                    found[port.network_id] = found.get(port.network_id, False) or before is not None
     for group_id in _groups_concerned(change):
-        found.update(new.ports[port_id].network_id for port_id in new.ports_in_group(group_id))
+        found |= {new.ports[port_id].network_id: True for port_id in new.ports_in_group(group_id)}
     return found
 
 

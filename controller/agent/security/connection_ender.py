@@ -58,9 +58,9 @@ class ConnectionEnder(Worker[int, ConcernedZone]):
             with VSwitchdClient(self._connection) as client:
                 conntrack = TrackedConnections(client, self._datapath_type)
                 again = {
-                    vlan: replace(zone, is_first=False)
+                    vlan: replace(zone, looks_again=False)
                     for vlan, zone in batch.items()
-                    if self._look_through(conntrack, vlan, zone) or zone.is_first
+                    if self._look_through(conntrack, vlan, zone) or zone.looks_again
                 }
         except VSwitchUnavailable as error:
             self.problem = f"connections that are not allowed any more are not ended: {error}"

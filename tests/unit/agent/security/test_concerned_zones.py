@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity
+from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity, ViewChange
 from controller.agent.security.concerned_zones import ConcernedZones, networks_concerned
 from topology.model import Network, NetworkType
 from topology.security_groups import AddressGroup, Direction, Ethertype, SecurityGroup, SecurityGroupRule
@@ -71,7 +71,7 @@ FIRST, SECOND = {NETS[0].id}, {NETS[1].id}
     ],
 )
 def test_what_allows_less(change: dict[str, dict[str, object]], concerned: set[str]) -> None:
-    assert networks_concerned(view().evolve(**change)) == concerned  # type: ignore[arg-type]
+    assert networks_concerned(view().evolve(**change)).keys() == concerned  # type: ignore[arg-type]
 
 
 def test_a_zone_that_nobody_looked_at_is_looked_through() -> None:
@@ -79,12 +79,12 @@ def test_a_zone_that_nobody_looked_at_is_looked_through() -> None:
     change = HostView().evolve(
         networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports={"p1": PORTS["p1"]}, security_groups=GROUPS
     )
-    assert networks_concerned(change) == FIRST
+    assert networks_concerned(change).keys() == FIRST
     two = {**PORTS, "p2": replace(PORTS["p2"], network_id=NETS[0].id)}
     both = HostView().evolve(networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports=two, security_groups=GROUPS)
-    assert networks_concerned(both) == FIRST
+    assert networks_concerned(both).keys() == FIRST
     unsecured = change.new.evolve(ports={"p1": replace(PORTS["p1"], security=None)}).new
-    assert networks_concerned(unsecured.evolve(ports={"p1": PORTS["p1"]})) == FIRST
+    assert networks_concerned(unsecured.evolve(ports={"p1": PORTS["p1"]})).keys() == FIRST
 
 
 def test_a_zone_waits_for_its_flows() -> None:
@@ -104,3 +104,57 @@ def test_of_a_network_that_goes_or_gets_another_vlan_all_end() -> None:
     zones.follow(moved, 2)
     found = {vlan: zone.network_id for vlan, zone in zones.confirmed(2, lambda: moved.new).items()}
     assert found == {2: None, 9: NETS[1].id}
+
+
+def looked_at(zones: ConcernedZones, generation: int) -> dict[int, tuple[str | None, bool]]:
+    """Zones that are due → their network, and whether they are looked through twice."""
+    found = zones.confirmed(generation, HostView)
+    return {vlan: (zone.network_id, zone.looks_again) for vlan, zone in found.items()}
+
+
+def test_for_a_port_that_is_new_a_zone_is_looked_through_once() -> None:
+    """Listing a zone takes long where it has many connections; twice is for what was allowed until now."""
+    zones, new_port = ConcernedZones(), {"p3": replace(PORTS["p1"], port_id="p3", ofport=3)}
+    bound = view().evolve(ports=new_port)
+    zones.follow(bound, 1)
+    assert looked_at(zones, 1) == {1: (NETS[0].id, False)}
+    zones.follow(bound.new.evolve(ports={"p3": None}), 2)
+    assert looked_at(zones, 2) == {1: (NETS[0].id, True)}
+    zones.follow(view().evolve(security_groups={"g": None}), 3)
+    zones.follow(bound, 4)
+    assert looked_at(zones, 4) == {1: (NETS[0].id, True)}
+    open_port = view().evolve(ports={"p1": replace(PORTS["p1"], security=None)}).new
+    zones.follow(open_port.evolve(ports={"p1": PORTS["p1"]}), 5)
+    assert looked_at(zones, 5) == {1: (NETS[0].id, True)}, "a port that was there, and could be asked by anybody"
+
+
+def test_a_zone_ends_with_its_network_though_nothing_in_it_is_secured_any_more() -> None:
+    """Connections of the time before would be there for the next network that gets this local VLAN."""
+    zones, bound = (
+        ConcernedZones(),
+        HostView().evolve(
+            networks={NETS[0].id: LocalNetwork(NETS[0], 1)}, ports={"p1": PORTS["p1"]}, security_groups=GROUPS
+        ),
+    )
+    zones.follow(bound, 1)
+    assert looked_at(zones, 1) == {1: (NETS[0].id, False)}
+    opened = bound.new.evolve(ports={"p1": replace(PORTS["p1"], security=None)})
+    zones.follow(opened, 2)
+    assert looked_at(zones, 2) == {}
+    gone = opened.new.evolve(networks={NETS[0].id: None}, ports={"p1": None})
+    zones.follow(gone, 3)
+    assert looked_at(zones, 3) == {1: (None, False)}
+    zones.follow(gone.new.evolve(networks={NETS[0].id: LocalNetwork(NETS[0], 1)}), 4)
+    zones.follow(ViewChange.between(gone.new, HostView()), 5)
+    assert looked_at(zones, 5) == {}, "it was never secured since"
+
+
+def test_a_network_that_takes_the_zone_of_another_finds_nothing_there() -> None:
+    both = {NETS[0].id: LocalNetwork(NETS[0], 1), NETS[1].id: None}
+    before = HostView().evolve(networks=both, ports={"p1": PORTS["p1"]}, security_groups=GROUPS).new
+    zones = ConcernedZones()
+    swapped = before.evolve(
+        networks={NETS[0].id: None, NETS[1].id: LocalNetwork(NETS[1], 1)}, ports={"p1": None, "p2": PORTS["p2"]}
+    )
+    zones.follow(swapped, 1)
+    assert looked_at(zones, 1) == {1: (None, False)}
