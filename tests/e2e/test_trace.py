@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,7 @@ from controller.config.config import load
 from controller.status.explanation import HostAnswers, ask
 from controller.trace.frame_trace import TraceRequest, trace_frame
 from tests.support.host.ovs import Device
+from tests.support.host.tunbridge import ROOT
 from tests.support.lab.frames import BROADCAST, MULTICAST, Frame, quiet, send, unique
 from tests.support.lab.lab import MIXED, Lab
 from tests.support.lab.networks import topology_document
@@ -469,6 +472,49 @@ def test_arp_is_answered_on_the_host_of_who_asks(lab: Lab) -> None:
             "an answer comes",
         )
         assert not [frame for frame in elsewhere.received() if frame.ethertype == 0x0806]
+
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+ON_THE_PAGE = {"tap0f0224b6-4c": "red1", "tapc9ae0a41-ba": "vx1"}
+"""Devices that docs/troubleshooting.md names, whose VMs are in this lab; addresses are those of here."""
+
+
+def plain(text: str) -> str:
+    """What is said, without what is another with each lab: ids, MAC addresses that OVS made, numbers of ports."""
+    for pattern, name in (
+        (r"\b[0-9a-f]{8}-(…|[0-9a-f]{4}-[0-9a-f-]{22,})", "ID"),
+        (r"\btap[0-9a-f]{8}-[0-9a-f]{2}", "DEVICE"),
+        (r"from [0-9a-f:]{17} (\S+) to [0-9a-f:]{17}", r"from MAC \1 to MAC"),
+        (r"\b(in_port=|output:)\d+", r"\1PORT"),
+        (r"(->tun_)ipv6_(dst)", r"\1\2"),
+    ):
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def as_on_the_page(lab: Lab, words: str) -> list[str]:
+    """A command of the page, with the devices of this lab."""
+    for device, name in ON_THE_PAGE.items():
+        words = words.replace(device, lab.vms[name].nic.device)
+    return shlex.split(underlay(words, lab.ip_version))[1:]
+
+
+def test_the_page_shows_what_the_command_prints(lab: Lab) -> None:
+    """docs/troubleshooting.md: a whole trace, word for word."""
+    command, _, rest = PAGE.partition("    $ tunbridge trace tap0f0224b6-4c 10.0.0.3\n")[2].partition("\n\nWhat is")
+    assert rest
+    printed = lab.controllers["h1"].command(
+        "trace", *as_on_the_page(lab, "tunbridge trace tap0f0224b6-4c 10.0.0.3")[1:]
+    )
+    assert plain(printed).strip() == plain(underlay(textwrap.dedent(command), lab.ip_version)).strip()
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| `(tunbridge trace [^`]+)` \| ``(.+)`` \|$", PAGE, re.MULTILINE))
+def test_the_page_says_where_frames_end(lab: Lab, row: tuple[str, str]) -> None:
+    """Its table of last lines."""
+    command, said = row
+    printed = lab.controllers["h1"].command(*as_on_the_page(lab, command), statuses=(0, 1))
+    assert plain(printed.splitlines()[-1]) == plain(underlay(said, lab.ip_version))
 
 
 @pytest.mark.parametrize(
