@@ -114,9 +114,10 @@ class PortSet:
         return gone | came
 
 
-class _Port(NamedTuple):
+class PortRow(NamedTuple):
     """What is known of a Port; read once for each change of its row, and not for each of its Interface."""
 
+    row: uuid.UUID
     name: str
     interfaces: tuple[uuid.UUID, ...]
     vlans: VlanColumns
@@ -143,7 +144,7 @@ class RowTracker:
         self._bridge_ports = PortSet()
         self.port_ids: dict[str, uuid.UUID] = {}
         """Name of a Port → its row; only for the replica's thread."""
-        self._ports: dict[uuid.UUID, _Port] = {}
+        self._ports: dict[uuid.UUID, PortRow] = {}
         self._interfaces: dict[uuid.UUID, Any] = {}
         self._port_of: dict[uuid.UUID, uuid.UUID] = {}
         self._bridges: dict[uuid.UUID, tuple[str, int | None, str | None]] = {}
@@ -152,6 +153,10 @@ class RowTracker:
         self._faults: dict[uuid.UUID, tuple[str, str]] = {}
         self._unserved: dict[uuid.UUID, tuple[str, str]] = {}
         self._restoring = False
+
+    def port(self, name: str) -> PortRow | None:
+        """The Port of a name, None where there is none; only for the replica's thread."""
+        return self._ports[self.port_ids[name]] if name in self.port_ids else None
 
     def convert(self, changes: RowChanges) -> VSwitchBatch | None:
         """Turn changed rows into a batch; None when they change nothing that matters here."""
@@ -206,7 +211,9 @@ class RowTracker:
             if row is not None:
                 interfaces = tuple(interface.uuid for interface in read(row, "interfaces"))
                 name = read(row, "name")
-                self._ports[identity] = _Port(name, interfaces, VlanColumns.of(row), read(row, "other_config"))
+                self._ports[identity] = PortRow(
+                    identity, name, interfaces, VlanColumns.of(row), read(row, "other_config")
+                )
                 self.port_ids[name] = identity
                 self._port_of.update(dict.fromkeys(interfaces, identity))
                 touched.update(interfaces)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from controller.vswitch.adoption import keep_flows, rundir
 from controller.vswitch.bridge_setup import (
@@ -18,7 +19,6 @@ from controller.vswitch.bridge_setup import (
     set_up,
     tell_vswitchd,
 )
-from controller.vswitch.device import VlanColumns
 from controller.vswitch.interface_rows import TABLES, RowTracker, VSwitchBatch
 from controller.vswitch.ipsec import monitor_problem, without_secrets
 from controller.vswitch.row_drift import LayoutDrift
@@ -105,7 +105,7 @@ class VSwitch(Replica[VSwitchBatch]):
         :param wanted: name of a Port → what it should say
         :raises VSwitchError: the database refused, or does not answer; nothing was written
         """
-        self.transact(lambda edit: self._write_tags(edit, wanted))
+        self.transact(lambda edit: self._write_tags(edit, wanted, edit.overwrite))
 
     def attempt(self, wanted: WantedBridges) -> Attempt:
         """What :meth:`set_up` would come to; nothing is changed.
@@ -134,7 +134,7 @@ class VSwitch(Replica[VSwitchBatch]):
         def change(edit: Edit) -> None:
             set_up(edit, self._layout, wanted)
             once_connected(edit, self._layout)
-            self._write_tags(edit, tags)
+            self._write_tags(edit, tags, lambda row, values: edit.set(row, **values))
 
         return list(map(without_secrets, preview(self, TABLES, change)))
 
@@ -144,15 +144,20 @@ class VSwitch(Replica[VSwitchBatch]):
             return None
         return monitor_problem(self._rundir)
 
-    def _write_tags(self, edit: Edit, wanted: Mapping[str, Tagging]) -> None:
-        rows, ids, is_unseen = edit.rows("Port"), self._tracker.port_ids, False
+    def _write_tags(
+        self, edit: Edit, wanted: Mapping[str, Tagging], write: Callable[[Any, Mapping[str, Any]], object]
+    ) -> None:
+        rows, is_unseen = edit.rows("Port"), False
         for name, tagging in wanted.items():
-            row = rows.get(ids[name]) if name in ids else None
-            if row is None or tagging.agrees(columns := VlanColumns.of(row), row.other_config):
+            port = self._tracker.port(name)
+            row = None if port is None else rows.get(port.row)
+            if port is None or row is None or tagging.agrees(port.vlans, port.other_config):
                 continue
-            present, right = columns.row, tagging.columns.row
-            differing = {name: value for name, value in right.items() if value != present[name]}
-            edit.set(row, **differing, other_config=tagging.written(row.other_config))
-            is_unseen |= columns.tag == tagging.tag and columns != tagging.columns
+            present, right = port.vlans.row, tagging.columns.row
+            differing: dict[str, Any] = {name: value for name, value in right.items() if value != present[name]}
+            if (written := tagging.written(port.other_config)) != port.other_config:
+                differing["other_config"] = written
+            write(row, differing)
+            is_unseen |= port.vlans.tag == tagging.tag and port.vlans != tagging.columns
         if is_unseen:
             tell_vswitchd(edit)

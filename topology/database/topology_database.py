@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,7 @@ from topology.database.tables import (
 )
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host, HostInfo
-from topology.ovsdb.edit import Edit
+from topology.ovsdb.edit import Edit, read
 from topology.ovsdb.one_shot import opened
 from topology.ovsdb.preview import preview
 from topology.ovsdb.replica import Replica, RowChanges
@@ -87,8 +87,8 @@ class TopologyDatabase(Replica[TopologyBatch]):
 
     def report(self, reports: Iterable[PortReport]) -> int:
         """Write reports in one transaction; see :meth:`topology.source.TopologySource.report`."""
-        given = tuple(reports)
-        return self.transact(lambda edit: sum(self._write(edit, report) for report in given))
+        given = {report.port_id: report for report in reports}  # a row is written once
+        return self.transact(lambda edit: sum(self._write(edit, report) for report in given.values()))
 
     def register(self, host: Host) -> bool:
         """Enter this host into the registry; see :meth:`topology.source.TopologySource.register`.
@@ -149,8 +149,12 @@ class TopologyDatabase(Replica[TopologyBatch]):
             if wanted is not None:
                 write_back(edit, self._assembler, wanted)
             rows = {row.id: row for row in edit.rows("Port").values()}  # those that are written back among them
+
+            def shown(row: Any, values: Mapping[str, Any], _: object) -> None:
+                edit.set(row, **values)
+
             for report in given:
-                _write(edit, rows.get(report.port_id), report, host_rights=self._has_host_rights(edit))
+                _write(edit, rows.get(report.port_id), report, shown, host_rights=self._has_host_rights(edit))
 
         lines = preview(self, dict.fromkeys((*TABLES, SECURITY_GROUP_MEMBER), ()), change)
         for claim in claims:
@@ -179,22 +183,31 @@ class TopologyDatabase(Replica[TopologyBatch]):
     def _write(self, edit: Edit, report: PortReport) -> bool:
         row_uuid = self._assembler.row_of("Port", report.port_id)
         row = None if row_uuid is None else edit.rows("Port").get(row_uuid)
-        return _write(edit, row, report, host_rights=self._has_host_rights(edit))
+        return _write(edit, row, report, edit.overwrite, host_rights=self._has_host_rights(edit))
 
     def _has_host_rights(self, edit: Edit) -> bool:
         """Whether this host may write what is its own and nothing else (``[topology] host_rights`` of the server)."""
         return bool(edit.rows(RBAC_ROLE)) and any(one.strip().startswith("ssl:") for one in self.connection.split(","))
 
 
-def _write(edit: Edit, row: Any | None, report: PortReport, *, host_rights: bool) -> bool:
+def _write(
+    edit: Edit,
+    row: Any | None,
+    report: PortReport,
+    write: Callable[[Any, Mapping[str, Any], Collection[str]], object],
+    *,
+    host_rights: bool,
+) -> bool:
+    """:param write: does it, see :meth:`topology.ovsdb.edit.Edit.overwrite`"""
     if row is None or not (report.claim or row.host == [report.host]):
         return False
     if host_rights and [report.host] not in (row.host, row.requested_host):
         return _ask_for(edit, row, report)
-    changed = edit.set(row, host=[report.host] if report.claim else [], status=report.status.value)
-    if changed:
-        edit.verify(row, "host")
-    return changed
+    wanted = {"host": [report.host] if report.claim else [], "status": report.status.value}
+    differing = {column: value for column, value in wanted.items() if read(row, column) != value}
+    if differing:
+        write(row, differing, {"host"} - differing.keys())
+    return bool(differing)
 
 
 def _ask_for(edit: Edit, row: Any, report: PortReport) -> bool:

@@ -71,6 +71,15 @@ def _default(column: Any) -> Datum:
     return Datum.default(column.type)
 
 
+def _in_json(value: Any) -> Any:
+    """A value in OVSDB's JSON notation (RFC 7047 §5.1, "<value>"), a reference by the UUID of its row excepted."""
+    if isinstance(value, Mapping):
+        return ["map", sorted(map(list, value.items()))]
+    if isinstance(value, list):
+        return value[0] if len(value) == 1 else ["set", value]
+    return value
+
+
 class Edit:
     """One transaction being made; only valid during the call that hands it over.
 
@@ -81,6 +90,8 @@ class Edit:
     def __init__(self, idl: Idl, txn: Transaction) -> None:
         self.idl = idl
         self.txn = txn
+        self.overwritten = 0
+        """Rows that :meth:`overwrite` has written."""
 
     def rows(self, table: str) -> Mapping[uuid.UUID, Any]:
         """The current rows of a table."""
@@ -124,6 +135,22 @@ class Edit:
             row.verify(column)
             self._write(row, column, value)
         return bool(differing)
+
+    def overwrite(self, row: Any, values: Mapping[str, Any], verified: Collection[str] = ()) -> None:
+        """Do what :meth:`set` does, in less time, for rows that come in hundreds.
+
+        The IDL converts each value four times and goes through all of them again when it commits; here two operations
+        are added to its transaction, for a row that it then knows nothing of. So a row is written once, by one of both.
+
+        :param values: column → another value than it has; no references, and no copies within sets
+        :param verified: columns that are not written, and still have to be what was read
+        """
+        columns = [*values, *verified]
+        row_id, before = ["_uuid", "==", ["uuid", str(row.uuid)]], row._data
+        held = {column: before[column].to_json() for column in columns}
+        self.expect(row._table.name, [row_id], columns, [held])
+        self.update_where(row._table.name, [row_id], {name: _in_json(value) for name, value in values.items()})
+        self.overwritten += 1
 
     def delete(self, row: Any) -> None:
         """Delete a row of a root table."""

@@ -15,10 +15,10 @@ from ovs.db.idl import CLUSTERED, RELAY, SchemaHelper
 from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
 from ovs.stream import stream_or_pstream_needs_probes
-from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 from topology.ovsdb.json_stream import MessageParser
 from topology.ovsdb.row_lookup import Ref, RowLookup, Where
+from topology.ovsdb.row_updates import QuickIdl
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class FollowedSession(Session):  # type: ignore[misc]
         return message
 
 
-class FollowingIdl(OvsdbIdl):  # type: ignore[misc]
+class FollowingIdl(QuickIdl):
     """Hands the changes of each :meth:`run` to ``deliver``, and all rows after each (re)connection.
 
     An exception of ``deliver`` is logged; all rows are delivered again after a pause.

@@ -66,13 +66,13 @@ class PendingTransaction:
             seqno = idl.change_seqno
             txn = Transaction(idl)
             try:
-                value = self._apply(Edit(idl, txn))
+                value = self._apply(edit := Edit(idl, txn))
                 if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
                     raise late  # which it has become meanwhile
             except BaseException:
                 txn.abort()
                 raise
-            sent, written = True, _rows_written(txn)
+            sent, written = True, _rows_written(txn) + edit.overwritten
             status = txn.commit()
             if status == Transaction.INCOMPLETE:
                 lost = (errors.unconfirmed or errors.unavailable)(

@@ -1,0 +1,273 @@
+"""Rows of the IDL made straight from what the server tells of them (ovsdb-server(7), "update2" and "update3").
+
+python-ovs takes each atom of such a message through a dozen calls, copies a column before it changes it, and makes the
+defaults of what the server has left out. Here each column has a function of its own that knows its type; whatever is
+not exactly as that expects is left to :meth:`ovs.db.data.Datum.from_json`, and so are the complaints about it. What
+comes of it is held equal to python-ovs by a property test.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ovs.db import data, error, idl, types
+from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
+
+LOG = logging.getLogger(__name__)
+
+DatumReader = Callable[[Any], data.Datum]
+"""Makes the value of a column from its JSON; raises :class:`ovs.db.error.Error` where it does not fit the column."""
+
+_AtomReader = Callable[[Any], data.Atom]
+
+_TYPES = {types.IntegerType: int, types.BooleanType: bool, types.StringType: str}
+"""Type of an atom → what its JSON is."""
+
+_UUIDS = 1 << 14
+"""How many UUIDs are kept: each is told of several times, by its own row and by those that refer to it."""
+
+
+class _UnusualError(Exception):
+    """Something else than the short way is for."""
+
+
+@lru_cache(_UUIDS)
+def row_uuid(text: str) -> uuid.UUID:
+    """A UUID by its text.
+
+    :raises ovs.db.error.Error: it is none
+    """
+    try:
+        found = uuid.UUID(text)
+    except ValueError:
+        found = None
+    if found is None or str(found) != text.lower():
+        raise error.Error(f'"{text}" is not a valid UUID')
+    return found
+
+
+def datum_reader(column: types.Type) -> DatumReader:
+    """What makes the values of a column, by its type."""
+    key = _atom_reader(column.key)
+    value = _atom_reader(column.value) if column.is_map() else None
+    if key is None or (column.is_map() and value is None):
+        return lambda json: data.Datum.from_json(column, json)
+
+    def members(json: Any, kind: str) -> list[Any]:
+        written, found = json
+        if written != kind or type(found) is not list or not column.n_min <= len(found) <= column.n_max:
+            raise _UnusualError
+        return found
+
+    def atoms(json: Any) -> dict[data.Atom, data.Atom | None]:
+        if value is not None:
+            pairs = members(json, "map")
+            found: dict[data.Atom, data.Atom | None] = {key(one): value(other) for one, other in pairs}
+        elif type(json) is list and json[0] == "set":
+            pairs = members(json, "set")
+            found = dict.fromkeys(map(key, pairs))
+        else:
+            return {key(json): None}
+        if len(found) != len(pairs):
+            raise _UnusualError
+        return found
+
+    def read(json: Any) -> data.Datum:
+        try:
+            return data.Datum(column, atoms(json))
+        except (_UnusualError, TypeError, ValueError, LookupError):
+            return data.Datum.from_json(column, json)
+
+    return read
+
+
+def _atom_reader(base: types.BaseType) -> _AtomReader | None:
+    """What makes atoms of a type; None: there is no short way for that."""
+    kind = base.type
+    if kind == types.UuidType:
+        return _uuid_atom
+    expected = _TYPES.get(kind)
+    if expected is None or (kind == types.StringType and (base.min_length or base.max_length < sys.maxsize)):
+        return None
+    if base.enum is not None:
+        known = {atom.value: atom for atom in base.enum.values}
+
+        def enumerated(json: Any) -> data.Atom:
+            if type(json) is not expected:
+                raise _UnusualError
+            return known[json]
+
+        return enumerated
+    if kind == types.IntegerType:
+        least = -sys.maxsize - 1 if base.min is None else base.min
+        most = sys.maxsize if base.max is None else base.max
+
+        def number(json: Any) -> data.Atom:
+            if type(json) is not int or not least <= json <= most:
+                raise _UnusualError
+            return data.Atom(kind, json)
+
+        return number
+
+    def atom(json: Any) -> data.Atom:
+        if type(json) is not expected:
+            raise _UnusualError
+        return data.Atom(kind, json)
+
+    return atom
+
+
+def _uuid_atom(json: Any) -> data.Atom:
+    kind, text = json
+    if kind != "uuid" or type(text) is not str:
+        raise _UnusualError
+    try:
+        return data.Atom(types.UuidType, row_uuid(text))
+    except error.Error:
+        raise _UnusualError from None
+
+
+class _Column(NamedTuple):
+    """What is known of a column before any of its values is."""
+
+    read: DatumReader
+    default: Mapping[data.Atom, data.Atom | None]
+    is_told: bool
+    """Whether somebody is told that it has changed."""
+
+
+class TableReader:
+    """Takes what the server tells of rows of one table over into the IDL's rows.
+
+    :param table: of the IDL
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._name = table.name
+        self._columns = {
+            name: _Column(datum_reader(column.type), data.Datum.default(column.type).values, column.alert)
+            for name, column in table.columns.items()
+        }
+        kinds = {
+            name: column.type.key.type
+            for name, column in table.columns.items()
+            if column.type.n_min and not column.type.is_map()
+        }
+        scalars = {
+            name: ["uuid", str(kind.default)] if kind == types.UuidType else kind.default
+            for name, kind in kinds.items()
+        }
+        self._initial: dict[str, data.Datum] = {}
+        """Column → what it is where the server does not say: python-ovs's default of a scalar is no value of it."""
+        for name, json in scalars.items():
+            with suppress(error.Error):  # an enumeration need not have it
+                self._initial[name] = self._columns[name].read(json)
+        self._has_initial = any(
+            self._columns[name].is_told and datum.values != self._columns[name].default
+            for name, datum in self._initial.items()
+        )
+
+    def fill(self, row: Any, values: Mapping[str, Any]) -> bool:
+        """Give a new row its values.
+
+        :returns: whether anything differs from a row of which nothing is told
+        """
+        row._data.update(self._initial)
+        differs = self._has_initial
+        for name, column, datum in self._read(values):
+            if datum.values != column.default:
+                row._data[name] = datum
+                differs |= column.is_told
+        return differs
+
+    def change(self, row: Any, values: Mapping[str, Any]) -> dict[str, data.Datum]:
+        """Take over in what a row's columns differ from before.
+
+        :returns: column → what it was
+        """
+        before = {}
+        for name, _, difference in self._read(values):
+            before[name] = row._data[name]
+            row._data[name] = changed(before[name], difference)
+        return before
+
+    def _read(self, values: Mapping[str, Any]) -> Iterator[tuple[str, _Column, data.Datum]]:
+        for name, json in values.items():
+            column = self._columns.get(name)
+            try:
+                if column is None:
+                    raise error.Error("it is unknown here")
+                yield name, column, column.read(json)
+            except error.Error as why:
+                LOG.warning("column %s of table %s: what the server tells of it is ignored: %s", name, self._name, why)
+
+
+def changed(old: data.Datum, difference: data.Datum) -> data.Datum:
+    """What a column is after a change: of sets and maps the server tells what came and went, else the new value."""
+    if old.type.n_max == 1 and old.values:
+        return difference
+    values = dict(old.values)
+    for atom, value in difference.values.items():
+        if atom in values and values[atom] == value:
+            del values[atom]
+        else:
+            values[atom] = value
+    return data.Datum(old.type, values)
+
+
+class QuickIdl(OvsdbIdl):  # type: ignore[misc]
+    """An IDL that reads rows so; what else a server may tell, and an older one's ``update``, is python-ovs's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._readers = {name: TableReader(table) for name, table in self.tables.items()}
+
+    def _Idl__do_parse_update(self, updates: Any, version: str, tables: Mapping[str, Any]) -> None:
+        """Take over changes of rows; the library's own hook for this is that name."""
+        if version == idl.OVSDB_UPDATE or tables is not self.tables:
+            super()._Idl__do_parse_update(updates, version, tables)
+            return
+        notices = []
+        for name, rows in updates.items():
+            if name not in tables:
+                raise error.Error(f'<table-updates> includes unknown table "{name}"')
+            for text, told in rows.items():
+                self.cooperative_yield()
+                notice = self._update_row(tables[name], row_uuid(text), told)
+                if notice is not None:
+                    notices.append(notice)
+                    self.change_seqno += 1
+        for notice in notices:
+            self.notify(*notice)
+
+    def _update_row(self, table: Any, identity: uuid.UUID, told: Mapping[str, Any]) -> idl.Notice | None:
+        rows = table.rows
+        row = rows.get(identity)
+        if "modify" in told:
+            if row is None:
+                raise error.Error(f"a row of {table.name} changes that is not there: {identity}")
+            del rows[identity]  # indexes are made of the values
+            before = self._readers[table.name].change(row, told["modify"])
+            rows[identity] = row
+            return idl.Notice(idl.ROW_UPDATE, row, idl.Row(self, table, identity, before))
+        if "insert" in told or "initial" in told:
+            if row is not None:
+                LOG.warning("a row of %s comes that is there already: %s", table.name, identity)
+                del rows[identity]
+            row = self._Idl__create_row(table, identity)
+            differs = self._readers[table.name].fill(row, told["insert"] if "insert" in told else told["initial"])
+            rows[identity] = row
+            return idl.Notice(idl.ROW_CREATE, row) if differs else None
+        if "delete" not in told:
+            raise error.Error(f"nothing is known of such a change of a row: {sorted(told)}")
+        if row is None:
+            LOG.warning("a row of %s goes that is not there: %s", table.name, identity)
+            return None
+        del rows[identity]
+        return idl.Notice(idl.ROW_DELETE, row)
