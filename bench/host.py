@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,14 +11,13 @@ from typing import Any
 from apps.framework.local_vlans import DEAD_VLAN
 from apps.integration_bridge import IntegrationBridge
 from apps.tunnel_bridge import TunnelBridge
+from bench.usage import processor
 from bench.watch import BridgeWatch, Source, TableWatch, Watcher
 from tests.support.host.ovs import Device, OvsHost
 from tests.support.host.tunbridge import Tunbridge
 
 TIMEOUT = 120.0
 """Seconds after which a measurement is given up."""
-
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -78,19 +76,23 @@ def document(networks: int, ports: int) -> dict[str, Any]:
 class MeasuredHost:
     """Plugs devices and tells when what happened."""
 
-    def __init__(self, ovs: OvsHost, tunbridge: Tunbridge) -> None:
+    def __init__(self, ovs: OvsHost, tunbridge: Tunbridge | None) -> None:
+        """:param tunbridge: None: somebody else binds ports here, who knows of no topology"""
         self._ovs, self._tunbridge = ovs, tunbridge
         rundir = ovs.rundir
         self._integration = BridgeWatch(rundir / "br-int.mgmt")
         self._tunnel = BridgeWatch(rundir / "br-tun.mgmt")
         self._tags = TableWatch(ovs.db_sock, "Open_vSwitch", "Port", "name", "tag")
-        topology = tunbridge.run_path / "topology.sock"
-        self._states = TableWatch(topology, "Tunbridge_Topology", "Port", "id", "status")
+        self._states: TableWatch | None = None
+        if tunbridge is not None:
+            topology = tunbridge.run_path / "topology.sock"
+            self._states = TableWatch(topology, "Tunbridge_Topology", "Port", "id", "status")
         self.watcher = Watcher(*self._sources)
 
     @property
     def _sources(self) -> tuple[Source, ...]:
-        return self._integration, self._tunnel, self._tags, self._states
+        sources = self._integration, self._tunnel, self._tags
+        return (*sources, self._states) if self._states is not None else sources
 
     def follow_too(self, other: MeasuredHost) -> None:
         """Read what another host says while this one is measured: whoever is not read is given up."""
@@ -104,10 +106,10 @@ class MeasuredHost:
             self.watcher.until(lambda: self._are_up(devices), TIMEOUT, f"{len(devices)} ports up")
         start = max(self._integration.ports[one.name] for one in devices)
         return Timing(
-            flows=max(self._tunnel.added[_flow(one)] for one in devices) - start,
+            flows=max(self._tunnel.added[flow_cookie(one)] for one in devices) - start,
             tagged=max(self._tags.values[one.name][1] for one in devices) - start,
-            open=max(self._integration.deleted.get(_drop(one), start) for one in devices) - start,
-            active=max(self._states.values[one.port_id or ""][1] for one in devices) - start,
+            open=max(self._integration.deleted.get(drop_cookie(one), start) for one in devices) - start,
+            active=max(self._state(one)[1] for one in devices) - start,
             cpu=self._cpu() - cpu,
         )
 
@@ -117,9 +119,9 @@ class MeasuredHost:
             self.watcher.until(lambda: self._are_gone(devices), TIMEOUT, f"{len(devices)} ports gone")
         for one in devices:
             for seen in (self._tunnel.added, self._tunnel.deleted):
-                seen.pop(_flow(one), None)
+                seen.pop(flow_cookie(one), None)
             for seen in (self._integration.added, self._integration.deleted):
-                seen.pop(_drop(one), None)
+                seen.pop(drop_cookie(one), None)
 
     @contextmanager
     def _vsctl(self, words: Iterator[str]) -> Iterator[None]:
@@ -132,37 +134,46 @@ class MeasuredHost:
 
     def _are_up(self, devices: Sequence[Device]) -> bool:
         return all(
-            self._states.values.get(one.port_id or "", ("",))[0] == "ACTIVE"
+            self._state(one)[0] in ("ACTIVE", None)
             and self._tags.values.get(one.name, (None,))[0] not in (None, DEAD_VLAN)
-            and _flow(one) in self._tunnel.added
+            and flow_cookie(one) in self._tunnel.added
             and self._is_open(one)
             for one in reversed(devices)
         )
 
     def _is_open(self, one: Device) -> bool:
-        drop = _drop(one)
+        drop = drop_cookie(one)
+        if self._tunbridge is None:  # who adds it when the port is there, and not before
+            return drop in self._integration.deleted
         return self._integration.deleted.get(drop, 0.0) >= self._integration.added.get(drop, 0.0)
 
     def _are_gone(self, devices: Sequence[Device]) -> bool:
         return all(
-            self._states.values[one.port_id or ""][0] == "DOWN"
+            self._state(one)[0] in ("DOWN", None)
             and one.name not in self._tags.values
             and one.name not in self._integration.ports
-            and _flow(one) in self._tunnel.deleted
+            and flow_cookie(one) in self._tunnel.deleted
             for one in reversed(devices)
         )
 
+    def _state(self, one: Device) -> tuple[str | None, float]:
+        """Status of its port in the topology, and since when; None: there is no topology."""
+        if self._states is None:
+            return None, self._tags.values.get(one.name, (None, 0.0))[1]
+        status: tuple[str, float] = self._states.values.get(one.port_id or "", ("", 0.0))
+        return status
+
     def _cpu(self) -> float:
-        with open(f"/proc/{self._tunbridge.pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        return processor(self._tunbridge.pid) if self._tunbridge is not None else 0.0
 
 
-def _flow(one: Device) -> int:
+def flow_cookie(one: Device) -> int:
+    """Of its flow on br-tun."""
     return TunnelBridge().cookie(one.port_id or "")
 
 
-def _drop(one: Device) -> int:
+def drop_cookie(one: Device) -> int:
+    """Of the flow on br-int that drops its frames until it is on its network."""
     return IntegrationBridge().cookie(one.name)
 
 
