@@ -147,8 +147,8 @@ class Edit:
         """
         columns = [*values, *verified]
         row_id, before = ["_uuid", "==", ["uuid", str(row.uuid)]], row._data
-        held = {column: before[column].to_json() for column in columns}
-        self.expect(row._table.name, [row_id], columns, [held])
+        read_before = {column: before[column].to_json() for column in columns}
+        self.expect(row._table.name, [row_id], columns, [read_before])
         self.update_where(row._table.name, [row_id], {name: _in_json(value) for name, value in values.items()})
         self.overwritten += 1
 
