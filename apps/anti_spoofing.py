@@ -5,21 +5,65 @@ It stands where NORMAL was, on a host that has a secured port, and on such a hos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import netaddr
 
-from apps.filtering.filter_tables import FilterTable, is_secured, of_network, secured_otherwise, to
+from apps.filtering.filter_tables import FilterTable, acceptance, is_secured, of_network, secured_otherwise, to
 from apps.filtering.rule_meaning import ICMPV6, UDP
 from apps.framework.app import App, Placed, Unit, UnitKind, place
-from apps.framework.flow import Action, Field, Flow, Match, Normal, PopVlan, Resubmit, SetField, StripVlan, Term, match
+from apps.framework.flow import (
+    Action,
+    Field,
+    Flow,
+    LoadBits,
+    Match,
+    Normal,
+    PopVlan,
+    Resubmit,
+    SetField,
+    StripVlan,
+    Term,
+    match,
+)
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity, ViewChange
+from apps.framework.options import AppOption
 from apps.framework.pipeline import Band, BridgeRole, Dropped
 from topology.model import prefix_of
+from topology.security_groups import Direction
 
 _IP, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
+_VLAN, _SERVICE_VLAN = 0x8100, 0x88A8
+_LEAST_ETHERTYPE = 0x0600  # what is less is a length (IEEE 802.3)
 _ON = BridgeRole.INTEGRATION
 _NOWHERE = frozenset[type[Action]]()
+
+
+def _ethertypes(text: str) -> str:
+    """Numbers with ``0x`` between commas, each once and in order; what has a meaning of its own here is none."""
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    if not all(re.fullmatch("0[xX][0-9a-fA-F]{1,4}", word) for word in words):
+        raise ValueError("expected ethertypes such as 0x88b5, comma-separated")
+    found = sorted({int(word, 16) for word in words})
+    for one in found:
+        if one < _LEAST_ETHERTYPE:
+            raise ValueError(f"expected ethertypes from {_LEAST_ETHERTYPE:#06x}: less is a length")
+        if one in (_IP, _ARP, _RARP, _IPV6, _VLAN, _SERVICE_VLAN):
+            raise ValueError(f"expected others than IPv4, IPv6, ARP, RARP and VLAN tags, of which {one:#06x} is one")
+    return ",".join(f"{one:#06x}" for one in found)
+
+
+PERMITTED_ETHERTYPES = AppOption(
+    "securitygroup",
+    "permitted_ethertypes",
+    "",
+    "string",
+    "Ethertypes beside IP, ARP and RARP, such as `0x88b5`, comma-separated: secured ports send them from their own MAC "
+    "addresses and hear them, and no rule is asked. Others are dropped",
+    example="0x88b5",
+    parse=_ethertypes,
+)
 
 ENTRY_NORMAL = Band(
     "ENTRY_NORMAL",
@@ -55,7 +99,8 @@ PORT_SECURITY = Band(
     frozenset({Resubmit}),
     "What a secured port may send: IPv4, IPv6 and ARP from its fixed IPs and allowed address pairs, each with the MAC "
     "address of that pair; IPv6 from the link-local address of each MAC; a request of a DHCP client without an "
-    "address; ARP probes for its own addresses; and the RARP by which QEMU announces a guest that has moved.",
+    "address; ARP probes for its own addresses; the RARP by which QEMU announces a guest that has moved; and, from its "
+    "own MAC addresses, what `[securitygroup] permitted_ethertypes` names.",
     dropped=(Dropped("from a secured port, in another's name or of another ethertype", "see band PORT_SECURITY"),),
     ports="secured port",
     table=FilterTable.PORT_SECURITY,
@@ -131,6 +176,16 @@ DISCOVERY_BROKEN = Band(
     dropped=(Dropped("from a secured port, neighbour discovery that cannot be read", "see band DISCOVERY_BROKEN"),),
     table=FilterTable.DISCOVERY,
 )
+PERMITTED_IN = Band(
+    "INGRESS_PERMITTED",
+    _ON,
+    2,
+    frozenset({Field.ETH_TYPE}),
+    frozenset({LoadBits}),
+    "Asked of no rule: what `[securitygroup] permitted_ethertypes` names.",
+    ports="secured port",
+    table=FilterTable.INGRESS_ALWAYS,
+)
 
 
 class PortSecurityFlows(App):
@@ -148,7 +203,9 @@ class PortSecurityFlows(App):
         DISCOVERY_UNKNOWN,
         DISCOVERY,
         DISCOVERY_BROKEN,
+        PERMITTED_IN,
     )
+    options = (PERMITTED_ETHERTYPES,)
     kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
         """\
@@ -196,6 +253,7 @@ to `NORMAL` there.""",
             table=11, priority=3,udp,tp_dst=68 actions=drop
             table=12, priority=1,ipv6 actions=resubmit(,20)
             table=12, priority=2,icmp6,icmp_type=135 actions=drop
+            table=50, priority=2,dl_type=0x88b5 actions=load:0x1->NXM_NX_REG8[2]
         """
         if view.patch_tun is not None:
             yield self.flow(ENTRY_NORMAL, match(in_port=view.patch_tun), Normal(), of="")
@@ -208,6 +266,9 @@ to `NORMAL` there.""",
         for kind in (135, 136):
             yield self.flow(DISCOVERY_UNKNOWN, Match(icmpv6(kind)), of="")
             yield self.flow(DISCOVERY_BROKEN, Match((*icmpv6(kind), Term(Field.ND_TARGET, 0))), of="")
+        for ethertype in permitted(view):
+            accept = acceptance(Direction.INGRESS, stateful=False)
+            yield self.flow(PERMITTED_IN, match(dl_type=ethertype), accept, of="")
 
     def _network(self, view: HostView, local: LocalNetwork) -> Iterator[Flow]:
         """Let a secured network in from br-tun.
@@ -228,6 +289,7 @@ to `NORMAL` there.""",
             table=10, priority=2,in_port=7,vlan_tci=0x0000/0x0fff
                 actions=load:0->NXM_OF_VLAN_TCI[],set_field:0x1->reg10,resubmit(,40)
             table=10, priority=2,in_port=5,vlan_tci=0x0000/0x1fff actions=set_field:0x1->reg10,resubmit(,11)
+            table=11, priority=1,in_port=5,dl_src=fa:16:3e:02:dd:79,dl_type=0x88b5 actions=resubmit(,40)
         """
         local = view.networks[port.network_id]
         if not is_secured(view, port.network_id):
@@ -241,6 +303,11 @@ to `NORMAL` there.""",
             actions = of_network(local), to(FilterTable.PORT_SECURITY)
             yield self.flow(ENTRY_NETWORK, untagged, *actions, of=port.port_id)
             yield from self._secured(port, port.security)
+            for mac_address in _macs(port, port.security):
+                sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, int(netaddr.EUI(mac_address)))
+                for ethertype in permitted(view):
+                    frame = Match((*sender, Term(Field.ETH_TYPE, ethertype)))
+                    yield self.flow(PORT_SECURITY, frame, to(FilterTable.DELIVERY), of=port.port_id)
 
     def _secured(self, port: LocalPort, security: PortSecurity) -> Iterator[Flow]:
         """What a secured port may send.
@@ -255,9 +322,8 @@ to `NORMAL` there.""",
             table=12, priority=3,icmp6,in_port=5,dl_src=fa:16:3e:02:dd:79,icmp_type=136,
                 nd_target=fe80::f816:3eff:fe02:dd79,nd_tll=fa:16:3e:02:dd:79 actions=resubmit(,20)
         """
-        macs = dict.fromkeys((port.mac_address, *(mac for _, mac in security.pairs)))
         onwards, of = to(FilterTable.EGRESS), port.port_id
-        for mac_address in macs:
+        for mac_address in _macs(port, security):
             mac = int(netaddr.EUI(mac_address))
             sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, mac)
             prefixes = [cidr for cidr, of_mac in security.pairs if of_mac == mac_address]
@@ -273,6 +339,16 @@ to `NORMAL` there.""",
 
 
 _Terms = tuple[Term, ...]
+
+
+def permitted(view: HostView) -> list[int]:
+    """The ethertypes that pass beside those that port security and rules know."""
+    return [int(word, 16) for word in str(view.option(PERMITTED_ETHERTYPES)).split(",") if word]
+
+
+def _macs(port: LocalPort, security: PortSecurity) -> Iterable[str]:
+    """The MAC addresses that a port may send from."""
+    return dict.fromkeys((port.mac_address, *(mac for _, mac in security.pairs)))
 
 
 def _address(mac: int, cidr: str) -> Iterator[tuple[Band, _Terms, FilterTable]]:
