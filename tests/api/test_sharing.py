@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.api.test_races import together
 from tests.support.http.api_process import Answer, ApiProcess, Client
 from tests.support.http.openstack_shell import OpenstackShell
 from tests.support.http.tokens import ANN, BEN, BOSS, RITA, write_tokens
-from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
 PATH = "/v2.0/rbac-policies"
@@ -215,31 +213,6 @@ def test_a_project_has_so_many_policies(callers: Callers) -> None:
     assert refusal(share(ann, "security_group", group, "p2")) == (409, "OverQuota")
     boss.request("DELETE", "/v2.0/quotas/demo")
     ann.delete("security_group", group)
-
-
-def test_it_is_shared_no_more_or_used_but_not_both(stopped_database: OvsdbServer, tmp_path: Any) -> None:
-    """Of a process that shares a group no more, and another whose caller uses it at that moment, one is refused."""
-    path = write_tokens(tmp_path / "tokens.yaml")
-    options = {"api": {"auth_strategy": "token", "token_file": path}}
-    connection = stopped_database.start().connection
-    with ApiProcess(connection, options=options) as one, ApiProcess(connection, options=options) as other:
-        ann, ben = one.with_token(ANN), other.with_token(BEN)
-        network = ben.create("network", port_security_enabled=True)["id"]
-        for _ in range(5):
-            group = ann.create("security_group")["id"]
-            policy = share(ann, "security_group", group).json["rbac_policy"]["id"]
-            wait_until(lambda group=group: shown(ben, "security_group", group) is not None, 60, "both know it")
-            answers: dict[str, int] = {}
-
-            def use(group: str = group, answers: dict[str, int] = answers) -> None:
-                asked = {"port": {"network_id": network, "security_groups": [group]}}
-                answers["use"] = ben.request("POST", "/v2.0/ports", asked).status
-
-            def end(policy: str = policy, answers: dict[str, int] = answers) -> None:
-                answers["end"] = unshare(ann, policy).status
-
-            together(use, end)
-            assert (answers["use"], answers["end"]) in ((201, 409), (404, 204)), answers
 
 
 def test_the_command(api: ApiProcess) -> None:
