@@ -45,10 +45,11 @@ def test_a_group_that_is_shared_no_more_by_then_is_given_to_no_port(racer: Racer
     with pytest.raises(NotFound, match=f"Security group {group} does not exist"):
         racer.create_first("port", BEN, network_id=network, security_groups=[group])
     port = racer.create_first("port", BEN, network_id=network, security_groups=[])["id"]
-    racer.create("rbac_policy", object_type="security_group", object_id=group, action="access_as_shared",
-                 target_tenant="*")  # fmt: skip
-    wait_until(lambda: racer.first.show(BEN, "security_group", group), 60, "it is shared again")
-    [again] = racer.first.read(lambda state: list(state.found("rbac_policy", "object_id", group)))
+    values = {"object_type": "security_group", "object_id": group, "action": "access_as_shared"}
+    again = racer.create("rbac_policy", **values, target_tenant="*")["id"]
+    both_know(racer, "rbac_policy", again)
+    for database in (racer.first, racer.second):
+        wait_until(lambda database=database: database.read(lambda state: port in state.ports), 60, "both know the port")
     racer.meanwhile(lambda: racer.second.delete(ADMIN, "rbac_policy", again))
     with pytest.raises(NotFound):
         racer.first.update(BEN, "port", port, {"security_groups": [group]})
