@@ -13,6 +13,7 @@ import yaml
 from tests.support.lab.fault_lab import FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.probe import Probe
+from tests.support.lab.secured_lab import SecuredFaultLab
 from tests.support.waiting import wait_until
 
 
@@ -31,8 +32,12 @@ class BackedUpLab(FaultLab):
         older = self.directory / "older.yaml"
         older.write_text(yaml.safe_dump({"networks": [{"name": "of an hour ago"}]}))
         self.apply_document(older)
+        self.before_backup()
         shutil.copy(self.database, self.backup)
         super().apply()
+
+    def before_backup(self) -> None:
+        """Put into the database what the backup has too: nothing."""
 
     def wait_remembered(self) -> None:
         """Wait until each controller has on disk what is bound on its host."""
@@ -47,9 +52,25 @@ class BackedUpLab(FaultLab):
             )
 
 
-@pytest.fixture
-def lab() -> Iterator[BackedUpLab]:
-    with BackedUpLab() as lab:
+class SecuredBackedUpLab(SecuredFaultLab, BackedUpLab):
+    """The backup has the groups with their rules, and none of the ports that have them."""
+
+    def before_backup(self) -> None:
+        self.make_groups()
+
+    def secure_ports(self) -> None:
+        self.give_groups()
+
+
+LABS = [
+    pytest.param(BackedUpLab, id="switched"),
+    pytest.param(SecuredBackedUpLab, id="secured", marks=pytest.mark.long),
+]
+
+
+@pytest.fixture(params=LABS)
+def lab(request: pytest.FixtureRequest) -> Iterator[BackedUpLab]:
+    with request.param() as lab:
         lab.build()
         yield lab
 
@@ -83,4 +104,4 @@ def test_restored(lab: BackedUpLab, fault_report: FaultReport, restarted: bool) 
     undisturbed(result)
     assert [(lab.tables(host), lab.rows(host)) for host in hosts] == before
     what = "topology database restored from a backup" + (" while controllers were down" if restarted else "")
-    fault_report.add(what, result, full_sync)
+    fault_report.add(f"{what}{lab.variant}", result, full_sync)
