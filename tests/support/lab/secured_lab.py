@@ -19,7 +19,8 @@ _PING = [rule(direction, "IPv4", "icmp") for direction in ("ingress", "egress")]
 class SecuredFaultLab(FaultLab):
     """Of each network the first VM is a client of the others, which answer; rules allow what it asks, and no answers.
 
-    So these pass by their connections alone. Who may ask is a remote group; beside it all may ping.
+    So these pass by their connections alone. Who may ask is a remote group; beside it all may ping. Movers have a group
+    of those that stay: the host follows a group for as long as a port that has it was bound there last.
     """
 
     variant = ", with rules"
@@ -30,7 +31,6 @@ class SecuredFaultLab(FaultLab):
         self.security.group("clients", [*_PING, rule("egress", "IPv4", "udp", ports=(ASKED, ASKED))])
         asked = rule("ingress", "IPv4", "udp", ports=(ASKED, ASKED), group="clients")
         self.security.group("servers", [*_PING, asked])
-        self.security.group("movers", _PING)
 
     def secure_ports(self) -> None:
         self.make_groups()
@@ -43,7 +43,7 @@ class SecuredFaultLab(FaultLab):
             for server in servers:
                 self.security.secure(server, "servers")
         for mover in self.movers:
-            self.security.secure(mover, "movers")
+            self.security.secure(mover, "servers")
 
     def streams(self) -> list[Stream]:
         """Questions and answers, and questions to all; beside them what is asked and said without being asked, of
