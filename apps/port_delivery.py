@@ -37,7 +37,7 @@ from apps.framework.flow import (
     Term,
 )
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, RemotePort, ViewChange
-from apps.framework.pipeline import Band, BridgeRole
+from apps.framework.pipeline import Band, BridgeRole, Dropped
 from apps.group_filter import MOST_GROUPS, asked
 from topology.security_groups import Direction
 
@@ -75,6 +75,19 @@ KNOWN = Band(
     "port on another host: out alone, where there are ports without port security.",
     table=FilterTable.DELIVERY,
 )
+RESERVED = Band(
+    "DELIVERY_RESERVED",
+    _ON,
+    4,
+    frozenset({Field.REG10, Field.ETH_DST}),
+    frozenset(),
+    "To 01:80:c2:00:00:00 to 0f, which are for the bridge itself (IEEE 802.1Q, table 8-1: spanning tree, LLDP, pause "
+    "and others): as no bridge passes them on, and `NORMAL` does not.",
+    dropped=(
+        Dropped("to an address that is for bridges, in a network with a secured port", "see band DELIVERY_RESERVED"),
+    ),
+    table=FilterTable.DELIVERY,
+)
 COPIES = Band(
     "COPIES",
     _ON,
@@ -86,6 +99,7 @@ COPIES = Band(
 )
 
 
+FOR_BRIDGES = Term(Field.ETH_DST, 0x0180_C200_0000, 0xFFFF_FFFF_FFF0)
 MOST_STEPS = 2000
 """Actions that ask rules of a multicast. An OpenFlow message has 65,535 bytes at most, and one takes up to 24."""
 
@@ -95,7 +109,7 @@ class PortDelivery(App):
 
     name = "port delivery"
     number = 8
-    bands = (UNKNOWN, MULTICAST, KNOWN, COPIES)
+    bands = (UNKNOWN, MULTICAST, KNOWN, RESERVED, COPIES)
     kinds = (UnitKind.NETWORK, UnitKind.PORT, UnitKind.REMOTE_PORT)
     follows = frozenset({"Port"})
 
@@ -172,6 +186,7 @@ class PortDelivery(App):
             table=40, priority=2,reg10=0x1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=output:6,
                 load:0->NXM_NX_REG8[2],resubmit(,50),set_field:0x6d1f…->xxreg0,resubmit(,54),set_field:0->reg11,
                 resubmit(,58),load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],output:4
+            table=40, priority=4,reg10=0x1,dl_dst=01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 actions=drop
             table=58, priority=1,reg8=0x4/0x4,reg10=0x1,reg11=0 actions=output:5,output:8
         """
         network = local.network.id
@@ -187,6 +202,7 @@ class PortDelivery(App):
             yield self.flow(COPIES, accepted, *map(Output, sorted(ofports)), of=network)
         multicast = Match((in_network(local), Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT)))
         yield self.flow(MULTICAST, multicast, *unfiltered, *steps, *out, of=network)
+        yield self.flow(RESERVED, Match((in_network(local), FOR_BRIDGES)), of=network)
         for mac_address in sorted(view.allowed_macs_of(network)):
             having = sorted((port for port in ports if mac_address in port.allowed_macs), key=lambda port: port.ofport)
             actions = [action for port in having for action in _into(port)]

@@ -86,7 +86,7 @@ class HostAgent:
             options=options, segments=saved.vlans, filters=self._filters,
         )  # fmt: skip
         self._zones = ConcernedZones()
-        self._flows = BridgeFlows(compiler, outputs.flows)
+        self._flows = BridgeFlows(compiler, outputs.flows, names.integration_bridge)
         self._tags = PortTags()
         self._states = PortStates(
             self.facts, self._bindings, self._networks, compiler, outputs.note, outputs.trace
@@ -232,6 +232,7 @@ class HostAgent:
         is_opened = False
         for event in news.confirmed:
             self._states.confirmed(event)
+            self._flows.confirmed(event.bridge, event.generation)
             is_opened |= self._patches.confirmed(event)
             is_opened |= self._mode.confirmed(event)
             if event.bridge == self._names.integration_bridge:
