@@ -121,6 +121,10 @@ def expected(view: HostView, sender: LocalPort | None, destination: str, packet:
         out = set() if is_own else out
     else:
         out = set()
+    if not receivers and not out and sender is not None:  # to itself: a switch sends nothing back, and keeps account
+        by_itself = passing(view, sender, Direction.INGRESS, packet)
+        is_tracked_by = Acceptance.TRACKED in (by_sender, by_itself)
+        return Expected(set(), commits=is_tracked_by and by_itself is not Acceptance.REFUSED)
     by_receivers = {port.ofport: passing(view, port, Direction.INGRESS, packet) for port in receivers}
     reached = {(number, None) for number, by in by_receivers.items() if by is not Acceptance.REFUSED}
     is_tracked_by = by_sender is Acceptance.TRACKED or Acceptance.TRACKED in by_receivers.values()

@@ -33,8 +33,8 @@ def watcher(ovs: OvsHost) -> Iterator[Connection]:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         ovs.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "fail_mode=secure", "protocols=OpenFlow13")
         target = f"tcp:127.0.0.1:{server.getsockname()[1]}"
-        # who does not read does not answer either: the switch would end the connection after five seconds
-        ovs.vsctl("set-controller", "br0", target, "--", "set", "Controller", "br0", "inactivity_probe=0")
+        # who does not read does not answer either: the switch would end the connection after some seconds
+        ovs.vsctl("set-controller", "br0", target, "--", "set", "Controller", "br0", "inactivity_probe=600000")
         accepted, _ = server.accept()
         with accepted:
             yield Connection(accepted)
