@@ -29,7 +29,7 @@ from apps.framework.flow import (
 )
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity, ViewChange
 from apps.framework.options import AppOption
-from apps.framework.pipeline import Band, BridgeRole, Dropped
+from apps.framework.pipeline import Band, BridgeRole
 from topology.model import prefix_of
 from topology.security_groups import Direction
 
@@ -73,7 +73,6 @@ ENTRY_NORMAL = Band(
     frozenset({Normal}),
     "A port without port security, of a network that has no secured port here, and the patch to br-tun: switched as on "
     "a host that has none.",
-    dropped=(Dropped("from a device that no flow names", "on a host with a secured port table 10 has nothing for it"),),
     table=FilterTable.ENTRY,
 )
 ENTRY_NETWORK = Band(
@@ -85,13 +84,12 @@ ENTRY_NETWORK = Band(
     "What is of a network with a secured port here loses its tag, and register 10 says of which network it is. From a "
     "secured port only what has no tag comes in, and goes on to PORT_SECURITY; what comes by br-tun, or from a port "
     "without port security, to its receivers.",
-    dropped=(Dropped("from a secured port, with a tag", "see band ENTRY_NETWORK"),),
     table=FilterTable.ENTRY,
 )
 PORT_SECURITY = Band(
     "PORT_SECURITY",
     _ON,
-    1,
+    4,
     frozenset(
         {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_SRC, Field.NW_DST, Field.NW_PROTO, Field.UDP_SRC}
         | {Field.UDP_DST, Field.ARP_SPA, Field.ARP_TPA, Field.ARP_SHA, Field.ARP_THA, Field.IPV6_SRC}
@@ -101,14 +99,13 @@ PORT_SECURITY = Band(
     "address of that pair; IPv6 from the link-local address of each MAC; a request of a DHCP client without an "
     "address; ARP probes for its own addresses; the RARP by which QEMU announces a guest that has moved; and, from its "
     "own MAC addresses, what `[securitygroup] permitted_ethertypes` names.",
-    dropped=(Dropped("from a secured port, in another's name or of another ethertype", "see band PORT_SECURITY"),),
     ports="secured port",
     table=FilterTable.PORT_SECURITY,
 )
 UNADDRESSED = Band(
     "PORT_SECURITY_UNADDRESSED",
     _ON,
-    2,
+    5,
     frozenset(
         {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_PROTO, Field.IPV6_SRC, Field.ICMPV6_TYPE}
         | {Field.ND_TARGET, Field.ND_SLL}
@@ -122,14 +119,10 @@ UNADDRESSED = Band(
 SERVER = Band(
     "PORT_SECURITY_SERVER",
     _ON,
-    3,
+    6,
     frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.UDP_DST, Field.ICMPV6_TYPE}),
     _NOWHERE,
     "A secured port is no DHCP server, whatever port it answers from, and no router.",
-    dropped=(
-        Dropped("from a secured port, a reply of a DHCP or DHCPv6 server", "see band PORT_SECURITY_SERVER"),
-        Dropped("from a secured port, a router advertisement or redirect", "see band PORT_SECURITY_SERVER"),
-    ),
     table=FilterTable.PORT_SECURITY,
 )
 DISCOVERY_OTHER = Band(
@@ -148,13 +141,12 @@ DISCOVERY_UNKNOWN = Band(
     frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE}),
     _NOWHERE,
     "Neighbour solicitations and advertisements that DISCOVERY does not let pass end here.",
-    dropped=(Dropped("from a secured port, neighbour discovery in another's name", "see band DISCOVERY"),),
     table=FilterTable.DISCOVERY,
 )
 DISCOVERY = Band(
     "DISCOVERY",
     _ON,
-    3,
+    4,
     frozenset(
         {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE}
         | {Field.ND_TARGET, Field.ND_SLL, Field.ND_TLL}
@@ -168,12 +160,11 @@ DISCOVERY = Band(
 DISCOVERY_BROKEN = Band(
     "DISCOVERY_BROKEN",
     _ON,
-    4,
+    5,
     frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE, Field.ND_TARGET}),
     _NOWHERE,
     "Of neighbour discovery with options that are cut off, or are there twice, Open vSwitch shows neither target nor "
     "link-layer addresses; a guest that gets it may read the first.",
-    dropped=(Dropped("from a secured port, neighbour discovery that cannot be read", "see band DISCOVERY_BROKEN"),),
     table=FilterTable.DISCOVERY,
 )
 PERMITTED_IN = Band(
@@ -250,7 +241,7 @@ to `NORMAL` there.""",
         ::
 
             table=10, priority=1,in_port=4 actions=NORMAL
-            table=11, priority=3,udp,tp_dst=68 actions=drop
+            table=11, priority=6,udp,tp_dst=68 actions=drop
             table=12, priority=1,ipv6 actions=resubmit(,20)
             table=12, priority=2,icmp6,icmp_type=135 actions=drop
             table=50, priority=2,dl_type=0x88b5 actions=load:0x1->NXM_NX_REG8[2]
@@ -314,12 +305,12 @@ to `NORMAL` there.""",
 
         ::
 
-            table=11, priority=1,ip,in_port=5,dl_src=fa:16:3e:02:dd:79,nw_src=10.0.0.5 actions=resubmit(,20)
-            table=11, priority=1,arp,in_port=5,dl_src=fa:16:3e:02:dd:79,arp_spa=10.0.0.5,arp_sha=fa:16:3e:02:dd:79
+            table=11, priority=4,ip,in_port=5,dl_src=fa:16:3e:02:dd:79,nw_src=10.0.0.5 actions=resubmit(,20)
+            table=11, priority=4,arp,in_port=5,dl_src=fa:16:3e:02:dd:79,arp_spa=10.0.0.5,arp_sha=fa:16:3e:02:dd:79
                 actions=resubmit(,20)
-            table=11, priority=1,ipv6,in_port=5,dl_src=fa:16:3e:02:dd:79,ipv6_src=fe80::f816:3eff:fe02:dd79
+            table=11, priority=4,ipv6,in_port=5,dl_src=fa:16:3e:02:dd:79,ipv6_src=fe80::f816:3eff:fe02:dd79
                 actions=resubmit(,12)
-            table=12, priority=3,icmp6,in_port=5,dl_src=fa:16:3e:02:dd:79,icmp_type=136,
+            table=12, priority=4,icmp6,in_port=5,dl_src=fa:16:3e:02:dd:79,icmp_type=136,
                 nd_target=fe80::f816:3eff:fe02:dd79,nd_tll=fa:16:3e:02:dd:79 actions=resubmit(,20)
         """
         onwards, of = to(FilterTable.EGRESS), port.port_id

@@ -79,6 +79,7 @@ def test_defaults_serve_a_single_host() -> None:
         "agent.flood_unknown_unicast": False,
         "agent.arp_responder": True,
         "securitygroup.permitted_ethertypes": "",
+        "metrics.port_drops": False,
     }
     assert loaded.applications == Map(refinements)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
