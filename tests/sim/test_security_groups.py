@@ -142,7 +142,7 @@ def reply_to(packet: Packet) -> Packet:
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(hosts(), packets(), st.integers(0, 4), st.sampled_from([*range(1, 5), 0, 9]))
 def test_what_rules_accept_passes_and_what_belongs_to_it(view: HostView, packet: Packet, origin: int, to: int) -> None:
     """A packet, the same again, and the answer to it; between ports of this host, to others and from others."""
