@@ -99,7 +99,7 @@ class HostAgent:
         self._linked: tuple[Tunnel, ...] | None = None
         self._mode = ModeChange(tunnels, names.tunnel_bridge)
         self._largest = LargestPackets()
-        self._moves = PortMoves()
+        self._moves = PortMoves(names.host)
         self._conflicts = AddressConflicts(self.facts.ports)
         self._retries = Retries(compiler, outputs.retry_ports)
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
@@ -316,7 +316,10 @@ class HostAgent:
                 outputs.flows[name].attach(session)
         ofports = partial(facts.bridges.ofport, self._names.tunnel_bridge)
         tunnels = (self._tunnels.ports or {}).values()
-        for announcement in self._moves.announcements(tunnels, facts.ports.networks, self._networks.vlans, ofports):
+        networks = self._networks
+        for announcement in self._moves.announcements(
+            tunnels, facts.ports.networks, networks.vlans, ofports, networks.view.ports
+        ):
             outputs.announce(announcement)
         if news.register:
             outputs.register()
