@@ -45,7 +45,7 @@ from apps.framework.flow import (
     match,
 )
 from apps.framework.host_view import HostView, LocalPort, PortSecurity, ViewChange
-from apps.framework.pipeline import Band, BridgeRole, Dropped
+from apps.framework.pipeline import Band, BridgeRole
 from topology.security_groups import Direction, SecurityGroup, SecurityGroupRule
 
 _IP, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
@@ -73,12 +73,10 @@ def _band(
     actions: Iterable[type[Action]],
     meaning: str,
     *,
-    dropped: str = "",
     ports: str = "secured port",
 ) -> Band:
-    gone = (Dropped(dropped, f"see band {name}"),) if dropped else ()
     place = BridgeRole.INTEGRATION, priority, frozenset(fields), frozenset(actions)
-    return Band(name, *place, meaning, gone, ports, table)
+    return Band(name, *place, meaning, (), ports, table)
 
 
 class _Side:
@@ -117,7 +115,6 @@ class _Side:
             {Field.CT_STATE, Field.ETH_TYPE, Field.NW_PROTO},
             (),
             "TCP that conntrack has no place for.",
-            dropped=f"TCP that is of no connection, nor the start of one, before the rules of its {whose}",
         )
         self.port = _band(
             f"{name}_PORT",
@@ -162,7 +159,6 @@ class _Side:
             "On to the receivers."
             if is_egress
             else "The connection of what a stateful rule has accepted is committed, and the frame goes to its port.",
-            dropped=f"{'from' if is_egress else 'to'} a secured port, what none of its rules accepts",
         )
         self.bands = (
             *(self.first, self.reply, self.invalid, self.port, self.group),
