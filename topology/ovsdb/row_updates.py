@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import ovs.ovsuuid
 from ovs.db import data, error, idl, types
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
@@ -28,6 +29,8 @@ _AtomReader = Callable[[Any], data.Atom]
 
 _TYPES = {types.IntegerType: int, types.BooleanType: bool, types.StringType: str}
 """Type of an atom → what its JSON is."""
+
+_LISTS = frozenset({list})
 
 _UUIDS = 1 << 14
 """How many UUIDs are kept: each is told of several times, by its own row and by those that refer to it."""
@@ -43,13 +46,12 @@ def row_uuid(text: str) -> uuid.UUID:
 
     :raises ovs.db.error.Error: it is none
     """
-    try:
+    with suppress(ValueError):
         found = uuid.UUID(text)
-    except ValueError:
-        found = None
-    if found is None or str(found) != text.lower():
-        raise error.Error(f'"{text}" is not a valid UUID')
-    return found
+        if str(found) == text.lower():
+            return found
+    unusual: uuid.UUID = ovs.ovsuuid.from_string(text)
+    return unusual
 
 
 def datum_reader(column: types.Type) -> DatumReader:
@@ -61,13 +63,17 @@ def datum_reader(column: types.Type) -> DatumReader:
 
     def members(json: Any, kind: str) -> list[Any]:
         written, found = json
-        if written != kind or type(found) is not list or not column.n_min <= len(found) <= column.n_max:
+        if type(json) is not list or written != kind or type(found) is not list:
+            raise _UnusualError
+        if not column.n_min <= len(found) <= column.n_max:
             raise _UnusualError
         return found
 
     def atoms(json: Any) -> dict[data.Atom, data.Atom | None]:
         if value is not None:
             pairs = members(json, "map")
+            if not _LISTS.issuperset(map(type, pairs)):  # two letters would be taken for a pair
+                raise _UnusualError
             found: dict[data.Atom, data.Atom | None] = {key(one): value(other) for one, other in pairs}
         elif type(json) is list and json[0] == "set":
             pairs = members(json, "set")
@@ -91,7 +97,7 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
     """What makes atoms of a type; None: there is no short way for that."""
     kind = base.type
     if kind == types.UuidType:
-        return _uuid_atom
+        return _uuid_atom if base.enum is None else None
     expected = _TYPES.get(kind)
     if expected is None or (kind == types.StringType and (base.min_length or base.max_length < sys.maxsize)):
         return None
@@ -125,7 +131,7 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
 
 def _uuid_atom(json: Any) -> data.Atom:
     kind, text = json
-    if kind != "uuid" or type(text) is not str:
+    if type(json) is not list or kind != "uuid" or type(text) is not str:
         raise _UnusualError
     try:
         return data.Atom(types.UuidType, row_uuid(text))
@@ -138,52 +144,51 @@ class _Column(NamedTuple):
 
     read: DatumReader
     default: Mapping[data.Atom, data.Atom | None]
-    is_told: bool
-    """Whether somebody is told that it has changed."""
+    """What it holds in a row where nothing that fits was told of it: python-ovs has atoms of atoms for that."""
+    idl_column: Any
+    """Its ``alert`` says whether somebody is told that it has changed."""
 
 
 class TableReader:
     """Takes what the server tells of rows of one table over into the IDL's rows.
 
     :param table: of the IDL
+    :param untold: columns that the server is not asked for
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, untold: Collection[str] = ()) -> None:
         self._name = table.name
         self._columns = {
-            name: _Column(datum_reader(column.type), data.Datum.default(column.type).values, column.alert)
+            name: _Column(datum_reader(column.type), data.Datum.default(column.type).values, column)
             for name, column in table.columns.items()
-        }
-        kinds = {
-            name: column.type.key.type
-            for name, column in table.columns.items()
-            if column.type.n_min and not column.type.is_map()
         }
         scalars = {
-            name: ["uuid", str(kind.default)] if kind == types.UuidType else kind.default
-            for name, kind in kinds.items()
+            name: column.type.key.type
+            for name, column in table.columns.items()
+            if column.type.n_min and not column.type.is_map() and name not in untold
         }
-        self._initial: dict[str, data.Datum] = {}
-        """Column → what it is where the server does not say: python-ovs's default of a scalar is no value of it."""
-        for name, json in scalars.items():
+        self._initial: list[tuple[str, _Column, data.Datum]] = []
+        """What a column is where the server says nothing of it; the default of python-ovs is no value of it."""
+        for name, kind in scalars.items():
+            column = self._columns[name]
             with suppress(error.Error):  # an enumeration need not have it
-                self._initial[name] = self._columns[name].read(json)
-        self._has_initial = any(
-            self._columns[name].is_told and datum.values != self._columns[name].default
-            for name, datum in self._initial.items()
-        )
+                json = ovs.ovsuuid.to_json(kind.default) if kind == types.UuidType else kind.default
+                self._initial.append((name, column, column.read(json)))
 
     def fill(self, row: Any, values: Mapping[str, Any]) -> bool:
         """Give a new row its values.
 
         :returns: whether anything differs from a row of which nothing is told
         """
-        row._data.update(self._initial)
-        differs = self._has_initial
+        differs = False
+        for name, column, datum in self._initial:
+            if name not in values:
+                row._data[name] = datum
+                differs = differs or column.idl_column.alert
         for name, column, datum in self._read(values):
             if datum.values != column.default:
                 row._data[name] = datum
-                differs |= column.is_told
+                differs = differs or column.idl_column.alert
         return differs
 
     def change(self, row: Any, values: Mapping[str, Any]) -> dict[str, data.Datum]:
@@ -193,8 +198,10 @@ class TableReader:
         """
         before = {}
         for name, _, difference in self._read(values):
-            before[name] = row._data[name]
-            row._data[name] = changed(before[name], difference)
+            before[name] = old = row._data[name]
+            new = changed(old, difference)
+            if new.values != old.values:  # 1 and true are equal: the first stays
+                row._data[name] = new
         return before
 
     def _read(self, values: Mapping[str, Any]) -> Iterator[tuple[str, _Column, data.Datum]]:
@@ -226,7 +233,7 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._readers = {name: TableReader(table) for name, table in self.tables.items()}
+        self._readers = {name: TableReader(table, self.readonly.get(name, ())) for name, table in self.tables.items()}
 
     def _Idl__do_parse_update(self, updates: Any, version: str, tables: Mapping[str, Any]) -> None:
         """Take over changes of rows; the library's own hook for this is that name."""
@@ -234,12 +241,14 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
             super()._Idl__do_parse_update(updates, version, tables)
             return
         notices = []
-        for name, rows in updates.items():
+        for name, rows in _members(updates):
             if name not in tables:
                 raise error.Error(f'<table-updates> includes unknown table "{name}"')
-            for text, told in rows.items():
+            for text, told in _members(rows):
+                identity = row_uuid(text)
+                _members(told)
                 self.cooperative_yield()
-                notice = self._update_row(tables[name], row_uuid(text), told)
+                notice = self._update_row(tables[name], identity, told)
                 if notice is not None:
                     notices.append(notice)
                     self.change_seqno += 1
@@ -249,13 +258,12 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
     def _update_row(self, table: Any, identity: uuid.UUID, told: Mapping[str, Any]) -> idl.Notice | None:
         rows = table.rows
         row = rows.get(identity)
-        if "modify" in told:
+        if "delete" in told:
             if row is None:
-                raise error.Error(f"a row of {table.name} changes that is not there: {identity}")
-            del rows[identity]  # indexes are made of the values
-            before = self._readers[table.name].change(row, told["modify"])
-            rows[identity] = row
-            return idl.Notice(idl.ROW_UPDATE, row, idl.Row(self, table, identity, before))
+                LOG.warning("a row of %s goes that is not there: %s", table.name, identity)
+                return None
+            del rows[identity]
+            return idl.Notice(idl.ROW_DELETE, row)
         if "insert" in told or "initial" in told:
             if row is not None:
                 LOG.warning("a row of %s comes that is there already: %s", table.name, identity)
@@ -264,10 +272,21 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
             differs = self._readers[table.name].fill(row, told["insert"] if "insert" in told else told["initial"])
             rows[identity] = row
             return idl.Notice(idl.ROW_CREATE, row) if differs else None
-        if "delete" not in told:
+        if "modify" not in told:
             raise error.Error(f"nothing is known of such a change of a row: {sorted(told)}")
         if row is None:
-            LOG.warning("a row of %s goes that is not there: %s", table.name, identity)
-            return None
-        del rows[identity]
-        return idl.Notice(idl.ROW_DELETE, row)
+            raise error.Error(f"a row of {table.name} changes that is not there: {identity}")
+        del rows[identity]  # indexes are made of the values
+        before = self._readers[table.name].change(row, told["modify"])
+        rows[identity] = row
+        return idl.Notice(idl.ROW_UPDATE, row, idl.Row(self, table, identity, before))
+
+
+def _members(told: Any) -> ItemsView[str, Any]:
+    """What an object of JSON has.
+
+    :raises ovs.db.error.Error: it is something else
+    """
+    if not isinstance(told, dict):
+        raise error.Error("what the server tells of rows is no object", told)
+    return told.items()
