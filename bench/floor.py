@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,42 @@ def _bundle(first: int, *changes: tuple[int, Flow]) -> bytes:
     return bundle(first, mods, open_xid=first, commit_xid=first + len(changes) + 1)
 
 
-class _Switch:
-    """What a bridge is told and asked, as far as it goes.
+class _Wire:
+    """A connection that is never waited for: of hundreds of ports at once the switch reads no more requests until its
+    answers are read, which whoever waits for it does not do.
 
-    :param sock: connected to it
+    :param sock: connected
     """
 
     def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
         self.sock = sock
+        self._unsent = bytearray()
+
+    def send(self, data: bytes) -> None:
+        """At once, as far as it goes, after what is unsent."""
+        self._unsent += data
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is unsent, as far as it goes."""
+        with suppress(BlockingIOError):
+            while self._unsent:
+                del self._unsent[: self.sock.send(self._unsent)]
+
+    @property
+    def events(self) -> int:
+        """Which of :mod:`selectors` have something to do."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+
+
+class _Switch(_Wire):
+    """What a bridge is told and asked, as far as it goes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
         self._buffer = b""
-        sock.sendall(_HEADER.pack(4, ofp.OFPT_HELLO, 8, 0) + _HEADER.pack(4, ofp.OFPT_FEATURES_REQUEST, 8, 0))
+        self.send(_HEADER.pack(4, ofp.OFPT_HELLO, 8, 0) + _HEADER.pack(4, ofp.OFPT_FEATURES_REQUEST, 8, 0))
 
     def messages(self) -> Iterator[tuple[int, int, bytes]]:
         """Type, xid and body of what has come; echo requests are answered."""
@@ -65,7 +91,7 @@ class _Switch:
                 return
             body, self._buffer = self._buffer[8:length], self._buffer[length:]
             if kind == ofp.OFPT_ECHO_REQUEST:
-                self.sock.sendall(_HEADER.pack(4, ofp.OFPT_ECHO_REPLY, length, xid) + body)
+                self.send(_HEADER.pack(4, ofp.OFPT_ECHO_REPLY, length, xid) + body)
             else:
                 yield kind, xid, body
 
@@ -92,10 +118,11 @@ class Floor:
             listener.bind(str(rundir / f"{bridge}.floor"))
             listener.listen()
             listeners.append(listener)
-        self._database = socket.socket(socket.AF_UNIX)
-        self._database.connect(str(database))
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(database))
+        self._database = _Wire(connection)
         monitor = ["Open_vSwitch", None, {"Port": {"columns": ["name"]}}]
-        self._database.sendall(json.dumps({"method": "monitor", "params": monitor, "id": "ports"}).encode())
+        self._database.send(json.dumps({"method": "monitor", "params": monitor, "id": "ports"}).encode())
         self._integration, self._tunnel = (_Switch(listener.accept()[0]) for listener in listeners)
 
     @staticmethod
@@ -110,16 +137,23 @@ class Floor:
 
     def run(self) -> None:
         """Until it is ended."""
+        readers = {
+            self._integration: self._integration_said,
+            self._tunnel: self._tunnel_said,
+            self._database: self._database_said,
+        }
         selector = selectors.DefaultSelector()
-        for sock, read in (
-            (self._integration.sock, self._integration_said),
-            (self._tunnel.sock, self._tunnel_said),
-            (self._database, self._database_said),
-        ):
-            selector.register(sock, selectors.EVENT_READ, read)
+        for wire in readers:
+            selector.register(wire.sock, wire.events, wire)
         while True:
-            for key, _ in selector.select():
-                key.data()
+            for key, events in selector.select():
+                if events & selectors.EVENT_WRITE:
+                    key.data.flush()
+                if events & selectors.EVENT_READ:
+                    readers[key.data]()
+            for key in list(selector.get_map().values()):
+                if key.events != key.data.events:
+                    selector.modify(key.fileobj, key.data.events, key.data)
 
     def _integration_said(self) -> None:
         for kind, xid, body in self._integration.messages():
@@ -131,7 +165,7 @@ class Floor:
             if number is not None and body[0] == _PORT_STATUS_ADD:
                 self._plugged(number, name, int.from_bytes(body[8:12], "big"))
             elif number is not None and body[0] == _PORT_STATUS_DELETE:
-                self._tunnel.sock.sendall(_bundle(16 * number + 8, (_DELETE, self._flow(number))))
+                self._tunnel.send(_bundle(16 * number + 8, (_DELETE, self._flow(number))))
 
     def _tunnel_said(self) -> None:
         for kind, xid, body in self._tunnel.messages():
@@ -139,12 +173,12 @@ class Floor:
 
     def _plugged(self, number: int, name: str, ofport: int) -> None:
         self._ofports[number], self._waiting[number] = ofport, 3
-        self._tunnel.sock.sendall(self._first[number])
+        self._tunnel.send(self._first[number])
         row = ["_uuid", "==", ["uuid", self._names[name]]] if name in self._names else ["name", "==", name]
         update = {"op": "update", "table": "Port", "where": [row], "row": {"tag": _TAG}}
         request = {"method": "transact", "params": ["Open_vSwitch", update], "id": number}
-        self._database.sendall(json.dumps(request).encode())
-        self._integration.sock.sendall(_bundle(16 * number, (_ADD, self._drop(number, ofport))))
+        self._database.send(json.dumps(request).encode())
+        self._integration.send(_bundle(16 * number, (_ADD, self._drop(number, ofport))))
 
     def _answered(self, kind: int, xid: int, body: bytes) -> None:
         if kind == ofp.OFPT_ERROR:
@@ -155,12 +189,10 @@ class Floor:
     def _done(self, number: int) -> None:
         self._waiting[number] -= 1
         if not self._waiting[number]:
-            self._integration.sock.sendall(
-                _bundle(16 * number + 8, (_DELETE, self._drop(number, self._ofports[number])))
-            )
+            self._integration.send(_bundle(16 * number + 8, (_DELETE, self._drop(number, self._ofports[number]))))
 
     def _database_said(self) -> None:
-        data = self._database.recv(1 << 20)
+        data = self._database.sock.recv(1 << 20)
         if not data:
             raise ConnectionError("the database is gone")
         self._text += data.decode()
@@ -176,7 +208,7 @@ class Floor:
     def _message(self, message: dict[str, Any]) -> None:
         if message.get("method") == "echo":
             reply = {"result": message["params"], "error": None, "id": message["id"]}
-            self._database.sendall(json.dumps(reply).encode())
+            self._database.send(json.dumps(reply).encode())
         elif isinstance(message.get("id"), int):
             self._done(message["id"])
         else:
@@ -202,7 +234,7 @@ def floor_host(ports: int) -> Iterator[MeasuredHost]:
                 ovs.vsctl("set-controller", bridge, f"unix:{ovs.rundir / bridge}.floor")
             for bridge in _BRIDGES:
                 ovs.vsctl("--timeout=60", "wait-until", "Controller", _controller(ovs, bridge), "is_connected=true")
-            host = MeasuredHost(ovs, None)
+            host = MeasuredHost(ovs, None, process.require_running)
             with host.watcher:
                 yield host
             process.require_running()

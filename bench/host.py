@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -76,9 +76,12 @@ def document(networks: int, ports: int) -> dict[str, Any]:
 class MeasuredHost:
     """Plugs devices and tells when what happened."""
 
-    def __init__(self, ovs: OvsHost, tunbridge: Tunbridge | None) -> None:
-        """:param tunbridge: None: somebody else binds ports here, who knows of no topology"""
-        self._ovs, self._tunbridge = ovs, tunbridge
+    def __init__(self, ovs: OvsHost, tunbridge: Tunbridge | None, require: Callable[[], None] = lambda: None) -> None:
+        """
+        :param tunbridge: None: somebody else binds ports here, who knows of no topology
+        :param require: raises when whoever binds ports has ended
+        """
+        self._ovs, self._tunbridge, self._require = ovs, tunbridge, require
         rundir = ovs.rundir
         self._integration = BridgeWatch(rundir / "br-int.mgmt")
         self._tunnel = BridgeWatch(rundir / "br-tun.mgmt")
@@ -103,7 +106,7 @@ class MeasuredHost:
         """Plug devices in one ovs-vsctl transaction and wait until all are up."""
         cpu = self._cpu()
         with self._vsctl(word for one in devices for word in one.plug_command("br-int", "")):
-            self.watcher.until(lambda: self._are_up(devices), TIMEOUT, f"{len(devices)} ports up")
+            self._until(lambda: self._are_up(devices), f"{len(devices)} ports up")
         start = max(self._integration.ports[one.name] for one in devices)
         return Timing(
             flows=max(self._tunnel.added[flow_cookie(one)] for one in devices) - start,
@@ -116,12 +119,19 @@ class MeasuredHost:
     def unplug(self, devices: Sequence[Device]) -> None:
         """Unplug devices in one ovs-vsctl transaction and wait until nothing is left of them."""
         with self._vsctl(word for one in devices for word in ("--", "del-port", "br-int", one.name)):
-            self.watcher.until(lambda: self._are_gone(devices), TIMEOUT, f"{len(devices)} ports gone")
+            self._until(lambda: self._are_gone(devices), f"{len(devices)} ports gone")
         for one in devices:
             for seen in (self._tunnel.added, self._tunnel.deleted):
                 seen.pop(flow_cookie(one), None)
             for seen in (self._integration.added, self._integration.deleted):
                 seen.pop(drop_cookie(one), None)
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        def meanwhile() -> float:
+            self._require()
+            return 1.0
+
+        self.watcher.until(condition, TIMEOUT, what, meanwhile)
 
     @contextmanager
     def _vsctl(self, words: Iterator[str]) -> Iterator[None]:
