@@ -180,7 +180,6 @@ ALL = tuple(
 OTHER = replace(NETWORK, id="00000000-0000-4000-8000-000000000001", segmentation_id=8)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     hosts(),
     packets(),
