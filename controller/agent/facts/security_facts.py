@@ -101,9 +101,9 @@ class SecurityFacts:
     def collect(self) -> ChangedSecurity:
         """What has changed since this was last called."""
         groups, address_groups, members = self._groups, self._address_groups, self._members
-        if not (groups.changed or address_groups.changed or members.changed):
-            return NOTHING_CHANGED
         changed = ChangedSecurity(groups.changed, address_groups.changed, members.changed)
+        if not changed:
+            return NOTHING_CHANGED
         groups.changed, address_groups.changed, members.changed = {}, {}, {}
         return changed
 
