@@ -121,7 +121,7 @@ def _encoder(name: str, type_: Type) -> Encode:
     if type_.is_scalar() and key.type == BooleanType:
         return partial(_boolean, generic)
     if type_.is_map() and key.type == type_.value.type == StringType and key.enum is None:
-        return partial(_texts, generic)
+        return partial(_texts, generic, key.min_length, type_.value.min_length)
     return generic if type_.is_scalar() or type_.n_min else partial(_none_or, generic)
 
 
@@ -144,11 +144,12 @@ def _boolean(generic: Encode, value: Any) -> Any:
     return value if type(value) is bool else generic(value)
 
 
-def _texts(generic: Encode, value: Any) -> Any:
-    if type(value) is dict and all(type(one) is str for one in value.values()):
-        keys = sorted(value)
-        if not keys or (keys[0] and all(type(key) is str for key in keys)):
-            return ["map", [[key, value[key]] for key in keys]]
+def _texts(generic: Encode, least_key: int, least_value: int, value: Any) -> Any:
+    if type(value) is dict and all(
+        type(key) is type(one) is str and len(key) >= least_key and len(one) >= least_value
+        for key, one in value.items()
+    ):
+        return ["map", [[key, value[key]] for key in sorted(value)]]
     return generic(value)
 
 

@@ -34,10 +34,11 @@ class SnapshotEdit(Edit):
         self._deleted: set[uuid.UUID] = set()
 
     def operations(self) -> list[dict[str, Any]]:
-        """The operations; none where nothing is changed."""
+        """The operations; none where nothing is changed, or all is changed back."""
         waits = [self._wait(row) for row in self._touched.values() if row.uuid in self._relied_on]
         changes = [one for row in self._touched.values() if (one := self._operation(row)) is not None]
-        return [*waits, *changes, *self._own] if changes or self._own else []
+        is_changed = bool(self._own) or any(map(self._is_changed, self._touched.values()))
+        return [*waits, *changes, *self._own] if is_changed else []
 
     def follows_all(self, table: str) -> bool:
         """All rows were read."""
@@ -108,6 +109,17 @@ class SnapshotEdit(Edit):
             "until": "==",
             "rows": [{name: row.json(name) for name in columns}],
         }
+
+    def _is_changed(self, row: Any) -> bool:
+        if isinstance(row, NewRow):
+            return True
+        if row.uuid in self._deleted:
+            return bool(row._table.is_root)
+        types = row._table.columns
+        return any(
+            comparable(types[name].type, value) != comparable(types[name].type, row.json(name))
+            for name, value in self._written.get(row.uuid, {}).items()
+        )
 
     def _operation(self, row: Any) -> dict[str, Any] | None:
         table = row._table.name
