@@ -6,6 +6,7 @@ clock.
 
 from apps.anti_spoofing import PortSecurityFlows
 from apps.arp_responder import ArpResponder
+from apps.drop_counters import DropCounters
 from apps.framework.app import App
 from apps.group_filter import SecurityGroups
 from apps.integration_bridge import IntegrationBridge
@@ -23,5 +24,6 @@ APPLICATIONS: tuple[App, ...] = (
     PortSecurityFlows(),
     SecurityGroups(),
     PortDelivery(),
+    DropCounters(),
 )
 """All there are. Whatever has to do with applications takes them from here, and names none."""

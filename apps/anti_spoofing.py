@@ -5,21 +5,65 @@ It stands where NORMAL was, on a host that has a secured port, and on such a hos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import netaddr
 
-from apps.filtering.filter_tables import FilterTable, is_secured, of_network, secured_otherwise, to
+from apps.filtering.filter_tables import FilterTable, acceptance, is_secured, of_network, secured_otherwise, to
 from apps.filtering.rule_meaning import ICMPV6, UDP
 from apps.framework.app import App, Placed, Unit, UnitKind, place
-from apps.framework.flow import Action, Field, Flow, Match, Normal, PopVlan, Resubmit, SetField, StripVlan, Term, match
+from apps.framework.flow import (
+    Action,
+    Field,
+    Flow,
+    LoadBits,
+    Match,
+    Normal,
+    PopVlan,
+    Resubmit,
+    SetField,
+    StripVlan,
+    Term,
+    match,
+)
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PortSecurity, ViewChange
-from apps.framework.pipeline import Band, BridgeRole, Dropped
+from apps.framework.options import AppOption
+from apps.framework.pipeline import Band, BridgeRole
 from topology.model import prefix_of
+from topology.security_groups import Direction
 
 _IP, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
+_VLAN, _SERVICE_VLAN = 0x8100, 0x88A8
+_LEAST_ETHERTYPE = 0x0600  # what is less is a length (IEEE 802.3)
 _ON = BridgeRole.INTEGRATION
 _NOWHERE = frozenset[type[Action]]()
+
+
+def _ethertypes(text: str) -> str:
+    """Numbers with ``0x`` between commas, each once and in order; what has a meaning of its own here is none."""
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    if not all(re.fullmatch("0[xX][0-9a-fA-F]{1,4}", word) for word in words):
+        raise ValueError("expected ethertypes such as 0x88b5, comma-separated")
+    found = sorted({int(word, 16) for word in words})
+    for one in found:
+        if one < _LEAST_ETHERTYPE:
+            raise ValueError(f"expected ethertypes from {_LEAST_ETHERTYPE:#06x}: less is a length")
+        if one in (_IP, _ARP, _RARP, _IPV6, _VLAN, _SERVICE_VLAN):
+            raise ValueError(f"expected others than IPv4, IPv6, ARP, RARP and VLAN tags, of which {one:#06x} is one")
+    return ",".join(f"{one:#06x}" for one in found)
+
+
+PERMITTED_ETHERTYPES = AppOption(
+    "securitygroup",
+    "permitted_ethertypes",
+    "",
+    "string",
+    "Ethertypes beside IP, ARP and RARP, such as `0x88b5`, comma-separated: secured ports send them from their own MAC "
+    "addresses and hear them, and no rule is asked. Others are dropped",
+    example="0x88b5",
+    parse=_ethertypes,
+)
 
 ENTRY_NORMAL = Band(
     "ENTRY_NORMAL",
@@ -29,7 +73,6 @@ ENTRY_NORMAL = Band(
     frozenset({Normal}),
     "A port without port security, of a network that has no secured port here, and the patch to br-tun: switched as on "
     "a host that has none.",
-    dropped=(Dropped("from a device that no flow names", "on a host with a secured port table 10 has nothing for it"),),
     table=FilterTable.ENTRY,
 )
 ENTRY_NETWORK = Band(
@@ -41,13 +84,12 @@ ENTRY_NETWORK = Band(
     "What is of a network with a secured port here loses its tag, and register 10 says of which network it is. From a "
     "secured port only what has no tag comes in, and goes on to PORT_SECURITY; what comes by br-tun, or from a port "
     "without port security, to its receivers.",
-    dropped=(Dropped("from a secured port, with a tag", "see band ENTRY_NETWORK"),),
     table=FilterTable.ENTRY,
 )
 PORT_SECURITY = Band(
     "PORT_SECURITY",
     _ON,
-    1,
+    4,
     frozenset(
         {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_SRC, Field.NW_DST, Field.NW_PROTO, Field.UDP_SRC}
         | {Field.UDP_DST, Field.ARP_SPA, Field.ARP_TPA, Field.ARP_SHA, Field.ARP_THA, Field.IPV6_SRC}
@@ -55,15 +97,15 @@ PORT_SECURITY = Band(
     frozenset({Resubmit}),
     "What a secured port may send: IPv4, IPv6 and ARP from its fixed IPs and allowed address pairs, each with the MAC "
     "address of that pair; IPv6 from the link-local address of each MAC; a request of a DHCP client without an "
-    "address; ARP probes for its own addresses; and the RARP by which QEMU announces a guest that has moved.",
-    dropped=(Dropped("from a secured port, in another's name or of another ethertype", "see band PORT_SECURITY"),),
+    "address; ARP probes for its own addresses; the RARP by which QEMU announces a guest that has moved; and, from its "
+    "own MAC addresses, what `[securitygroup] permitted_ethertypes` names.",
     ports="secured port",
     table=FilterTable.PORT_SECURITY,
 )
 UNADDRESSED = Band(
     "PORT_SECURITY_UNADDRESSED",
     _ON,
-    2,
+    5,
     frozenset(
         {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_PROTO, Field.IPV6_SRC, Field.ICMPV6_TYPE}
         | {Field.ND_TARGET, Field.ND_SLL}
@@ -77,14 +119,10 @@ UNADDRESSED = Band(
 SERVER = Band(
     "PORT_SECURITY_SERVER",
     _ON,
-    3,
+    6,
     frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.UDP_DST, Field.ICMPV6_TYPE}),
     _NOWHERE,
     "A secured port is no DHCP server, whatever port it answers from, and no router.",
-    dropped=(
-        Dropped("from a secured port, a reply of a DHCP or DHCPv6 server", "see band PORT_SECURITY_SERVER"),
-        Dropped("from a secured port, a router advertisement or redirect", "see band PORT_SECURITY_SERVER"),
-    ),
     table=FilterTable.PORT_SECURITY,
 )
 DISCOVERY_OTHER = Band(
@@ -103,13 +141,12 @@ DISCOVERY_UNKNOWN = Band(
     frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE}),
     _NOWHERE,
     "Neighbour solicitations and advertisements that DISCOVERY does not let pass end here.",
-    dropped=(Dropped("from a secured port, neighbour discovery in another's name", "see band DISCOVERY"),),
     table=FilterTable.DISCOVERY,
 )
 DISCOVERY = Band(
     "DISCOVERY",
     _ON,
-    3,
+    4,
     frozenset(
         {Field.IN_PORT, Field.ETH_SRC, Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE}
         | {Field.ND_TARGET, Field.ND_SLL, Field.ND_TLL}
@@ -123,13 +160,22 @@ DISCOVERY = Band(
 DISCOVERY_BROKEN = Band(
     "DISCOVERY_BROKEN",
     _ON,
-    4,
+    5,
     frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.ICMPV6_TYPE, Field.ND_TARGET}),
     _NOWHERE,
     "Of neighbour discovery with options that are cut off, or are there twice, Open vSwitch shows neither target nor "
     "link-layer addresses; a guest that gets it may read the first.",
-    dropped=(Dropped("from a secured port, neighbour discovery that cannot be read", "see band DISCOVERY_BROKEN"),),
     table=FilterTable.DISCOVERY,
+)
+PERMITTED_IN = Band(
+    "INGRESS_PERMITTED",
+    _ON,
+    2,
+    frozenset({Field.ETH_TYPE}),
+    frozenset({LoadBits}),
+    "Asked of no rule: what `[securitygroup] permitted_ethertypes` names.",
+    ports="secured port",
+    table=FilterTable.INGRESS_ALWAYS,
 )
 
 
@@ -148,7 +194,9 @@ class PortSecurityFlows(App):
         DISCOVERY_UNKNOWN,
         DISCOVERY,
         DISCOVERY_BROKEN,
+        PERMITTED_IN,
     )
+    options = (PERMITTED_ETHERTYPES,)
     kinds = (UnitKind.BASE, UnitKind.NETWORK, UnitKind.PORT)
     notes = (
         """\
@@ -193,9 +241,10 @@ to `NORMAL` there.""",
         ::
 
             table=10, priority=1,in_port=4 actions=NORMAL
-            table=11, priority=3,udp,tp_dst=68 actions=drop
+            table=11, priority=6,udp,tp_dst=68 actions=drop
             table=12, priority=1,ipv6 actions=resubmit(,20)
             table=12, priority=2,icmp6,icmp_type=135 actions=drop
+            table=50, priority=2,dl_type=0x88b5 actions=load:0x1->NXM_NX_REG8[2]
         """
         if view.patch_tun is not None:
             yield self.flow(ENTRY_NORMAL, match(in_port=view.patch_tun), Normal(), of="")
@@ -208,6 +257,9 @@ to `NORMAL` there.""",
         for kind in (135, 136):
             yield self.flow(DISCOVERY_UNKNOWN, Match(icmpv6(kind)), of="")
             yield self.flow(DISCOVERY_BROKEN, Match((*icmpv6(kind), Term(Field.ND_TARGET, 0))), of="")
+        for ethertype in permitted(view):
+            accept = acceptance(Direction.INGRESS, stateful=False)
+            yield self.flow(PERMITTED_IN, match(dl_type=ethertype), accept, of="")
 
     def _network(self, view: HostView, local: LocalNetwork) -> Iterator[Flow]:
         """Let a secured network in from br-tun.
@@ -228,6 +280,7 @@ to `NORMAL` there.""",
             table=10, priority=2,in_port=7,vlan_tci=0x0000/0x0fff
                 actions=load:0->NXM_OF_VLAN_TCI[],set_field:0x1->reg10,resubmit(,40)
             table=10, priority=2,in_port=5,vlan_tci=0x0000/0x1fff actions=set_field:0x1->reg10,resubmit(,11)
+            table=11, priority=1,in_port=5,dl_src=fa:16:3e:02:dd:79,dl_type=0x88b5 actions=resubmit(,40)
         """
         local = view.networks[port.network_id]
         if not is_secured(view, port.network_id):
@@ -241,23 +294,27 @@ to `NORMAL` there.""",
             actions = of_network(local), to(FilterTable.PORT_SECURITY)
             yield self.flow(ENTRY_NETWORK, untagged, *actions, of=port.port_id)
             yield from self._secured(port, port.security)
+            for mac_address in _macs(port, port.security):
+                sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, int(netaddr.EUI(mac_address)))
+                for ethertype in permitted(view):
+                    frame = Match((*sender, Term(Field.ETH_TYPE, ethertype)))
+                    yield self.flow(PORT_SECURITY, frame, to(FilterTable.DELIVERY), of=port.port_id)
 
     def _secured(self, port: LocalPort, security: PortSecurity) -> Iterator[Flow]:
         """What a secured port may send.
 
         ::
 
-            table=11, priority=1,ip,in_port=5,dl_src=fa:16:3e:02:dd:79,nw_src=10.0.0.5 actions=resubmit(,20)
-            table=11, priority=1,arp,in_port=5,dl_src=fa:16:3e:02:dd:79,arp_spa=10.0.0.5,arp_sha=fa:16:3e:02:dd:79
+            table=11, priority=4,ip,in_port=5,dl_src=fa:16:3e:02:dd:79,nw_src=10.0.0.5 actions=resubmit(,20)
+            table=11, priority=4,arp,in_port=5,dl_src=fa:16:3e:02:dd:79,arp_spa=10.0.0.5,arp_sha=fa:16:3e:02:dd:79
                 actions=resubmit(,20)
-            table=11, priority=1,ipv6,in_port=5,dl_src=fa:16:3e:02:dd:79,ipv6_src=fe80::f816:3eff:fe02:dd79
+            table=11, priority=4,ipv6,in_port=5,dl_src=fa:16:3e:02:dd:79,ipv6_src=fe80::f816:3eff:fe02:dd79
                 actions=resubmit(,12)
-            table=12, priority=3,icmp6,in_port=5,dl_src=fa:16:3e:02:dd:79,icmp_type=136,
+            table=12, priority=4,icmp6,in_port=5,dl_src=fa:16:3e:02:dd:79,icmp_type=136,
                 nd_target=fe80::f816:3eff:fe02:dd79,nd_tll=fa:16:3e:02:dd:79 actions=resubmit(,20)
         """
-        macs = dict.fromkeys((port.mac_address, *(mac for _, mac in security.pairs)))
         onwards, of = to(FilterTable.EGRESS), port.port_id
-        for mac_address in macs:
+        for mac_address in _macs(port, security):
             mac = int(netaddr.EUI(mac_address))
             sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, mac)
             prefixes = [cidr for cidr, of_mac in security.pairs if of_mac == mac_address]
@@ -273,6 +330,16 @@ to `NORMAL` there.""",
 
 
 _Terms = tuple[Term, ...]
+
+
+def permitted(view: HostView) -> list[int]:
+    """The ethertypes that pass beside those that port security and rules know."""
+    return [int(word, 16) for word in str(view.option(PERMITTED_ETHERTYPES)).split(",") if word]
+
+
+def _macs(port: LocalPort, security: PortSecurity) -> Iterable[str]:
+    """The MAC addresses that a port may send from."""
+    return dict.fromkeys((port.mac_address, *(mac for _, mac in security.pairs)))
 
 
 def _address(mac: int, cidr: str) -> Iterator[tuple[Band, _Terms, FilterTable]]:

@@ -19,7 +19,9 @@ from apps.filtering.filter_tables import (
     SENDER_ACCEPTS,
     FilterTable,
     acceptance,
+    is_secured,
     number_of,
+    secured_otherwise,
     to,
     xxreg,
 )
@@ -37,6 +39,8 @@ from apps.framework.flow import (
     Flow,
     LoadBits,
     Match,
+    Normal,
+    Output,
     OutputRegister,
     Resubmit,
     SetXxreg,
@@ -45,7 +49,7 @@ from apps.framework.flow import (
     match,
 )
 from apps.framework.host_view import HostView, LocalPort, PortSecurity, ViewChange
-from apps.framework.pipeline import Band, BridgeRole, Dropped
+from apps.framework.pipeline import Band, BridgeRole
 from topology.security_groups import Direction, SecurityGroup, SecurityGroupRule
 
 _IP, _ARP, _RARP, _IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD
@@ -73,12 +77,34 @@ def _band(
     actions: Iterable[type[Action]],
     meaning: str,
     *,
-    dropped: str = "",
     ports: str = "secured port",
 ) -> Band:
-    gone = (Dropped(dropped, f"see band {name}"),) if dropped else ()
     place = BridgeRole.INTEGRATION, priority, frozenset(fields), frozenset(actions)
-    return Band(name, *place, meaning, gone, ports, table)
+    return Band(name, *place, meaning, (), ports, table)
+
+
+OPEN = {
+    Direction.EGRESS: _band(
+        "EGRESS_OPEN",
+        FilterTable.EGRESS_PORT,
+        2,
+        {Field.IN_PORT},
+        {Resubmit, Normal},
+        "Of a port without port security comes what was on its way through conntrack when that was taken off it: Open "
+        "vSwitch goes on for some milliseconds to do the first half of that as before. It goes on to its receivers.",
+        ports="bound port without port security",
+    ),
+    Direction.INGRESS: _band(
+        "INGRESS_OPEN",
+        FilterTable.INGRESS_PORT,
+        2,
+        {Field.REG9},
+        {Resubmit, Output},
+        "To a port without port security, as EGRESS_OPEN: it is delivered.",
+        ports="bound port without port security",
+    ),
+}
+"""What comes of ports without port security, by direction."""
 
 
 class _Side:
@@ -117,7 +143,6 @@ class _Side:
             {Field.CT_STATE, Field.ETH_TYPE, Field.NW_PROTO},
             (),
             "TCP that conntrack has no place for.",
-            dropped=f"TCP that is of no connection, nor the start of one, before the rules of its {whose}",
         )
         self.port = _band(
             f"{name}_PORT",
@@ -162,12 +187,9 @@ class _Side:
             "On to the receivers."
             if is_egress
             else "The connection of what a stateful rule has accepted is committed, and the frame goes to its port.",
-            dropped=f"{'from' if is_egress else 'to'} a secured port, what none of its rules accepts",
         )
-        self.bands = (
-            *(self.first, self.reply, self.invalid, self.port, self.group),
-            *(self.remote, self.rules, self.accepted),
-        )
+        before = self.first, self.reply, self.invalid, self.port
+        self.bands = (*before, OPEN[direction], self.group, self.remote, self.rules, self.accepted)
 
 
 EGRESS, INGRESS = _Side(Direction.EGRESS), _Side(Direction.INGRESS)
@@ -255,12 +277,16 @@ class SecurityGroups(App):
         return super().units(view) if view.is_secured else ()
 
     def touched(self, change: ViewChange) -> Iterable[Unit]:
-        """What differs; ports of groups that track now or no longer; members of groups that rules name only now."""
+        """What differs; ports of groups that track now or no longer, and of networks that are secured now or no longer;
+        members of groups that rules name only now."""
         old, new = change.old, change.new
         if old.is_secured is not new.is_secured:
             yield from (unit for view in (old, new) for unit in self.units(view))
         elif new.is_secured:
             yield from super().touched(change)
+            for network_id in secured_otherwise(change):
+                keys = {key for view in (old, new) for key in view.ports_of(network_id)}
+                yield from (self.unit(UnitKind.PORT, key) for key in keys)
             for group_id in change.security_groups:
                 groups = [view.security_groups.get(group_id) for view in (old, new)]
                 stateful = [None if group is None else group.stateful for group in groups]
@@ -287,7 +313,8 @@ class SecurityGroups(App):
             return ((unit.id, flow) for flow in chain(self._base(), self._states(EGRESS), self._states(INGRESS)))
         if unit.kind is UnitKind.PORT:
             port = view.ports[unit.id]
-            flows = () if port.security is None else self._port(view, port, port.security)
+            security = port.security
+            flows = self._open(view, port) if security is None else self._port(view, port, security)
         elif unit.kind is UnitKind.SECURITY_GROUP:
             flows = self._group(view.security_groups[unit.id])
         elif unit.kind is UnitKind.SECURITY_GROUP_RULE:
@@ -376,6 +403,23 @@ class SecurityGroups(App):
                 packet = Match((sender, Term(Field.ETH_TYPE, ethertype)))
                 yield self.flow(UNTRACKED, packet, to(EGRESS.tables["PORT"]), of=of)
             yield self.flow(UNTRACKED_IN, Match((receiver,)), to(INGRESS.tables["PORT"]), of=of)
+
+    def _open(self, view: HostView, port: LocalPort) -> Iterator[Flow]:
+        """Let pass what was on its way through conntrack when port security was taken off a port.
+
+        ::
+
+            table=22, priority=2,in_port=7 actions=resubmit(,40)
+            table=53, priority=2,reg9=0x7 actions=resubmit(,60),output:7
+
+        In a network that has no secured port any more ``table=22, priority=2,in_port=7 actions=NORMAL``.
+        """
+        sender, receiver = Term(Field.IN_PORT, port.ofport), Term(Field.REG9, port.ofport)
+        onwards = to(FilterTable.DELIVERY) if is_secured(view, port.network_id) else Normal()
+        yield self.flow(OPEN[Direction.EGRESS], Match((sender,)), onwards, of=port.port_id)
+        yield self.flow(
+            OPEN[Direction.INGRESS], Match((receiver,)), to(FilterTable.COMMIT), Output(port.ofport), of=port.port_id
+        )
 
     def _group(self, group: SecurityGroup) -> Iterator[Flow]:
         """Have the rules of a group asked, and what they accept.

@@ -37,7 +37,7 @@ from apps.framework.flow import (
     Term,
 )
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, RemotePort, ViewChange
-from apps.framework.pipeline import Band, BridgeRole
+from apps.framework.pipeline import Band, BridgeRole, Dropped
 from apps.group_filter import MOST_GROUPS, asked
 from topology.security_groups import Direction
 
@@ -75,6 +75,19 @@ KNOWN = Band(
     "port on another host: out alone, where there are ports without port security.",
     table=FilterTable.DELIVERY,
 )
+RESERVED = Band(
+    "DELIVERY_RESERVED",
+    _ON,
+    4,
+    frozenset({Field.REG10, Field.ETH_DST}),
+    frozenset(),
+    "To 01:80:c2:00:00:00 to 0f, which are for the bridge itself (IEEE 802.1Q, table 8-1: spanning tree, LLDP, pause "
+    "and others): as no bridge passes them on, and `NORMAL` does not.",
+    dropped=(
+        Dropped("to an address that is for bridges, in a network with a secured port", "see band DELIVERY_RESERVED"),
+    ),
+    table=FilterTable.DELIVERY,
+)
 COPIES = Band(
     "COPIES",
     _ON,
@@ -86,6 +99,7 @@ COPIES = Band(
 )
 
 
+FOR_BRIDGES = Term(Field.ETH_DST, 0x0180_C200_0000, 0xFFFF_FFFF_FFF0)
 MOST_STEPS = 2000
 """Actions that ask rules of a multicast. An OpenFlow message has 65,535 bytes at most, and one takes up to 24."""
 
@@ -95,8 +109,8 @@ class PortDelivery(App):
 
     name = "port delivery"
     number = 8
-    bands = (UNKNOWN, MULTICAST, KNOWN, COPIES)
-    kinds = (UnitKind.NETWORK, UnitKind.PORT, UnitKind.REMOTE_PORT)
+    bands = (UNKNOWN, MULTICAST, KNOWN, RESERVED, COPIES)
+    kinds = (UnitKind.NETWORK, UnitKind.PORT, UnitKind.REMOTE_PORT, UnitKind.ALLOWED_MAC)
     follows = frozenset({"Port"})
 
     def units(self, view: HostView) -> Iterable[Unit]:
@@ -134,19 +148,35 @@ class PortDelivery(App):
         for port in changed:
             for view in (old, new):
                 if is_secured(view, port.network_id):
-                    yield from (self.unit(UnitKind.PORT, key) for key in view.local_ports_like(port))
-                    yield from (self.unit(UnitKind.REMOTE_PORT, key) for key in view.remote_ports_like(port))
+                    yield from self._having_as_own(view, port)
+
+    def _having_as_own(self, view: HostView, port: LocalPort | RemotePort) -> Iterator[Unit]:
+        """Ports whose own MAC address is one that this port may have: whether they have it alone decides their flow.
+
+        Not ports that share other addresses with it: a virtual address may be that of all ports of a network.
+        """
+        for mac_address in (port.mac_address, *port.allowed_macs):
+            for key in view.ports_with(port.network_id, mac_address):
+                if key in view.ports and view.ports[key].mac_address == mac_address:
+                    yield self.unit(UnitKind.PORT, key)
+                if key in view.remote_ports and view.remote_ports[key].mac_address == mac_address:
+                    yield self.unit(UnitKind.REMOTE_PORT, key)
 
     def _of_network(self, change: ViewChange, network_id: str) -> Iterator[Unit]:
         yield self.unit(UnitKind.NETWORK, network_id)
         for view in (change.old, change.new):
-            yield from (self.unit(UnitKind.PORT, key) for key in view.ports_of(network_id))
+            for key in view.ports_of(network_id):
+                yield self.unit(UnitKind.PORT, key)
+                for mac_address in view.ports[key].allowed_macs:
+                    yield self.unit(UnitKind.ALLOWED_MAC, f"{network_id} {mac_address}")
             yield from (self.unit(UnitKind.REMOTE_PORT, key) for key in view.remote_ports_of(network_id))
 
     def flows(self, unit: Unit, view: HostView) -> Iterable[Placed]:
         """All on br-int, in networks with a secured port."""
         if unit.kind is UnitKind.NETWORK:
             network_id = unit.id
+        elif unit.kind is UnitKind.ALLOWED_MAC:
+            network_id = unit.id.partition(" ")[0]
         else:
             ports = view.ports if unit.kind is UnitKind.PORT else view.remote_ports
             network_id = ports[unit.id].network_id
@@ -158,6 +188,8 @@ class PortDelivery(App):
             flows = self._network(view, local)
         elif unit.kind is UnitKind.PORT:
             flows = self._port(view, local, view.ports[unit.id])
+        elif unit.kind is UnitKind.ALLOWED_MAC:
+            flows = self._allowed_mac(view, local, unit.id.partition(" ")[2])
         else:
             flows = self._remote(view, local, view.remote_ports[unit.id])
         return place(view, _ON, flows)
@@ -172,6 +204,7 @@ class PortDelivery(App):
             table=40, priority=2,reg10=0x1,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=output:6,
                 load:0->NXM_NX_REG8[2],resubmit(,50),set_field:0x6d1f…->xxreg0,resubmit(,54),set_field:0->reg11,
                 resubmit(,58),load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],output:4
+            table=40, priority=4,reg10=0x1,dl_dst=01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0 actions=drop
             table=58, priority=1,reg8=0x4/0x4,reg10=0x1,reg11=0 actions=output:5,output:8
         """
         network = local.network.id
@@ -187,10 +220,23 @@ class PortDelivery(App):
             yield self.flow(COPIES, accepted, *map(Output, sorted(ofports)), of=network)
         multicast = Match((in_network(local), Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT)))
         yield self.flow(MULTICAST, multicast, *unfiltered, *steps, *out, of=network)
-        for mac_address in sorted(view.allowed_macs_of(network)):
-            having = sorted((port for port in ports if mac_address in port.allowed_macs), key=lambda port: port.ofport)
-            actions = [action for port in having for action in _into(port)]
-            yield self.flow(KNOWN, _for(local, mac_address), *actions, to(FilterTable.COMMIT), *out, of=network)
+        yield self.flow(RESERVED, Match((in_network(local), FOR_BRIDGES)), of=network)
+
+    def _allowed_mac(self, view: HostView, local: LocalNetwork, mac_address: str) -> Iterator[Flow]:
+        """Deliver what is for an address of allowed address pairs to all that may have it; nothing of one that is the
+        own address of a port, which has a flow for it.
+
+        ``table=40, priority=3,reg10=0x1,dl_dst=00:00:5e:00:01:01 actions=load:0->NXM_NX_REG8[2],set_field:0x5->reg9,
+        resubmit(,50),resubmit(,51),resubmit(,60),load:0x1->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12],
+        output:4``
+        """
+        network = local.network.id
+        if view.is_own(network, mac_address):
+            return
+        having = sorted(view.ports_allowed(network, mac_address), key=lambda port: port.ofport)
+        actions = [action for port in having for action in _into(port)]
+        out = _out(view, local)
+        yield self.flow(KNOWN, _for(local, mac_address), *actions, to(FilterTable.COMMIT), *out, of=network)
 
     def _port(self, view: HostView, local: LocalNetwork, port: LocalPort) -> Iterator[Flow]:
         """Deliver what is for a port.

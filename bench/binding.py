@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own
 from bench.host import MeasuredHost, Timing, device, document, measured_host
 from bench.neighbours import apply_document, busy
 from bench.original import seconds_per_port
+from bench.watch import prefer_us
 from scripts.processes import ProcessError
 from tests.support.host.ovs import Device
 from tests.support.host.tunbridge import free_tcp_port
@@ -249,24 +250,11 @@ def _say_commands(taken: Sequence[float], sizes: Sequence[int]) -> None:
     )
 
 
-def _prefer_us() -> bool:
-    """Have the kernel run this process, not those that it starts, as soon as there is something to see: otherwise the
-    first timestamp is late on a busy machine, and all figures are too good.
-
-    :returns: False where that takes privileges that we have not
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    except OSError:
-        return False
-    return True
-
-
 def main() -> int:
     arguments = _arguments()
     load = "/".join(f"{average:.1f}" for average in os.getloadavg())
     _say(f"hub {arguments.hub}, Python {platform.python_version()}, {os.cpu_count()} cores, load {load}")
-    if not _prefer_us():
+    if not prefer_us():
         _say("no real-time priority (needs root): on a busy machine the figures come out too good")
     try:
         measure = _watched if arguments.watched else _beside if arguments.beside else _measure

@@ -11,6 +11,7 @@ user's. ``Ovn`` starts all of it, makes logical switches, and says when their po
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -33,8 +34,8 @@ TIMEOUT = 120.0
 """Seconds that anything of OVN may take."""
 
 _LOGGING = ("-vconsole:info", "-vsyslog:off", "-vfile:off")
-_AT_ONCE = 200
-"""Ports that one command makes."""
+_IN_A_WORD = 500
+"""Ports that one word of a command names."""
 
 DROP_GROUP = "neutron_pg_drop"
 """The port group whose ACLs drop what no other accepts, as Neutron's ML2/OVN driver calls it."""
@@ -226,24 +227,19 @@ class Ovn:
         self.sync()
 
     def add_ports(self, switch: str, ports: Sequence[LogicalPort], *, secured: bool = False) -> None:
-        """More ports, without waiting for anything."""
-        for first in range(0, len(ports), _AT_ONCE):
-            some = ports[first : first + _AT_ONCE]
-            words: list[str] = []
-            for port in some:
-                words += ["--", "lsp-add", switch, port.name, "--", "lsp-set-addresses", port.name, port.addresses]
-                if secured:
-                    words += ["--", "lsp-set-port-security", port.name, port.addresses]
-            self.nbctl(*words[1:])
-            if secured:
-                self.join([port.name for port in some], DROP_GROUP, DEFAULT_GROUP)
-
-    def join(self, names: Sequence[str], *groups: str) -> None:
-        """Add ports to port groups."""
-        found = self.nbctl("--bare", "--columns=_uuid,name", "--format=csv", "list", "Logical_Switch_Port")
-        uuids = {name: uuid for uuid, _, name in (line.partition(",") for line in found.splitlines())}
-        wanted = ",".join(uuids[name] for name in names)
-        self.nbctl(*(word for group in groups for word in ("--", "add", "Port_Group", group, "ports", wanted)))
+        """More ports, in one transaction, without waiting for anything."""
+        words: list[str] = []
+        for number, port in enumerate(ports):
+            addresses = json.dumps(port.addresses)
+            words += ["--", f"--id=@p{number}", "create", "Logical_Switch_Port", f"name={port.name}"]
+            words += [f"addresses={addresses}", *([f"port_security={addresses}"] if secured else [])]
+        for first in range(0, len(ports), _IN_A_WORD):
+            made = ",".join(f"@p{number}" for number in range(first, min(first + _IN_A_WORD, len(ports))))
+            words += ["--", "add", "Logical_Switch", switch, "ports", made]
+            for group in (DROP_GROUP, DEFAULT_GROUP) if secured else ():
+                words += ["--", "add", "Port_Group", group, "ports", made]
+        if ports:
+            self.nbctl(*words)
 
     def delete_ports(self, names: Iterable[str]) -> None:
         """Remove ports, without waiting for anything."""

@@ -452,3 +452,28 @@ def tags(value: Any) -> list[str]:
     if len(found) > _MAX_TAGS:
         raise ValueError(f"exceeds maximum length of {_MAX_TAGS} tags")
     return sorted(found)
+
+
+@_type(
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _PRINTABLE},
+)
+def rbac_target(value: Any) -> str:
+    """A project, or ``*`` for all of them."""
+    found = NAME(value)
+    if not found:
+        raise ValueError("'' is no project; '*' stands for all")
+    return found
+
+
+_RBAC_POLICIES = _list_of(_record({"id": uuid, "target_tenant": rbac_target, "project_id": NAME}, ("id", "project_id")))
+
+
+@_type(_RBAC_POLICIES.shown, _RBAC_POLICIES.accepted)
+def rbac_policies(value: Any) -> list[dict[str, str]]:
+    """``[{"target_tenant": project or "*"}, …]`` with the ``id`` and ``project_id`` of each, or without; by targets."""
+    found = _RBAC_POLICIES.read(value)
+    for name in ("target_tenant", "id"):
+        values = [one[name] for one in found if name in one]
+        if len(set(values)) < len(values):
+            raise ValueError(f"has a {name} twice")
+    return sorted(found, key=lambda one: one["target_tenant"])

@@ -32,6 +32,7 @@ class UnitKind(IntEnum):
     SECURITY_GROUP_RULE = 9
     ADDRESS_GROUP = 10
     GROUP_MEMBER = 11
+    ALLOWED_MAC = 12
 
 
 Subject = tuple[UnitKind, str]
@@ -43,7 +44,8 @@ class Unit:
     """The owner of some flows: what one application makes for one object of the host.
 
     :param id: name of a bridge, physical network, device or other host, or id of a network, port, group or rule, as the
-        kind says; of a member the id of its group and its address, with a blank between them
+        kind says; of a member the id of its group and its address, with a blank between them; so of a MAC address that
+        ports may have beside their own the id of their network
     :param app: name of the application
     """
 
@@ -142,6 +144,8 @@ def objects(view: HostView, kind: UnitKind) -> Mapping[str, object]:
         return _Rules(view)
     if kind is UnitKind.GROUP_MEMBER:
         return _Members(view)
+    if kind is UnitKind.ALLOWED_MAC:
+        return _AllowedMacs(view)
     found: Mapping[str, object] = getattr(view, _MAPS[kind])
     return found
 
@@ -177,6 +181,27 @@ class _Members(Mapping[str, object]):
         return len(self._members)
 
 
+class _AllowedMacs(Mapping[str, object]):
+    """MAC addresses that bound ports may have beside their own, by their unit's id; the ids of these ports."""
+
+    def __init__(self, view: HostView) -> None:
+        self._view = view
+
+    def __getitem__(self, name: str) -> object:
+        network_id, _, mac_address = name.partition(" ")
+        found = self._view.ports_allowed(network_id, mac_address)
+        if not found:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        ports = self._view.ports.values()
+        return iter(dict.fromkeys(f"{port.network_id} {mac}" for port in ports for mac in port.allowed_macs))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class _Rules(Mapping[str, object]):
     """Rules of security groups by their unit's id: those of the group and of the rule, with a blank between them."""
 
@@ -208,6 +233,10 @@ def _concerned(change: ViewChange, kind: UnitKind) -> Iterable[str]:
         return change.remote_ports_concerned()
     if kind is UnitKind.GROUP_MEMBER:
         return map(" ".join, change.group_members)
+    if kind is UnitKind.ALLOWED_MAC:
+        concerned, views = change.ports_concerned(), (change.old, change.new)
+        ports = (view.ports[key] for key in concerned for view in views if key in view.ports)
+        return {f"{port.network_id} {mac}" for port in ports for mac in (port.mac_address, *port.allowed_macs)}
     if kind is UnitKind.SECURITY_GROUP_RULE:
         groups = (view.security_groups.get(key) for key in change.security_groups for view in (change.old, change.new))
         return {f"{group.id} {rule.id}" for group in groups if group is not None for rule in group.rules}

@@ -306,6 +306,16 @@ class HostView:
             *self._remote_ports_with.get((network_id, address), ()),
         }
 
+    def ports_allowed(self, network_id: str, mac_address: str) -> list[LocalPort]:
+        """The bound ports of a network that may have a MAC address beside their own."""
+        found = (self.ports[key] for key in self._ports_with.get((network_id, mac_address), ()))
+        return [port for port in found if mac_address in port.allowed_macs]
+
+    def is_own(self, network_id: str, mac_address: str) -> bool:
+        """Whether a MAC address is that of a bound port of a network."""
+        having = self._ports_with.get((network_id, mac_address), ())
+        return any(self.ports[key].mac_address == mac_address for key in having)
+
     def remote_ports_like(self, port: LocalPort | RemotePort) -> set[str]:
         """Ids of the ports on other hosts that may have an address which this one may have."""
         return members(self._remote_ports_with, addresses_of(port))

@@ -6,6 +6,7 @@ The configuration makes an option of the file out of each, and hands the chosen 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Union
 
@@ -22,6 +23,8 @@ class AppOption:
     :param kind: what values there are
     :param help: one sentence for the sample file and the manual
     :param example: the value with which the pipeline page shows the application, where it is not the default
+    :param parse: text of the file → value, where not each of the kind is one; raises :class:`ValueError` with a text
+        that says what is expected
     """
 
     group: str
@@ -30,6 +33,7 @@ class AppOption:
     kind: Literal["boolean", "integer", "string"]
     help: str
     example: OptionValue | None = None
+    parse: Callable[[str], OptionValue] | None = None
 
     @property
     def key(self) -> str:

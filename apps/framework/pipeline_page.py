@@ -94,6 +94,7 @@ _UNIT_NAMES = {
     UnitKind.SECURITY_GROUP: "security group",
     UnitKind.ADDRESS_GROUP: "address group",
     UnitKind.GROUP_MEMBER: "member of a group that rules name",
+    UnitKind.ALLOWED_MAC: "MAC address that ports may have beside their own",
 }
 
 _HEAD = """\

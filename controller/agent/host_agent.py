@@ -86,7 +86,7 @@ class HostAgent:
             options=options, segments=saved.vlans, filters=self._filters,
         )  # fmt: skip
         self._zones = ConcernedZones()
-        self._flows = BridgeFlows(compiler, outputs.flows)
+        self._flows = BridgeFlows(compiler, outputs.flows, names.integration_bridge)
         self._tags = PortTags()
         self._states = PortStates(
             self.facts, self._bindings, self._networks, compiler, outputs.note, outputs.trace
@@ -99,7 +99,7 @@ class HostAgent:
         self._linked: tuple[Tunnel, ...] | None = None
         self._mode = ModeChange(tunnels, names.tunnel_bridge)
         self._largest = LargestPackets()
-        self._moves = PortMoves()
+        self._moves = PortMoves(names.host)
         self._conflicts = AddressConflicts(self.facts.ports)
         self._retries = Retries(compiler, outputs.retry_ports)
         self._log = ChangeLog(names, self.facts.ports, self._bindings, self._networks)
@@ -232,6 +232,7 @@ class HostAgent:
         is_opened = False
         for event in news.confirmed:
             self._states.confirmed(event)
+            self._flows.confirmed(event.bridge, event.generation)
             is_opened |= self._patches.confirmed(event)
             is_opened |= self._mode.confirmed(event)
             if event.bridge == self._names.integration_bridge:
@@ -315,7 +316,10 @@ class HostAgent:
                 outputs.flows[name].attach(session)
         ofports = partial(facts.bridges.ofport, self._names.tunnel_bridge)
         tunnels = (self._tunnels.ports or {}).values()
-        for announcement in self._moves.announcements(tunnels, facts.ports.networks, self._networks.vlans, ofports):
+        networks = self._networks
+        for announcement in self._moves.announcements(
+            tunnels, facts.ports.networks, networks.vlans, ofports, networks.view.ports
+        ):
             outputs.announce(announcement)
         if news.register:
             outputs.register()

@@ -48,7 +48,7 @@ class Outputs:
     :param save: has it saved over a restart what runs here
     :param write_back: has that written to the topology
     :param accepted: is told of sessions that turned out to be a bridge of this host
-    :param announce: has br-tun told where ports are that have moved
+    :param announce: has br-tun, or br-int for those that are here, told where ports are that have moved
     :param retry_ports: has Open vSwitch try again to make ports, given by name with the reason why it could not
     :param note: takes an event of which the log has no line
     :param trace: takes the times of a binding; None: nobody wants them

@@ -174,7 +174,14 @@ class NotificationsConfig(OptionGroup):
     timeout: float = option("10", kinds.seconds(0.1, 300), "Seconds that a request may take, from 0.1 to 300")
 
 
-_NEUTRON = {"network": 100, "subnet": 100, "port": 500, "security_group": 10, "security_group_rule": 100}
+_NEUTRON = {
+    "network": 100,
+    "subnet": 100,
+    "port": 500,
+    "security_group": 10,
+    "security_group_rule": 100,
+    "rbac_policy": 10,
+}
 """What a project may have in Neutron."""
 
 _LIMIT = kinds.optional(kinds.whole_number)
@@ -193,8 +200,8 @@ class QuotasConfig(OptionGroup):
         None,
         _LIMIT,
         "Number of objects of each kind below that is unset. Unset: as in Neutron, 100 networks, 100 subnets, 500 "
-        "ports, 10 security groups and 100 rules of these, where `[api] auth_strategy` tells callers apart, and any "
-        "number with `noauth`",
+        "ports, 10 security groups, 100 rules of these and 10 RBAC policies, where `[api] auth_strategy` tells callers "
+        "apart, and any number with `noauth`",
         form="number",
     )
     quota_network: int | None = option(None, _LIMIT, "Number of networks", form="number")
@@ -202,6 +209,7 @@ class QuotasConfig(OptionGroup):
     quota_port: int | None = option(None, _LIMIT, "Number of ports", form="number")
     quota_security_group: int | None = option(None, _LIMIT, "Number of security groups", form="number")
     quota_security_group_rule: int | None = option(None, _LIMIT, "Number of rules of security groups", form="number")
+    quota_rbac_policy: int | None = option(None, _LIMIT, "Number of RBAC policies", form="number")
 
     def limits(self, auth_strategy: str) -> Mapping[str, int]:
         """Kind of object → how many of them.

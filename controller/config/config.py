@@ -151,7 +151,7 @@ def _options_of(applications: Iterable[App]) -> Iterator[AppOption]:
 def _declaration(option: AppOption) -> Declaration:
     value = option.default
     default = str(value).lower() if isinstance(value, bool) else str(value)
-    return Declaration(default, _PARSERS[option.kind], option.help.rstrip("."))
+    return Declaration(default, option.parse or _PARSERS[option.kind], option.help.rstrip("."))
 
 
 _PARSERS: Mapping[str, Callable[[str], OptionValue]] = {

@@ -110,7 +110,11 @@ class Tunbridge(EnqueuingApp):
         self._watch = FrameWatch(self._events, senders)
         self._server = OpenFlowServer(endpoints(config.ovs, names.bridges), timeouts, self._events.emit)
         vswitch = self._vswitch = settings.vswitch(config)
-        announcer = MacAnnouncer(lambda: senders[names.tunnel_bridge].session)
+        learners = {
+            BridgeRole.TUNNEL: senders[names.tunnel_bridge],
+            BridgeRole.INTEGRATION: senders[names.integration_bridge],
+        }
+        announcer = MacAnnouncer(lambda role: learners[role].session)
         tags: BatchWriter[Tagging] = BatchWriter("tag", vswitch.tag)
         retried_ports: BatchWriter[str] = BatchWriter("another try", vswitch.retry_ports)
         reports: BatchWriter[PortReport] = BatchWriter("state of port", lambda some: topology.report(some.values()))

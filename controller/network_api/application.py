@@ -90,7 +90,7 @@ def make_routes(
     """All that is served."""
     turns = Turns(limits)
     resources = tuple(RESOURCES.values())
-    collections = [resource.collection for resource in (*resources, AGENT, QUOTA)]
+    collections = {resource.name: resource.collection for resource in (*resources, AGENT, QUOTA)}
     routes = [
         ApiRoute("/", _Document(lambda request: discovery.versions(request.prefix)), discovery.VERSIONS, open=True),
         ApiRoute(
@@ -108,13 +108,13 @@ def make_routes(
     ]
     for resource in resources:
         path = f"/v2.0/{resource.path}"
-        make = _TaggedHandlers if resource.is_updated else _ObjectHandlers
+        make = _TaggedHandlers if resource.is_tagged else _UpdatedHandlers if resource.is_updated else _ObjectHandlers
         one, handlers = f"{path}/{{object_id}}", make(resource, database, turns, limits)
         routes += [
             ApiRoute(path, handlers, openapi.collection(resource, limits.max_bulk_size)),
             ApiRoute(one, handlers, openapi.one(resource), openapi.OBJECT_ID, suffix="one"),
         ]
-        if not resource.is_updated:
+        if not resource.is_tagged:
             continue
         routes += [
             ApiRoute(f"{one}/tags", handlers, openapi.tags(resource), openapi.OBJECT_ID, suffix="tags"),
@@ -234,8 +234,8 @@ class _ObjectHandlers:
         return self._database.show(caller_of(request), self._name, self._id(object_id))
 
 
-class _TaggedHandlers(_ObjectHandlers):
-    """One kind of object that can be changed, and its tags (standard-attr-tag)."""
+class _UpdatedHandlers(_ObjectHandlers):
+    """One kind of object that can be changed."""
 
     def on_put_one(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         values = self._resource.read_update(only(body_of(request), self._name))
@@ -243,6 +243,10 @@ class _TaggedHandlers(_ObjectHandlers):
         with self._turns.of(caller):
             view = self._database.update(caller, self._name, self._id(object_id), values, revision)
         response.media = {self._name: view}
+
+
+class _TaggedHandlers(_UpdatedHandlers):
+    """The same with its tags (standard-attr-tag)."""
 
     def on_get_tags(self, request: falcon.Request, response: falcon.Response, object_id: str) -> None:
         response.media = {"tags": self._show(request, object_id)["tags"]}

@@ -6,7 +6,7 @@ what works is named: clients leave out what is not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from controller.network_api.openapi import TEXT, Operation, listed, reading, record
@@ -35,6 +35,9 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "quota-check-limit-default": ("Quota engine limit check by default", "It is, unless it is forced"),
     "quota_details": ("Quota details management support", "What projects have, of what they may have"),
     "quotas": ("Quota management support", "How much each project may have"),
+    "rbac-address-group": ("Address group RBAC", "Address groups are shared with some projects"),
+    "rbac-policies": ("RBAC Policies", "Networks are shared with some projects"),
+    "rbac-security-groups": ("Add security_group type to network RBAC", "So are security groups"),
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision only"),
     "security-group": ("security-group", "Security groups and their rules"),
     "security-groups-default-rules": ("Default rules for security groups", "The rules that new security groups get"),
@@ -47,7 +50,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Security group rule belongs to the project's default security group",
         "belongs_to_default_sg of rules",
     ),
-    "security-groups-shared-filtering": ("Security group filtering on the shared field", "shared, which no group is"),
+    "security-groups-shared-filtering": ("Security group filtering on the shared field", "shared of security groups"),
     "sort-key-validation": ("Sort Key Validation", "Unknown sort keys are refused"),
     "sorting": ("Sorting support", "Lists in an order"),
     "standard-attr-description": ("standard-attr-description", "description of all resources"),
@@ -71,16 +74,19 @@ def versions(url: str) -> dict[str, Any]:
     }
 
 
-def resources(url: str, collections: Sequence[str]) -> dict[str, Any]:
-    """``GET /v2.0``."""
+def resources(url: str, collections: Mapping[str, str]) -> dict[str, Any]:
+    """``GET /v2.0``.
+
+    :param collections: name of a kind → of many
+    """
     return {
         "resources": [
             {
-                "name": name[:-1],
-                "collection": name,
-                "links": [{"rel": "self", "href": f"{url}/v2.0/{name.replace('_', '-')}"}],
+                "name": name,
+                "collection": collection,
+                "links": [{"rel": "self", "href": f"{url}/v2.0/{collection.replace('_', '-')}"}],
             }
-            for name in collections
+            for name, collection in collections.items()
         ]
     }
 

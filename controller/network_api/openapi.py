@@ -258,7 +258,8 @@ def _links(resource: Resource) -> dict[str, Mapping[str, Any]]:
     """What can be done with an object that has been created."""
     name = resource.name
     identified = {"object_id": f"$response.body#/{name}/id"}
-    changes = (f"update_{name}", f"replace_{name}_tags", f"list_{name}_tags") if resource.is_updated else ()
+    changes: tuple[str, ...] = (f"update_{name}",) if resource.is_updated else ()
+    changes += (f"replace_{name}_tags", f"list_{name}_tags") if resource.is_tagged else ()
     followers = (f"show_{name}", *changes, f"delete_{name}")
     found: dict[str, Mapping[str, Any]] = {
         operation: {"operationId": operation, "parameters": identified} for operation in followers

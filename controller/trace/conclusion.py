@@ -19,6 +19,11 @@ _NAMED = 10
 _PASSING = ("TUN_DROP", "TUN_LOCAL", "PHY_LOCAL", "PHY_DROP")
 """Bands that end a copy which need not be the one that matters: br-int floods what it has not learned."""
 
+_GROUPS = "a rule of one of its security groups that allows it"
+_PAIRS = "allowed_address_pairs of the port, or port_security_enabled = false"
+_UNSECURED = "port_security_enabled = false"
+_NO_CONNECTION = "it is TCP of a connection that is not known, and does not begin one"
+
 _BANDS = {
     "INT_TAGGED": (
         "the frame has a VLAN tag, and a port of a vlan or flat network may send none",
@@ -35,6 +40,27 @@ _BANDS = {
         "give the sender a MAC address of its own, or both ports the address (allowed_address_pairs)",
     ),
     "PHY_DROP": ("no network of that physical network has a bound port here", "plug a device of such a port in"),
+    "DROP_UNKNOWN_DEVICE": ("it has a VLAN tag, or comes from a device that is not bound", "send it without a tag"),
+    "DROP_TAGGED": ("it has a VLAN tag, and a port with port security may send none", "send it without a tag"),
+    "DROP_SPOOFED_MAC": (
+        "port security: it is sent in another's name, from a MAC address that is not the port's",
+        _PAIRS,
+    ),
+    "DROP_ETHERTYPE": ("port security: it is of an ethertype that a secured port may not send", _UNSECURED),
+    "DROP_SPOOFED_ARP": ("port security: it is ARP in another's name", _PAIRS),
+    "DROP_SPOOFED_IP": ("port security: it is sent in another's name, from an address that is not the port's", _PAIRS),
+    "DROP_DHCP_SERVER": ("port security: it is a reply of a DHCP server, and a secured port is none", _UNSECURED),
+    "DROP_ROUTER": (
+        "port security: it is router advertisement or redirect, and a secured port is none",
+        _UNSECURED,
+    ),
+    "DROP_SPOOFED_ND": ("port security: it is neighbour discovery in another's name", _PAIRS),
+    "DROP_BROKEN_ND": ("port security: it is neighbour discovery that Open vSwitch cannot read", None),
+    "DROP_INVALID_EGRESS": (_NO_CONNECTION, "begin the connection anew"),
+    "DROP_NO_EGRESS_RULE": ("no rule of the security groups of the port that sends it allows it", _GROUPS),
+    "DROP_INVALID_INGRESS": (_NO_CONNECTION, "begin the connection anew"),
+    "DROP_NO_INGRESS_RULE": ("no rule of the security groups of the port that it is for allows it", _GROUPS),
+    "DROP_NO_MULTICAST_RULE": ("no rule of the security groups of the ports that it is for allows it", _GROUPS),
 }
 """Band → why it drops a frame, and what would change that."""
 
@@ -191,7 +217,6 @@ def _here(case: TracedCase) -> str:
 # Why it is not there, one thing after another: the first that is found is the reason.
 
 
-_GROUPS = "a rule of one of its security groups that allows it"
 _UNMATCHED: Mapping[int, tuple[str, str | None]] = {
     FilterTable.ENTRY: ("it has a VLAN tag, or comes from a device that is not bound", "send it without a tag"),
     FilterTable.PORT_SECURITY: (
@@ -353,7 +378,9 @@ def _no_way(case: TracedCase) -> Found | None:
 
 
 def _last_drop(case: TracedCase) -> Found | None:
-    """What comes from another host and is for nobody here, or meets a flow of others."""
-    hops = [hop for hop in case.hops if case.point is not None or hop.band is None]
+    """What port security or a security group refuses; what comes from another host and is for nobody here, or meets a
+    flow of others."""
+    filters = [hop for hop in case.hops if hop.band is not None and hop.band.table and not hop.band.actions]
+    hops = filters or [hop for hop in case.hops if case.point is not None or hop.band is None]
     found = [_drop(case, hop) for hop in hops]
     return next((one for one in reversed(found) if one is not None), None)

@@ -81,10 +81,19 @@ def test_what_is_shown_is_what_is_documented(api: ApiProcess, document: Any, nam
         values = {"direction": "ingress", "protocol": "tcp", "port_range_min": 9, "port_range_max": 9}
     if name == "security_group_rule":
         values = {"direction": "ingress", "security_group_id": api.create("security_group")["id"]}
-    made = api.create(name, **values)
+    if name == "rbac_policy":
+        shared = api.create("security_group")["id"]
+        values = {"object_type": "security_group", "object_id": shared, "action": "access_as_shared"}
+        values["target_tenant"] = "other"
+    path = RESOURCES[name].path
+    answer = api.request("POST", f"/v2.0/{path}", {name: values})
+    assert answer.status == 201, answer.json
+    made = answer.json[name]
+    if name == "default_security_group_rule":  # it is given to the groups of all
+        assert api.request("DELETE", f"/v2.0/{path}/{made['id']}").status == 204
     schema = document["components"]["schemas"][name]
     assert set(made) == set(schema["properties"])
-    assert {"id", "description", "revision_number"} < set(schema["required"]) <= set(made)
+    assert {"id", "project_id" if name == "rbac_policy" else "description"} < set(schema["required"]) <= set(made)
     assert schema["additionalProperties"] is False
 
 

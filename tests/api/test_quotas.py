@@ -13,7 +13,7 @@ from tests.support.http.api_process import ApiProcess, Client
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
-NONE = {"network": -1, "subnet": -1, "port": -1, "security_group": -1, "security_group_rule": -1}
+NONE = dict.fromkeys(("network", "subnet", "port", "security_group", "security_group_rule", "rbac_policy"), -1)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_request_counts_as_a_whole(api: ApiProcess, project: str) -> None:
     api.create("subnet", cidr="10.0.0.0/24", **subnet)
     answer = api.request("POST", "/v2.0/subnets", {"subnet": {"cidr": "10.0.1.0/24", **subnet}})
     assert (answer.status, answer.error) == (409, "OverQuota")
-    nothing = (("security_group", -1, 0), ("security_group_rule", -1, 0))
+    nothing = (("security_group", -1, 0), ("security_group_rule", -1, 0), ("rbac_policy", -1, 0))
     used = {kind: {"limit": limit, "used": used, "reserved": 0}
             for kind, limit, used in (("network", -1, 1), ("subnet", 1, 1), ("port", 3, 3), *nothing)}  # fmt: skip
     assert api.get(f"/quotas/{project}/details") == {"quota": used}

@@ -305,6 +305,7 @@ def test_discovery(api: Client) -> None:
     collections = {one["collection"] for one in api.get("")["resources"]}
     assert collections == {
         "networks", "subnets", "ports", "agents", "quotas", "security_groups", "security_group_rules", "address_groups",
+        "default_security_group_rules", "rbac_policies",
     }  # fmt: skip
     extensions = api.get("/extensions")["extensions"]
     assert {"provider", "binding", "revision-if-match"} <= {one["alias"] for one in extensions}

@@ -15,15 +15,16 @@ from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.frames import BROADCAST, unique
 from tests.support.lab.networks import Nic
 from tests.support.lab.probe import Probe
+from tests.support.lab.secured_lab import LABS
 from tests.support.lab.vm import Vm
 from tests.support.waiting import wait_until
 
 LOG = logging.getLogger(__name__)
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[FaultLab]:
-    with FaultLab() as lab:
+@pytest.fixture(scope="module", params=LABS)
+def lab(request: pytest.FixtureRequest) -> Iterator[FaultLab]:
+    with request.param() as lab:
         lab.build()
         yield lab
 
@@ -72,7 +73,7 @@ def test_start_without_topology(lab: FaultLab, fault_report: FaultReport, movers
     lab.wait_states(mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
     assert lab.rows(host) == rows
     new.wait_reaches(lab.staying["red"][2])
-    fault_report.add("controllers start without their topology database", result, full_sync)
+    fault_report.add(f"controllers start without their topology database{lab.variant}", result, full_sync)
 
 
 @pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
@@ -108,5 +109,5 @@ def test_outage(lab: FaultLab, fault_report: FaultReport, movers: tuple[Vm, Vm],
     lab.wait_states(mover1=("ACTIVE", "h1"), mover2=("DOWN", None))
     assert lab.rows(host) == rows
     assert lab.tables(host) == away
-    fault_report.add(f"topology database down for {seconds} s", result, full_sync)
+    fault_report.add(f"topology database down for {seconds} s{lab.variant}", result, full_sync)
     host.ovs.unplug(stranger.device)

@@ -13,15 +13,16 @@ from tests.support.lab.fault_lab import BRIDGES, FaultLab, undisturbed
 from tests.support.lab.fault_report import FaultReport
 from tests.support.lab.probe import Probe
 from tests.support.lab.releases import RELEASES, Release
+from tests.support.lab.secured_lab import LABS
 from tests.support.openflow.flow_monitor import FlowEvent, watch
 
 SHORT = 1
 """So many releases are tried in the short run: the first differs in most."""
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[FaultLab]:
-    with FaultLab() as lab:
+@pytest.fixture(scope="module", params=LABS)
+def lab(request: pytest.FixtureRequest) -> Iterator[FaultLab]:
+    with request.param() as lab:
         lab.build()
         yield lab
 
@@ -67,4 +68,4 @@ def test_downgrade_and_upgrade(lab: FaultLab, fault_report: FaultReport, release
     undisturbed(result)
     assert lab.tables(host) == tables
     assert now == rows
-    fault_report.add(f"another release with {release.name}, and back", result, slowest)
+    fault_report.add(f"another release with {release.name}, and back{lab.variant}", result, slowest)

@@ -6,12 +6,15 @@ A frame that leaves a host is seen on the cable that it leaves by, so that nobod
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
+from controller.agent.tunnels.port_moves import REPEATED
 from controller.config.host_options import PORT_PER_PEER
 from tests.support.lab.frames import BROADCAST, Capture, Frame, quiet, unique
 from tests.support.lab.host import LabHost
@@ -217,5 +220,41 @@ def test_what_is_for_a_guest_that_migrates_follows_it(lab: Lab, name: str) -> No
     lab.controllers["h1"].wait_in_sync()
     wait_until(lambda: sent(there, 0).left, 10, "frames leave h1 again")
     here.plug(lab.hosts["h1"])
+    there.unplug()
+    lab.wait_wired()
+
+
+@pytest.mark.parametrize("name", ["gre", "vlan"])
+def test_a_guest_whose_migration_is_given_up_is_reached_though_it_is_silent(lab: Lab, name: str) -> None:
+    """By a neighbour on its host, where it has been all the time: bridges have learned that it is elsewhere."""
+    sender, here, _ = members(lab, name)
+    there = lab.add_twin(here, f"{name}.given-up")
+    there.namespace.sysctl("net/ipv6/conf/eth0/disable_ipv6", 1)
+    there.plug(lab.hosts["h2"])
+    host, device = lab.hosts["h1"], here.nic.device
+
+    def named(name: str, **shown: str) -> None:
+        here.nic = replace(here.nic, host=name)
+        lab.apply()
+        lab.controllers["h1"].wait_device(device, **shown)
+
+    def is_behind_its_device() -> bool:
+        number = host.ovs.vsctl("get", "Interface", device, "ofport").strip()
+        return any(
+            line.split()[::2] == [number, here.nic.mac] for line in host.ovs.appctl("fdb/show", "br-int").splitlines()
+        )
+
+    named("h2", status="DOWN", reason="binding:host_id is h2")
+    lab.controllers["h2"].wait_device(device, status="ACTIVE")
+    there.wait_heard(sender)
+    assert knows(host, "br-int", here) and not is_behind_its_device()
+    named("h1", status="ACTIVE")
+    with here.capture() as capture:
+        wait_until(is_behind_its_device, 20, f"{here.name} is behind its device again")
+        end = time.monotonic() + REPEATED[-1]
+        while time.monotonic() < end:  # as long as bridges would be told where it was
+            frame = sender.frame(here)
+            sender.send(frame)
+            wait_until(partial(capture.copies, frame), 20, f"{here.name} is reached")
     there.unplug()
     lab.wait_wired()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import netaddr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from immutables import Map
 from os_ken.ofproto import ofproto_v1_3 as ofp
@@ -45,6 +45,11 @@ def peers_of(view: HostView, kind: NetworkType) -> list[str]:
     return [path.remote_ip or "" for host in sorted(view.peers) for path in view.paths(host, kind)]
 
 
+FEW = settings(max_examples=50)
+"""Each goes through all bridges of a host, with all frames."""
+
+
+@FEW
 @given(flow_based(), st.sampled_from(DESTINATIONS))
 def test_outbound_goes_once_to_each_peer(view: HostView, dl_dst: int) -> None:
     """With the tunnel id of its network; to those alone that have the encapsulation, and to ports of an operator. Where
@@ -73,6 +78,7 @@ def test_outbound_goes_once_to_each_peer(view: HostView, dl_dst: int) -> None:
             assert copies == expected
 
 
+@FEW
 @given(flow_based(), st.sampled_from((*TUNNEL_IDS, 77)), st.sampled_from(DESTINATIONS))
 def test_inbound_is_from_peers_alone(view: HostView, tunnel_id: int, dl_dst: int) -> None:
     """From whom it is not, it goes nowhere; from an operator's port it comes in. It goes to br-int alone."""
@@ -93,6 +99,7 @@ def test_inbound_is_from_peers_alone(view: HostView, tunnel_id: int, dl_dst: int
         assert bool(sent(flows, Frame(port, dl_dst, None, tunnel_id))) == is_wanted
 
 
+@FEW
 @given(flow_based())
 def test_a_port_that_is_about_to_go_lets_nothing_in(view: HostView) -> None:
     closed = TunnelPorts(closed=tuple(FLOW_PORTS.values()))

@@ -212,3 +212,19 @@ def test_a_neighbour_hears_replies_of_servers_and_routers() -> None:
         assert [copy.port for copy in sent(flows, one)] == [GUEST]
     other = replace(offer, in_port=PATCH_TUN, vlan=5, payload=offer.payload.set(Field.UDP_DST, 69))
     assert {copy.port for copy in sent(flows, other)} == {WITHOUT}
+
+
+def test_ethertypes_of_the_option_pass_and_no_others() -> None:
+    """From its own MAC addresses, to whoever it is for; the rules, which know IP alone, are not asked."""
+    view = VIEW.evolve(security_groups={GROUP: SecurityGroup(GROUP)}).new
+    permitted = compiled(view.evolve(options=Map({"securitygroup.permitted_ethertypes": "0x8847,0x88cc"})).new)
+    flows = permitted.flows("br-int").values()
+    for kind in ("another ethertype", "MPLS"):
+        assert {copy.port for copy in sent(flows, MAY_NOT[kind])} == {NEIGHBOURS}
+        of_pair = replace(MAY_NOT[kind], dl_src=0xFA163E000002)
+        assert {copy.port for copy in sent(flows, of_pair)} == {NEIGHBOURS}
+        assert sent(flows, replace(MAY_NOT[kind], dl_src=0xFA163E000003)) == []
+        assert {copy.port for copy in sent(flows, replace(of_pair, in_port=PATCH_TUN, vlan=5))} == {NEIGHBOURS}
+    for kind, frame in MAY_NOT.items():
+        if kind not in ("another ethertype", "MPLS"):
+            assert sent(flows, frame) == []

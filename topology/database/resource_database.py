@@ -43,6 +43,7 @@ from topology.ovsdb.tls import TlsFiles
 from topology.rules.access.access import Access, shown
 from topology.rules.access.policy import Caller, allowed
 from topology.rules.access.quotas import NO_LIMITS, Limits
+from topology.rules.access.sharing import RBAC_POLICY, SHARED_KINDS, is_shared_with, policy_views
 from topology.rules.agent_views import AgentInfo
 from topology.rules.allocation.segment_allocation import AllocationPolicy, SegmentKey
 from topology.rules.index import Selection
@@ -178,10 +179,11 @@ class ResourceDatabase(Replica[TopologyBatch]):
                 _require_one_group([*owned, *others])
             self.quotas.charge(edit, self._state, kind, [values.get("project_id", "") for values in (*owned, *others)])
             if not caller.is_admin and kind in ("subnet", "port"):
-                draft.shared_networks.update(values["network_id"] for values in owned)
+                draft.borrowed.update(("network", values["network_id"]) for values in owned)
+            draft.borrowed.update(key for values in owned for key in access.borrowed(kind, values))
             reserve(draft, [TopologyOperation("create", kind, values=values) for values in others])
             ids = self._write(edit, draft, [TopologyOperation("create", kind, values=values) for values in owned])
-            return [self._with_host(shown(caller, kind, _drafted(draft, kind, one))) for one in ids]
+            return [self._answer(caller, draft, kind, one) for one in ids]
 
         return self._change(change)
 
@@ -195,9 +197,11 @@ class ResourceDatabase(Replica[TopologyBatch]):
         """
 
         def change(edit: Edit, draft: Draft) -> View:
-            Access(caller, self._state).check(kind, object_id, f"update_{kind}", values)
+            access = Access(caller, self._state)
+            access.check(kind, object_id, f"update_{kind}", values)
+            draft.borrowed.update(access.borrowed(kind, values))
             self._write(edit, draft, [TopologyOperation("update", kind, object_id, values, if_match)])
-            return self._with_host(shown(caller, kind, _drafted(draft, kind, object_id)))
+            return self._answer(caller, draft, kind, object_id)
 
         return self._change(change)
 
@@ -246,7 +250,7 @@ class ResourceDatabase(Replica[TopologyBatch]):
             Access(caller, self._state).check(kind, group_id, action)
             values = {"addresses": sorted(change(frozenset(draft.address_group(group_id).addresses)))}
             self._write(edit, draft, [TopologyOperation("update", kind, group_id, values)])
-            return shown(caller, kind, _drafted(draft, kind, group_id))
+            return self._answer(caller, draft, kind, group_id)
 
         return self._change(apply)
 
@@ -259,6 +263,7 @@ class ResourceDatabase(Replica[TopologyBatch]):
                 "network": state.networks, "subnet": state.network_of, "port": state.ports,
                 "security_group": state.security_groups, "security_group_rule": state.group_of,
                 "address_group": state.address_groups, DEFAULT_RULE: state.default_rules,
+                RBAC_POLICY: state.policy_of,
             }  # fmt: skip
             there = [one for one in object_ids if one in known[kind]]
             self._write(edit, draft, [TopologyOperation("delete", kind, one) for one in there])
@@ -286,7 +291,7 @@ class ResourceDatabase(Replica[TopologyBatch]):
             if set(before["tags"]) == tags:
                 return before
             self._write(edit, draft, [TopologyOperation("update", kind, object_id, {"tags": sorted(tags)})])
-            return shown(caller, kind, _drafted(draft, kind, object_id))
+            return self._answer(caller, draft, kind, object_id)
 
         return self._change(retag)
 
@@ -307,6 +312,13 @@ class ResourceDatabase(Replica[TopologyBatch]):
         if not allowed("delete_agent", caller):
             raise Forbidden(["delete_agent"])
         return self.transact(partial(host_registry.remove, name=name))
+
+    def _answer(self, caller: Caller, draft: Draft, kind: str, object_id: str) -> View:
+        """What a caller is told of an object that it has made or changed."""
+        view = _drafted(draft, kind, object_id)
+        if kind in SHARED_KINDS and is_shared_with(kind, draft.attributes(kind, object_id), caller.project_id):
+            view = {**view, "shared": True}
+        return self._with_host(shown(caller, kind, view))
 
     def _change(self, apply: Callable[[Edit, Draft], T]) -> T:
         with self.traced() as trace:
@@ -409,9 +421,17 @@ def _drafted(draft: Draft, kind: str, object_id: str) -> View:
         return address_group_view(draft.address_group(object_id), stored)
     if kind == DEFAULT_RULE:
         return default_rule_view(object_id, stored)
+    if kind == RBAC_POLICY:
+        return _drafted_policy(draft, object_id)
     if kind == "network":
         return network_view(draft.networks[object_id], stored)
     if kind == "subnet":
         network, subnet = draft.network_of(object_id), draft.subnet(object_id)
         return subnet_view(subnet, network.id, stored)
     return port_view(draft.ports[object_id], stored)
+
+
+def _drafted_policy(draft: Draft, policy_id: str) -> View:
+    """It is with one of the objects that the draft has changed."""
+    views = (view for (kind, one), stored in draft.stored.items() for view in policy_views(kind, one, stored))
+    return next(view for found, view in views if found == policy_id)

@@ -7,6 +7,7 @@ keeps it: taking it away would disturb a host that knows nothing of all this. Th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from topology.database import host_registry
@@ -42,8 +43,9 @@ def write_back(edit: Edit, assembler: Assembler, wanted: WriteBack) -> dict[str,
     """
     draft = Draft(RowState(edit, assembler, broken_addresses=True), _POLICY, Maker(), now=None, may_move=True)
     refused: dict[str, str] = {}
+    secured = {port.network_id for port in wanted.ports.values() if port.port_security_enabled}
     for network in wanted.networks.values():
-        reason = _try(_restore_network, draft, network)
+        reason = _try(partial(_restore_network, is_secured=network.id in secured), draft, network)
         if reason is not None:
             draft.discard_network(network.id)
             refused[network.id] = reason
@@ -79,18 +81,23 @@ def _try(restore: Callable[[Draft, T], None], draft: Draft, thing: T) -> str | N
     return None
 
 
-def _restore_network(draft: Draft, network: Network) -> None:
-    for operation in _network_operations(draft, network):
+def _restore_network(draft: Draft, network: Network, *, is_secured: bool) -> None:
+    """Write a network.
+
+    :param is_secured: one of its ports is: no host knows what the network's new ports have, and more is safer than less
+    """
+    for operation in _network_operations(draft, network, is_secured=is_secured):
         operate(draft, operation)
     if network.id in draft.networks:
         check_network(draft, draft.networks[network.id])
 
 
-def _network_operations(draft: Draft, network: Network) -> Iterator[TopologyOperation]:
+def _network_operations(draft: Draft, network: Network, *, is_secured: bool) -> Iterator[TopologyOperation]:
     """Subnets that only the older form has stay: they may hold addresses of ports of other hosts."""
     old = draft.state.networks.get(network.id)
     if old is None:
-        yield TopologyOperation("create", "network", network.id, network_values(network))
+        secured = {"port_security_enabled": True} if is_secured else {}
+        yield TopologyOperation("create", "network", network.id, {**network_values(network), **secured})
     elif values := _differing(network_values(network), network_values(old)):
         yield TopologyOperation("update", "network", network.id, values)
     before = {subnet.id: subnet for subnet in old.subnets} if old else {}

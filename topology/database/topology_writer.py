@@ -8,7 +8,7 @@ from typing import Any
 from topology.database.assembler import Assembler
 from topology.database.groups.default_rule_rows import write_default_rules
 from topology.database.groups.group_writer import GroupWriter
-from topology.database.tables import OBJECT_TABLES, own_row, segment_row, subnet_rows
+from topology.database.tables import OBJECT_TABLES, SECURITY_GROUP, own_row, segment_row, subnet_rows
 from topology.model import Network, Port, PortStatus, Subnet
 from topology.ovsdb.edit import Edit, read
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
@@ -47,12 +47,13 @@ class TopologyWriter:
             self._write_port(port)
         for kind, object_id in draft.gone:
             self._delete(kind, object_id)
-        for network_id in draft.sole_ports:
-            ports = [{"id": port_id} for port_id in draft.state.ports_of(network_id)]
-            where = [["network", "==", ["uuid", str(self._network(network_id).uuid)]]]
-            self._edit.expect("Port", where, ["id"], ports)
-        for network_id in draft.shared_networks:
-            self._edit.verify(self._network(network_id), "attributes")
+        for kind, object_id in sorted(draft.sole_users):
+            self._expect_no_more_users(kind, object_id)
+        for kind, object_id in sorted(draft.borrowed):
+            row = self._network(object_id) if kind == "network" else self._find(kind, object_id)
+            if row is None:
+                raise not_found(kind, object_id)
+            self._edit.verify(row, "attributes")
         for guard in draft.name_guards:
             self._write_guard(guard)
 
@@ -188,6 +189,22 @@ class TopologyWriter:
                 self._edit.verify(subnet, "cidr", "gateway_ip")
                 self._verified.add(subnet.uuid)
         return allocations
+
+    def _expect_no_more_users(self, kind: str, object_id: str) -> None:
+        """Nobody has begun meanwhile to use what is shared no more."""
+        draft, row = self._draft, self._find(kind, object_id)
+        if row is None:
+            raise not_found(kind, object_id)
+        ids: set[str]
+        if kind == "network":
+            table, column, ids = "Port", "network", {port.id for port in draft.ports_of(object_id)}
+        elif kind == "security_group":
+            table, column, ids = "Port", "security_groups", set(draft.ports_with(object_id))
+        else:
+            ids = {group.id for group in draft.groups_naming(kind, object_id)}
+            table, column = SECURITY_GROUP, "address_groups"
+        where = [[column, "includes", ["uuid", str(row.uuid)]]]
+        self._edit.expect(table, where, ["id"], [{"id": one} for one in sorted(ids)])
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from topology.documents.group_plan import GroupPlan
 from topology.documents.reader import Document, Element, check_gateway_within
 from topology.errors import ConflictError, DocumentError, TunbridgeError
 from topology.model import Network, Port, Subnet
+from topology.rules.access.sharing import POLICIES, settled
 from topology.rules.attributes.attributes import PROVIDER, RESOURCES
 from topology.rules.operations.checks import check
 from topology.rules.operations.draft import Draft, NameGuard
@@ -117,6 +118,10 @@ class _Planner:
         others = given.keys() - has.keys()
         if others:
             known, stored = RESOURCES[kind].stored, self._state.stored(kind, object_id)
+            if POLICIES in given:
+                given = {**given, POLICIES: settled(kind, object_id, given[POLICIES], stored)}
+                has_policies = settled(kind, object_id, stored.get(POLICIES, ()), stored)
+                stored = {**stored, POLICIES: has_policies}
             for name in given:
                 if name in others and stored.get(name, known[name].default) != given[name]:
                     values[name] = given[name]

@@ -93,6 +93,7 @@ _NOT_FOUND = {
     "security_group": "Security group {} does not exist",
     "security_group_rule": "Security group rule {} does not exist",
     "address_group": "Address group {} could not be found.",
+    "rbac_policy": "RBAC policy with ID {} not found",
     "default_security_group_rule": "Default Security Group rule {} does not exist",
 }
 

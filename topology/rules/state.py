@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, Union
 
 from topology.model import Network, Port, Subnet
+from topology.rules.access.sharing import EVERYBODY, RBAC_POLICY, is_shared_with, policies_of, policy_views
 from topology.rules.allocation.address_allocation import number_of
 from topology.rules.allocation.free_numbers import Numbers
 from topology.rules.allocation.segment_allocation import Segments, segment_of
@@ -31,10 +32,11 @@ INDEXED = {
     "network": ("name", "project_id", "shared", "router:external", *PROVIDER),
     "subnet": ("name", "project_id", "network_id", "cidr", "gateway_ip"),
     "port": ("name", "project_id", "network_id", "mac_address", "status", *_DEVICE),
-    "security_group": ("name", "project_id", "shared"),
+    "security_group": ("name", "project_id"),
     "security_group_rule": ("project_id", "security_group_id", "remote_group_id", "remote_address_group_id"),
     "address_group": ("name", "project_id"),
     DEFAULT_RULE: ("direction",),
+    RBAC_POLICY: ("project_id", "target_tenant", "object_id", "object_type"),
 }
 """Attributes by which views are found without a look at the others, beside ids, ``tags`` and ``fixed_ips``."""
 
@@ -80,6 +82,8 @@ class TopologyState:
         self.address_groups: dict[str, AddressGroup] = {}
         self.group_of: dict[str, str] = {}
         """Id of a rule → id of its security group."""
+        self.policy_of: dict[str, _Key] = {}
+        """Id of an RBAC policy → kind and id of what it shares."""
         self.default_rules: DefaultRules = {}
         """The rules that groups are given when they are made."""
         self._named_by: dict[_Key, Counter[str]] = {}
@@ -172,10 +176,12 @@ class TopologyState:
 
     def _store_group(self, group: SecurityGroup, stored: Attributes, rules: Mapping[str, Attributes]) -> None:
         self._stored["security_group", group.id] = stored
+        self._store_policies("security_group", group.id, stored)
         for rule_id, values in rules.items():
             self._stored["security_group_rule", rule_id] = values
 
     def _drop_group(self, group: SecurityGroup) -> None:
+        self._drop_policies("security_group", group.id)
         self._stored.pop(("security_group", group.id), None)
         for rule in group.rules:
             self._stored.pop(("security_group_rule", rule.id), None)
@@ -267,8 +273,28 @@ class TopologyState:
 
     def _store(self, kind: ObjectKind, thing: _Thing, stored: Attributes) -> None:
         self._stored[kind, thing.id] = stored
+        self._store_policies(kind, thing.id, stored)
+
+    def _store_policies(self, kind: ObjectKind, object_id: str, stored: Attributes) -> None:
+        for policy_id, view in policy_views(kind, object_id, stored):
+            if policy_id not in self.policy_of:  # somebody has given two the same by hand
+                self.policy_of[policy_id] = kind, object_id
+                self._store_policy(policy_id, view)
+
+    def _drop_policies(self, kind: ObjectKind, object_id: str) -> None:
+        for policy_id in policies_of(kind, object_id, self._stored.get((kind, object_id), _NOTHING)):
+            if self.policy_of.get(policy_id) == (kind, object_id):
+                del self.policy_of[policy_id]
+                self._drop_policy(policy_id)
+
+    def _store_policy(self, policy_id: str, view: View) -> None:
+        """It is shown from now on."""
+
+    def _drop_policy(self, policy_id: str) -> None:
+        """It is not shown any more."""
 
     def _drop(self, kind: ObjectKind, object_id: str) -> None:
+        self._drop_policies(kind, object_id)
         self._stored.pop((kind, object_id), None)
 
 
@@ -328,6 +354,23 @@ class ResourceState(TopologyState):
     def _store_default_rule(self, rule_id: str, values: Attributes) -> None:
         super()._store_default_rule(rule_id, values)
         self._index[DEFAULT_RULE].put(rule_id, default_rule_view(rule_id, values))
+
+    def _store_policy(self, policy_id: str, view: View) -> None:
+        self._index[RBAC_POLICY].put(policy_id, view)
+
+    def _drop_policy(self, policy_id: str) -> None:
+        self._index[RBAC_POLICY].remove(policy_id)
+
+    def shared_ids(self, kind: ObjectKind, project_id: str) -> set[str]:
+        """Ids of the objects of a kind that are shared with a project, or with all."""
+        index = self._index[RBAC_POLICY]
+        wanted = {EVERYBODY, project_id} if project_id else {EVERYBODY}
+        found = (index.get(one) for target in wanted for one in index.found("target_tenant", target))
+        return {view["object_id"] for view in found if view is not None and view["object_type"] == kind}
+
+    def is_shared_with(self, kind: ObjectKind, object_id: str, project_id: str) -> bool:
+        """Whether an object is shared with a project."""
+        return is_shared_with(kind, self.stored(kind, object_id), project_id)
 
     def _drop_group(self, group: SecurityGroup) -> None:
         super()._drop_group(group)

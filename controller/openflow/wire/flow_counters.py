@@ -30,12 +30,12 @@ class DropCount(NamedTuple):
     frames: int
 
 
-def app_flows_request(app: int, xid: int) -> bytes:
-    """OFPMP_FLOW: all flows of one application of ours.
+def app_flows_request(app: int, table: int, xid: int) -> bytes:
+    """OFPMP_FLOW: all flows of one application of ours in one table.
 
     :param app: its number
     """
-    flows = (ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, cookie(app, ""), APP_MASK, parser.OFPMatch())
+    flows = (table, ofp.OFPP_ANY, ofp.OFPG_ANY, cookie(app, ""), APP_MASK, parser.OFPMatch())
     return encoded(parser.OFPFlowStatsRequest(OpenFlow13, 0, *flows), xid)
 
 

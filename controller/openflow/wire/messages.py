@@ -172,12 +172,12 @@ def hello_versions(message: bytes) -> frozenset[int]:
     return frozenset(range(1, message[0] + 1))
 
 
-def frame_to_itself(mac_address: str, vlan: int) -> bytes:
+def frame_to_itself(mac_address: str, vlan: int | None) -> bytes:
     """An Ethernet frame from an address to the same address: a switch learns where that is, and delivers to nobody.
 
     :param mac_address: e.g. ``fa:16:3e:02:dd:79``
-    :param vlan: of its tag
+    :param vlan: of its tag; None: it has none
     """
     address = bytes.fromhex(mac_address.replace(":", ""))
-    tag = _ETHERTYPE_VLAN.to_bytes(2, "big") + vlan.to_bytes(2, "big")
+    tag = b"" if vlan is None else _ETHERTYPE_VLAN.to_bytes(2, "big") + vlan.to_bytes(2, "big")
     return (address + address + tag + _ETHERTYPE_LOOPBACK.to_bytes(2, "big")).ljust(_SHORTEST_FRAME, b"\0")

@@ -59,13 +59,14 @@ _FlowOf = tuple[int, int, int, bytes]
 
 _BANDS: Mapping[Place, str] = {band.place: band.name for app in APPLICATIONS for band in app.bands}
 _DROPPING = {
-    role: frozenset(
-        app.number for app in APPLICATIONS for band in app.bands
-        if band.role is role and (band.dropped or not band.actions)
+    role: sorted(
+        {(app.number, int(band.table)) for app in APPLICATIONS for band in app.bands
+         if band.role is role and (band.dropped or not band.actions)}
     )
     for role in BridgeRole
 }  # fmt: skip
-"""Role of a bridge → numbers of the applications that drop there."""
+"""Role of a bridge → numbers of the applications that drop there, and tables where they do. Others have flows by the
+thousand: those of rules, and of members of groups."""
 
 
 class DropMetrics:
@@ -118,8 +119,8 @@ class DropMetrics:
 
         found = []
         with closing(Client(self._rundir / f"{bridge}.mgmt", (ofp.OFP_VERSION,), _TIMEOUT)) as client:
-            for app in _DROPPING[role]:
-                for part in client.ask(partial(app_flows_request, app), ofp.OFPT_MULTIPART_REPLY, decode):
+            for app, table in _DROPPING[role]:
+                for part in client.ask(partial(app_flows_request, app, table), ofp.OFPT_MULTIPART_REPLY, decode):
                     found += part
         return found
 

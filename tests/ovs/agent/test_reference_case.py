@@ -124,6 +124,7 @@ def test_status_has_its_documented_shape(ovs: OvsHost, controller: Tunbridge) ->
             "vlan": reference.LOCAL_VLAN,
             "status": "ACTIVE",
             "reason": None,
+            "security": None,
         }
         for device in DEVICES
     ]

@@ -190,3 +190,22 @@ def test_fragments_pass_with_their_first(switch: FilteringSwitch) -> None:
     switch.forget()
     assert switch.delivered(GUEST, *fragments(26, 4)) == set()
     assert switch.connections() == []
+
+
+@pytest.mark.parametrize(("ethertype", "passes"), [(0x88B5, True), (0x88B6, False), (0x88CC, False)])
+def test_of_ethertypes_that_are_not_ip_those_pass_that_are_permitted(
+    switch: FilteringSwitch, ethertype: int, passes: bool
+) -> None:
+    """``[securitygroup] permitted_ethertypes = 0x88b5``: to one and to all, from a port's own MAC address."""
+    to_all = {SERVER, GATEWAY, PATCH}
+    payload = b"anything"
+    assert VIEW.options["securitygroup.permitted_ethertypes"] == "0x88b5"
+    for way, to in (((GUEST, PATCH), {PATCH}), ((GUEST, SERVER), {SERVER}), ((PATCH, GUEST), {GUEST})):
+        frame = ethernet_frame(*way, ethertype, payload)
+        assert switch.delivered(way[0], frame) == (to if passes else set())
+    broadcast = bytes.fromhex("ff" * 6) + ethernet_frame(GUEST, PATCH, ethertype, payload)[6:]
+    assert switch.delivered(GUEST, broadcast) == (to_all if passes else set())
+    spoofed = ethernet_frame(GUEST, PATCH, ethertype, payload).replace(
+        bytes.fromhex(MACS[GUEST].replace(":", "")), bytes.fromhex(MACS[SERVER].replace(":", ""))
+    )
+    assert switch.delivered(GUEST, spoofed) == set()

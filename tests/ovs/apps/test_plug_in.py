@@ -29,7 +29,7 @@ ENTRY = Release(
 LLDP = "dl_type=0x88cc"
 APPS = (
     "1 integration bridge, 2 tunnel bridge, 3 physical bridge, 4 L2 population, 5 ARP responder, "
-    "6 port security, 7 security groups, 8 port delivery"
+    "6 port security, 7 security groups, 8 port delivery, 9 drop counters"
 )
 
 

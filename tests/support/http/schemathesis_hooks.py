@@ -29,7 +29,18 @@ _PARENTS = {
     "security-groups": None,
     "security-group-rules": "security-groups",
     "address-groups": None,
+    "default-security-group-rules": None,
+    "rbac-policies": None,
 }
+_RULE = (
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_group_id",
+    "remote_address_group_id",
+)
 _CONTRADICTING = {
     "network": ("provider:network_type", "provider:physical_network", "provider:segmentation_id"),
     "subnet": (
@@ -42,16 +53,10 @@ _CONTRADICTING = {
     ),
     "port": ("fixed_ips", "mac_address", "allowed_address_pairs", "port_security_enabled", "security_groups"),
     "security_group": (),
-    "security_group_rule": (
-        "ethertype",
-        "protocol",
-        "port_range_min",
-        "port_range_max",
-        "remote_ip_prefix",
-        "remote_group_id",
-        "remote_address_group_id",
-    ),
+    "security_group_rule": _RULE,
     "address_group": (),
+    "default_security_group_rule": _RULE,
+    "rbac_policy": ("object_type", "object_id", "target_tenant"),
 }
 """Attributes whose values must fit each other, or what is there."""
 
@@ -79,6 +84,7 @@ class World:
         self._session = requests.Session()
         self._known: dict[str, str] = {}
         self._parent = ""
+        self._last_port = 1024
         self.calls: Counter[str] = Counter()
         """Requests of each operation that keep to the document."""
 
@@ -106,15 +112,32 @@ class World:
             agents = self._ask("GET", collection).json()[collection]
             return str(agents[0]["id"]) if agents else "none"
         values: dict[str, Any] = {"cidr": "10.0.0.0/24", "ip_version": 4} if name == "subnet" else {}
-        if name == "security_group_rule":
+        if name in ("default_security_group_rule", "rbac_policy"):
+            values = {"direction": "ingress", **self.rule()} if name != "rbac_policy" else self.sharing()
+        elif name == "security_group_rule":
             values = {"direction": "ingress", "security_group_id": self.made("security-groups")}
         elif _PARENTS[collection] == "networks":
             values["network_id"] = self.made("networks") if name == "subnet" else self.network()
         return str(self._ask("POST", collection, {name: values}).json()[name]["id"])
 
+    def rule(self) -> dict[str, Any]:
+        """What no default rule says yet."""
+        self._last_port += 1
+        return {"protocol": "tcp", "port_range_min": self._last_port, "port_range_max": self._last_port}
+
+    def sharing(self) -> dict[str, str]:
+        """What no RBAC policy says yet."""
+        group = self.made("security-groups")
+        return {
+            "object_type": "security_group",
+            "object_id": group,
+            "target_tenant": "blue",
+            "action": "access_as_shared",
+        }
+
     def revision(self, collection: str, object_id: str) -> int:
         """Of an object that there is."""
-        return int(self._ask("GET", f"{collection}/{object_id}").json()[_kind(collection)]["revision_number"])
+        return int(self._ask("GET", f"{collection}/{object_id}").json()[_kind(collection)].get("revision_number", 0))
 
     def tag(self, path: str) -> None:
         """Have an object have a tag."""
@@ -129,7 +152,7 @@ class World:
 
 
 def _kind(collection: str) -> str:
-    return collection[:-1].replace("-", "_")
+    return re.sub("ies$", "y", collection).removesuffix("s").replace("-", "_")
 
 
 _worlds: dict[str, World] = {}
@@ -165,7 +188,7 @@ def _aim_path(world: World, case: Case, *, nobody: bool) -> None:
         parameters["tag"] = quote(_printable(unquote(parameters["tag"]))) or "blue"
     if nobody:
         if "project_id" in parameters:
-            parameters["project_id"] = "nobody"
+            parameters["project_id"] = "nobody" if case.method == "DELETE" else "somebody"  # who may be given limits
         return
     if "alias" in parameters:
         parameters["alias"] = "agent"
@@ -195,8 +218,8 @@ def _settle_query(case: Case) -> None:
 def _aimed(world: World, name: str, value: Any) -> Any:
     if name == "tags":
         return [_printable(tag) or "blue" for tag in value or ()]
-    if isinstance(value, list) and name.removesuffix("s") in _CONTRADICTING:
-        return [_aimed(world, name.removesuffix("s"), one) for one in value]
+    if isinstance(value, list) and _kind(name) in _CONTRADICTING:
+        return [_aimed(world, _kind(name), one) for one in value]
     if not isinstance(value, dict) or name not in _CONTRADICTING:
         return value
     kept = (key for key in value if key not in _CONTRADICTING[name] and key != "tenant_id")
@@ -205,6 +228,10 @@ def _aimed(world: World, name: str, value: Any) -> Any:
         settled["network_id"] = world.made("networks") if name == "subnet" else world.network()
     if isinstance(settled.get("security_group_id"), str):
         settled["security_group_id"] = world.made("security-groups")
+    if name == "default_security_group_rule":
+        settled |= world.rule()
+    if name == "rbac_policy":
+        settled |= world.sharing() if "action" in value else {"target_tenant": "green"}
     if isinstance(settled.get("cidr"), str) and settled.get("ip_version") in (4, 6):
         settled["ip_version"] = 6 if ":" in settled["cidr"] else 4
     return settled

@@ -35,6 +35,9 @@ class FaultLab(Lab):
     Movers are of the GRE network and of two others, which come and go with them.
     """
 
+    variant = ""
+    """What differs from other labs, behind the names of faults in reports."""
+
     def build(self) -> None:
         """Make it and wait until all VMs that stay reach each other."""
         h1, _ = self.add_host("h1"), self.add_host("h2")
@@ -56,6 +59,7 @@ class FaultLab(Lab):
         ]
         self.start_topology()
         self.apply()
+        self.secure_ports()
         self.start_controllers(options=self.host_options)
         for name, places in _PLACES.items():
             for vm, place in zip(self.staying[name], places, strict=True):
@@ -66,6 +70,9 @@ class FaultLab(Lab):
                 first.wait_reaches(other)
         for vm in self.movers:
             vm.cable(h1)
+
+    def secure_ports(self) -> None:
+        """Say which ports have port security and which groups: none."""
 
     @property
     def host_options(self) -> dict[str, dict[str, object]]:
@@ -147,11 +154,20 @@ class FaultLab(Lab):
 
 
 def undisturbed(result: Result) -> None:
-    """Each frame of a probe arrived once.
+    """Each frame of a probe arrived once, and of those that rules forbid none.
 
     :raises AssertionError: it did not
     """
-    assert (result.lost, result.duplicated, result.machine) == (0, 0, {}), result.table()
+    assert (result.lost, result.duplicated, result.passed, result.machine) == (0, 0, 0, {}), result.table()
+
+
+def differing(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Flows of :meth:`FaultLab.tables` that are in one alone, by bridge, as a diff shows them."""
+    found = {}
+    for bridge in BRIDGES:
+        old, new = set(before[bridge]), set(after[bridge])
+        found[bridge] = [*(f"-{flow}" for flow in sorted(old - new)), *(f"+{flow}" for flow in sorted(new - old))]
+    return {bridge: lines for bridge, lines in found.items() if lines}
 
 
 class Churn:

@@ -45,7 +45,11 @@ def _crc32c(data: bytes) -> int:
     return crc ^ 0xFFFFFFFF
 
 
-def _pseudo(source: str, destination: str, protocol: int, length: int) -> bytes:
+def pseudo_header(source: str, destination: str, protocol: int, length: int) -> bytes:
+    """What checksums of TCP, UDP and ICMPv6 are of beside the packet (RFC 8200 §8.1).
+
+    :param length: bytes behind the IP header
+    """
     ends = b"".join(ipaddress.ip_address(end).packed for end in (source, destination))
     return ends + struct.pack("!II", length, protocol)  # that of IPv4 has the same sum
 
@@ -73,7 +77,7 @@ def segment(protocol: int, source: str, destination: str, first: int, second: in
         return struct.pack("!BBHHH", second >> 8, second & 0xFF, crc, first, 1) + data
 
     empty = build(0)
-    pseudo = b"" if protocol == ICMP else _pseudo(source, destination, protocol, len(empty))
+    pseudo = b"" if protocol == ICMP else pseudo_header(source, destination, protocol, len(empty))
     return build(checksum(pseudo + empty) or 0xFFFF)
 
 
@@ -145,5 +149,5 @@ def neighbour(kind: int, source: str, destination: str, target: str, *macs: str,
         return struct.pack("!BBH", kind, 0, crc) + body + option
 
     length = len(message(0))
-    crc = checksum(_pseudo(source, destination, ICMPV6, length) + message(0))
+    crc = checksum(pseudo_header(source, destination, ICMPV6, length) + message(0))
     return framed(*frame, ipv6(source, destination, ICMPV6, message(crc), hops=255))

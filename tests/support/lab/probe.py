@@ -121,9 +121,14 @@ class Result:
     sender_pause: float
 
     @property
+    def allowed(self) -> tuple[Arrival, ...]:
+        """What shall arrive."""
+        return tuple(arrival for arrival in self.arrivals if not arrival.stream.is_forbidden)
+
+    @property
     def lost(self) -> int:
         """Frames lost, of all streams and receivers."""
-        return sum(arrival.lost for arrival in self.arrivals if not arrival.stream.is_forbidden)
+        return sum(arrival.lost for arrival in self.allowed)
 
     @property
     def passed(self) -> int:
@@ -138,12 +143,12 @@ class Result:
     @property
     def expected(self) -> int:
         """Frames that should have arrived, of all streams and receivers."""
-        return self.sent * len(self.arrivals)
+        return self.sent * len(self.allowed)
 
     @property
     def longest_gap(self) -> float:
         """Longest time without a frame of any one stream, in milliseconds."""
-        return max(arrival.longest_gap for arrival in self.arrivals)
+        return max(arrival.longest_gap for arrival in self.allowed)
 
     def table(self) -> str:
         """All of it, for people."""

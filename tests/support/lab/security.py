@@ -113,12 +113,12 @@ class LabSecurity:
             "security_groups": ["set", [["uuid", self._groups[name]] for name in groups]],
             "memberships": ["set", [["named-uuid", f"m{number}"] for number in range(len(rows))]],
         }
-        self._update(vm, values, *rows)
+        self.update(vm, values, *rows)
 
     def unsecure(self, vm: Vm) -> None:
         """Take port security off a VM's port."""
         nothing = ["set", list[Any]()]
-        self._update(vm, {"port_security_enabled": False, "security_groups": nothing, "memberships": nothing})
+        self.update(vm, {"port_security_enabled": False, "security_groups": nothing, "memberships": nothing})
 
     def pairs(self, vm: Vm, *pairs: tuple[str, str]) -> None:
         """Give a VM's port address pairs: CIDR and MAC address."""
@@ -135,7 +135,11 @@ class LabSecurity:
             },
         )
 
-    def _update(self, vm: Vm, row: Mapping[str, Any], *before: Mapping[str, Any]) -> None:
+    def update(self, vm: Vm, row: Mapping[str, Any], *before: Mapping[str, Any]) -> None:
+        """Give columns of a VM's port other values.
+
+        :param before: operations that come first, in the same transaction
+        """
         where = [["id", "==", vm.nic.port_id]]
         answer = self._transact(*before, {"op": "update", "table": "Port", "where": where, "row": row})
         assert answer[-1]["count"] == 1, f"the topology has no port {vm.nic.port_id}"

@@ -115,17 +115,17 @@ class Vm:
 
         :param columns: of the Port row, e.g. ``tag=4095``
         """
-        host.ovs.vsctl(*self._brought(host, **columns))
+        host.ovs.vsctl(*self.plug_command(host, **columns))
         self.host = host
 
     @staticmethod
     def plug_all(host: LabHost, *vms: Vm) -> None:
         """Put the cables of several VMs into br-int of a host, in one transaction."""
-        host.ovs.vsctl(*(word for vm in vms for word in vm._brought(host)))
+        host.ovs.vsctl(*(word for vm in vms for word in vm.plug_command(host)))
         for vm in vms:
             vm.host = host
 
-    def _brought(self, host: LabHost, **columns: object) -> list[str]:
+    def plug_command(self, host: LabHost, **columns: object) -> list[str]:
         """Bring the cable to a host; the arguments of ovs-vsctl that put it into br-int."""
         assert self.host is None, f"{self.name} is plugged into {self.host} already"
         assert self._cabled in (None, host), f"{self.name} has its cable at {self._cabled}"

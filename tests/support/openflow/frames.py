@@ -113,16 +113,28 @@ def matching(flows: Collection[Flow], frame: Frame, table: int = 0) -> Flow | No
     return max(hits, key=lambda flow: flow.priority, default=None)
 
 
-def sent(flows: Collection[Flow], frame: Frame, connections: Connections | None = None) -> list[Sent]:
+def sent(
+    flows: Collection[Flow],
+    frame: Frame,
+    connections: Connections | None = None,
+    behind: Collection[Flow] | None = None,
+) -> list[Sent]:
     """All copies that leave, in order; none: dropped.
 
     :param connections: what conntrack knows, and learns from the frame
+    :param behind: flows that it meets once its connection is looked up, where they are others: Open vSwitch keeps what
+        it has made of flows before and behind that apart, and brings each up to date when it comes to it
     """
-    return _sent(flows, frame, frame.in_port, 0, connections or Connections())[1]
+    return _sent(flows, frame, frame.in_port, 0, connections or Connections(), flows if behind is None else behind)[1]
 
 
 def _sent(
-    flows: Collection[Flow], frame: Frame, in_port: int, table: int, connections: Connections
+    flows: Collection[Flow],
+    frame: Frame,
+    in_port: int,
+    table: int,
+    connections: Connections,
+    behind: Collection[Flow],
 ) -> tuple[Frame, list[Sent]]:
     """The frame as it is afterwards, and its copies.
 
@@ -133,13 +145,15 @@ def _sent(
     for action in flow.actions if flow is not None else ():
         if isinstance(action, Resubmit):
             port = frame.in_port if action.in_port == IN_PORT else action.in_port
-            frame, more = _sent(flows, frame, port, table if action.table is None else action.table, connections)
+            onwards = table if action.table is None else action.table
+            frame, more = _sent(flows, frame, port, onwards, connections, behind)
             copies += more
         elif isinstance(action, TrackConnection):
             if action.table is None:
                 connections.commit(frame)
             else:  # a copy goes on there, from its own port
-                copies += _sent(flows, connections.looked_up(frame), frame.in_port, action.table, connections)[1]
+                looked_up = connections.looked_up(frame)
+                copies += _sent(behind, looked_up, frame.in_port, action.table, connections, behind)[1]
         elif isinstance(action, Normal):
             if frame.dl_src != frame.dl_dst:  # what is sent to itself is learned from only
                 copies.append(Sent(None, frame.vlan, frame.tun_id, frame.tun_dst, frame))

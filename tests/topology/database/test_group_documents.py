@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
+from topology.database.resource_database import ResourceDatabase
 from topology.database.snapshot import read_topology
 from topology.documents.apply import apply_document
 from topology.documents.reader import parse_document
 from topology.documents.writer import write_document
 from topology.errors import ConflictError, DocumentError
 from topology.model import NetworkType, Port
+from topology.rules.access.policy import ADMIN
 from topology.rules.allocation.segment_allocation import AllocationPolicy
+from topology.rules.index import Selection
 from topology.security_groups import SecurityGroup
 
 POLICY = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 100),))
@@ -173,6 +177,61 @@ def test_default_rules_are_given_to_what_the_document_makes_and_exported(server:
         ]
 
 
+SHARED: dict[str, Any] = {
+    "networks": [
+        {"name": "n", "project_id": "demo", "rbac_policies": [{"target_tenant": "b"}, {"target_tenant": "a"}]},
+        {"name": "all", "rbac_policies": [{"target_tenant": "*"}]},
+    ],
+    "security_groups": [{"name": "g", "rules": [], "rbac_policies": [{"target_tenant": "*", "project_id": "boss"}]}],
+    "address_groups": [{"name": "a", "project_id": "demo", "rbac_policies": [{"target_tenant": "other"}]}],
+}
+
+
+def policies(server: OvsdbServer) -> list[tuple[str, str, str]]:
+    """Kind of the object, target and project of each policy, as the API has them."""
+    database = ResourceDatabase(server.connection, POLICY)
+    database.start(lambda _: None)
+    try:
+        wait_until(lambda: database.connected, 60, "it has followed")
+        views = database.select(ADMIN, "rbac_policy", Selection(), list)
+    finally:
+        database.stop()
+    return sorted((one["object_type"], one["target_tenant"], one["project_id"]) for one in views)
+
+
+def test_with_whom_things_are_shared_is_said_and_exported(server: OvsdbServer) -> None:
+    apply(server, SHARED)
+    assert apply(server, SHARED) == []
+    found = [
+        ("address_group", "other", "demo"),
+        ("network", "*", ""),
+        ("network", "a", "demo"),
+        ("network", "b", "demo"),
+        ("security_group", "*", "boss"),
+    ]
+    assert policies(server) == found
+    text = export(server)
+    assert apply(server, yaml.safe_load(text), prune=True) == []
+    with OvsdbServer() as other:
+        other.start()
+        apply(other, yaml.safe_load(text))
+        assert export(other) == text
+        assert policies(other) == found
+    document = {"networks": [], "security_groups": [{"name": "g", "rbac_policies": []}]}
+    [line] = apply(server, document)
+    assert line.startswith("update security_group g: rbac_policies ")
+    assert policies(server) == found[:-1]
+
+
+def test_what_others_use_stays_shared(server: OvsdbServer) -> None:
+    port = {"name": "p", "project_id": "other", "port_security_enabled": True, "security_groups": ["g"]}
+    apply(server, {**SHARED, "networks": [{"name": "n", "ports": [port]}]})
+    with pytest.raises((DocumentError, ConflictError), match="cannot be removed because other objects depend on it"):
+        apply(server, {"networks": [], "security_groups": [{"name": "g", "rbac_policies": []}]})
+    apply(server, {"networks": [], "security_groups": [{"name": "g", "rbac_policies": [{"target_tenant": "other"}]}]})
+    assert ("security_group", "other", "") in policies(server)
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"security_groups": [{}]}, r"security_groups\[0\]: needs an id or a name"),
     ({"security_groups": [{"name": "a"}, {"name": "a"}]}, r"security_groups\[1\].name: a is given"),
@@ -189,6 +248,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"security_groups": [{"name": "a", "rules": [WEB, WEB]}]}, r"rules\[1\]: Duplicate Security Group Rule"),
     ({"security_groups": [{"name": "Default", "id": "0b71b3a4-0000-4000-8000-000000000001"}]}, "already exists"),
     ({"address_groups": [{"name": "a", "addresses": ["10.0.0.0/33"]}]}, r"address_groups\[0\].addresses"),
+    (
+        {"security_groups": [{"name": "g", "rbac_policies": [{"target_tenant": "a"}, {"target_tenant": "a"}]}]},
+        r"security_groups\[0\].rbac_policies: has a target_tenant twice",
+    ),
+    ({"networks": [{"name": "n", "rbac_policies": [{}]}]}, r"networks\[0\].rbac_policies: "),
     ({"default_security_group_rules": [{}]}, r"default_security_group_rules\[0\].direction: is required"),
     ({"default_security_group_rules": [WEB, {**WEB, "protocol": "6"}]}, r"rules\[1\]: Duplicate Default Security"),
     (

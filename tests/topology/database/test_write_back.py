@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.topology_database import TopologyDatabase
 from topology.documents.apply import apply_document
-from topology.documents.reader import load_document
+from topology.documents.reader import load_document, parse_document
 from topology.model import FixedIp, Host, Network, NetworkType, Port, Subnet
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.source import TopologyBatch, TopologyVersion, WriteBack
@@ -102,6 +102,31 @@ def test_all_is_written_in_one_transaction_and_counts(server: OvsdbServer, follo
     assert me.seen is not None
     assert me.seen.networks == WANTED.networks
     assert me.seen.ports == {id_: replace(port, host=None) for id_, port in WANTED.ports.items()}
+
+
+def test_a_network_with_a_secured_port_secures_those_that_are_made_later(
+    server: OvsdbServer, follow: Callable[[], Follower]
+) -> None:
+    """What the network said is not known to its hosts; one without such a port stays as a new one is."""
+    me = follow()
+    pair = ("10.0.0.9/32", "fa:16:3e:00:00:09")
+    secured = replace(P1, port_security_enabled=True, allowed_prefixes=(pair,))
+    assert me.database.write_back(WriteBack(WANTED.networks, {P1.id: secured, P2.id: P2})) == {}
+    wait_until(lambda: me.seen and len(me.seen.ports) == 2, 60, "it is told")
+    assert me.seen is not None
+    restored = me.seen.ports[P1.id]
+    assert restored is not None
+    assert (restored.port_security_enabled, restored.allowed_prefixes) == (True, (pair,))
+    document = {
+        "networks": [
+            {"id": N1.id, "ports": [{"name": "later", "fixed_ips": [{"ip_address": "10.0.0.7"}]}]},
+            {"id": N2.id, "ports": [{"name": "open"}]},
+        ]
+    }
+    policy = AllocationPolicy(NetworkType.GRE, ((1, 100),))
+    apply_document(server.connection, parse_document(document), policy, prune=False, dry_run=False)
+    ports = {row["name"]: row["port_security_enabled"] for row in server.rows("Port", "name", "port_security_enabled")}
+    assert (ports["later"], ports["open"]) == (True, False)
 
 
 def test_hosts_that_write_back_the_same_at_once_all_succeed(

@@ -34,6 +34,7 @@ def test_numbers_are_for_ever() -> None:
         "port security": 6,
         "security groups": 7,
         "port delivery": 8,
+        "drop counters": 9,
     }
 
 

@@ -74,7 +74,13 @@ def test_defaults_serve_a_single_host() -> None:
     assert (loaded.ovs.datapath_type, dict(loaded.ovs.bridge_mappings)) == ("system", {})
     assert (loaded.ovs.of_listen_method, loaded.ovs.tls, loaded.topology.tls) == ("tcp", None, None)
     assert (loaded.agent.tunnel_types, loaded.agent.vxlan_udp_port) == (("gre",), 4789)
-    refinements = {"agent.l2_population": True, "agent.flood_unknown_unicast": False, "agent.arp_responder": True}
+    refinements = {
+        "agent.l2_population": True,
+        "agent.flood_unknown_unicast": False,
+        "agent.arp_responder": True,
+        "securitygroup.permitted_ethertypes": "",
+        "metrics.port_drops": False,
+    }
     assert loaded.applications == Map(refinements)
     assert (loaded.agent.dont_fragment, loaded.agent.tunnel_csum) == (True, False)
     assert (loaded.agent.report_interval, loaded.agent.agent_down_time, loaded.agent.audit_interval) == (30, 75, 60)
@@ -120,6 +126,13 @@ def test_what_is_filtered(
     """Unset is neither yes nor no: ports that ask for it are filtered, and new networks do not by themselves."""
     group = config.load([write(tmp_path / "c", f"[securitygroup]\n{lines}")]).securitygroup
     assert (group.enable_security_group, group.is_enforced, group.unenforced) == (asked, is_enforced, unenforced)
+
+
+def test_ethertypes_are_read_as_neutron_writes_them(tmp_path: Path) -> None:
+    """Of applications, so in the view that flows are made of; each once, in order."""
+    lines = "[securitygroup]\npermitted_ethertypes = 0x88CC, 0x88b5,0x88cc\n"
+    loaded = config.load([write(tmp_path / "c", lines)])
+    assert loaded.applications["securitygroup.permitted_ethertypes"] == "0x88b5,0x88cc"
 
 
 def test_the_last_file_holds(tmp_path: Path) -> None:
@@ -341,4 +354,6 @@ def test_each_option_that_may_be_empty_can_be_written_so(group: str, tmp_path: P
             continue
         found = config.load([write(tmp_path / f"{name}.conf", f"[{group}]\n{name} =\n")])
         holder = found if group == "DEFAULT" else getattr(found, group)
-        assert getattr(holder, name) == expected, name
+        key = f"{group}.{name}"  # of an application
+        value = found.applications[key] if key in found.applications else getattr(holder, name)
+        assert value == expected, name

@@ -74,6 +74,11 @@ def test_a_frame_to_itself_as_osken_reads_it() -> None:
     outer, tag = frame.get_protocol(ethernet.ethernet), frame.get_protocol(vlan.vlan)
     assert (outer.src, outer.dst, tag.vid) == ("fa:16:3e:02:dd:79", "fa:16:3e:02:dd:79", 5)
     assert len(frame.data) == 60
+    untagged = packet.Packet(messages.frame_to_itself("fa:16:3e:02:dd:79", None))
+    assert untagged.get_protocol(vlan.vlan) is None
+    outer = untagged.get_protocol(ethernet.ethernet)
+    assert (outer.src, outer.dst, outer.ethertype) == ("fa:16:3e:02:dd:79", "fa:16:3e:02:dd:79", 0x9000)
+    assert len(untagged.data) == 60
 
 
 def test_hello_offers_openflow_13_alone() -> None:

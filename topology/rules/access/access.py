@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from topology.rules.access.policy import Caller, Target, allowed, hidden, written
+from topology.rules.access.sharing import RBAC_POLICY, SHARED_KINDS
 from topology.rules.attributes.attributes import PARENT, RESOURCES
 from topology.rules.index import Selection
-from topology.rules.request_errors import BadRequest, Forbidden, not_found
+from topology.rules.request_errors import BadRequest, Forbidden, ObjectKey, not_found
 from topology.rules.security.default_group import default_group_id
 from topology.rules.state import DEFAULT_RULE, ResourceState
 from topology.rules.views import View
 
-OF_PROJECTS = ("security_group", "security_group_rule", "address_group")
+OF_PROJECTS = ("security_group", "security_group_rule", "address_group", RBAC_POLICY)
 """Kinds of objects that are of no network."""
 
 
@@ -42,17 +43,35 @@ class Access:
 
         :raises NotFound: there is none, or the caller cannot see it
         """
-        return shown(self.caller, kind, RESOURCES[kind].seen(self._seen(kind, object_id)))
+        return shown(self.caller, kind, RESOURCES[kind].seen(self._shared(kind, self._seen(kind, object_id))))
 
     def walk(self, kind: str, wanted: Selection) -> Iterator[View]:
         """The objects that the caller sees and that can be wanted; see :meth:`topology.rules.index.Index.walk`."""
         without = hidden(kind, self.caller)
         if self.caller.is_admin or (self.caller.sees_all and kind not in OF_PROJECTS):
-            found = self.state.walk(kind, wanted)
-            return (_less(view, without) for view in found) if without else found
+            found = self.state.walk(kind, self._indexed(kind, wanted))
+            return (_less(self._shared(kind, view), without) for view in found)
         visible = {name: values for name, values in wanted.filters.items() if name not in without}
-        found = self.state.walk(kind, replace(wanted, filters=visible), self._reach(kind))
-        return (_less(view, without) for view in found if self._sees(kind, view))
+        found = self.state.walk(kind, self._indexed(kind, replace(wanted, filters=visible)), self._reach(kind))
+        return (_less(self._shared(kind, view), without) for view in found if self._sees(kind, view))
+
+    def _indexed(self, kind: str, wanted: Selection) -> Selection:
+        """What an index can find: it knows nothing of whom objects are shared with."""
+        if kind not in SHARED_KINDS or "shared" not in wanted.filters:
+            return wanted
+        filters = {name: values for name, values in wanted.filters.items() if name != "shared"}
+        if "id" not in filters and set(wanted.filters["shared"]) == {True}:
+            filters["id"] = self.state.shared_ids(kind, self.caller.project_id)
+        return replace(wanted, filters=filters)
+
+    def _shared(self, kind: str, view: View) -> View:
+        """Whether something is shared is another thing for each project."""
+        if kind not in SHARED_KINDS or not self._uses_shared(kind, view) or view["shared"]:
+            return view
+        return {**view, "shared": True}
+
+    def _uses_shared(self, kind: str, view: Mapping[str, Any]) -> bool:
+        return "id" in view and self.state.is_shared_with(kind, view["id"], self.caller.project_id)
 
     def owned(self, kind: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the caller makes when it asks for these values; it belongs to its project unless it names another.
@@ -65,6 +84,8 @@ class Access:
         caller = self.caller
         if kind == "security_group_rule":  # is of the project of its group
             group = self._seen("security_group", values["security_group_id"])
+            if not caller.is_admin and group["project_id"] != caller.project_id:  # it is shared, and no more than that
+                raise Forbidden([f"create_{kind}"])
             values = {**values, "project_id": values["project_id"] or group["project_id"]}
         self._require_seen(values)
         if not values.get("project_id", "-"):
@@ -81,8 +102,29 @@ class Access:
         explicit = {name: value for name, value in values.items() if value != attributes[name].default}
         if "network_id" in values:
             self._seen("network", values["network_id"])
+        if kind == RBAC_POLICY:
+            self._require_own(values["object_type"], values["object_id"])
         self._require(f"create_{kind}", written("create", kind, explicit), self._target(kind, values))
         return values
+
+    def _require_own(self, kind: str, object_id: str) -> None:
+        if self._seen(kind, object_id)["project_id"] != self.caller.project_id:
+            text = "Only admins can manipulate policies on objects they do not own"
+            raise BadRequest("InvalidInput", f"Invalid input for operation: {text}.")
+
+    def borrowed(self, kind: str, values: Mapping[str, Any]) -> Iterator[ObjectKey]:
+        """Kind and id of the groups of other projects that the caller uses by these values."""
+        if self.caller.sees_all:
+            return
+        named = values.get("security_groups") if kind == "port" else None
+        groups = [("security_group", one) for one in (named if isinstance(named, list) else ())]
+        if kind == "security_group_rule":
+            remotes = (("security_group", "remote_group_id"), ("address_group", "remote_address_group_id"))
+            groups += [(group, values[name]) for group, name in remotes if values.get(name)]
+        for group, object_id in groups:
+            view = self.state.find(group, object_id)
+            if view is not None and view["project_id"] != self.caller.project_id:
+                yield group, object_id
 
     def is_default_group(self, group_id: str) -> bool:
         """Whether a security group is that which its project has anyway."""
@@ -129,12 +171,18 @@ class Access:
     def _target(self, kind: str, view: Mapping[str, Any]) -> Target:
         if kind == DEFAULT_RULE:
             return Target()
+        if kind in ("security_group", "address_group"):
+            return Target(view["project_id"], shared=self._uses_shared(kind, view))
+        if kind == "security_group_rule":
+            group = {"id": view["security_group_id"]}
+            return Target(view["project_id"], shared=self._uses_shared("security_group", group))
         if kind in OF_PROJECTS:
             return Target(view["project_id"])
         network = view if kind == "network" else self.state.find("network", view["network_id"])
         if network is None:  # somebody has broken it by hand
             return Target(view["project_id"])
-        return Target(view["project_id"], network["project_id"], network["shared"], network["router:external"])
+        shared = network["shared"] or self._uses_shared("network", network)
+        return Target(view["project_id"], network["project_id"], shared, network["router:external"])
 
     def _reach(self, kind: str) -> list[Collection[str]]:
         """Ids of all objects that the caller can see, and of few others, without a look at those of other projects."""
@@ -142,10 +190,15 @@ class Access:
             return [self.state.default_rules]
         project = self.caller.project_id
         own = [self.state.found(kind, "project_id", project)] if project else []
+        if kind in ("security_group", "address_group"):
+            return [*own, self.state.shared_ids(kind, project)]
+        if kind == "security_group_rule":
+            groups = self.state.shared_ids("security_group", project)
+            return [*own, *(self.state.found(kind, "security_group_id", one) for one in groups)]
         if kind in OF_PROJECTS:
             return own
         if kind == "network":
-            return [*own, *(self.state.found(kind, name, True) for name in ("shared", "router:external"))]
+            return [*own, self.state.shared_ids(kind, project), self.state.found(kind, "router:external", True)]
         networks = self._reach("network") if kind == "subnet" else []
         if kind == "port" and project:
             networks = [self.state.found("network", "project_id", project)]

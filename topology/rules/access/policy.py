@@ -1,10 +1,10 @@
 """Who may do what: the default policy of Neutron, as a table. Pure.
 
 The names and rules are those of neutron/conf/policies, as far as there are such attributes here (base, network, subnet,
-port, security_group, address_group, agent and quotas). An administrator may do all of it, also what Neutron leaves to
-services alone. An attribute without a rule of its own may be read and written with the object. Two rules are narrower:
-whoever makes ports on a shared network must be a member of some project, where Neutron's would do with a reader; and
-quotas of other projects are not shown to a manager.
+port, security_group, default_security_group_rules, address_group, rbac, agent and quotas). An administrator may do all
+of it, also what Neutron leaves to services alone. An attribute without a rule of its own may be read and written with
+the object. Two rules are narrower: whoever makes ports on a shared network must be a member of some project, where
+Neutron's would do with a reader; and quotas of other projects are not shown to a manager.
 """
 
 from __future__ import annotations
@@ -149,7 +149,10 @@ RULES: Mapping[str, Rule] = {
     **_each(_NETWORK_USER, "create update", "port:fixed_ips:subnet_id"),
     **_each(_SERVICE, "create get update", "port:binding:host_id", "port:binding:profile"),
     **_each(_SERVICE, "get", "port:binding:vif_type", "port:binding:vif_details"),
-    **_each(_PROJECT_READER, "get", "security_group", "security_group_rule", "address_group"),
+    **_each(_any(_PROJECT_READER, _SHARED), "get", "security_group", "security_group_rule", "address_group"),
+    "get_rbac_policy": _PROJECT_READER,
+    **_each(_PROJECT_MEMBER, "create update delete", "rbac_policy"),
+    **_each(_ADMIN, "create update", "rbac_policy:target_tenant"),
     **_each(_PROJECT_MEMBER, "create update delete", "security_group", "address_group"),
     **_each(_PROJECT_MEMBER, "update delete", "security_group:tags", "address_group:tags"),
     **_each(_PROJECT_MEMBER, "create delete", "security_group_rule"),
@@ -194,6 +197,8 @@ def written(action: str, kind: str, values: Mapping[str, object]) -> list[str]:
         policy = f"{action}_{kind}:{attribute}"
         if attribute == "device_owner" and not str(value).startswith("network:"):
             continue  # rule network_device
+        if attribute == "target_tenant" and value != "*":
+            continue  # rule restrict_wildcard
         names.append(policy)
         if isinstance(value, list):
             parts = sorted({part for item in value if isinstance(item, Mapping) for part in item})

@@ -13,6 +13,8 @@ from typing import Any
 
 from topology import value_types
 from topology.model import NetworkType, PortStatus
+from topology.rules.access import sharing
+from topology.rules.access.sharing import POLICIES
 from topology.rules.request_errors import BadRequest, invalid
 from topology.rules.security.protocols import PROTOCOL
 
@@ -63,6 +65,9 @@ _TIME = value_types.nullable({"type": "string", "format": "date-time"})
 TAGS = _stored(value_types.tags, [])
 """Given to an object by requests of their own, or by a document."""
 
+_RBAC_POLICIES = _stored(value_types.rbac_policies, [])
+"""Likewise."""
+
 _STANDARD: Mapping[str, Attribute] = {
     "id": read_only(_ID),
     "name": Attribute(_NAME, ""),
@@ -80,15 +85,17 @@ class Resource:
     """A kind of object.
 
     :param name: as in ``{"network": …}``
+    :param shareable: RBAC policies are stored with it
     """
 
     name: str
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    shareable: bool = False
 
     @property
     def collection(self) -> str:
         """As in ``{"networks": […]}``."""
-        return f"{self.name}s"
+        return f"{self.name[:-1]}ies" if self.name.endswith("y") else f"{self.name}s"
 
     @property
     def path(self) -> str:
@@ -100,15 +107,22 @@ class Resource:
         """Whether an update may change anything of it."""
         return any(attribute.put for attribute in self.attributes.values())
 
+    @property
+    def is_tagged(self) -> bool:
+        """Whether it has tags."""
+        return "tags" in self.attributes
+
     @cached_property
     def stored(self) -> Mapping[str, Attribute]:
         """What is stored as it was given, and may be left out of a document or a row: then it is the default."""
-        return {**{name: one for name, one in self.attributes.items() if one.stored}, "tags": TAGS}
+        policies = {POLICIES: _RBAC_POLICIES} if self.shareable else {}
+        return {**{name: one for name, one in self.attributes.items() if one.stored}, "tags": TAGS, **policies}
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
-        """Of what is stored, where they are constants."""
-        return {name: one.default for name, one in self.stored.items() if one.default is not UNSET}
+        """Of what is stored and shown, where they are constants."""
+        known = {name: one for name, one in self.stored.items() if name in self.attributes}
+        return {name: one.default for name, one in known.items() if one.default is not UNSET}
 
     def seen(self, view: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a view what answers have."""
@@ -185,6 +199,7 @@ NETWORK = Resource(
         "provider:physical_network": Attribute(value_types.optional(value_types.physical_network), UNSET),
         "provider:segmentation_id": Attribute(value_types.optional(value_types.segmentation_id), UNSET),
     },
+    shareable=True,
 )
 
 SUBNET = Resource(
@@ -297,15 +312,31 @@ SECURITY_GROUP = Resource(
         "shared": read_only({"type": "boolean"}),
         "security_group_rules": read_only({"type": "array", "items": {"type": "object"}}),
     },
+    shareable=True,
 )
 
 ADDRESS_GROUP = Resource(
     "address_group",
     {
         **_STANDARD,
+        "shared": read_only({"type": "boolean"}),
         "addresses": Attribute(value_types.prefixes, [], put=False),
     },
+    shareable=True,
 )
+
+RBAC_POLICY = Resource(
+    sharing.RBAC_POLICY,
+    {
+        "id": _STANDARD["id"],
+        "object_type": Attribute(value_types.one_of(*sharing.SHARED_KINDS), put=False, required=True),
+        "object_id": Attribute(value_types.uuid, put=False, required=True),
+        "action": Attribute(value_types.one_of(sharing.AS_SHARED), put=False, required=True),
+        "target_tenant": Attribute(value_types.rbac_target, required=True),
+        "project_id": _STANDARD["project_id"],
+    },
+)
+"""That an object is shared with a project."""
 
 RESOURCES = {
     resource.name: resource
@@ -317,5 +348,6 @@ RESOURCES = {
         SECURITY_GROUP_RULE,
         ADDRESS_GROUP,
         DEFAULT_SECURITY_GROUP_RULE,
+        RBAC_POLICY,
     )
 }

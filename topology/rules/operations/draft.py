@@ -78,10 +78,11 @@ class Draft:
     """Deleted, in their order; of a network that is deleted the subnets are not named."""
     resubnetted: set[str] = field(default_factory=set)
     """Ids of networks with other subnets, or subnets with another CIDR, than before."""
-    sole_ports: set[str] = field(default_factory=set)
-    """Ids of networks that must have no other ports, when this is written, than they have now."""
-    shared_networks: set[str] = field(default_factory=set)
-    """Ids of networks whose attributes must still be those that they are now."""
+    sole_users: set[ObjectKey] = field(default_factory=set)
+    """Networks that must have no other ports, when this is written, than they have now, and groups no other ports
+    or rules that name them."""
+    borrowed: set[ObjectKey] = field(default_factory=set)
+    """Objects of others, whose attributes must still be those that they are now."""
     name_guards: list[NameGuard] = field(default_factory=list)
     trace: str | None = None
     """In which its ports are written, see :mod:`topology.trace_context`; None: in none."""

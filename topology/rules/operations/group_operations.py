@@ -14,6 +14,7 @@ from topology.rules.attributes.attributes import (
     UNSET,
 )
 from topology.rules.operations.draft import Draft
+from topology.rules.operations.sharing_operations import refuse_if_used
 from topology.rules.request_errors import InUse, not_found
 from topology.rules.security import default_group
 from topology.rules.security.default_rules import first_rules, refuse_used_twice
@@ -33,6 +34,7 @@ def put(draft: Draft, group_id: str, values: Mapping[str, Any], old: SecurityGro
     :raises ResourceError: it cannot be
     """
     stored = draft.stamped((_GROUP, group_id), SECURITY_GROUP.to_store(values), new=old is None)
+    refuse_if_used(draft, _GROUP, group_id, draft.attributes(_GROUP, group_id), stored)
     project = stored.get("project_id", "")
     is_default = group_id == default_group.default_group_id(project)
     if old is not None and is_default and values.get("name", old.name) != old.name:
@@ -177,6 +179,7 @@ def put_addresses(draft: Draft, group_id: str, values: Mapping[str, Any], old: A
     :param old: as it is; None: it is made
     """
     stored = draft.stamped((_ADDRESSES, group_id), ADDRESS_GROUP.to_store(values), new=old is None)
+    refuse_if_used(draft, _ADDRESSES, group_id, draft.attributes(_ADDRESSES, group_id), stored)
     wanted = {"name": "", "addresses": (), **(address_group_values(old) if old is not None else {}), **values}
     draft.put_address_group(AddressGroup(group_id, wanted["name"], tuple(sorted(set(wanted["addresses"])))), stored)
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from topology.errors import ConflictError
 from topology.model import Network, NetworkType
+from topology.rules.access import sharing
+from topology.rules.access.sharing import POLICIES
 from topology.rules.allocation.address_allocation import SERVICE_OWNERS
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.attributes.attributes import NETWORK, PROVIDER, UNSET
 from topology.rules.operations.draft import Draft
+from topology.rules.operations.sharing_operations import refuse_if_used
 from topology.rules.request_errors import BadRequest, Exhausted, InUse, invalid
 from topology.rules.views import mtu_of, network_values
 
@@ -24,8 +27,6 @@ def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network |
     :raises ResourceError: it cannot be, or no segmentation id is left
     """
     has = network_values(old) if old is not None else {}
-    if old is not None and not values.get("shared", True):
-        _check_unshared(draft, network_id)
     differing = [name for name in PROVIDER if values.get(name, has.get(name)) != has.get(name)]
     if old is not None and differing and not draft.may_move:
         raise BadRequest(
@@ -45,6 +46,8 @@ def put(draft: Draft, network_id: str, values: Mapping[str, Any], old: Network |
     if old is None and draft.policy.port_security:
         stored.setdefault("port_security_enabled", True)
     _check_mtu(draft, new, old, stored)
+    if {"shared", POLICIES} & stored.keys():
+        _share(draft, network_id, stored)
     draft.put_network(new, draft.stamped(("network", network_id), stored, new=old is None))
 
 
@@ -113,15 +116,21 @@ def _given(values: Mapping[str, Any], name: str) -> Any:
     return None if found is UNSET else found
 
 
-def _check_unshared(draft: Draft, network_id: str) -> None:
-    """A network whose ports are of others stays shared."""
-    stored = draft.attributes("network", network_id)
-    if not stored.get("shared", False):
-        return
-    draft.sole_ports.add(network_id)
-    owners = {draft.attributes("port", port.id).get("project_id", "") for port in draft.ports_of(network_id)}
-    if owners - {stored.get("project_id", ""), ""}:
-        raise InUse(
-            "InvalidSharedSetting",
-            f"Unable to reconfigure sharing settings for network {network_id}. Multiple tenants are using it.",
-        )
+def _share(draft: Draft, network_id: str, stored: dict[str, Any]) -> None:
+    """Say of a network in one way with whom it is shared.
+
+    :param stored: what is to be stored of it
+    :raises InUse: ports are of projects that it would be shared with no more
+    """
+    before = draft.attributes(sharing.NETWORK, network_id)
+    after = {**before, **stored}
+    if sharing.EVERYBODY in (one["target_tenant"] for one in stored.get(POLICIES, ())):
+        after["shared"] = True
+    policies = sharing.policies_of(sharing.NETWORK, network_id, after)
+    if set(sharing.targets(policies)) - {sharing.EVERYBODY} or POLICIES in after:
+        stored |= sharing.to_store(sharing.NETWORK, policies)
+    try:
+        refuse_if_used(draft, sharing.NETWORK, network_id, before, {**before, **stored})
+    except InUse:
+        text = f"Unable to reconfigure sharing settings for network {network_id}. Multiple tenants are using it."
+        raise InUse("InvalidSharedSetting", text) from None

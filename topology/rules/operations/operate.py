@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from topology.rules.operations import group_operations, network_rules, port_rules, subnet_rules
+from topology.rules.operations import group_operations, network_rules, port_rules, sharing_operations, subnet_rules
 from topology.rules.operations.draft import Draft
 from topology.rules.request_errors import ObjectKind, Stale
 
@@ -62,6 +62,8 @@ def _delete(draft: Draft, kind: ObjectKind, object_id: str) -> None:
             group_operations.delete_addresses(draft, object_id)
         case "default_security_group_rule":
             draft.delete_default_rule(object_id)
+        case "rbac_policy":
+            sharing_operations.delete(draft, object_id)
         case _:
             draft.delete(kind, object_id)
 
@@ -78,6 +80,8 @@ def _put(draft: Draft, kind: ObjectKind, object_id: str, values: Mapping[str, An
             group_operations.put_rule(draft, object_id, values)
         case "default_security_group_rule":
             group_operations.put_default_rule(draft, object_id, values)
+        case "rbac_policy":
+            sharing_operations.put(draft, object_id, values, creates=creates)
         case "address_group":
             group_operations.put_addresses(
                 draft, object_id, values, None if creates else draft.address_group(object_id)

@@ -79,7 +79,7 @@ def put(draft: Draft, subnet_id: str, values: Mapping[str, Any], old: Subnet | N
 
 def _complete_ports(draft: Draft, network_id: str, pooled: Pooled) -> None:
     """The ports of a network get their addresses in a new automatic subnet."""
-    draft.sole_ports.add(network_id)
+    draft.sole_users.add(("network", network_id))
     for port in list(draft.ports_of(network_id)):
         owner = port.device_owner
         request = AddressRequest(network_id, port.mac_address, owner, draft.taken_addresses, list(port.fixed_ips))

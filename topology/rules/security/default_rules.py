@@ -94,7 +94,8 @@ def first_rules(rules: DefaultRules, group_id: str, *, default: bool) -> Iterato
     for rule_id, values in sorted(rules.items()):
         if not is_used(values, default=default):
             continue
-        one = {name: values[name] for name in OF_THE_RULE if values.get(name) not in (None, "")}
+        view = default_rule_view(rule_id, values)
+        one = {name: view[name] for name in OF_THE_RULE if view[name] not in (None, "")}
         if one.get(REMOTE_GROUP) == PARENT:
             one[REMOTE_GROUP] = group_id
         means = what_it_allows(meaning(rule_id, one))

@@ -60,7 +60,7 @@ def security_group_view(group: SecurityGroup, stored: Mapping[str, Any], rules: 
 
 def address_group_view(group: AddressGroup, stored: Mapping[str, Any]) -> _View:
     """An address group."""
-    return {**_common(ADDRESS_GROUP, group, stored), **address_group_values(group)}
+    return {**_common(ADDRESS_GROUP, group, stored), **address_group_values(group), "shared": False}
 
 
 def _common(resource: Resource, group: SecurityGroup | AddressGroup, stored: Mapping[str, Any]) -> dict[str, Any]:
