@@ -14,6 +14,7 @@ from apps.filtering.filter_tables import FilterTable, acceptance, is_secured, of
 from apps.filtering.rule_meaning import ICMPV6, UDP
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.flow import (
+    FIRST_FRAGMENT,
     Action,
     Field,
     Flow,
@@ -125,6 +126,17 @@ SERVER = Band(
     "A secured port is no DHCP server, whatever port it answers from, and no router.",
     table=FilterTable.PORT_SECURITY,
 )
+HIDDEN = Band(
+    "PORT_SECURITY_HIDDEN",
+    _ON,
+    9,
+    frozenset({Field.ETH_TYPE, Field.NW_PROTO, Field.NW_FRAG, Field.UDP_DST, Field.ICMPV6_TYPE}),
+    _NOWHERE,
+    "IPv6 whose extension headers end beyond the first fragment, so that nobody sees here what it is (no host makes "
+    "such: RFC 7112), and neighbour discovery in fragments (RFC 6980): a guest that puts it together would have in the "
+    "end what is refused whole.",
+    table=FilterTable.PORT_SECURITY,
+)
 DISCOVERY_OTHER = Band(
     "DISCOVERY_OTHER",
     _ON,
@@ -190,6 +202,7 @@ class PortSecurityFlows(App):
         PORT_SECURITY,
         UNADDRESSED,
         SERVER,
+        HIDDEN,
         DISCOVERY_OTHER,
         DISCOVERY_UNKNOWN,
         DISCOVERY,
@@ -242,6 +255,7 @@ to `NORMAL` there.""",
 
             table=10, priority=1,in_port=4 actions=NORMAL
             table=11, priority=6,udp,tp_dst=68 actions=drop
+            table=11, priority=9,icmp6,nw_frag=first,icmp_type=136 actions=drop
             table=12, priority=1,ipv6 actions=resubmit(,20)
             table=12, priority=2,icmp6,icmp_type=135 actions=drop
             table=50, priority=2,dl_type=0x88b5 actions=load:0x1->NXM_NX_REG8[2]
@@ -253,6 +267,8 @@ to `NORMAL` there.""",
             yield self.flow(SERVER, Match((Term(Field.ETH_TYPE, ethertype), *to_client)), of="")
         for kind in (134, 137):
             yield self.flow(SERVER, Match(icmpv6(kind)), of="")
+        for terms in hidden():
+            yield self.flow(HIDDEN, Match(terms), of="")
         yield self.flow(DISCOVERY_OTHER, match(dl_type=_IPV6), to(FilterTable.EGRESS), of="")
         for kind in (135, 136):
             yield self.flow(DISCOVERY_UNKNOWN, Match(icmpv6(kind)), of="")
@@ -381,6 +397,19 @@ def _udp(ethertype: int, source: int, destination: int) -> Match:
 def icmpv6(kind: int) -> _Terms:
     """An ICMPv6 message of that type."""
     return Term(Field.ETH_TYPE, _IPV6), Term(Field.NW_PROTO, ICMPV6), Term(Field.ICMPV6_TYPE, kind)
+
+
+def hidden() -> Iterator[_Terms]:
+    """IPv6 of which a fragment hides what it is, as Open vSwitch shows it.
+
+    Protocol 0 where extension headers do not end in it; type or port 0 where they do, and nothing follows.
+    """
+    packet, first = Term(Field.ETH_TYPE, _IPV6), Term(Field.NW_FRAG, FIRST_FRAGMENT)
+    yield packet, Term(Field.NW_PROTO, 0)
+    yield packet, Term(Field.NW_PROTO, UDP), first, Term(Field.UDP_DST, 0)
+    yield icmpv6(0)
+    for kind in (135, 136):
+        yield *icmpv6(kind), first
 
 
 def link_local(mac: int) -> str:

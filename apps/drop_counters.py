@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import netaddr
 
-from apps.anti_spoofing import icmpv6
+from apps.anti_spoofing import hidden, icmpv6
 from apps.filtering.filter_tables import FilterTable
 from apps.filtering.rule_meaning import TCP, UDP, Terms
 from apps.framework.app import App, Placed, Unit, UnitKind, place
@@ -112,6 +112,14 @@ ROUTER = _band(
     "from a secured port: a router advertisement or redirect",
     "What PORT_SECURITY_SERVER would drop." + _OF_PORT,
 )
+HIDDEN = _band(
+    "DROP_HIDDEN",
+    FilterTable.PORT_SECURITY,
+    10,
+    _ND - {Field.ND_TARGET} | {Field.NW_FRAG, Field.UDP_DST},
+    "from a secured port: IPv6 of which a fragment hides what it is",
+    "What PORT_SECURITY_HIDDEN would drop." + _OF_PORT,
+)
 SPOOFED_ND = _band(
     "DROP_SPOOFED_ND",
     FilterTable.DISCOVERY,
@@ -201,6 +209,7 @@ _REASONS = (
     _Reason(SPOOFED_IP, tuple((Term(Field.ETH_TYPE, kind),) for kind in (_IP, _IPV6)), own_macs=True),
     _Reason(DHCP_SERVER, (_udp(_IP, 68), _udp(_IPV6, 546))),
     _Reason(ROUTER, (icmpv6(134), icmpv6(137))),
+    _Reason(HIDDEN, tuple(hidden())),
     _Reason(SPOOFED_ND, (icmpv6(135), icmpv6(136))),
     _Reason(BROKEN_ND, tuple((*icmpv6(kind), Term(Field.ND_TARGET, 0)) for kind in (135, 136))),
     _Reason(INVALID_OUT, _invalid()),
@@ -216,7 +225,7 @@ class DropCounters(App):
     name = "drop counters"
     number = 9
     bands = (
-        *(UNKNOWN_DEVICE, TAGGED, SPOOFED_MAC, ETHERTYPE, SPOOFED_ARP, SPOOFED_IP, DHCP_SERVER, ROUTER),
+        *(UNKNOWN_DEVICE, TAGGED, SPOOFED_MAC, ETHERTYPE, SPOOFED_ARP, SPOOFED_IP, DHCP_SERVER, ROUTER, HIDDEN),
         *(SPOOFED_ND, BROKEN_ND, INVALID_OUT, REFUSED_OUT, INVALID_IN, REFUSED_IN, REFUSED_COPY),
     )
     kinds = (UnitKind.BASE, UnitKind.PORT)

@@ -149,6 +149,8 @@ class Peer(ABC):
             words += [*device(number).plug_command("br-int", ""), self._ports[number].column]
         frames = {number: _frame(number) for number in numbers if number != NEIGHBOUR}
         senders = FirstFrames(self._ports[NEIGHBOUR], frames, self._ports, interval)
+        if frames:  # so that the switch knows where it is, and does not send each frame to each of the ports
+            self._ports[NEIGHBOUR].send(_frame(NEIGHBOUR, 0))
         with self._vsctl(words):
             if NEIGHBOUR in numbers:
                 wait_connected(self._ports[NEIGHBOUR], self._watcher, TIMEOUT)
@@ -309,8 +311,8 @@ def _logical(number: int) -> LogicalPort:
     return LogicalPort(port_id(number), device(number).mac or "", address(number))
 
 
-def _frame(number: int) -> bytes:
-    ends = number, NEIGHBOUR
+def _frame(number: int, to: int = NEIGHBOUR) -> bytes:
+    ends = number, to
     return udp_frame(number, [device(end).mac or "" for end in ends], [address(end) for end in ends])
 
 

@@ -14,7 +14,8 @@ from controller.runtime import garbage
 from tests.support.certificates import Pki, make_pki
 from tests.support.golden import Golden
 
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tests", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("tests"), max_examples=1000)
 settings.load_profile("tests")
 
 garbage.expect_much()  # thousands of tests are collected

@@ -139,8 +139,9 @@ def _port_terms(protocol: int | None, low: int | None, high: int | None) -> Iter
         codes = () if high is None else (Term(_ICMP_FIELDS[protocol][1], high),)
         yield (Term(_ICMP_FIELDS[protocol][0], low), *codes)
     elif protocol in _PORTS:
-        first = 0 if low is None else low
-        for value, mask in range_masks(first, first if high is None else high):
+        if low is None:
+            raise ValueError("port_range_max: a last port without a first one")
+        for value, mask in range_masks(low, low if high is None else high):
             if mask != 0:
                 yield (Term(_PORTS[protocol][1], value, mask),)
             else:
@@ -168,8 +169,7 @@ def accepts(rule: SecurityGroupRule, packet: Packet) -> bool:
         return packet.destination_port == low and high in (None, packet.code)
     if not packet.has_ports:
         return True
-    first = 0 if low is None else low
-    return first <= packet.destination_port <= (first if high is None else high)
+    return low is not None and low <= packet.destination_port <= (low if high is None else high)
 
 
 @lru_cache(4096)

@@ -86,8 +86,10 @@ class Field(Enum):
     __hash__ = object.__hash__  # an Enum's own is slow, and each flow is looked up by its fields again and again
 
 
+FIRST_FRAGMENT = 1
+"""NXM_NX_IP_FRAG of the fragment at offset 0, which has ports if these fit into it (nw_frag=first: ovs-fields(7))."""
 LATER_FRAGMENT = 3
-"""NXM_NX_IP_FRAG of a fragment that does not begin at offset 0: it has no ports (nw_frag=later of ovs-fields(7))."""
+"""That of a fragment that does not begin at offset 0: it has no ports (nw_frag=later)."""
 
 CT_NEW, CT_ESTABLISHED, CT_RELATED, CT_REPLY, CT_INVALID, CT_TRACKED = (1 << bit for bit in range(6))
 """Bits of NXM_NX_CT_STATE (ovs-fields(7))."""

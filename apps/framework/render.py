@@ -11,7 +11,17 @@ from typing import Literal
 
 import netaddr
 
-from apps.framework.flow import LATER_FRAGMENT, RESERVED_PORTS, VLAN_PRESENT, Field, Flow, Match, Term, hexadecimal
+from apps.framework.flow import (
+    FIRST_FRAGMENT,
+    LATER_FRAGMENT,
+    RESERVED_PORTS,
+    VLAN_PRESENT,
+    Field,
+    Flow,
+    Match,
+    Term,
+    hexadecimal,
+)
 
 _ETHERTYPES = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x86DD: "ipv6", 0x8847: "mpls", 0x8848: "mplsm"}
 _PROTOCOLS = {
@@ -21,7 +31,7 @@ _PROTOCOLS = {
 }
 """Ethertype and protocol that have one name together."""
 _CT_FLAGS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
-_FRAGMENTS = {LATER_FRAGMENT: "later"}
+_FRAGMENTS = {FIRST_FRAGMENT: "first", LATER_FRAGMENT: "later"}
 _DEFAULT_PRIORITY = 0x8000
 
 

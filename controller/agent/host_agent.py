@@ -118,7 +118,10 @@ class HostAgent:
     def due(self) -> float | None:
         """When :meth:`walk` has to be called though no event comes, as of :func:`time.monotonic`; None: never."""
         ports = self.facts.ports
-        dues = (self._retries.due, self._states.due, self._log.due, ports.followed.due, ports.takeovers.due)
+        dues = (
+            *(self._retries.due, self._states.due, self._log.due),
+            *(ports.followed.due, ports.takeovers.due, self.facts.security.due),
+        )
         of_others = (self._tunnels.due, self._peers.due) if self.facts.is_complete else ()
         return min((due for due in (*dues, *of_others) if due is not None), default=None)
 
@@ -201,10 +204,12 @@ class HostAgent:
         self._publish(news, shown)
 
     def _end_waits(self, now: float) -> None:
-        """Reconsider ports that have waited for long enough: for the topology, or until they may be taken over."""
+        """Reconsider ports that have waited for long enough: for the topology, or until they may be taken over; let go
+        of security groups and members that nobody has written back."""
         ports = self.facts.ports
         ports.reconsider(ports.followed.late(now))
         ports.reconsider(ports.takeovers.over(now))
+        self.facts.security.over(now)
 
     def _ask(self) -> Collection[str]:
         """Have the ports followed that devices name; the ids of those that the topology has not told of."""

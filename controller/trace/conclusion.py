@@ -54,6 +54,7 @@ _BANDS = {
         "port security: it is router advertisement or redirect, and a secured port is none",
         _UNSECURED,
     ),
+    "DROP_HIDDEN": ("port security: it is a fragment that hides what the IPv6 packet is", None),
     "DROP_SPOOFED_ND": ("port security: it is neighbour discovery in another's name", _PAIRS),
     "DROP_BROKEN_ND": ("port security: it is neighbour discovery that Open vSwitch cannot read", None),
     "DROP_INVALID_EGRESS": (_NO_CONNECTION, "begin the connection anew"),

@@ -77,11 +77,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[BackedUpLab]:
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["controllers run", "controllers start with it"])
 def test_restored(lab: BackedUpLab, fault_report: FaultReport, restarted: bool) -> None:
-    """No frame is lost, no flow and no row of a port changes; both hosts write back what they carry.
-
-    But a controller that runs forgets the groups of ports that the older copy has not: what their rules allow is lost
-    until the ports are written back.
-    """
+    """No frame is lost, no flow and no row of a port changes; both hosts write back what they carry."""
     staying = [vm for vms in lab.staying.values() for vm in vms]
     expected = {vm.nic.port_id: ("ACTIVE", vm.host.name) for vm in staying if vm.host is not None}
     hosts = list(lab.hosts.values())
@@ -104,14 +100,8 @@ def test_restored(lab: BackedUpLab, fault_report: FaultReport, restarted: bool) 
         wait_until(lambda: expected.items() <= lab.port_states().items(), 30, lambda: f"{lab.port_states()}")
         full_sync = max(lab.settle(controller) for controller in lab.controllers.values()) - began
         probe.wait_sent(500)
-        back = time.monotonic()
-        probe.wait_sent(300)
         result = probe.stop()
-    if isinstance(lab, SecuredBackedUpLab) and not restarted:
-        later = [loss for one in result.allowed for loss in one.losses if loss.at + loss.frames / 1000 > back]
-        assert (later, result.passed, result.duplicated, result.machine) == ([], 0, 0, {}), result.table()
-    else:
-        undisturbed(result)
+    undisturbed(result)
     assert [(lab.tables(host), lab.rows(host)) for host in hosts] == before
     what = "topology database restored from a backup" + (" while controllers were down" if restarted else "")
     fault_report.add(f"{what}{lab.variant}", result, full_sync)

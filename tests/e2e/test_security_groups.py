@@ -85,12 +85,31 @@ def checks() -> Iterator[Check]:
                 for port in (low - 1, low, low + 2, low + 3):
                     passes = remote.includes and low <= port <= low + 2
                     yield Check(protocol, version, port, remote.name, known, passes)
+            yield from overlapping(protocol, version)
         kind, types = (ICMP, ((8, "any"), (13, "group"))) if version == 4 else (ICMPV6, ((128, "any"),))
         for number, name in types:
             more = next(remote.more or {} for remote in remotes(version) if remote.name == name)
             known = {"ethertype": ethertype, "protocol": NAMES[kind], "ports": (number, 0), **more}
             yield Check(kind, version, number << 8, name, known, True)
             yield Check(kind, version, number << 8 | 1, "no rule", None, False)
+
+
+def overlapping(protocol: int, version: int) -> Iterator[Check]:
+    """Ranges that have ports in common: a port passes that is in one for everybody, or for a group of the other end,
+    whatever else it is in."""
+    ranges = {
+        (2000, 2005): {},
+        (2003, 2010): {"group": "open"},
+        (2008, 2020): {"group": "lonely"},
+        (2002, 2004): {"group": "lonely"},
+    }
+    passing = {2000, 2001, 2002, 2004, 2005, 2006, 2008, 2010}
+    rules = [
+        {**more, "ethertype": f"IPv{version}", "protocol": NAMES[protocol], "ports": ports}
+        for ports, more in ranges.items()
+    ]
+    for number, port in enumerate([1999, *sorted(passing), 2011, 2020]):
+        yield Check(protocol, version, port, "overlapping", rules[number % len(rules)], port in passing)
 
 
 CHECKS = list(checks())

@@ -6,9 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from tests.support.lab.frames import unique
 from tests.support.lab.lab import Lab
 from tests.support.lab.probe import Probe, full_mesh
 from tests.support.lab.vm import Vm
+from tests.support.repeating import repeated
 from tests.support.waiting import wait_until
 
 WATCHING = "priority=6000"
@@ -53,23 +53,12 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@contextmanager
-def sending(vm: Vm, destination: str, *, tag: int | None = None, source: str | None = None) -> Iterator[None]:
+def sending(
+    vm: Vm, destination: str, *, tag: int | None = None, source: str | None = None
+) -> AbstractContextManager[None]:
     """A VM sends a frame every now and then."""
-    ended = threading.Event()
     tags = [tag] if tag is not None else []
-
-    def send() -> None:
-        while not ended.wait(0.05):
-            vm.send(unique(destination, source or vm.nic.mac, tags=tags))
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return repeated(lambda: vm.send(unique(destination, source or vm.nic.mac, tags=tags)), 0.05)
 
 
 def live(lab: Lab, source: str, target: str, *, host: str = "h1", seconds: int = 2, **more: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.support.openflow.openflow_client import HELLO, desc_reply, features_r
 FILES = {path.stem: unpack(path.read_bytes()) for path in sorted(CORPUS.glob("*.bin"))}
 REAL = {name: stages for name, stages in FILES.items() if name.startswith("ovs-")}
 pytestmark = pytest.mark.skipif(hub.HUB_TYPE != "native", reason="the peers here are native threads")
-EXAMPLES = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 SAID = {"ovs-3.1-empty": (0, True), "ovs-3.1-flows-of-others": (9, True), "ovs-3.1-table-full": (0, False)}
 """Flows of each captured switch, and whether it took the two of the bundle."""

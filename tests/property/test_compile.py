@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from immutables import Map
 
@@ -59,7 +59,6 @@ def _apply(tables: dict[str, dict[FlowKey, Flow]], changes: Mapping[str, FlowCha
                 tables[name][key] = flow
 
 
-@settings(max_examples=50)
 @given(views(modes=True), _STEPS)
 def test_incremental_equals_full(view: HostView, steps: list[list[Edit]]) -> None:
     """After any sequence of changes the flows, their owners and what is refused are those of a fresh compiler, and the

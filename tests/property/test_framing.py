@@ -199,7 +199,7 @@ def test_arbitrary_bytes_make_no_other_error(data: bytes) -> None:
     accepted(data)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(SHAPED | mutated())
 def test_what_is_accepted_is_read_to_its_end_by_us_and_by_osken(message: bytes) -> None:
     if accepted(message):

@@ -45,7 +45,7 @@ def peers_of(view: HostView, kind: NetworkType) -> list[str]:
     return [path.remote_ip or "" for host in sorted(view.peers) for path in view.paths(host, kind)]
 
 
-FEW = settings(max_examples=50)
+FEW = settings(max_examples=30)
 """Each goes through all bridges of a host, with all frames."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from immutables import Map
 
 from apps.filtering.rule_meaning import Packet
-from apps.framework.flow import Field
+from apps.framework.flow import FIRST_FRAGMENT, LATER_FRAGMENT, Field
 from apps.framework.host_view import HostView, LocalNetwork, LocalPort, PhysicalNetwork, PortSecurity
 from tests.support.openflow.frames import Frame, sent
 from tests.support.openflow.packets import arp, discovery, frame_of
@@ -67,6 +67,12 @@ def nd(kind: int, source: str, target: str, *, mac: str = OWN, sll: str | None =
     return discovery(GUEST, mac, source, kind, target, sll=sll, tll=tll)
 
 
+def fragment(frame: Frame, which: int = FIRST_FRAGMENT, **fields: int) -> Frame:
+    """A fragment, with other fields than the whole."""
+    shown = {Field.NW_FRAG: which, **{Field[name]: value for name, value in fields.items()}}
+    return replace(frame, payload=frame.payload.update(shown))
+
+
 DHCP = v4("0.0.0.0", "255.255.255.255", 68, 67, to=ALL)
 RARP = replace(arp(GUEST, OWN, (OWN, "0.0.0.0"), (OWN, "0.0.0.0"), 3), ethertype=0x8035)
 
@@ -94,6 +100,9 @@ MAY = {
     "RS": nd(133, LINK_LOCAL, "::"),
     "RS without an address": nd(133, "::", "::"),
     "MLD report": nd(143, "::", "::"),
+    "IPv6 in fragments": fragment(v6("fd00::1", 1, 2)),
+    "a later fragment": fragment(v6("fd00::1", 0, 0), LATER_FRAGMENT, NW_PROTO=44),
+    "an echo request in fragments": fragment(nd(128, "fd00::1", "::")),
 }
 MAY_NOT = {
     "another's MAC": v4("10.0.0.1", "10.0.0.2", 1, 2, mac=NEIGHBOUR),
@@ -131,6 +140,13 @@ MAY_NOT = {
     "NA with another's option": nd(136, "fd00::1", "fd00::1", tll=NEIGHBOUR),
     "NA from another": nd(136, "fd00::2", "fd00::1", tll=OWN),
     "NA from nowhere": nd(136, "::", "fd00::1", tll=OWN),
+    "IPv6 whose headers are cut off": replace(
+        v6("fd00::1", 0, 0), payload=v6("fd00::1", 0, 0).payload.set(Field.NW_PROTO, 0)
+    ),
+    "UDP behind the first fragment": fragment(v6("fd00::1", 0, 0)),
+    "ICMPv6 behind the first fragment": fragment(nd(0, "fd00::1", "::")),
+    "NS in fragments": fragment(nd(135, "fd00::1", "fd00::2", sll=OWN)),
+    "NA in fragments": fragment(nd(136, "fd00::1", "fd00::1")),
     "RA": nd(134, LINK_LOCAL, "::"),
     "RA from its address": nd(134, "fd00::1", "::"),
     "redirect": nd(137, LINK_LOCAL, "::"),

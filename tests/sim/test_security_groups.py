@@ -84,7 +84,7 @@ def packets(draw: st.DrawFn) -> Packet:
     ethertype = draw(st.sampled_from(list(Ethertype)))
     source, destination = draw(st.tuples(*[st.sampled_from(IPS[ethertype])] * 2))
     protocol = draw(st.sampled_from([6, 6, 17, 132, 47, 1 if ethertype is Ethertype.IPV4 else 58]))
-    port = draw(st.sampled_from([19, 20, 22, 25, 26, 8, 0, 65535]))
+    port = draw(st.sampled_from([19, 20, 22, 25, 26, 30, 31, 8, 0, 65535]))
     if protocol == 58 and port in (0, 8):
         port = 128
     code = draw(st.integers(0, 1))
@@ -180,7 +180,6 @@ ALL = tuple(
 OTHER = replace(NETWORK, id="00000000-0000-4000-8000-000000000001", segmentation_id=8)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     hosts(),
     packets(),

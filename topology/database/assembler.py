@@ -35,7 +35,7 @@ from topology.ovsdb.following_idl import RowChanges
 from topology.rules.attributes.attributes import NETWORK, PORT, Resource
 from topology.rules.request_errors import ObjectKind
 from topology.rules.state import BrokenRow
-from topology.rules.views import decode, host_details
+from topology.rules.views import decode, host_details, stored_value
 from topology.security_groups import AddressGroup, SecurityGroup
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 from topology.trace_context import trace_of
@@ -288,7 +288,7 @@ class Assembler:
         self._own(key, fixed_ips)
         self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
-        pairs = _attribute(row, PORT, _PAIRS) or ()
+        pairs = self._pairs(key, row)
         is_secured = value("port_security_enabled")
         port = Port(
             id=value("id"),
@@ -345,6 +345,17 @@ class Assembler:
         group = make(row, partial(self._note, key, row))
         _require_canonical("id", row.id, group.id)
         return group
+
+    def _pairs(self, key: _Key, row: Any) -> Iterable[Mapping[str, str]]:
+        """The allowed address pairs of a port: none where one is wrong, which is told."""
+        text = read(row, "attributes").get(_PAIRS)
+        if text is None:
+            return ()
+        try:
+            return stored_value(PORT, _PAIRS, text) or ()
+        except (ValueError, RecursionError) as error:
+            self._note(key, row, ValueError(f"{_PAIRS}: {error}"))
+            return ()
 
     def _subnet_of(self, row: Any) -> Subnet | None:
         """The subnet, or None when it is wrong; made once for all the addresses in it that change together."""

@@ -44,6 +44,15 @@ def decode(resource: Resource, attributes: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def stored_value(resource: Resource, name: str, text: str) -> Any:
+    """The value of one of the attributes that :func:`decode` reads.
+
+    :raises ValueError: somebody has broken it by hand
+    :raises RecursionError: likewise
+    """
+    return resource.stored[name].check(json.loads(text))
+
+
 _DETAIL_MAX = 255
 
 HOST_DETAILS = {"datapath_type": str, "integration_bridge": str, "vxlan_udp_port": int, "lacks_local_ip": bool}

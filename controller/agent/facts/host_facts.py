@@ -148,7 +148,8 @@ class HostFacts:
     @property
     def is_complete(self) -> bool:
         """True once all is known that flows are compiled from."""
-        return self.known.suffices and self.names.integration_bridge in self.bridges.ports
+        is_known = self.known.suffices and not self.security.is_awaited
+        return is_known and self.names.integration_bridge in self.bridges.ports
 
     def collect(self) -> News:
         """What has happened since this was last called."""
@@ -249,6 +250,10 @@ class HostFacts:
         batch = self.guard.correct(batch)
         networks, ports = batch.networks, batch.ports
         known_hosts = frozenset(self.hosts) if self.known.topology else None
+        now = time.monotonic()
+        if not self.known.topology and self.guard.is_older and self.guard.is_secured:
+            LOG.info("flows stay as they are until hosts have written back who is in security groups, or for 10 s")
+            self.security.wait(now)
         if batch.complete:
             self.known.topology = self._news.hosts = True
             self.hosts.clear()
@@ -258,8 +263,8 @@ class HostFacts:
             self.ports.set_network(network_id, network)
         for port_id, port in ports.items():
             self.ports.set_port(port_id, port)
-        self.security.apply(batch)
-        self.ports.reconsider(self.ports.followed.told(ports, batch.answered, time.monotonic()))
+        self.security.apply(batch, is_older=self.guard.is_older, now=now)
+        self.ports.reconsider(self.ports.followed.told(ports, batch.answered, now))
         self._see_answers()
         for name, host in batch.hosts.items():
             self._set_host(name, host)
@@ -304,6 +309,7 @@ class HostFacts:
 
     def _written_back(self, event: WrittenBack) -> None:
         self.guard.written(event.refused)
+        self.security.written_back(time.monotonic())
 
     # -- the agent itself ----------------------------------------------------------------------------------------------
 

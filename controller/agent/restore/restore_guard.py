@@ -99,6 +99,11 @@ class RestoreGuard:
         """Id → network id, of the ports that were last bound here."""
         return {port.id: port.network_id for port in self._ports.values()}
 
+    @property
+    def is_secured(self) -> bool:
+        """Whether a port that was last bound here has port security."""
+        return any(port.port_security_enabled for port in self._ports.values())
+
     def has_port(self, port_id: str) -> bool:
         """Whether a port was last bound here."""
         return port_id in self._ports

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.host.scenario import Host, Network, Port, new_port
+
+pytestmark = pytest.mark.one_hub
 
 VIRTUAL, OTHER = "00:00:5e:00:01:33", "00:00:5e:00:01:34"
 

@@ -10,6 +10,8 @@ import pytest
 from tests.support.host.ovs import Device
 from tests.support.host.scenario import Host, Network, new_network, new_port
 
+pytestmark = pytest.mark.one_hub
+
 NO_SUCH_PORT = "the topology has no such port"
 NO_OFPORT = "Open vSwitch has not given the device an OpenFlow port"
 

@@ -14,6 +14,8 @@ from tests.support.host.ovs import Device, OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 TIMEOUT = 20.0  # seconds
 NETWORK = "5b8f0e63-3a38-4f1c-9a2e-000000000001"
 PORTS = [f"5b8f0e63-3a38-4f1c-9a2e-0000000001{number:02x}" for number in range(60)]

@@ -8,9 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.support.host.ovs import Device, OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_hub
 
 TIMEOUT = 60.0  # seconds
 PORTS = 500

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support import reference
 from tests.support.golden import Golden
 from tests.support.host.ovs import OvsHost
@@ -12,6 +14,8 @@ from tests.support.host.scenario import DEAD_VLAN, Host, Network, Port, new_netw
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.reference import DEVICES, DHCP, GATEWAY, VM
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_hub
 
 OTHER_NETWORK = "aaaaaaaa-0000-4000-8000-00000000000a"
 BASE = {"br-int": ["priority=1 actions=NORMAL"], "br-tun": ["priority=1 actions=drop"]}

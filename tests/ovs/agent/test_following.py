@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
+
 from bench.host import device, document, network_id
 from controller.status.control_client import call
 from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_hub
 
 NETWORKS, PORTS = 10, 100
 

@@ -15,6 +15,8 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 
+pytestmark = pytest.mark.one_hub
+
 PORT = "99f91280-a060-442e-90b0-d8324e50efc8"
 DOCUMENT = {
     "networks": [

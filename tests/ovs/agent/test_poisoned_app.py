@@ -12,6 +12,8 @@ from tests.support.host.poisoned_controller import POISON
 from tests.support.host.scenario import Host, new_network, new_port
 from tests.support.host.tunbridge import Tunbridge
 
+pytestmark = pytest.mark.one_hub
+
 PROGRAM = "tests.support.host.poisoned_controller"
 DEFECT = "ZeroDivisionError: a defect of an application"
 

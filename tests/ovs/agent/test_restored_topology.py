@@ -17,6 +17,8 @@ from tests.support.host.ovs import Device, OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 N1, N2, N3 = (f"00000000-0000-4000-8000-0000000000a{number}" for number in (1, 2, 3))
 P1, P2 = (f"00000000-0000-4000-8000-0000000000c{number}" for number in (1, 2))
 SUBNET = "00000000-0000-4000-8000-0000000000b2"

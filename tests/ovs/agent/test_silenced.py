@@ -11,6 +11,8 @@ from tests.support.host.scenario import Host, new_network, new_port
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 TIMEOUT = 20.0
 
 

@@ -11,6 +11,8 @@ from tests.support.host.scenario import Host, Network, Port, new_network, new_po
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 NO_SUCH_PORT = "the topology has no such port"
 
 

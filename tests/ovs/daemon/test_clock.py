@@ -12,6 +12,8 @@ from tests.support.host.scenario import Host, new_network, new_port
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 YEAR = 365 * 86400
 INTERVAL = 0.5
 """``[agent] report_interval`` here, in seconds."""

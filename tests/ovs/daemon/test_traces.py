@@ -86,16 +86,21 @@ def test_a_binding_is_one_trace(ovs: OvsHost, tunbridge: Start) -> None:
         api.update("port", other["id"], name="changed")
         ovs.plug_many([Device("tap2", other["id"], other["mac_address"])])
         spans = bound(collector, other["id"], "PUT /v2.0/ports/{object_id}", "topology transaction")
-        assert [one.name for one in spans][:3] == ["PUT /v2.0/ports/{object_id}", "topology transaction", "bind port"]
-        assert spans[0].parent == "" and spans[0].trace != TRACE
+        named = {one.name: one for one in spans}
+        request, transaction, binding = (
+            named[name] for name in ("PUT /v2.0/ports/{object_id}", "topology transaction", "bind port")
+        )
+        assert [request.parent, transaction.parent, binding.parent] == ["", request.id, transaction.id]
+        assert request.trace != TRACE
 
         ports = [{"name": "by a document"}]
         document = {"networks": [{"name": "by a document", "provider:network_type": "gre", "ports": ports}]}
         controller.apply(document)
         (applied,) = (row for row in controller.topology_ports().values() if row["name"] == "by a document")
         ovs.plug_many([Device("tap3", str(applied["id"]), str(applied["mac_address"]))])
-        spans = bound(collector, str(applied["id"]))
-        assert spans[0].name == "bind port" and spans[0].parent == ""
+        named = {one.name: one for one in bound(collector, str(applied["id"]))}
+        assert named.keys() == {"bind port", *STAGES}
+        assert named["bind port"].parent == ""
         assert "/healthz" not in {one.attributes.get("url.path") for one in collector.spans}
 
 

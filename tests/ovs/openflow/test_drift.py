@@ -13,6 +13,8 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.reference import DEVICES, DHCP, VM
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 BRIDGES = ("br-int", "br-tun")
 NO_AUDIT = {"agent": {"audit_interval": 0}}
 

@@ -11,6 +11,8 @@ from tests.support.openflow.openflow_client import HELLO, desc_reply, features_r
 from tests.support.openflow.peers import TIMEOUT, PeerHost
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 CONNECT_TIMEOUT = 10  # seconds; what a peer has sent at once is read long before, on a busy machine too
 DESC_XID = 4
 """The controller's for its first question who the peer is."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 from os_ken.ofproto import ofproto_v1_3 as ofp
@@ -17,6 +16,7 @@ from controller.openflow.wire import bundles, flow_messages, flow_monitor, messa
 from tests.support.host.ovs import OvsHost
 from tests.support.openflow.openflow import barrier_request
 from tests.support.openflow.openflow_connection import Connection
+from tests.support.repeating import repeated
 from tests.support.waiting import wait_until
 
 FLOWS = [
@@ -87,23 +87,11 @@ def test_our_own_changes_are_told_without_detail(watcher: Connection) -> None:
     assert flow_monitor.decode_flow_updates(only) == ()
 
 
-@contextmanager
-def alive(watcher: Connection) -> Iterator[None]:
+def alive(watcher: Connection) -> AbstractContextManager[None]:
     """Who does not read does not answer either, and the switch would end the connection after some seconds; Open
     vSwitch 3.1 does so whatever inactivity_probe is. Until it hears something."""
-    ended = threading.Event()
-
-    def say() -> None:
-        while not ended.wait(0.5):
-            watcher.send(messages.encoded(parser.OFPEchoReply(messages.OpenFlow13, b""), 0))
-
-    thread = threading.Thread(target=say)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    reply = messages.encoded(parser.OFPEchoReply(messages.OpenFlow13, b""), 0)
+    return repeated(lambda: watcher.send(reply), 0.5)
 
 
 def test_a_switch_that_cannot_tell_all_says_so(ovs: OvsHost, watcher: Connection) -> None:

@@ -13,6 +13,8 @@ from tests.support.openflow.openflow_client import HELLO, desc_reply, features_r
 from tests.support.openflow.peers import FLOODS, TIMEOUT, PeerHost, flooding
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 CONNECT_TIMEOUT = 10  # seconds; what a peer has sent at once is read long before, on a busy machine too
 FOREIGN = 0x0000F00DF00DF00D
 HANDSHAKE = HELLO + features_reply(FOREIGN) + desc_reply("None", 4)

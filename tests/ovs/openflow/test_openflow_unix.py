@@ -17,6 +17,8 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.openflow.openflow_client import HELLO, desc_reply, features_reply
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 NETWORK = "5b8f0e63-3a38-4f1c-9a2e-000000000001"
 PORT = "5b8f0e63-3a38-4f1c-9a2e-000000000101"
 UNIX = {"ovs": {"of_listen_method": "unix"}}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.host.ovs import OvsHost
 from tests.support.host.scenario import Host, new_network, new_port
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.openflow.sender_process import BRIDGE, StartSender, numbered_table
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.one_hub
 
 TIMEOUT = 30.0  # seconds
 FULL = "OFPET_FLOW_MOD_FAILED/OFPFMFC_TABLE_FULL"

@@ -81,6 +81,13 @@ def broken_solicitation() -> bytes:
     return bytes(whole[:86] + whole[78:86])
 
 
+def cut_off() -> bytes:
+    """A header of destination options that goes on behind the packet (RFC 8200 §4.6)."""
+    whole = bytearray(udp_frame((MAC, TO), (LINK_LOCAL, ALL_NODES), (0x3A1F, 0)))
+    whole[20] = 60
+    return bytes(whole)
+
+
 def dropped_frames() -> Iterator[tuple[str, Device, bytes]]:
     """Band, the device that sends, a frame."""
     own = MAC, TO
@@ -93,6 +100,7 @@ def dropped_frames() -> Iterator[tuple[str, Device, bytes]]:
     yield "DROP_DHCP_SERVER", GUEST, udp_frame(own, (OWN, ASKER), (67, 68))
     yield "DROP_DHCP_SERVER", GUEST, udp_frame(own, (LINK_LOCAL, ALL_NODES), (547, 546))
     yield "DROP_ROUTER", GUEST, icmp6(134, icmpv6.nd_router_advert())
+    yield "DROP_HIDDEN", GUEST, cut_off()
     yield "DROP_SPOOFED_ND", GUEST, icmp6(136, icmpv6.nd_neighbor(dst="fe80::99"))
     yield "DROP_BROKEN_ND", GUEST, broken_solicitation()
     yield "DROP_INVALID_EGRESS", GUEST, tcp_frame(own, (OWN, ASKER), 80, SYN_ACK)

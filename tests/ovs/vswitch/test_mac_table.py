@@ -11,6 +11,8 @@ from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 
 def sizes(ovs: OvsHost) -> dict[str, int]:
     """Bridge → addresses that it learns at most."""

@@ -16,6 +16,8 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.openflow.flow_monitor import watch
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 BRIDGES = ("br-int", "br-tun", "br-ex")
 DEVICES = {f"tap-{kind}{number}": (kind, number) for number in (1, 2) for kind in ("gre", "vlan")}
 FOREIGN = "cookie=0xf1,priority=50,dl_type=0x88cc,actions=drop"

@@ -12,6 +12,8 @@ from tests.support.host.ovs import OvsHost
 from tests.support.host.tunbridge import Tunbridge, free_tcp_port
 from tests.topology.ovsdb import OvsdbServer
 
+pytestmark = pytest.mark.one_hub
+
 NETWORK = "5b8f0e63-3a38-4f1c-9a2e-000000000001"
 PORT = "5b8f0e63-3a38-4f1c-9a2e-000000000101"
 Start = Callable[..., Tunbridge]

@@ -15,6 +15,8 @@ from tests.support.host.tunbridge import Tunbridge
 from tests.support.openflow.trace import trace
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 OTHER_CONTROLLER = "tcp:127.0.0.1:1"
 FOREIGN_FLOWS = (
     "cookie=0xf1,priority=100,dl_type=0x88cc,actions=drop",

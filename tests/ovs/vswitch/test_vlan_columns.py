@@ -13,6 +13,8 @@ from tests.support.host.scenario import DEAD_VLAN, Host, Port, new_network, new_
 from tests.support.host.tunbridge import Tunbridge
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.one_hub
+
 _DATAPATH_PORT = re.compile(r"^ *(\S+) \d+/(\d+):", re.MULTILINE)
 COLUMNS = ("tag", "vlan_mode", "trunks", "cvlans")
 DEAD = {"tag": DEAD_VLAN, "vlan_mode": "trunk", "trunks": [DEAD_VLAN], "cvlans": None}

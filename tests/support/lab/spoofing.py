@@ -36,6 +36,14 @@ def spoofed(guest: Vm, victim: Vm) -> dict[str, Frame]:
         destination = ALL_NODES if to == ALL_NODES_MAC else its_ip6
         return neighbour(136, source, destination, target, link, frame=(frame_source, to))
 
+    def fragment(protocol: int, data: bytes) -> Frame:
+        """The first one of a packet (RFC 8200 §4.5)."""
+        return framed(mac, its_mac, ipv6(ip6, its_ip6, 44, struct.pack("!BBHI", protocol, 0, 1, 0xBAD0) + data))
+
+    def options(protocol: int) -> bytes:
+        """A header of destination options that has nothing but room (RFC 8200 §4.6)."""
+        return bytes((protocol, 31, 1, 252)) + bytes(252)
+
     plain = framed(mac, its_mac, udp(ip, its_ip))
     found = {
         "MAC address of the neighbour": framed(its_mac, BROADCAST, udp(ip, "255.255.255.255")),
@@ -78,6 +86,12 @@ def spoofed(guest: Vm, victim: Vm) -> dict[str, Frame]:
         "RA of the gateway": neighbour(134, "fe80::1", ALL_NODES, ip6, mac, frame=(mac, ALL_NODES_MAC)),
         "RA to the neighbour": neighbour(134, ip6, its_ip6, ip6, mac, frame=(mac, its_mac)),
         "redirect": neighbour(137, ip6, its_ip6, gateway6, mac, frame=(mac, its_mac)),
+        "IPv6 whose headers do not end in its first fragment": fragment(60, options(58)[:128]),
+        "IPv6 whose headers do not end": framed(mac, its_mac, ipv6(ip6, its_ip6, 60, options(58)[:128])),
+        "ICMPv6 behind its first fragment": fragment(60, options(58)),
+        "UDP behind its first fragment": fragment(60, options(17)),
+        "NA in fragments": fragment(58, advertised(ip6, mac).payload[40:]),
+        "NS in fragments": fragment(58, neighbour(135, ip6, its_ip6, its_ip6, mac, frame=(mac, its_mac)).payload[40:]),
         "DHCP server": framed(mac, BROADCAST, udp(ip, "255.255.255.255", (67, 68))),
         "DHCP server, to the neighbour": framed(mac, its_mac, udp(ip, its_ip, (67, 68))),
         "DHCPv6 server": framed(mac, its_mac, udp(ip6, its_ip6, (547, 546))),

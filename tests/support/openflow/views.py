@@ -258,7 +258,16 @@ def rules(number: int) -> st.SearchStrategy[SecurityGroupRule]:
         st.tuples(st.just("remote_address_group_id"), st.sampled_from(ADDRESS_GROUP_IDS)),
     )
     protocols = st.sampled_from(
-        [(None, None, None), (6, None, None), (6, 20, 25), (17, 22, 22), (1, 8, None), (1, 8, 0), (132, None, None)]
+        [
+            (None, None, None),
+            (6, None, None),
+            (6, 20, 25),
+            (6, 22, 30),
+            (17, 22, 22),
+            (1, 8, None),
+            (1, 8, 0),
+            (132, None, None),
+        ]
     )
     return st.builds(made, st.sampled_from(list(Direction)), st.sampled_from(list(Ethertype)), protocols, remotes)
 

@@ -237,6 +237,21 @@ def test_pairs_are_told_as_prefixes(server: OvsdbServer, views: Callable[..., Se
     assert port.allowed_ips == (("10.0.0.99", own),), "as before"
 
 
+@pytest.mark.parametrize("broken", ['{"ip_address": "10.1.0.0/33"}', '{"mac_address": "fa:16:3e:ff:00:01"}', "{"])
+def test_pairs_of_which_one_is_wrong_are_none_and_named(
+    server: OvsdbServer, views: Callable[..., Security], broken: str
+) -> None:
+    """What they would allow is denied, so somebody has to be told why."""
+    three_groups(server)
+    ports(server, 1, 11, requested_host=HOST)
+    attributes = ["map", [["allowed_address_pairs", f'[{{"ip_address": "10.0.0.99"}}, {broken}]']]]
+    secure(server, uid("c1", 11), {sg(2): []}, attributes=attributes)
+    view = views()
+    assert view.ports[uid("c1", 11)].allowed_prefixes == ()
+    [problem] = view.problems
+    assert problem.where == f"Port {uid('c1', 11)}" and "allowed_address_pairs: " in problem.reason
+
+
 def test_what_is_wrong_in_a_group_allows_nothing_and_is_named(
     server: OvsdbServer, views: Callable[..., Security]
 ) -> None:

@@ -81,4 +81,4 @@ def test_bands_are_declared_in_order() -> None:
             assert places == sorted(set(places))
         assert all(band.meaning.endswith(".") for band in app.bands)
     assert {band.name for band in PIPELINE.bands} == {band.name for app in APPLICATIONS for band in app.bands}
-    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 79
+    assert len({band.place for band in PIPELINE.bands}) == len(PIPELINE.bands) == 81

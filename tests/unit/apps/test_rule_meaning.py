@@ -63,6 +63,7 @@ def test_matches() -> None:
     [
         {"protocol": 6, "port_range_min": 5, "port_range_max": 4},
         {"protocol": 6, "port_range_min": 5, "port_range_max": 70000},
+        {"protocol": 17, "port_range_max": 4},
         {"protocol": 1, "port_range_max": 4},
         {"protocol": 1, "port_range_min": 256},
         {"protocol": 33, "port_range_min": 5, "port_range_max": 5},
