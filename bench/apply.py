@@ -27,12 +27,12 @@ def document(ports: int, networks: int) -> dict[str, Any]:
         "networks": [
             {
                 "name": f"net{number}",
-                "subnets": [{"cidr": "10.0.0.0/16", "gateway_ip": "10.0.0.1"}],
+                "subnets": [{"cidr": "10.0.0.0/8", "gateway_ip": "10.0.0.1"}],
                 "ports": [
                     {
                         "name": f"p{at}",
                         "mac_address": f"fa:16:3e:{at >> 16:02x}:{at >> 8 & 255:02x}:{at & 255:02x}",
-                        "fixed_ips": [{"ip_address": f"10.0.{at >> 8 & 255}.{at & 255}"}],
+                        "fixed_ips": [{"ip_address": f"10.{at >> 16}.{at >> 8 & 255}.{at & 255}"}],
                         "device_id": f"d{at}",
                     }
                     for at in range(256 + number, 256 + ports, networks)
@@ -52,7 +52,7 @@ def seconds(server: OvsdbServer, path: Path) -> float:
 
 
 def main() -> None:
-    """Make it, apply it again, change one attribute of every port."""
+    """Make it, apply it again, change one attribute of one port and of every port."""
     ports, networks = (int(arg) for arg in (*sys.argv[1:], *("10000", "200")[len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as directory, OvsdbServer() as server:
         server.start()
@@ -62,6 +62,9 @@ def main() -> None:
         print("| `tunbridge apply` | s |\n| --- | --- |")
         print(f"| makes {ports} ports on {networks} networks | {seconds(server, path):.1f} |", flush=True)
         print(f"| the same again | {seconds(server, path):.1f} |", flush=True)
+        wanted["networks"][0]["ports"][0]["device_owner"] = "network:dhcp"
+        path.write_text(yaml.dump(wanted, Dumper=yaml.CSafeDumper))
+        print(f"| changes one port | {seconds(server, path):.1f} |", flush=True)
         for network in wanted["networks"]:
             for port in network["ports"]:
                 port["device_owner"] = "compute:nova"

@@ -82,6 +82,13 @@ def prefix_of(cidr: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(cidr)
 
 
+@lru_cache(maxsize=4096)
+def _span_of(cidr: str) -> tuple[int, int, int]:
+    """IP version, first and last address."""
+    prefix = prefix_of(cidr)
+    return prefix.version, int(prefix[0]), int(prefix[-1])
+
+
 @dataclass(frozen=True)
 class Subnet:
     """An IP range of a network.
@@ -106,7 +113,9 @@ class Subnet:
 
     def contains(self, ip_address: str) -> bool:
         """True when the address is of this subnet."""
-        return ipaddress.ip_address(ip_address) in prefix_of(self.cidr)
+        version, number = value_types.address_number(ip_address)
+        own, first, last = _span_of(self.cidr)
+        return version == own and first <= number <= last
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import json
 import re
+import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -150,11 +151,15 @@ def optional(check: ValueType[T]) -> ValueType[T | None]:
 
 _UUID = r"\{?[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}\}?"
 _IS_UUID = re.compile(_UUID)
+_IS_CANONICAL_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""As nearly all are, so that this alone is looked at."""
 
 
 @_type({"type": "string", "format": "uuid"}, {"type": "string", "pattern": f"^{_UUID}$"})
 def uuid(value: Any) -> str:
     """A UUID; canonical: in lower case, with hyphens."""
+    if isinstance(value, str) and _IS_CANONICAL_UUID.fullmatch(value):
+        return value
     # Not uuid.UUID's parser alone: it reads blanks and underscores as digits.
     if not isinstance(value, str) or not _IS_UUID.fullmatch(value):
         raise ValueError(f"{value!r} is not a UUID")
@@ -165,6 +170,7 @@ def uuid(value: Any) -> str:
 _PAIR = "[0-9A-Fa-f]{2}"
 _FIRST = "[0-9A-Fa-f][02468ACEace]"  # of a unicast address
 _IS_MAC = re.compile(rf"{_PAIR}(?P<separator>[:-]?){_PAIR}((?P=separator){_PAIR}){{4}}")
+_IS_CANONICAL_MAC = re.compile("(?!00(:00){5})[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
 @_type(
@@ -173,6 +179,8 @@ _IS_MAC = re.compile(rf"{_PAIR}(?P<separator>[:-]?){_PAIR}((?P=separator){_PAIR}
 )
 def mac(value: Any) -> str:
     """A unicast MAC address that a port can have; canonical: ``fa:16:3e:00:00:01``."""
+    if isinstance(value, str) and _IS_CANONICAL_MAC.fullmatch(value):
+        return value
     # Not netaddr's parser: it reads fa:16:3e as 00:fa:00:16:00:3e.
     if not isinstance(value, str) or not _IS_MAC.fullmatch(value):
         raise ValueError(f"{value!r} is not a MAC address")
@@ -185,15 +193,36 @@ def mac(value: Any) -> str:
     return canonical
 
 
+def _is_canonical_ipv4(text: str) -> bool:
+    """As nearly all addresses are, so that they need no parser."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(text)) == text  # the C library reads 10.1 and 012 too
+    except (OSError, ValueError):
+        return False
+
+
 @_type({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
 def ip(value: Any) -> str:
     """An IPv4 or IPv6 address, without a zone."""
+    if isinstance(value, str) and _is_canonical_ipv4(value):
+        return value
     try:
         if isinstance(value, str) and "%" not in value:
             return str(ipaddress.ip_address(value))
     except ValueError:
         pass
     raise ValueError(f"{value!r} is not an IP address")
+
+
+def address_number(address: str) -> tuple[int, int]:
+    """IP version and number of an address.
+
+    :raises ValueError: it is none
+    """
+    if _is_canonical_ipv4(address):
+        return 4, int.from_bytes(socket.inet_aton(address), "big")
+    found = ipaddress.ip_address(address)
+    return found.version, int(found)
 
 
 @_type(ip.shown)

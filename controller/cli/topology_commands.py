@@ -45,7 +45,6 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
     told = Progress(progress)
     try:
         document = load_document(file, lambda done: told.part(f"reading {file}", done))
-        told.step(f"applying {file}")
         changes = apply_document(
             config.topology_connection,
             document,
@@ -53,6 +52,7 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
             prune=prune,
             dry_run=dry_run,
             tls=config.topology.tls,
+            progress=lambda work: told.step(f"applying {file}: {work}"),
         )
     finally:
         told.end()

@@ -13,7 +13,7 @@ import ipaddress
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
@@ -87,10 +87,12 @@ class Assembler:
 
     :param is_partial: some rows only are followed, and those that they refer to may come later: until then an object
         is what it was
+    :param at_once: each call has all rows, and is that of a command which does nothing else meanwhile
     """
 
-    def __init__(self, *, is_partial: bool = False) -> None:
+    def __init__(self, *, is_partial: bool = False, at_once: bool = False) -> None:
         self._is_partial = is_partial
+        self._at_once = at_once
         self._lacking: set[tuple[str, uuid.UUID]] = set()
         self._members = GroupMembers()
         self._reset()
@@ -109,7 +111,7 @@ class Assembler:
             for key in waiting:
                 before.setdefault(key, self._objects.get(key))
             # An object may have been refused a row that another one has now given up: it has another try.
-            waiting = set().union(*[self._assemble(key) for key in _unhurried(sorted(waiting))])
+            waiting = set().union(*[self._assemble(key) for key in self._in_turns(waiting)])
         self._versions.update(changes.rows.get("Topology", {}))
         return self._batch(changes.complete, before, self._members.follow(changes))
 
@@ -150,6 +152,9 @@ class Assembler:
             for key in broken
             for row in [self._rows[key]]
         ]
+
+    def _in_turns(self, waiting: set[_Key]) -> Iterable[_Key]:
+        return sorted(waiting) if self._at_once else _unhurried(sorted(waiting))
 
     def _reset(self) -> None:
         self._rows: dict[_Key, Any] = {}
@@ -222,14 +227,14 @@ class Assembler:
         return owned
 
     def _depend(self, key: _Key, parts: Iterable[Any]) -> None:
-        for part in parts:
+        for part in () if self._at_once else parts:
             self._parts[key].add(part.uuid)
             self._dependents[part.uuid].add(key)
 
-    def _own(self, key: _Key, parts: Iterable[Any]) -> None:
+    def _own(self, key: _Key, parts: Sequence[Any]) -> None:
         """Depend on rows that no other object may refer to."""
+        self._depend(key, parts)
         for part in parts:
-            self._depend(key, [part])
             self._owner.setdefault(part.uuid, key)
 
     def _require_owner(self, key: _Key, part: Any) -> None:

@@ -36,6 +36,9 @@ def read(row: Any, column: str) -> Any:
 
 def references(row: Any, column: str) -> list[uuid.UUID]:
     """The rows that a column of a row refers to, whether or not they are followed."""
+    if row._data is None:  # of a snapshot
+        found: list[uuid.UUID] = row.references(column)
+        return found
     datum = row._data.get(column)
     return [] if datum is None else [atom.value for atom in datum.values]
 

@@ -13,7 +13,7 @@ from topology.ovsdb.replica import Replica
 
 B = TypeVar("B")
 
-_LARGE_SNAPSHOT = 60.0
+LARGE_SNAPSHOT = 60.0
 """Seconds more to wait for the rows of a server that is reached; 10,000 ports take some 5 s."""
 
 
@@ -65,7 +65,7 @@ def followed(
     batches: Followed[B] = Followed()
     view.start(batches.add)
     try:
-        if not (batches.until(_any, timeout) or (view.reached and batches.until(_any, _LARGE_SNAPSHOT))):
+        if not (batches.until(_any, timeout) or (view.reached and batches.until(_any, LARGE_SNAPSHOT))):
             why = f": {view.problem}" if view.problem else obstacle(view.connection)
             raise unavailable(f"{what} at {view.connection} does not answer within {timeout:g} s{why}")
         yield batches

@@ -239,7 +239,7 @@ class Replica(Generic[B]):
             text says so, and the snapshot after the re-connection tells.
         """
         seconds = self._timeout if timeout is None else timeout
-        request = PendingTransaction(apply, time.monotonic() + seconds, attempts)
+        request = self._pending(apply, time.monotonic() + seconds, attempts)
         with self._submitting:
             if self._thread is None or self._stopping:
                 raise self._unavailable("is not being followed")
@@ -254,6 +254,9 @@ class Replica(Generic[B]):
             raise self._unavailable(f"did not take the change within {seconds:g} s")
         value = request.result.result()
         return value
+
+    def _pending(self, apply: Callable[[Edit], T], deadline: float, attempts: int) -> PendingTransaction:
+        return PendingTransaction(apply, deadline, attempts)
 
     # -- the replica's thread ------------------------------------------------------------------------------------------
 

@@ -79,22 +79,22 @@ class PendingTransaction:
                     f"database {where} did not confirm the change; it may have been made or not"
                 )
                 until = max(self._deadline, time.monotonic() + self._confirmation)
-                _pump(idl, partial(_is_settled, txn), until, lost, stopping)
+                pump(idl, partial(_is_settled, txn), until, lost, stopping)
                 status = txn.commit()
             if status in (Transaction.SUCCESS, Transaction.UNCHANGED):
                 return value, written if status == Transaction.SUCCESS else 0
             if status == Transaction.TRY_AGAIN:
                 changing = errors.unavailable(f"database {where} kept changing; nothing was written")
-                _pump(idl, partial(_has_changed, idl, seqno), self._deadline, changing, stopping)
+                pump(idl, partial(_has_changed, idl, seqno), self._deadline, changing, stopping)
                 continue
-            refusal = _refusal(txn, errors, where)
+            refused = refusal(txn.get_error(), errors, where)
             self._attempts -= 1
-            if self._attempts <= 0 or not isinstance(refusal, errors.conflict):
-                raise refusal
+            if self._attempts <= 0 or not isinstance(refused, errors.conflict):
+                raise refused
             self.conflicts += 1  # the rows of the other writer came before the refusal
 
 
-def _pump(
+def pump(
     idl: FollowingIdl,
     is_done: Callable[[], bool],
     deadline: float,
@@ -128,9 +128,12 @@ def _rows_written(txn: Transaction) -> int:
     return sum(1 for row in txn._txn_rows.values() if row._changes is None or row._changes or row._mutations)
 
 
-def _refusal(txn: Transaction, errors: ErrorTypes, where: str) -> TunbridgeError:
-    """The server's error (RFC 7047 §4.1.3) as an exception with the server's own words."""
-    text = txn.get_error()
+def refusal(text: str, errors: ErrorTypes, where: str) -> TunbridgeError:
+    """The server's error (RFC 7047 §4.1.3) as an exception with the server's own words.
+
+    :param text: the error, as JSON
+    :param where: names the database
+    """
     try:
         reply = json.loads(text)
         kind, details = reply.get("error", ""), reply.get("details", "")

@@ -152,7 +152,7 @@ def test_long_work_says_how_far_it_is_where_that_is_asked_for(
     document.write_text(f"networks:\n- name: a\n  ports:\n{ports}")
     asked = database.apply(str(document), "--progress").stderr.splitlines()
     assert len(asked) >= 2
-    assert all(re.fullmatch(r"(reading \S+: \d+%|applying \S+ \.\.\.)", line) for line in asked[:-1])
+    assert all(re.fullmatch(r"(reading \S+: \d+%|applying \S+: [a-z0-9 ]+ \.\.\.)", line) for line in asked[:-1])
     not_asked = database.apply(str(document)).stderr
     assert not_asked.startswith("tunbridge: ") and not_asked.count("\n") == 1, "stderr is no terminal"
 

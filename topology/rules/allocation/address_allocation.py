@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from topology import value_types
 from topology.model import FixedIp, Subnet, prefix_of
 from topology.rules.allocation.free_numbers import Numbers, lowest_free
 from topology.rules.request_errors import BadRequest, InUse, invalid
@@ -54,7 +55,7 @@ def is_router(owner: str) -> bool:
 
 def number_of(address: str) -> int:
     """An address as a number."""
-    return int(ipaddress.ip_address(address))
+    return value_types.address_number(address)[1]
 
 
 @lru_cache(maxsize=4096)
@@ -221,9 +222,9 @@ class AddressRequest:
 
     def _check(self, pooled: Pooled, address: str) -> None:
         """An address that is asked for must be one that a port of the subnet can have."""
-        subnet, number = pooled.subnet, ipaddress.ip_address(address)
+        subnet, (version, number) = pooled.subnet, value_types.address_number(address)
         first, last = _usable(subnet.cidr)
-        if number.version != prefix_of(subnet.cidr).version or not first <= int(number) <= last:
+        if version != prefix_of(subnet.cidr).version or not first <= number <= last:
             raise BadRequest("InvalidIpForSubnet", f"IP address {address} is not a valid IP for the specified subnet.")
         bound = pooled.automatic and not is_router(self.owner)
         if bound and address != eui64(subnet.cidr, self.mac_address):

@@ -1,0 +1,189 @@
+"""A connection over which a database is read at once and changed at once, instead of being followed.
+
+The IDL connects, finds the server that serves, and is asked to follow no row; so a server that has another schema, a
+member that does not lead and one that cannot be reached are met as everywhere. Its connection then carries one
+``select`` of all tables, which is one moment of the database, and one ``transact`` with the change. That is made again
+from a newer moment when another writer was faster.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ovs.db.idl import Transaction
+from ovs.jsonrpc import Message
+
+from topology.errors import TunbridgeError
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.following_idl import FollowingIdl, RowChanges
+from topology.ovsdb.replica import ErrorTypes, Replica
+from topology.ovsdb.snapshot.column_values import TableColumns, tables_of
+from topology.ovsdb.snapshot.snapshot_edit import SnapshotEdit
+from topology.ovsdb.snapshot.snapshot_rows import DatabaseSnapshot, select_all
+from topology.ovsdb.tls import TlsFiles
+from topology.ovsdb.transaction import PendingTransaction, pump, refusal
+
+_FIRST_PAUSE, _LAST_PAUSE = 0.02, 0.5
+"""Seconds until a relay is read again that may not have heard yet of what another writer did; doubled each time."""
+
+
+class SnapshotReplica(Replica[RowChanges]):
+    """Reads the whole of a database for each change of it, and follows nothing; see :class:`Replica`.
+
+    :meth:`transact` hands over a :class:`SnapshotEdit`.
+
+    :param schema: file of the schema
+    :param read: tables that are read
+    :param written: tables that are but written
+    """
+
+    def __init__(
+        self,
+        connection: str,
+        database: str,
+        *,
+        schema: Path,
+        read: Sequence[str],
+        written: Iterable[str] = (),
+        timeout: float = 10.0,
+        tls: TlsFiles | None = None,
+    ) -> None:
+        self._known = tables_of(schema)
+        self._read = read
+        tables = (*read, *written)
+        super().__init__(
+            connection,
+            database,
+            tables=dict.fromkeys(tables, ()),
+            conditions=dict.fromkeys(tables, ()),
+            convert=lambda changes: changes,
+            schema=schema,
+            timeout=timeout,
+            tls=tls,
+        )
+
+    def _pending(self, apply: Callable[[Edit], Any], deadline: float, attempts: int) -> PendingTransaction:
+        return _SnapshotTransaction(apply, deadline, attempts, self._known, self._read)
+
+
+class _SnapshotTransaction(PendingTransaction):
+    """One change that someone waits for.
+
+    :param tables: of the schema
+    :param read: those that are read
+    """
+
+    def __init__(
+        self,
+        apply: Callable[[Edit], Any],
+        deadline: float,
+        attempts: int,
+        tables: Mapping[str, TableColumns],
+        read: Sequence[str],
+    ) -> None:
+        super().__init__(apply, deadline, attempts)
+        self._tables = tables
+        self._read = read
+
+    def commit(
+        self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]
+    ) -> tuple[Any, int]:
+        """See :meth:`PendingTransaction.commit`."""
+        sent, pause = False, _FIRST_PAUSE
+        late = errors.unavailable(f"database {where} did not take the change in time; nothing was written")
+        lost = (errors.unconfirmed or errors.unavailable)(
+            f"database {where} did not confirm the change; it may have been made or not"
+        )
+        while True:
+            if not idl.current:
+                raise errors.unavailable(f"database {where} is not connected")
+            edit = SnapshotEdit(self._snapshot(idl, errors, where, stopping))
+            value = self._apply(edit)
+            if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
+                raise late
+            operations = edit.operations()
+            if not operations:
+                return value, 0
+            sent, until = True, max(self._deadline, time.monotonic() + self._confirmation)
+            answer = _Exchange(idl, operations).wait(until, lost, stopping)
+            if answer.status == Transaction.SUCCESS:
+                return value, len(operations)
+            if answer.status == Transaction.TRY_AGAIN:
+                if time.monotonic() + pause >= self._deadline or stopping():
+                    raise errors.unavailable(f"database {where} kept changing; nothing was written")
+                time.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+                continue
+            refused = refusal(answer.error, errors, where)
+            self._attempts -= 1
+            if self._attempts <= 0 or not isinstance(refused, errors.conflict):
+                raise refused
+            self.conflicts += 1
+
+    def _snapshot(
+        self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]
+    ) -> DatabaseSnapshot:
+        lost = errors.unavailable(f"database {where} did not send its rows in time; nothing was written")
+        answer = _Exchange(idl, select_all(self._tables, self._read)).wait(self._deadline, lost, stopping)
+        if answer.status != Transaction.SUCCESS:
+            raise refusal(answer.error, errors, where)
+        return DatabaseSnapshot(
+            self._tables, {table: result["rows"] for table, result in zip(self._read, answer.results, strict=True)}
+        )
+
+
+class _Exchange:
+    """One ``transact`` (RFC 7047 §4.1.3) over the connection of an IDL, which hands over what answers it.
+
+    :param operations: of the transaction
+    """
+
+    def __init__(self, idl: FollowingIdl, operations: Sequence[Mapping[str, Any]]) -> None:
+        self._idl = idl
+        self._count = len(operations)
+        self.status: str = Transaction.INCOMPLETE
+        self.results: list[Any] = []
+        self.error: str = Transaction.ERROR
+        """What the server said against it, as JSON."""
+        request = Message.create_request("transact", [idl._db.name, *operations])
+        idl._outstanding_txns[request.id] = self
+        if idl._session.send(request):
+            self.status = Transaction.TRY_AGAIN
+
+    def wait(self, deadline: float, lost: TunbridgeError, stopping: Callable[[], bool]) -> _Exchange:
+        """Wait for the answer.
+
+        :param lost: is raised when the connection, the time or the replica ends before
+        """
+        pump(self._idl, lambda: self.status != Transaction.INCOMPLETE, deadline, lost, stopping)
+        return self
+
+    def _process_reply(self, message: Message) -> None:
+        """What the IDL calls with the answer, as it calls its own transactions.
+
+        As there, a ``wait`` that is not met is nothing but a reason to try again.
+        """
+        results = message.result if message.type == Message.T_REPLY else None
+        if not isinstance(results, list):
+            self.status = Transaction.ERROR
+            return
+        self.results = results[: self._count]
+        errors = [one for one in results if one is None or one.get("error") not in (None, "aborted")]
+        hard = [one for one in errors if one is not None and one["error"] != "timed out"]
+        if hard:
+            self.error, self.status = json.dumps(hard[0], sort_keys=True), Transaction.ERROR
+        else:
+            self.status = Transaction.TRY_AGAIN if errors else Transaction.SUCCESS
+
+    @property
+    def _status(self) -> str:
+        """Set by the IDL when the connection is another one."""
+        return self.status
+
+    @_status.setter
+    def _status(self, status: str) -> None:
+        self.status = status

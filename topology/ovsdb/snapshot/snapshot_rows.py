@@ -1,0 +1,104 @@
+"""The rows of a database at one moment, straight from the JSON of one answer; a value is made when it is asked for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from topology.ovsdb.snapshot.column_values import TableColumns
+
+_UUID = "_uuid"
+
+
+class SnapshotTable:
+    """A table with the rows that were read.
+
+    :param columns: those that are known of it
+    """
+
+    def __init__(self, known: TableColumns) -> None:
+        self.name = known.name
+        self.is_root = known.is_root
+        self.columns = known.columns
+        self.decoded = [name for name, column in known.columns.items() if not column.is_plain]
+        """Columns whose values in Python are others than in JSON."""
+        self.rows: dict[uuid.UUID, Any] = {}
+
+
+class SnapshotRow:
+    """A row that was read: its columns are attributes, as those of a row of the IDL.
+
+    :param json: column → value in OVSDB's JSON
+    """
+
+    _data = None
+    _changes: Mapping[str, Any] = {}
+    _mutations: Mapping[str, Any] = {}
+    """As of a row of the IDL that no transaction has changed, for :func:`topology.ovsdb.edit.read`."""
+
+    def __init__(self, snapshot: DatabaseSnapshot, table: SnapshotTable, reference: list[str], json: Any) -> None:
+        own = self.__dict__
+        own.update(json)
+        for name in table.decoded:
+            del own[name]
+        self._idl = snapshot
+        self._table = table
+        self._json = json
+        self.reference = reference
+        self.uuid = uuid.UUID(reference[1])
+
+    def __getattr__(self, name: str) -> Any:
+        column = self._table.columns.get(name)
+        if column is None or name not in self._json:
+            raise AttributeError(name)
+        value = self.__dict__[name] = column.decode(self._json[name], self._idl.by_text)
+        return value
+
+    def json(self, column: str) -> Any:
+        """What a column holds, in OVSDB's JSON."""
+        return self._json[column]
+
+    def references(self, column: str) -> list[uuid.UUID]:
+        """The rows that a column refers to, whether or not they were read."""
+        kind, members = self._json[column]
+        return [uuid.UUID(one) for one in ([members] if kind == "uuid" else [text for _, text in members])]
+
+
+class NewRow:
+    """A row that a change inserts, as others refer to it.
+
+    :param reference: in OVSDB's JSON: by the UUID that it is to have, or by a name within the change
+    """
+
+    def __init__(self, table: SnapshotTable, row_uuid: uuid.UUID, reference: list[str]) -> None:
+        self._table = table
+        self.uuid = row_uuid
+        self.reference = reference
+
+
+class DatabaseSnapshot:
+    """All rows of some tables.
+
+    :param tables: of the schema
+    :param selected: table → its rows, as ``select`` answers (RFC 7047 §5.2.2)
+    """
+
+    def __init__(self, tables: Mapping[str, TableColumns], selected: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+        self.tables = {name: SnapshotTable(known) for name, known in tables.items()}
+        self.by_text: dict[str, SnapshotRow] = {}
+        """UUID as text → the row."""
+        for name, rows in selected.items():
+            table = self.tables[name]
+            for json in rows:
+                row = SnapshotRow(self, table, json[_UUID], json)
+                table.rows[row.uuid] = self.by_text[row.reference[1]] = row
+
+    def rows(self) -> dict[str, dict[uuid.UUID, Any | None]]:
+        """Table → its rows."""
+        return {name: dict(table.rows) for name, table in self.tables.items()}
+
+
+def select_all(tables: Mapping[str, TableColumns], names: Iterable[str]) -> list[dict[str, Any]]:
+    """The operations that read all rows of some tables, each with all columns that are known (RFC 7047 §5.2.2)."""
+    return [{"op": "select", "table": name, "where": [], "columns": [_UUID, *tables[name].columns]} for name in names]
