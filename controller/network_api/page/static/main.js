@@ -244,6 +244,7 @@ function listen() {
   find("search").addEventListener("keydown", (event) => {
     if (event.key !== "ArrowDown" && event.key !== "Enter") return;
     event.preventDefault();
+    showFound(); // of what was typed just now
     find("results").focus();
     if (event.key === "Enter" && list.items.length) list.choose(0);
     else list.key(new KeyboardEvent("keydown", { key: "Home" }));
