@@ -164,7 +164,7 @@ def walked(views: Iterable[View], query: Query) -> Page:
     """
     if not query.by_id:
         return select(views, query)
-    found = (view for view in views if _matches(view, query))
+    found = (view for view in views if _matches(view, query)) if query.filters or query.tags else iter(views)
     if query.marker is not None:
         marked = next(found, None)
         if marked is None or _marker(marked) != query.marker:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from topology.rules.cached_views import CachedView
 from topology.rules.views import View
 
 _FEW = 32
@@ -43,7 +44,7 @@ class Index:
 
     def __init__(self, attributes: Collection[str]) -> None:
         self._attributes = attributes
-        self._views: dict[str, View] = {}
+        self._views: dict[str, CachedView] = {}
         self._found: dict[tuple[str, Any], set[str]] = {}
         self._ids: list[str] = []
         self._new: list[str] = []
@@ -57,7 +58,7 @@ class Index:
 
     def put(self, object_id: str, view: View) -> None:
         """A view is there now; there must be none of this id."""
-        self._views[object_id] = view
+        self._views[object_id] = CachedView(view)
         self._new.append(object_id)
         for key in self._keys(view):
             self._found.setdefault(key, set()).add(object_id)

@@ -11,6 +11,7 @@ from topology import value_types
 from topology.model import Host, Network, Port, Subnet
 from topology.rules.allocation.address_allocation import pools_of
 from topology.rules.attributes.attributes import NETWORK, PORT, SUBNET, Resource
+from topology.rules.cached_views import derived
 
 View = Mapping[str, Any]
 """Attribute → value, as JSON has it."""
@@ -79,9 +80,14 @@ def with_host(view: View, host: Host | None) -> View:
     """
     if host is None:
         return view
-    details = view["binding:vif_details"]
-    more = {"datapath_type": host.datapath_type, "bridge_name": host.integration_bridge}
-    return {**view, "binding:vif_details": {**details, **{name: value for name, value in more.items() if value}}}
+    details = host.datapath_type, host.integration_bridge
+    return derived(view, "with host", details, lambda: _with_details(view, *details)) if any(details) else view
+
+
+def _with_details(view: View, datapath_type: str, bridge_name: str) -> View:
+    more = {"datapath_type": datapath_type, "bridge_name": bridge_name}
+    details = {**view["binding:vif_details"], **{name: value for name, value in more.items() if value}}
+    return {**view, "binding:vif_details": details}
 
 
 def encode(resource: Resource, attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from topology.rules.access.policy import Caller, Target, allowed, hidden, written
 from topology.rules.access.sharing import RBAC_POLICY, SHARED_KINDS
 from topology.rules.attributes.attributes import PARENT, RESOURCES
+from topology.rules.cached_views import derived, without
 from topology.rules.index import Selection
 from topology.rules.request_errors import BadRequest, Forbidden, ObjectKey, not_found
 from topology.rules.security.default_group import default_group_id
@@ -24,11 +25,7 @@ OF_PROJECTS = ("security_group", "security_group_rule", "address_group", RBAC_PO
 
 def shown(caller: Caller, kind: str, view: View) -> View:
     """The attributes of an object that a caller is shown."""
-    return _less(view, hidden(kind, caller))
-
-
-def _less(view: View, without: frozenset[str]) -> View:
-    return {name: value for name, value in view.items() if name not in without} if without else view
+    return without(view, hidden(kind, caller))
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,18 @@ class Access:
 
     def walk(self, kind: str, wanted: Selection) -> Iterator[View]:
         """The objects that the caller sees and that can be wanted; see :meth:`topology.rules.index.Index.walk`."""
-        without = hidden(kind, self.caller)
+        unseen = hidden(kind, self.caller)
         if self.caller.is_admin or (self.caller.sees_all and kind not in OF_PROJECTS):
             found = self.state.walk(kind, self._indexed(kind, wanted))
-            return (_less(self._shared(kind, view), without) for view in found)
-        visible = {name: values for name, values in wanted.filters.items() if name not in without}
+            return self._shown(kind, found, unseen)
+        visible = {name: values for name, values in wanted.filters.items() if name not in unseen}
         found = self.state.walk(kind, self._indexed(kind, replace(wanted, filters=visible)), self._reach(kind))
-        return (_less(self._shared(kind, view), without) for view in found if self._sees(kind, view))
+        return self._shown(kind, (view for view in found if self._sees(kind, view)), unseen)
+
+    def _shown(self, kind: str, views: Iterator[View], unseen: frozenset[str]) -> Iterator[View]:
+        if kind in SHARED_KINDS:
+            views = (self._shared(kind, view) for view in views)
+        return (without(view, unseen) for view in views) if unseen else views
 
     def _indexed(self, kind: str, wanted: Selection) -> Selection:
         """What an index can find: it knows nothing of whom objects are shared with."""
@@ -68,7 +70,7 @@ class Access:
         """Whether something is shared is another thing for each project."""
         if kind not in SHARED_KINDS or not self._uses_shared(kind, view) or view["shared"]:
             return view
-        return {**view, "shared": True}
+        return derived(view, "shared", None, lambda: {**view, "shared": True})
 
     def _uses_shared(self, kind: str, view: Mapping[str, Any]) -> bool:
         return "id" in view and self.state.is_shared_with(kind, view["id"], self.caller.project_id)

@@ -15,6 +15,7 @@ from topology import value_types
 from topology.model import NetworkType, PortStatus
 from topology.rules.access import sharing
 from topology.rules.access.sharing import POLICIES
+from topology.rules.cached_views import without
 from topology.rules.request_errors import BadRequest, invalid
 from topology.rules.security.protocols import PROTOCOL
 
@@ -126,8 +127,11 @@ class Resource:
 
     def seen(self, view: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a view what answers have."""
-        unseen = [name for name, one in self.attributes.items() if not one.visible]
-        return {name: value for name, value in view.items() if name not in unseen} if unseen else view
+        return without(view, self._unseen)
+
+    @cached_property
+    def _unseen(self) -> frozenset[str]:
+        return frozenset(name for name, one in self.attributes.items() if not one.visible)
 
     def to_store(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that are stored as they are."""
