@@ -1,14 +1,20 @@
 """How long `tunbridge apply` takes with a document of the size of a rack; see docs/performance.md.
 
-python bench/apply.py [PORTS] [NETWORKS]
+    python bench/apply.py                                   # 10,000 ports: new, unchanged, one changed, each changed
+    python bench/apply.py --ports 100000 --networks 2000    # whether that is linear: some five minutes
+
+`make bench` has the first three.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +22,12 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.table import Row, table
 from tests.topology.ovsdb import OvsdbServer
 
 ROOT = Path(__file__).resolve().parents[1]
+_LIMITS = {"new": 6.0, "unchanged": 3.0, "one changed": 3.0}
+"""Seconds that 10,000 ports may take; more of them in proportion."""
 
 
 def document(ports: int, networks: int) -> dict[str, Any]:
@@ -51,25 +60,43 @@ def seconds(server: OvsdbServer, path: Path) -> float:
     return time.perf_counter() - started
 
 
-def main() -> None:
-    """Make it, apply it again, change one attribute of one port and of every port."""
-    ports, networks = (int(arg) for arg in (*sys.argv[1:], *("10000", "200")[len(sys.argv) - 1 :]))
+def _changed(wanted: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A name, and the document that is applied next."""
+    yield "new", wanted
+    yield "unchanged", wanted
+    wanted["networks"][0]["ports"][0]["device_owner"] = "network:dhcp"
+    yield "one changed", wanted
+    for network in wanted["networks"]:
+        for port in network["ports"]:
+            port["device_owner"] = "compute:nova"
+    yield "each changed", wanted
+
+
+def _measured(ports: int, networks: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as directory, OvsdbServer() as server:
         server.start()
         path = Path(directory) / "large.yaml"
-        wanted = document(ports, networks)
-        path.write_text(yaml.dump(wanted, Dumper=yaml.CSafeDumper))
-        print("| `tunbridge apply` | s |\n| --- | --- |")
-        print(f"| makes {ports} ports on {networks} networks | {seconds(server, path):.1f} |", flush=True)
-        print(f"| the same again | {seconds(server, path):.1f} |", flush=True)
-        wanted["networks"][0]["ports"][0]["device_owner"] = "network:dhcp"
-        path.write_text(yaml.dump(wanted, Dumper=yaml.CSafeDumper))
-        print(f"| changes one port | {seconds(server, path):.1f} |", flush=True)
-        for network in wanted["networks"]:
-            for port in network["ports"]:
-                port["device_owner"] = "compute:nova"
-        path.write_text(yaml.dump(wanted, Dumper=yaml.CSafeDumper))
-        print(f"| changes each port | {seconds(server, path):.1f} |", flush=True)
+        for name, wanted in _changed(document(ports, networks)):
+            path.write_text(yaml.dump(wanted, Dumper=yaml.CSafeDumper))
+            limit = _LIMITS[name] * max(1, ports / 10_000) if name in _LIMITS else None
+            yield Row(
+                f"apply {ports:,} ports, {name}", seconds(server, path), "s", limit, "limit" if limit else "",
+                1.0 if limit else None, series=f"apply, {name}", size=ports, against="ports",
+            )  # fmt: skip
+
+
+def rows(*, small: bool) -> Iterator[Row]:
+    """See the module; without what changes each port."""
+    return islice(_measured(1000, 20) if small else _measured(10_000, 200), len(_LIMITS))
+
+
+def main() -> None:
+    """Make it, apply it again, change one attribute of one port and of every port."""
+    parser = argparse.ArgumentParser(description="Measure `tunbridge apply`.")
+    parser.add_argument("--ports", type=int, default=10_000, help="(default: %(default)s)")
+    parser.add_argument("--networks", type=int, default=200, help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    print(table(_measured(arguments.ports, arguments.networks)))
 
 
 if __name__ == "__main__":

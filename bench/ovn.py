@@ -15,13 +15,13 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.debian_packages import CACHE, PackagesMissing, unpacked
 from bench.watch import TableWatch
 from scripts.private_ovs import listens
 from scripts.processes import ChildProcess, ProcessError
@@ -93,37 +93,15 @@ def find_ovn() -> OvnFiles:
     on_path = [shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin") for name in PROGRAMS]
     if (schemas / "ovn-nb.ovsschema").exists() and all(on_path):
         return OvnFiles(Path(on_path[0] or "").parent, schemas)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tunbridge-bench" / "ovn"
-    if not cache.exists():
-        _unpack(cache)
+    cache = CACHE / "ovn"
+    try:
+        unpacked(PACKAGES, cache)
+    except PackagesMissing as error:
+        raise OvnMissing(f"no OVN here: {error}") from None
     found = OvnFiles(cache / "usr" / "bin", cache / "usr" / "share" / "ovn")
     if not all((found.programs / name).exists() for name in PROGRAMS):
         raise OvnMissing(f"{cache} has not all of {', '.join(PROGRAMS)}; remove it to have it fetched again")
     return found
-
-
-def _unpack(cache: Path) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.parent) as directory:
-        packages, root = Path(directory, "packages"), Path(directory, "root")
-        packages.mkdir()
-        try:
-            if _run(["apt-get", "download", *PACKAGES], packages):  # lists that are not there, or too old
-                _run(["apt-get", "update"], packages)
-                if said := _run(["apt-get", "download", *PACKAGES], packages):
-                    raise OvnMissing(f"apt-get download {' '.join(PACKAGES)}: {said}")
-            for package in packages.glob("*.deb"):
-                if said := _run(["dpkg", "-x", str(package), str(root)], packages):
-                    raise OvnMissing(f"dpkg -x {package.name}: {said}")
-        except FileNotFoundError as error:
-            raise OvnMissing(f"no OVN here, and no {error.filename} to fetch Debian's packages with") from None
-        root.rename(cache)
-
-
-def _run(argv: list[str], directory: Path) -> str:
-    """Run a command; what it said where it failed, empty where it did not."""
-    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True)
-    return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""
 
 
 class Ovn:

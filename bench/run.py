@@ -50,8 +50,8 @@ MEASURES = (
     Measure("flows", 50),
     Measure("resync", 80),
     Measure("busy_host", 120),
-    Measure("apply", 70, ("10000", "200"), ("200", "10")),
-    Measure("api", 70, ("10000", "200"), ("500", "10")),
+    Measure("apply", 40),
+    Measure("api", 100),
     Measure("cli", 20),
 )
 
