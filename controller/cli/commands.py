@@ -92,7 +92,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
     garbage.expect_much()
-    sys.exit(_status_of_command())
+    status = _status_of_command()
+    garbage.ending()
+    sys.exit(status)
 
 
 def _status_of_command() -> int:

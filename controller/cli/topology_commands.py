@@ -44,10 +44,9 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
 
     told = Progress(progress)
     try:
-        document = load_document(file, lambda done: told.part(f"reading {file}", done))
         changes = apply_document(
             config.topology_connection,
-            document,
+            lambda: load_document(file, lambda done: told.part(f"reading {file}", done)),
             config.allocation_policy(),
             prune=prune,
             dry_run=dry_run,

@@ -19,6 +19,11 @@ def expect_much() -> None:
     gc.set_threshold(_LOADING, *_USUAL[1:])
 
 
+def ending() -> None:
+    """The process is about to end: what is there is not searched once more before it does."""
+    gc.freeze()
+
+
 def loaded() -> None:
     """What is there stays, and is never searched again; what comes is, as usual."""
     gc.freeze()

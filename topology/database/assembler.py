@@ -30,7 +30,7 @@ from topology.model import (
     canonical_ip,
     canonical_tunnel_ip,
 )
-from topology.ovsdb.edit import absent, read, references
+from topology.ovsdb.edit import absent, read, reader, references
 from topology.ovsdb.following_idl import RowChanges
 from topology.rules.attributes.attributes import NETWORK, PORT, Resource
 from topology.rules.request_errors import ObjectKind
@@ -283,7 +283,7 @@ class Assembler:
         return network
 
     def _port(self, key: _Key, row: Any) -> Port:
-        value = partial(read, row)
+        value = reader(row)
         network, fixed_ips = value("network"), value("fixed_ips")
         self._own(key, fixed_ips)
         self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])

@@ -34,7 +34,7 @@ _PER_PORT = 0.01
 
 def apply_document(
     connection: str,
-    document: Document,
+    document: Document | Callable[[], Document],
     policy: AllocationPolicy,
     *,
     prune: bool,
@@ -48,6 +48,7 @@ def apply_document(
     Networks come each with its subnets and ports, in the order of the document; then what is deleted.
 
     :param connection: OVSDB connection method of the topology database
+    :param document: or what reads it, and is called while the topology is being read
     :param prune: networks, subnets and ports that the document does not name are deleted
     :param dry_run: only find out what would change
     :param timeout: seconds to wait for a connection, and again for the change to be taken; large ones get more
@@ -70,6 +71,12 @@ def apply_document(
     )
 
     tell = progress or (lambda _: None)
+    wanted = document if isinstance(document, Document) else Document()
+
+    def load() -> None:
+        nonlocal wanted
+        if not isinstance(document, Document):
+            wanted = document()
 
     def change(edit: Edit) -> tuple[TopologyChange, ...]:
         tell("comparing with the topology")
@@ -77,14 +84,14 @@ def apply_document(
         state = RowState(edit, assembler)
         state.put_default_rules(default_rules(edit.rows(DEFAULT_RULE_TABLE).values()))
         draft = Draft(state, policy, Maker(), time.time(), may_move=True)
-        changes = plan(document, draft, prune=prune)
+        changes = plan(wanted, draft, prune=prune)
         if changes and not dry_run:
             tell(f"writing {len(changes)} changes")
             TopologyWriter(edit, assembler, draft).write()
             advance_revision(edit)
         return changes
 
-    with opened(replica, timeout):
+    with opened(replica, timeout, meanwhile=load):
         tell("reading the topology")
-        patience = timeout + LARGE_SNAPSHOT + _PER_PORT * sum(len(network.ports) for network in document)
+        patience = timeout + LARGE_SNAPSHOT + _PER_PORT * sum(len(network.ports) for network in wanted)
         return replica.transact(change, timeout=patience, attempts=_ATTEMPTS)

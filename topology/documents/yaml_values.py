@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,9 @@ _WORDS = {
 } | {"": None, "~": None}
 """Words without quotes that are no text (YAML 1.1)."""
 
+_OF_TEXT = frozenset(string.ascii_letters)
+"""Letters that no number begins with."""
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "tag:yaml.org,2002:null": (type(None),),
     "tag:yaml.org,2002:bool": (bool,),
@@ -46,7 +50,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 """Tags that may be written out, beside that of text."""
 
-_TEXT = (None, "!", "tag:yaml.org,2002:str")
+_TEXT = ("!", "tag:yaml.org,2002:str")
 
 
 def parse_yaml(text: str, progress: Callable[[float], None] | None = None) -> Any:
@@ -83,9 +87,10 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
 
     :raises DocumentError: it has a tag that is not accepted, or that does not go with its text
     """
-    plain, _ = event.implicit
+    if event.tag is None:
+        return _plain(event) if event.implicit[0] else event.value
     if event.tag in _TEXT:
-        return _plain(event) if plain and event.tag is None else event.value
+        return event.value
     types = _TYPES.get(event.tag)
     if types is None:
         raise _wrong(event.start_mark, f"the tag {_tag(event.tag)} is not accepted")
@@ -100,6 +105,8 @@ def _plain(event: yaml.ScalarEvent) -> Any:
     text = event.value
     if text in _WORDS:
         return _WORDS[text]
+    if text[0] in _OF_TEXT:  # as nearly all begin; "<<" does not
+        return text
     if text == "<<":
         raise _wrong(event.start_mark, "a merge key (<<) is not accepted: write the keys out")
     found = _NUMBER.fullmatch(text)

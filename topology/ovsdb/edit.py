@@ -7,8 +7,8 @@ first is an error and the second is sent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import ovs.db.error
@@ -32,6 +32,11 @@ def read(row: Any, column: str) -> Any:
     if datum is None:
         datum = _default(row._table.columns[column])
     return datum.to_python(row._uuid_to_row)
+
+
+def reader(row: Any) -> Callable[[str], Any]:
+    """:func:`read` of one row, for many of its columns."""
+    return partial(getattr if row._data is None else read, row)
 
 
 def references(row: Any, column: str) -> list[uuid.UUID]:

@@ -55,16 +55,19 @@ def followed(
     timeout: float,
     what: str = "topology database",
     unavailable: type[TunbridgeError] = TopologyUnavailable,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Followed[B]]:
     """Follow a database within a ``with`` statement, which is entered with the first, complete batch.
 
     :param timeout: seconds to wait for that; once the server is reached, a large database gets more
     :param what: the database is called in the error
+    :param meanwhile: is done while the server is being connected; the seconds begin when it is
     :raises TunbridgeError: of ``unavailable``: it did not come
     """
     batches: Followed[B] = Followed()
     view.start(batches.add)
     try:
+        meanwhile()
         if not (batches.until(_any, timeout) or (view.reached and batches.until(_any, LARGE_SNAPSHOT))):
             why = f": {view.problem}" if view.problem else obstacle(view.connection)
             raise unavailable(f"{what} at {view.connection} does not answer within {timeout:g} s{why}")
@@ -78,10 +81,10 @@ def _any(_: object) -> bool:
 
 
 @contextmanager
-def opened(view: Replica[B], timeout: float) -> Iterator[B]:
+def opened(view: Replica[B], timeout: float, meanwhile: Callable[[], object] = lambda: None) -> Iterator[B]:
     """The same for a topology database and who has no use for a second batch: gives the first one.
 
     :raises TopologyUnavailable: as of :func:`followed`
     """
-    with followed(view, timeout) as batches:
+    with followed(view, timeout, meanwhile=meanwhile) as batches:
         yield batches.first

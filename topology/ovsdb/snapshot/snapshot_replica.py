@@ -3,7 +3,7 @@
 The IDL connects, finds the server that serves, and is asked to follow no row; so a server that has another schema, a
 member that does not lead and one that cannot be reached are met as everywhere. Its connection then carries one
 ``select`` of all tables, which is one moment of the database, and one ``transact`` with the change. That is made again
-from a newer moment when another writer was faster.
+from a newer moment when another writer was faster; so the first moment may be as early as that of the connection.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ovs.jsonrpc import Message
 from topology.errors import TunbridgeError
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.following_idl import FollowingIdl, RowChanges
+from topology.ovsdb.one_shot import LARGE_SNAPSHOT
 from topology.ovsdb.replica import ErrorTypes, Replica
 from topology.ovsdb.snapshot.column_values import TableColumns, tables_of
 from topology.ovsdb.snapshot.snapshot_edit import SnapshotEdit
@@ -54,6 +55,8 @@ class SnapshotReplica(Replica[RowChanges]):
     ) -> None:
         self._known = tables_of(schema)
         self._read = read
+        self._ahead: list[DatabaseSnapshot] = []
+        """What was read when the server was connected, until a change takes it."""
         tables = (*read, *written)
         super().__init__(
             connection,
@@ -67,7 +70,12 @@ class SnapshotReplica(Replica[RowChanges]):
         )
 
     def _pending(self, apply: Callable[[Edit], Any], deadline: float, attempts: int) -> PendingTransaction:
-        return _SnapshotTransaction(apply, deadline, attempts, self._known, self._read)
+        return _SnapshotTransaction(apply, deadline, attempts, self._known, self._read, self._ahead)
+
+    def _deliver(self, changes: RowChanges) -> None:
+        super()._deliver(changes)
+        if changes.complete:  # the server is connected, for the first time or again
+            self._requests.put(_ReadingAhead(self._ahead, self._known, self._read))
 
 
 class _SnapshotTransaction(PendingTransaction):
@@ -75,6 +83,7 @@ class _SnapshotTransaction(PendingTransaction):
 
     :param tables: of the schema
     :param read: those that are read
+    :param ahead: takes its first moment from there, where there is one
     """
 
     def __init__(
@@ -84,8 +93,10 @@ class _SnapshotTransaction(PendingTransaction):
         attempts: int,
         tables: Mapping[str, TableColumns],
         read: Sequence[str],
+        ahead: list[DatabaseSnapshot],
     ) -> None:
         super().__init__(apply, deadline, attempts)
+        self._ahead = ahead
         self._tables = tables
         self._read = read
 
@@ -101,7 +112,7 @@ class _SnapshotTransaction(PendingTransaction):
         while True:
             if not idl.current:
                 raise errors.unavailable(f"database {where} is not connected")
-            edit = SnapshotEdit(self._snapshot(idl, errors, where, stopping))
+            edit = SnapshotEdit(self._ahead.pop() if self._ahead else self._snapshot(idl, errors, where, stopping))
             value = self._apply(edit)
             if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
                 raise late
@@ -134,6 +145,22 @@ class _SnapshotTransaction(PendingTransaction):
         return DatabaseSnapshot(
             self._tables, {table: result["rows"] for table, result in zip(self._read, answer.results, strict=True)}
         )
+
+
+class _ReadingAhead(_SnapshotTransaction):
+    """Reads the database for a change that nobody has asked for yet; where it cannot, that change reads it."""
+
+    def __init__(self, ahead: list[DatabaseSnapshot], tables: Mapping[str, TableColumns], read: Sequence[str]) -> None:
+        super().__init__(lambda _: None, time.monotonic() + LARGE_SNAPSHOT, 1, tables, read, ahead)
+
+    def commit(
+        self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]
+    ) -> tuple[Any, int]:
+        """Read; writes nothing."""
+        self._ahead.clear()
+        if idl.current:
+            self._ahead.append(self._snapshot(idl, errors, where, stopping))
+        return None, 0
 
 
 class _Exchange:
