@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.documents.apply import apply_document
 from topology.documents.changes import TopologyChange
-from topology.documents.reader import load_document, parse_document
+from topology.documents.reader import Document, load_document, parse_document
 from topology.errors import ConflictError, DocumentError, TopologyUnavailable
 from topology.model import NetworkType
+from topology.ovsdb.snapshot.snapshot_replica import SnapshotReplica
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 
 ROOT = Path(__file__).parents[3]
@@ -318,3 +320,40 @@ def test_four_times_the_same_document_at_once_is_applied_once(server: OvsdbServe
     assert sorted(row["name"] for row in server.rows("Network", "id", "name")) == ["db", "web"]
     assert len(server.rows("Port", "id")) == 2
     assert len(server.rows("Subnet", "id")) == 1
+
+
+def test_what_others_write_while_the_document_is_read_is_seen(
+    server: OvsdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that were read before are not taken for what is there: neither for a name nor for a value."""
+    replicas: list[SnapshotReplica] = []
+
+    class Watched(SnapshotReplica):
+        def start(self, listener: Any = None) -> None:
+            replicas.append(self)
+            super().start(listener)
+
+    monkeypatch.setattr("topology.documents.apply.SnapshotReplica", Watched)
+    port = {"name": "p", "mac_address": "fa:16:3e:00:00:01", "device_id": "first"}
+    apply(server, {"networks": [{"name": "one", "ports": [port]}]})
+    others = {"networks": [{"name": "one", "ports": [{**port, "device_id": "second"}]}, {"name": "two"}]}
+
+    def read() -> Document:
+        replica = replicas[-1]
+        wait_until(lambda: replica.has_read, 60, "the topology is read")
+        apply(server, others)
+        wanted = {"networks": [{"name": "one", "ports": [{**port, "device_owner": "third"}]}, {"name": "two"}]}
+        return parse_document(wanted)
+
+    changes = apply_document(server.connection, read, POLICY, prune=False, dry_run=False)
+    assert lines(changes) == ["update port p"]
+    assert server.rows("Port", "device_id", "device_owner") == [{"device_id": "first", "device_owner": "third"}]
+    assert sorted(row["name"] for row in server.rows("Network", "name")) == ["one", "two"]
+
+
+def test_a_document_that_is_wrong_is_said_whether_the_database_answers_or_not() -> None:
+    def read() -> Document:
+        raise DocumentError("networks[0]", "is wrong")
+
+    with pytest.raises(DocumentError, match="is wrong"):
+        apply_document("unix:/nowhere/db.sock", read, POLICY, prune=False, dry_run=False)

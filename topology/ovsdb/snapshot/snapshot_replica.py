@@ -69,6 +69,11 @@ class SnapshotReplica(Replica[RowChanges]):
             tls=tls,
         )
 
+    @property
+    def has_read(self) -> bool:
+        """The rows of one moment are there for the next change."""
+        return bool(self._ahead)
+
     def _pending(self, apply: Callable[[Edit], Any], deadline: float, attempts: int) -> PendingTransaction:
         return _SnapshotTransaction(apply, deadline, attempts, self._known, self._read, self._ahead)
 
