@@ -63,8 +63,9 @@ test-containers: $(INSTALLED) ## docker-compose.yml on a real engine; status 77 
 test-debian: ## `make test` on another Debian, RELEASE=trixie unless told, made by debootstrap; see docs/development.md
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m scripts.test_debian $(RELEASE) --command '$(COMMAND)'
 
-bench: $(INSTALLED) ## how fast all of it is, beside Open vSwitch alone and OVN, in under 12 minutes; see bench/README.md
+bench: $(INSTALLED) ## how fast all of it is, beside Open vSwitch alone, OVN and Neutron, in under 12 minutes; see bench/README.md
 	mkdir -p .run
+	-$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -W ignore bench/neutron.py
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -W ignore bench/run.py --json .run/bench.json --plot .run/bench.svg
 
 lint: $(INSTALLED) ## ruff and mypy

@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T", covariant=True)
@@ -195,6 +196,14 @@ def mac(value: Any) -> str:
 
 def _is_canonical_ipv4(text: str) -> bool:
     """As nearly all addresses are, so that they need no parser."""
+    return len(text) <= _LONGEST_IPV4 and _is_read_as_written(text)
+
+
+_LONGEST_IPV4 = len("255.255.255.255")
+
+
+@lru_cache(maxsize=256)  # each is asked for three times in a row
+def _is_read_as_written(text: str) -> bool:
     try:
         return socket.inet_ntoa(socket.inet_aton(text)) == text  # the C library reads 10.1 and 012 too
     except (OSError, ValueError):

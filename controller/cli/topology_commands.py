@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controller.cli.common_options import Examples, ExamplesGroup, configured
+from controller.runtime import garbage
 from topology.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
     from topology.documents.apply import apply_document
     from topology.documents.reader import load_document
 
+    garbage.search_nothing()
     told = Progress(progress)
     try:
         changes = apply_document(

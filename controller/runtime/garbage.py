@@ -19,6 +19,11 @@ def expect_much() -> None:
     gc.set_threshold(_LOADING, *_USUAL[1:])
 
 
+def search_nothing() -> None:
+    """Of a command that makes much, keeps all of it to its end, and is short."""
+    gc.disable()
+
+
 def ending() -> None:
     """The process is about to end: what is there is not searched once more before it does."""
     gc.freeze()

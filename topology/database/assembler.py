@@ -302,12 +302,12 @@ class Assembler:
             requested_host=_optional(value("requested_host")),
             host=_optional(value("host")),
             status=value("status"),
-            allowed_macs=_allowed_macs(row, pairs),
-            allowed_ips=_allowed_ips(row, pairs),
+            allowed_macs=_allowed_macs(row, pairs) if pairs else (),
+            allowed_ips=_allowed_ips(row, pairs) if pairs else (),
             migrating_to=_migrating_to(row),
             trace=trace_of(read(row, "attributes")),
             port_security_enabled=is_secured,
-            allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured else (),
+            allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured and pairs else (),
             security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
         )
         _require_canonical("id", value("id"), port.id)
@@ -346,7 +346,7 @@ class Assembler:
         _require_canonical("id", row.id, group.id)
         return group
 
-    def _pairs(self, key: _Key, row: Any) -> Iterable[Mapping[str, str]]:
+    def _pairs(self, key: _Key, row: Any) -> Sequence[Mapping[str, str]]:
         """The allowed address pairs of a port: none where one is wrong, which is told."""
         text = read(row, "attributes").get(_PAIRS)
         if text is None:
