@@ -15,6 +15,7 @@ import json
 import queue
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.apply import document, seconds
 from bench.neutron import Neutron, NeutronMissing
 from bench.table import Row, table
 from scripts.processes import ProcessError
@@ -261,9 +265,12 @@ def _beside(ports: int, networks: int, turns: int) -> Iterator[Row]:
             missing = error
         server = stack.enter_context(OvsdbServer())
         server.start()
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "ports.yaml"
+        path.write_text(yaml.dump(document(ports, networks), Dumper=yaml.CSafeDumper))
+        seconds(server, path)
         process = stack.enter_context(ApiProcess(server.connection))
-        network_ids = fill(Session(process.port), ports, networks)
-        ours = _Service(process.port, network_ids, keeps=True, factor=5)
+        found = Session(process.port)("GET", "/networks?fields=id")["networks"]
+        ours = _Service(process.port, [one["id"] for one in found], keeps=True, factor=5)
         theirs = None
         if peer is not None:
             peer.fill()  # which has started meanwhile
