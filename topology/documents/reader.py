@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def parse_document(values: Any) -> Document:
         raise DocumentError("", "is empty; a topology document has a list 'networks'")
     if not isinstance(values, dict):
         raise DocumentError("", "is not a mapping; a topology document has a list 'networks'")
-    given = _keys("", values, ["networks", *_BESIDE], ["networks"])
+    given = _keys("", values, frozenset(("networks", *_BESIDE)), ["networks"])
     beside = {key: _elements(key, given[key], shape) for key, shape in _BESIDE.items() if key in given}
     document = Document(_elements("networks", given["networks"], _NETWORK), **beside)
     _check_unique(document)
@@ -240,6 +241,11 @@ class _Shape:
     required: Sequence[str] = ()
     lists: Mapping[str, _Shape] = field(default_factory=dict)
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """All keys."""
+        return frozenset((*self.keys, *self.lists))
+
 
 def _elements(path: str, value: Any, shape: _Shape) -> list[Element]:
     if not isinstance(value, list):
@@ -250,7 +256,7 @@ def _elements(path: str, value: Any, shape: _Shape) -> list[Element]:
 def _element(path: str, value: Any, shape: _Shape) -> Element:
     values: dict[str, Any] = {}
     lists: dict[str, list[Element]] = {}
-    for key, one in _keys(path, value, (*shape.keys, *shape.lists), shape.required).items():
+    for key, one in _keys(path, value, shape.known, shape.required).items():
         here = f"{path}.{key}"
         if key == "fixed_ips":
             values[key] = [address.values for address in _elements(here, one, shape.lists[key])]
@@ -267,13 +273,13 @@ def _element(path: str, value: Any, shape: _Shape) -> Element:
     return Element(path, values, **lists)
 
 
-def _keys(path: str, value: Any, known: Sequence[str], required: Sequence[str]) -> dict[str, Any]:
+def _keys(path: str, value: Any, known: frozenset[str], required: Sequence[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DocumentError(path, "must be a mapping of keys to values")
-    for key in value:
-        if key not in known:
-            shown = key if key.isprintable() and len(key) <= _MAX_KEY else f"{key[:_MAX_KEY]!r}…"
-            raise DocumentError(f"{path}.{shown}" if path else shown, "unknown key")
+    if not value.keys() <= known:
+        key = next(key for key in value if key not in known)
+        shown = key if key.isprintable() and len(key) <= _MAX_KEY else f"{key[:_MAX_KEY]!r}…"
+        raise DocumentError(f"{path}.{shown}" if path else shown, "unknown key")
     for key in required:
         if key not in value:
             raise DocumentError(f"{path}.{key}" if path else key, "is required")
