@@ -293,7 +293,7 @@ def _measured(ports: int, ours: _Service, theirs: _Service | None, turns: int) -
             for found, service in zip(times, services, strict=True):
                 found += _one_client(service, one.request, one.times)
         our, their = statistics.median(times[0]), statistics.median(times[1]) if theirs else None
-        yield Row(f"{name}, {ports:,} there", our, "ms", their, beside, reach, series=name, size=ports, against="ports")
+        yield Row(f"{name}, {ports:,} there", our, "ms", their, beside, reach)
         if one.request is _all:
             yield Row(f"{name}, {ports:,} there", our, "ms", _ALL_LIMIT, "limit", 1.0)
     for name, one in _MEASURES.items():

@@ -81,7 +81,7 @@ def _measured(ports: int, networks: int) -> Iterator[Row]:
             limit = _LIMITS[name] * max(1, ports / 10_000) if name in _LIMITS else None
             yield Row(
                 f"apply {ports:,} ports, {name}", seconds(server, path), "s", limit, "limit" if limit else "",
-                1.0 if limit else None, series=f"apply, {name}", size=ports, against="ports",
+                1.0 if limit else None,
             )  # fmt: skip
 
 
