@@ -54,7 +54,7 @@ def _asking(tunbridge: Tunbridge, ports: int, commands: Sequence[Sequence[str]],
 
 def rows(*, small: bool) -> Iterator[Row]:
     """See the module."""
-    repetitions, many = (1, 20) if small else (11, 1000)
+    repetitions, many = (1, 20) if small else (7, 1000)
     with measured_host("eventlet", {}, _NETWORKS, many) as (_, tunbridge, host):
         host.plug([device(number) for number in range(1, _FEW + 1)])
         tunbridge.wait_in_sync(60)

@@ -52,8 +52,8 @@ MEASURES = (
     Measure("busy_host", 120),
     Measure("apply", 70, ("10000", "200"), ("200", "10")),
     Measure("api", 70, ("10000", "200"), ("500", "10")),
-    Measure("start", 110),
-    Measure("cli", 50),
+    Measure("start", 130),
+    Measure("cli", 60),
 )
 
 

@@ -139,7 +139,7 @@ def rows(*, small: bool) -> Iterator[Row]:
     here = frozenset(net * PER_NETWORK + number for net in range(networks) for number in range(1, _HERE + 1))
     name = f"start with {len(here):,} ports bound, {ports:,} in the topology"
     yield from _shown(name, _starts("host", ports, here, repetitions))
-    yield from _shown(f"{name}, all followed", _starts("all", ports, here, 1 if small else 3))
+    yield from _shown(f"{name}, all followed", _starts("all", ports, here, 1 if small else 2))
 
 
 if __name__ == "__main__":
