@@ -13,6 +13,7 @@ import netaddr
 from apps.filtering.filter_tables import FilterTable, acceptance, is_secured, of_network, secured_otherwise, to
 from apps.filtering.rule_meaning import ICMPV6, UDP
 from apps.framework.app import App, Placed, Unit, UnitKind, place
+from apps.framework.field_values import mac_number
 from apps.framework.flow import (
     FIRST_FRAGMENT,
     Action,
@@ -311,7 +312,7 @@ to `NORMAL` there.""",
             yield self.flow(ENTRY_NETWORK, untagged, *actions, of=port.port_id)
             yield from self._secured(port, port.security)
             for mac_address in _macs(port, port.security):
-                sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, int(netaddr.EUI(mac_address)))
+                sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, mac_number(mac_address))
                 for ethertype in permitted(view):
                     frame = Match((*sender, Term(Field.ETH_TYPE, ethertype)))
                     yield self.flow(PORT_SECURITY, frame, to(FilterTable.DELIVERY), of=port.port_id)
@@ -331,7 +332,7 @@ to `NORMAL` there.""",
         """
         onwards, of = to(FilterTable.EGRESS), port.port_id
         for mac_address in _macs(port, security):
-            mac = int(netaddr.EUI(mac_address))
+            mac = mac_number(mac_address)
             sender = Term(Field.IN_PORT, port.ofport), Term(Field.ETH_SRC, mac)
             prefixes = [cidr for cidr, of_mac in security.pairs if of_mac == mac_address]
             prefixes.append(link_local(mac))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 import netaddr
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
+from apps.framework.field_values import mac_number
 from apps.framework.flow import (
     IN_PORT,
     MULTICAST_BIT,
@@ -185,7 +186,7 @@ Such frames pass through ovs-vswitchd, as the first one of any flow does.""",
         having = Counter(ip_address for ip_address, _ in port.addresses)
         for ip_address, mac_address in port.addresses:
             is_shared = having[ip_address] > 1 or len(view.ports_with(port.network_id, ip_address)) != 1
-            address, mac = netaddr.IPAddress(ip_address), int(netaddr.EUI(mac_address))
+            address, mac = netaddr.IPAddress(ip_address), mac_number(mac_address)
             if not is_shared and address.version == 4:
                 yield from self._arp(local.vlan, patch_int, int(address), mac, port.port_id)
             elif not is_shared and not address.is_link_local():

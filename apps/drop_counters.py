@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import netaddr
-
 from apps.anti_spoofing import hidden, icmpv6
 from apps.filtering.filter_tables import FilterTable
 from apps.filtering.rule_meaning import TCP, UDP, Terms
 from apps.framework.app import App, Placed, Unit, UnitKind, place
+from apps.framework.field_values import mac_number
 from apps.framework.flow import CT_INVALID, CT_TRACKED, Field, Flow, Match, Term, match
 from apps.framework.host_view import HostView, LocalPort, PortSecurity, ViewChange
 from apps.framework.options import AppOption
@@ -287,7 +286,7 @@ class DropCounters(App):
         yield self.flow(TAGGED, match(in_port=port.ofport, tagged=True), of=of)
         yield self.flow(SPOOFED_MAC, Match((sender,)), of=of)
         macs = dict.fromkeys((port.mac_address, *(mac for _, mac in security.pairs)))
-        own: list[Terms] = [(Term(Field.ETH_SRC, int(netaddr.EUI(mac))),) for mac in macs]
+        own: list[Terms] = [(Term(Field.ETH_SRC, mac_number(mac)),) for mac in macs]
         for one in _REASONS:
             whose = receiver if one.is_ingress else sender
             for source in own if one.own_macs else [()]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import netaddr
-
 from apps.filtering.filter_tables import (
     NOT_YET_ACCEPTED,
     RECEIVER_ACCEPTS,
@@ -22,6 +20,7 @@ from apps.filtering.filter_tables import (
     uplink,
 )
 from apps.framework.app import App, Placed, Unit, UnitKind, place
+from apps.framework.field_values import mac_number
 from apps.framework.flow import (
     MULTICAST_BIT,
     Action,
@@ -288,7 +287,7 @@ def asked_of_multicast(ports: Iterable[LocalPort]) -> Iterator[tuple[tuple[str, 
 
 
 def _for(local: LocalNetwork, mac_address: str) -> Match:
-    return Match((in_network(local), Term(Field.ETH_DST, int(netaddr.EUI(mac_address)))))
+    return Match((in_network(local), Term(Field.ETH_DST, mac_number(mac_address))))
 
 
 def _into(port: LocalPort) -> Iterable[Action]:

@@ -15,7 +15,7 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,11 @@ class Writer:
             assert all("error" not in (result or {}) for result in results), results
             return
 
-    def fill(self, ports: int) -> None:
-        """Networks with so many ports in all."""
+    def fill(self, ports: int, columns: Callable[[int], Mapping[str, Any]] = lambda _: {}) -> None:
+        """Networks with so many ports in all.
+
+        :param columns: what the port of a number has besides
+        """
         self.write({"op": "insert", "table": "Topology", "row": {"revision": 1}})
         for index in range(ports // PER_NETWORK):
             row = own_row(network_id(index))
@@ -76,10 +79,13 @@ class Writer:
                 operations += [
                     {"op": "insert", "table": "IpAllocation", "uuid-name": f"ip{number}", "row": allocation},
                     {
-                        **port_operation(one.port_id or "", network, one.mac, fixed_ips=["named-uuid", f"ip{number}"]),
+                        **port_operation(
+                            one.port_id or "", network, one.mac,
+                            fixed_ips=["named-uuid", f"ip{number}"], **columns(number),
+                        ),
                         "uuid": one.port_id,
                     },
-                ]
+                ]  # fmt: skip
             self.write(*operations)
 
     def change(self, number: int, **columns: Any) -> None:

@@ -13,6 +13,8 @@ from typing import Union
 
 import netaddr
 
+from apps.framework.field_values import mac_number
+
 ERICOXM = 0x1000
 """The class of ERICOXM_OF_ICMPV6_ND_RESERVED and ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE (ovs-fields(7))."""
 
@@ -196,9 +198,9 @@ def match(
     if dl_type is not None:
         terms.append(Term(Field.ETH_TYPE, dl_type))
     if dl_src is not None:
-        terms.append(Term(Field.ETH_SRC, int(netaddr.EUI(dl_src))))
+        terms.append(Term(Field.ETH_SRC, mac_number(dl_src)))
     if dl_dst is not None:
-        terms.append(Term(Field.ETH_DST, int(netaddr.EUI(dl_dst))))
+        terms.append(Term(Field.ETH_DST, mac_number(dl_dst)))
     if multicast:
         terms.append(Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
     if tun_id is not None:

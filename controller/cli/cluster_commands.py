@@ -181,7 +181,3 @@ def _address(config: Config) -> str:
             "such as tcp:192.0.2.1:6644"
         )
     return address
-
-
-COMMANDS = (create_cluster, join_cluster, leave, kick, topology_status, to_standalone, backup, restore)
-"""Of the group ``tunbridge topology``."""

@@ -1,7 +1,8 @@
 """The command line, ``tunbridge``.
 
-Only click is imported here: each command loads what it needs, so that ``--help`` is quick, and so that the
-controller's own start-up can choose its hub before anything else is there (see :mod:`controller.daemon.process`).
+Only click is imported here: a command is loaded when it is run, and loads what it needs. So who only asks is answered
+quickly, and the controller's own start-up can choose its hub before anything else is there (see
+:mod:`controller.daemon.process`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,40 @@ import warnings
 
 import click
 
-from controller.cli import cluster_commands, common_options
-from controller.cli.common_options import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE, ExamplesGroup, Options
-from controller.cli.diagnosis_commands import events, explain, support, trace
-from controller.cli.plug_commands import plug, unplug
-from controller.cli.process_commands import api, controller, run, topology_group
-from controller.cli.status_commands import config, flows, status, top
-from controller.cli.tls_commands import tls_group
-from controller.cli.topology_commands import apply, export, host
+from controller.cli import common_options
+from controller.cli.common_options import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    ExamplesGroup,
+    LazyCommands,
+    Options,
+)
 from controller.runtime import garbage
 from topology.errors import TunbridgeError
+
+_COMMANDS = LazyCommands(
+    {
+        "run": "controller.cli.process_commands:run",
+        "controller": "controller.cli.process_commands:controller",
+        "api": "controller.cli.process_commands:api",
+        "topology": "controller.cli.process_commands:topology_group",
+        "apply": "controller.cli.topology_commands:apply",
+        "export": "controller.cli.topology_commands:export",
+        "host": "controller.cli.topology_commands:host",
+        "plug": "controller.cli.plug_commands:plug",
+        "unplug": "controller.cli.plug_commands:unplug",
+        "status": "controller.cli.status_commands:status",
+        "flows": "controller.cli.status_commands:flows",
+        "top": "controller.cli.status_commands:top",
+        "config": "controller.cli.status_commands:config",
+        "events": "controller.cli.diagnosis_commands:events",
+        "explain": "controller.cli.diagnosis_commands:explain",
+        "support": "controller.cli.diagnosis_commands:support",
+        "trace": "controller.cli.diagnosis_commands:trace",
+        "tls": "controller.cli.tls_commands:tls_group",
+    }
+)
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -36,6 +61,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 
 @click.group(
     cls=ExamplesGroup,
+    commands=_COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""
@@ -58,31 +84,6 @@ def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(EXIT_USAGE)
-
-
-for command in (
-    run,
-    controller,
-    api,
-    topology_group,
-    apply,
-    export,
-    host,
-    plug,
-    unplug,
-    status,
-    flows,
-    top,
-    events,
-    explain,
-    support,
-    trace,
-    config,
-    tls_group,
-):
-    cli.add_command(command)
-for command in cluster_commands.COMMANDS:
-    topology_group.add_command(command)
 
 
 def main() -> None:
@@ -116,7 +117,7 @@ def _status_of_command() -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    from controller.runtime.logs import printable
+    from controller.runtime.printable_text import printable
 
     click.echo(f"tunbridge: {printable(' '.join(text.splitlines()))}", err=True)
     return status

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controller.cli.common_options import EXIT_ERROR, Examples, configured
+from controller.cli.common_options import EXIT_ERROR, Examples, HostController, asks_controller, configured
 
 if TYPE_CHECKING:
     from controller.config.config import Config
@@ -51,14 +51,14 @@ def _since(_ctx: click.Context, _parameter: click.Parameter, value: str | None) 
 )
 @click.option("--port", metavar="PORT", help="Those of one port: its id, or the name of its device.")
 @click.option("--network", metavar="ID", help="Those that name one network.")
-@configured(topology=False)
-def events(config: Config, follow: bool, as_json: bool, **asked: Any) -> int:
+@asks_controller
+def events(controller: HostController, follow: bool, as_json: bool, **asked: Any) -> int:
     """Show what has happened on this host since its controller was started.
 
     The journal is in memory, and bounded; the log is what lasts.
     """
     shown = json.dumps if as_json else line
-    for event in _events(config.control_socket, asked, follow=follow):
+    for event in _events(controller, asked, follow=follow):
         click.echo(shown(event))
     return 0
 
@@ -151,15 +151,15 @@ def support(config: Config, output: str | None) -> int:
     return 0
 
 
-def _events(path: str, asked: Mapping[str, Any], *, follow: bool) -> Iterator[Mapping[str, Any]]:
+def _events(controller: HostController, asked: Mapping[str, Any], *, follow: bool) -> Iterator[Mapping[str, Any]]:
     """Each once, however often the controller is asked."""
-    from controller.status.control_client import ControlError, call
+    from controller.status.control_client import ControlError
 
     place: dict[str, Any] = {}
     is_silent = False
     while True:
         try:
-            answer = call(path, "events", **place, **asked)
+            answer = controller.ask("events", **place, **asked)
         except ControlError as error:
             if not (follow and place):
                 raise
@@ -183,7 +183,7 @@ def _events(path: str, asked: Mapping[str, Any], *, follow: bool) -> Iterator[Ma
 
 def line(event: Mapping[str, Any]) -> str:
     """An event for people: local time, severity, name, and the line of the log or its fields."""
-    from controller.runtime.logs import printable
+    from controller.runtime.printable_text import printable
 
     at = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).astimezone()
     said = event["message"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 
 _EVENTS = 50
 """The last events that are shown; ``--json`` and ``tunbridge events`` have all."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.cli.topology_commands import TIMEOUT
 from controller.config.config import Config
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 from topology.database.host_registry import read_hosts
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, ExamplesGroup, configured
+from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, ExamplesGroup, LazyCommands, configured
 from topology.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,7 +84,23 @@ def _run_controller(config: Config, *, embedded: bool, with_api: bool, dry_run: 
     return EXIT_OUT_OF_SYNC if lines else 0
 
 
-@click.group("topology", cls=ExamplesGroup)
+_CLUSTER_COMMANDS = {
+    "create-cluster": "create_cluster",
+    "join-cluster": "join_cluster",
+    "leave": "leave",
+    "kick": "kick",
+    "status": "topology_status",
+    "to-standalone": "to_standalone",
+    "backup": "backup",
+    "restore": "restore",
+}
+
+
+@click.group(
+    "topology",
+    cls=ExamplesGroup,
+    commands=LazyCommands({name: f"controller.cli.cluster_commands:{of}" for name, of in _CLUSTER_COMMANDS.items()}),
+)
 def topology_group() -> None:
     """The topology database servers: one host alone, a cluster, relays."""
 

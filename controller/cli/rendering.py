@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 
 if TYPE_CHECKING:  # what shows the state of a host needs no documents
     from topology.documents.changes import TopologyChange

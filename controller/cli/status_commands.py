@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from controller.cli.common_options import EXIT_OUT_OF_SYNC, Examples, ExamplesGroup, configured
+from controller.cli.common_options import (
+    EXIT_OUT_OF_SYNC,
+    Examples,
+    ExamplesGroup,
+    HostController,
+    asks_controller,
+    configured,
+)
 
 if TYPE_CHECKING:
     from controller.config.config import Config
@@ -39,17 +46,15 @@ _ORDERS = ("traffic", "drops", "events", "name")
     flag_value=_WATCH,
     help="Show it again and again, every 2 seconds unless told, until Ctrl-C.",
 )
-@configured(topology=False)
-def status(config: Config, as_json: bool, watch: float | None) -> int:
+@asks_controller
+def status(controller: HostController, as_json: bool, watch: float | None) -> int:
     """Show this host: bridges, ports, tunnels, drift.
 
     Exit status 0: all is in sync; 3: it is not.
     """
-    from controller.status.control_client import call
-
     if watch is not None:
-        _watch(config.control_socket, watch, as_json=as_json)
-    state = call(config.control_socket, "status")
+        _watch(controller, watch, as_json=as_json)
+    state = controller.ask("status")
     click.echo(_shown(state, as_json=as_json), nl=False)
     return 0 if state["in_sync"] else EXIT_OUT_OF_SYNC
 
@@ -64,17 +69,17 @@ def _shown(state: Mapping[str, Any], *, as_json: bool) -> str:
     return status_tables.status(state)
 
 
-def _watch(path: str, seconds: float, *, as_json: bool) -> NoReturn:
+def _watch(controller: HostController, seconds: float, *, as_json: bool) -> NoReturn:
     """Show it for ever: on a terminal in the place of what was there, elsewhere one after the other."""
     import json
     import time
 
-    from controller.status.control_client import ControlError, call
+    from controller.status.control_client import ControlError
 
     is_first, is_terminal = True, sys.stdout.isatty() and not as_json
     while True:
         try:
-            state = call(path, "status")
+            state = controller.ask("status")
             text = json.dumps(state, sort_keys=True) + "\n" if as_json else _shown(state, as_json=False)
         except ControlError as error:
             if is_first:
@@ -142,8 +147,8 @@ def top(config: Config, is_once: bool, sort: str, interval: float) -> int:
 @click.option("--desired", "which", flag_value="desired", help="What it should have.")
 @click.option("--diff", "which", flag_value="diff", help="+ is missing, - should go; exit status 3 when there are any.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: each flow with what it is for and its counters.")
-@configured(topology=False)
-def flows(config: Config, bridge: str, which: str | None, as_json: bool) -> int:
+@asks_controller
+def flows(controller: HostController, bridge: str, which: str | None, as_json: bool) -> int:
     """Print the flows of BRIDGE in the syntax of ovs-ofctl.
 
     With --json alone all that it has or should have.
@@ -151,20 +156,17 @@ def flows(config: Config, bridge: str, which: str | None, as_json: bool) -> int:
     if as_json:
         if which == "diff":
             raise click.UsageError("--json and --diff do not go together: --json says of each flow whether it is there")
-        return _explained(config, bridge, which)
+        return _explained(controller, bridge, which)
     which = which or "installed"
-    from controller.status.control_client import call
-
-    lines = call(config.control_socket, "flows", bridge=bridge, which=which)["lines"]
+    lines = controller.ask("flows", bridge=bridge, which=which)["lines"]
     click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return EXIT_OUT_OF_SYNC if which == "diff" and lines else 0
 
 
-def _explained(config: Config, bridge: str, which: str | None) -> int:
+def _explained(controller: HostController, bridge: str, which: str | None) -> int:
     from controller.cli import rendering
-    from controller.status.control_client import call
 
-    answer = call(config.control_socket, "explained_flows", bridge=bridge, most=_ALL)
+    answer = controller.ask("explained_flows", bridge=bridge, most=_ALL)
     flows = [flow for flow in answer["flows"] if which is None or flow[which]]
     told = {"bridge": bridge, "flows": flows, "number": len(flows), "silent": answer["silent"]}
     click.echo(rendering.status_json(told), nl=False)

@@ -1,21 +1,27 @@
-"""The state of a host as ``tunbridge status`` prints it: lines, and tables, which no other command loads rich for."""
+"""The state of a host as ``tunbridge status`` prints it: lines and tables.
+
+Only a table that has to be folded needs rich, which takes as long to load as all else.
+"""
 
 from __future__ import annotations
 
-import io
-import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from controller.runtime.printable_text import printable
 
-from controller.runtime.logs import printable
+_WIDEST = 1000
 
-_UNLIMITED = 1000
-"""Columns of a table that no terminal shows: a pipe or a file gets whole lines."""
+
+class StatusTable(NamedTuple):
+    """A table before it has a width.
+
+    :param cells: a row each, the headings first; printable
+    """
+
+    title: str
+    cells: Sequence[Sequence[str]]
 
 
 def status(state: Mapping[str, Any], width: int | None = None) -> str:
@@ -25,8 +31,7 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
     :param width: columns; None: those of the terminal, or no limit where there is none
     """
     if width is None:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
-    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
+        width = _terminal_width()
     topology = state["topology"]
     head = [
         f"Host {state['host']}: {'in sync' if state['in_sync'] else 'NOT in sync'}",
@@ -41,17 +46,21 @@ def status(state: Mapping[str, Any], width: int | None = None) -> str:
         ),
         *(_row_drift(what, state["drift"][what]) for what in ("tags", "rows") if state["drift"][what]["times"]),
     ]
-    for line in head:
-        console.print(Text(printable(line)), soft_wrap=True)
     tables = [_bridges(state["bridges"]), _ports(state["ports"]), _tunnels(state["tunnels"])]
     if state.get("applications"):
         tables.append(_applications(state["applications"]))
+    lines = [printable(line) for line in head]
     for table in tables:
-        console.print()
-        console.print(table)
-    written = console.file
-    assert isinstance(written, io.StringIO)
-    return "".join(line.rstrip() + "\n" for line in written.getvalue().splitlines())
+        lines += ["", *table_lines(table, width)]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _terminal_width() -> int:
+    if not sys.stdout.isatty():
+        return sys.maxsize
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _drift(bridge: str, drift: Mapping[str, Any]) -> str:
@@ -78,7 +87,7 @@ def _server(topology: Mapping[str, Any]) -> str:
     return f" to {server}" if server else ""
 
 
-def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:
+def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> StatusTable:
     rows = []
     for name, bridge in sorted(bridges.items()):
         flows = bridge["flows"]
@@ -88,7 +97,7 @@ def _bridges(bridges: Mapping[str, Mapping[str, Any]]) -> Table | Text:
     return _table("Bridges", ("Bridge", "Datapath", "Connected", "Desired flows", "Installed", "Drift"), rows)
 
 
-def _ports(ports: Iterable[Mapping[str, Any]]) -> Table | Text:
+def _ports(ports: Iterable[Mapping[str, Any]]) -> StatusTable:
     """With a column for security groups where a port is secured."""
     told = list(ports)
     columns = ["device", "id", "ofport", "network_id", "vlan", "status", "reason"]
@@ -111,13 +120,13 @@ def _groups(security: Mapping[str, Any] | None) -> str | None:
     return f"{names} ({rules}{aside})"
 
 
-def _tunnels(tunnels: Iterable[Mapping[str, Any]]) -> Table | Text:
+def _tunnels(tunnels: Iterable[Mapping[str, Any]]) -> StatusTable:
     columns = ("host", "type", "remote_ip", "device", "ofport")
     rows = sorted((tuple(tunnel[column] for column in columns) for tunnel in tunnels), key=str)
     return _table("Tunnels", ("Host", "Type", "Remote IP", "Device", "Ofport"), rows)
 
 
-def _applications(applications: Iterable[Mapping[str, Any]]) -> Table | Text:
+def _applications(applications: Iterable[Mapping[str, Any]]) -> StatusTable:
     rows = []
     for one in applications:
         flows = ", ".join(f"{bridge} {number}" for bridge, number in one["flows"].items())
@@ -125,10 +134,44 @@ def _applications(applications: Iterable[Mapping[str, Any]]) -> Table | Text:
     return _table("Applications", ("Application", "State", "Cookie", "Flows"), rows)
 
 
-def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table | Text:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> StatusTable:
+    cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    return StatusTable(title, [list(headings), *cells])
+
+
+def table_lines(table: StatusTable, width: int) -> list[str]:
+    """The table with cells below one another, folded where it is wider.
+
+    :param width: columns
+    """
+    if len(table.cells) == 1:
+        return [f"{table.title}: none"]
+    widths = [max(map(len, column)) for column in zip(*table.cells, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)) for row in table.cells]
+    if len(lines[0]) <= width and all(map(str.isascii, lines)):
+        return [table.title, *lines]
+    return folded_lines(table, width)
+
+
+def folded_lines(table: StatusTable, width: int) -> list[str]:
+    """The same by rich, which folds cells, and knows how wide a character is.
+
+    :param width: columns; where no terminal ends a line it is 1,000 of them
+    """
+    import io
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+    headings, *rows = table.cells
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        made.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else printable(str(cell))) for cell in row))
-    return table if table.row_count else Text(f"{title}: none")
+        made.add_row(*map(Text, row))
+    written = io.StringIO()
+    Console(
+        file=written, width=min(width, _WIDEST), color_system=None, highlight=False, markup=False, emoji=False
+    ).print(made)
+    return written.getvalue().splitlines()

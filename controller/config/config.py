@@ -24,14 +24,13 @@ from controller.config.host_options import AgentConfig, OvsConfig
 from controller.config.option_reader import DEFAULT, OptionReader
 from controller.config.otel_options import OtelConfig
 from controller.config.package_apps import PackageApps, with_packages
+from controller.config.run_path import DEFAULT_RUN_PATH, control_socket
 from controller.config.security_group_options import SecurityGroupConfig
+from controller.config.text_types import absolute_path, socket_directory
 from controller.config.topology_options import NetworkConfig, TopologyConfig
 from topology.errors import ConfigError
 from topology.model import NetworkType
 from topology.rules.allocation.segment_allocation import AllocationPolicy
-
-DEFAULT_FILE = "/etc/tunbridge/tunbridge.conf"
-"""Read when it exists and no file is named."""
 
 
 def _default_choices() -> Map[str, OptionValue]:
@@ -58,7 +57,7 @@ class Config:
     debug: bool = option("false", kinds.boolean, "Log at level DEBUG, libraries included")
     log_file: str | None = option(
         None,
-        kinds.optional(kinds.absolute_path),
+        kinds.optional(absolute_path),
         "Log to this file (absolute path) instead of stderr. It may be moved away by logrotate; the next record opens "
         "it again",
         form="path",
@@ -70,13 +69,13 @@ class Config:
     )
     state_path: str = option(
         "/var/lib/tunbridge",
-        kinds.absolute_path,
+        absolute_path,
         "Directory of what outlives a restart: the embedded topology database, and what this host knows of a topology "
         "that may be restored (absolute path)",
     )
     run_path: str = option(
-        "/run/tunbridge",
-        kinds.socket_directory,
+        DEFAULT_RUN_PATH,
+        socket_directory,
         "Directory of `control.sock`, `topology.sock` and pid files (absolute path of at most 93 bytes). One for each "
         "controller on a machine",
     )
@@ -126,7 +125,7 @@ class Config:
     @property
     def control_socket(self) -> str:
         """Where the controller of this host answers the command line."""
-        return os.path.join(self.run_path, "control.sock")
+        return control_socket(self.run_path)
 
 
 def declared_options(applications: Sequence[App] = APPLICATIONS) -> Mapping[str, Mapping[str, Declaration]]:
@@ -166,11 +165,6 @@ def about(group: str) -> str:
     if known := groups_of(Config).get(group):
         return known.about
     return "" if group == DEFAULT else "Of [applications](pipeline.md)."
-
-
-def default_files() -> tuple[str, ...]:
-    """The files to read when none is named: :data:`DEFAULT_FILE`, when it is there."""
-    return (DEFAULT_FILE,) if os.path.exists(DEFAULT_FILE) else ()
 
 
 def load(

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from controller.config import option_types as kinds
 from controller.config.declaration import OptionGroup, Problem, option
+from controller.config.text_types import absolute_path
 from controller.config.tls_options import FILES, NAME, PEER_NAME, TlsConfig, incomplete
 from topology.ovsdb.tls import ANY, TlsFiles
 
@@ -133,22 +134,22 @@ class AgentConfig(OptionGroup):
     )
     ipsec_psk_file: str | None = option(
         None,
-        kinds.optional(kinds.absolute_path),
+        kinds.optional(absolute_path),
         "File with the secret that all hosts share, in one line of 16 to 255 letters, digits and marks without "
         "quotation marks and spaces; closed to everybody but its owner and group",
         form="path",
     )
     ipsec_certificate: str | None = option(
         None,
-        kinds.optional(kinds.absolute_path),
+        kinds.optional(absolute_path),
         "This host's certificate (PEM), whose common name is `[DEFAULT] host`",
         form="path",
     )
     ipsec_private_key: str | None = option(
-        None, kinds.optional(kinds.absolute_path), "Its key (PEM), which ovs-monitor-ipsec reads", form="path"
+        None, kinds.optional(absolute_path), "Its key (PEM), which ovs-monitor-ipsec reads", form="path"
     )
     ipsec_ca_cert: str | None = option(
-        None, kinds.optional(kinds.absolute_path), "The authority that certifies all hosts (PEM)", form="path"
+        None, kinds.optional(absolute_path), "The authority that certifies all hosts (PEM)", form="path"
     )
     vxlan_udp_port: int = option("4789", kinds.port_number, "UDP port of VXLAN tunnels")
     dont_fragment: bool = option("true", kinds.boolean, "Set the don't-fragment bit on tunnel packets")

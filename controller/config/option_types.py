@@ -17,14 +17,12 @@ from urllib.parse import urlsplit
 import netaddr
 from oslo_config import types
 
+from controller.config.text_types import UNIX_PATH_MAX, text_of_form
 from topology.model import VLAN_MAX, VLAN_MIN, NetworkType, canonical_ip, canonical_mac
 from topology.rules.allocation.segment_allocation import Range
 
 INTERFACE_NAME_MAX = 15
 """Characters of a Linux network device (IFNAMSIZ without its NUL), and so of a bridge and its local port."""
-
-UNIX_PATH_MAX = 107
-"""Bytes of a unix socket's path on Linux (unix(7), ``sun_path`` without its NUL)."""
 
 Value = TypeVar("Value")
 
@@ -43,17 +41,6 @@ def boolean(value: str) -> bool:
         return bool(types.Boolean()(value))
     except ValueError:
         raise ValueError("expected true or false") from None
-
-
-def _text(pattern: str, expected: str) -> Callable[[str], str]:
-    """Printable text of a form."""
-
-    def parse(value: str) -> str:
-        if not re.fullmatch(pattern, value) or not value.isprintable():
-            raise ValueError(f"expected {expected}")
-        return value
-
-    return parse
 
 
 def whole(minimum: int, maximum: int, expected: str) -> Callable[[str], int]:
@@ -99,22 +86,19 @@ def seconds(minimum: float, maximum: float, *, or_never: bool = False) -> Callab
 
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of a few words."""
-    return _text("|".join(map(re.escape, choices)), f"one of {', '.join(choices)}")
+    return text_of_form("|".join(map(re.escape, choices)), f"one of {', '.join(choices)}")
 
 
-host_name = _text(r"\S{1,255}", "a host name of 1 to 255 characters without white space")
+host_name = text_of_form(r"\S{1,255}", "a host name of 1 to 255 characters without white space")
 """The name under which a host is known: any text without white space, as in Neutron."""
 
-interface_name = _text(
+interface_name = text_of_form(
     rf"[^\s/:,]{{1,{INTERFACE_NAME_MAX}}}",
     f"a name of 1 to {INTERFACE_NAME_MAX} characters without white space, '/', ':' and ','",
 )
 """A bridge or port, as Open vSwitch can name it."""
 
-absolute_path = _text("/.*", "an absolute path, such as /var/lib/tunbridge")
-"""A path that does not depend on the working directory."""
-
-peer_name = _text(r"\*|[^\s*,]{1,253}", "one name as in a certificate, or * for any")
+peer_name = text_of_form(r"\*|[^\s*,]{1,253}", "one name as in a certificate, or * for any")
 """A DNS name, an IP address or a common name, as a certificate has it; ``*``: any."""
 
 
@@ -133,15 +117,6 @@ def firewall_driver(value: str) -> str:
     if value not in _FIREWALL_DRIVERS:
         raise ValueError("expected one of openvswitch, noop")
     return _FIREWALL_DRIVERS[value]
-
-
-def socket_directory(value: str) -> str:
-    """A directory for unix sockets: their path must fit :data:`UNIX_PATH_MAX`."""
-    limit = UNIX_PATH_MAX - len("/topology.sock")
-    path = absolute_path(value)
-    if len(path.encode()) > limit:
-        raise ValueError(f"expected a path of at most {limit} bytes, since sockets are made in it")
-    return path
 
 
 def optional(parse: Callable[[str], Value]) -> Callable[[str], Value | None]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from controller.config import option_types as kinds
 from controller.config.declaration import OptionGroup, Problem, option
+from controller.config.text_types import absolute_path
 from topology.ovsdb.tls import TlsFiles
 
 FILES = ("ssl_key_file", "ssl_cert_file", "ssl_ca_cert_file")
 
-FILE = kinds.optional(kinds.absolute_path)
+FILE = kinds.optional(absolute_path)
 PEER_NAME = kinds.optional(kinds.peer_name)
 
 CERTIFICATE = "Certificate of that key; certificates between it and its authority may follow"

@@ -47,10 +47,11 @@ from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
 from controller.openflow.channel.session import Timeouts
 from controller.openflow.tables.app_flows import IsOfApp
-from controller.openflow.tables.sender import Sender
+from controller.openflow.tables.sender import Sender, Synced
 from controller.openflow.wire.messages import PortDesc, describe_error
 from controller.os_ken_apps.frame_watch import FrameWatch
 from controller.os_ken_apps.running_apps import RunningApps
+from controller.runtime import garbage
 from controller.runtime.inbox import Inbox
 from controller.runtime.worker import BatchWriter, Worker
 from controller.runtime.workers import Workers
@@ -106,7 +107,9 @@ class Tunbridge(EnqueuingApp):
             gone=lambda: _tell_gone(senders.values()),
             pipeline_modules={type(app).__module__ for app in config.apps.apps if app.package is not None},
         )
-        senders = _senders(config, compiler, inbox, self._is_of_app)
+        self._unsynced = {names.integration_bridge, names.tunnel_bridge}
+        """Those that have never had what is wanted of them."""
+        senders = _senders(config, compiler, self._synced, self._is_of_app)
         self._watch = FrameWatch(self._events, senders)
         self._server = OpenFlowServer(endpoints(config.ovs, names.bridges), timeouts, self._events.emit)
         vswitch = self._vswitch = settings.vswitch(config)
@@ -175,6 +178,15 @@ class Tunbridge(EnqueuingApp):
             "metrics": lambda _: metrics().decode(),
             "watch": self._watch.answer,
         }
+
+    def _synced(self, event: Synced) -> None:
+        """A bridge has what is wanted of it; called in the threads of the senders. Once both have, the start is over:
+        what was made until then is what the host has, and stays."""
+        self._inbox.post(event)
+        if self._unsynced:
+            self._unsynced.discard(event.bridge)
+            if not self._unsynced:
+                garbage.loaded()
 
     def _is_of_app(self, table: int, priority: int, cookie: int) -> bool:
         """Whether a flow is another's that is to stay."""
@@ -280,7 +292,9 @@ def _local_address_watch(config: Config, registration: Registration, this_host: 
     )
 
 
-def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event], is_of_app: IsOfApp) -> Mapping[str, Sender]:
+def _senders(
+    config: Config, compiler: Compiler, synced: Callable[[Synced], None], is_of_app: IsOfApp
+) -> Mapping[str, Sender]:
     """Bridge → who writes its flows."""
 
     places = RulePlaces()
@@ -293,7 +307,7 @@ def _senders(config: Config, compiler: Compiler, inbox: Inbox[Event], is_of_app:
         name: Sender(
             name,
             partial(owner, name),
-            inbox.post,
+            synced,
             keep_foreign=role is BridgeRole.PHYSICAL,
             audit_interval=config.agent.audit_interval,
             is_of_app=is_of_app,

@@ -15,23 +15,13 @@ from datetime import datetime, timezone
 from io import TextIOWrapper
 from typing import Any
 
+from controller.runtime.printable_text import printable
 from topology.errors import ConfigError
 from topology.event_kinds import HostEvent
 
 _FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
 _TIME = "%Y-%m-%d %H:%M:%S"
 _LIBRARIES = ("os_ken", "ovsdbapp", "eventlet", "oslo_config")
-
-
-def printable(text: str) -> str:
-    r"""The text with everything that is not printable written as an escape, e.g. ``\n`` or ``\x1b``.
-
-    Names of ports and external_ids come from whoever may plug a device: they must not forge a line, nor reach a
-    terminal as a command.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class LineFormatter(logging.Formatter):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 from topology.errors import TunbridgeError
 from topology.event_kinds import HostEvent, Value
 

@@ -21,7 +21,7 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 from controller.top.port_sources import PortSources
 from controller.top.port_table import HEADINGS, ORDERS, TEXTS, TopPort, TopState, shown
 

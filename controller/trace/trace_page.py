@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 
 Json = dict[str, Any]
 

@@ -22,7 +22,7 @@ from urllib.parse import unquote_to_bytes
 
 from controller.config.http_limits import ConnectionLimit, HttpLimits
 from controller.network_api.http.bounded_protocol import CONNECTION, BoundedProtocol
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 
 ACCESS_LOG = logging.getLogger("controller.network_api.access")
 

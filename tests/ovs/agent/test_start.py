@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,3 +41,14 @@ def test_the_topology_database_answers_at_the_first_try(ovs: OvsHost, tunbridge:
     controller = tunbridge()
     controller.wait_in_sync()
     assert "no answer, trying again" not in controller.log_text()
+
+
+def test_garbage_is_searched_seldom_until_a_start_is_over(ovs: OvsHost, tunbridge: Callable[..., Tunbridge]) -> None:
+    """All that a host has is made until then; without a switch a start is not over."""
+    with ovs.frozen_vswitchd():
+        controller = tunbridge(program="tests.support.host.collecting_controller")
+        os.kill(controller.pid, signal.SIGUSR1)
+        controller.wait_log("garbage is searched seldom; some objects stay: False")
+    controller.wait_in_sync()
+    os.kill(controller.pid, signal.SIGUSR1)
+    controller.wait_log("garbage is searched often; some objects stay: True")

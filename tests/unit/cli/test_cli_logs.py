@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime.logs import printable
+from controller.runtime.printable_text import printable
 
 ROOT = Path(__file__).resolve().parents[3]
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z]+ [\w.]+ ")

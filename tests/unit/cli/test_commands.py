@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from controller.cli import commands
+from controller.cli.common_options import LazyCommands
 from tests.support.command_line import tunbridge
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -165,6 +168,50 @@ def test_help_loads_nothing_but_click() -> None:
     assert done.stdout.splitlines()[-1] == "status 0 []"
 
 
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["flows", "br-int"]])
+def test_who_only_asks_the_controller_loads_little(host: Host, words: list[str]) -> None:
+    heavy = (
+        "os_ken",
+        "ovs",
+        "oslo_config.cfg",
+        "apps",
+        "netaddr",
+        "rich",
+        "yaml",
+        "logging",
+        "controller.config.config",
+    )
+    argv = ["--config-file", host.config_file, *words]
+    code = (
+        f"import sys; from controller.cli import commands; sys.argv[1:] = {argv}\n"
+        "try: commands.main()\n"
+        f"except SystemExit as end: print('status', end.code, [m for m in {heavy} if m in sys.modules])"
+    )
+    host.start(STATE)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "status 0 []", done.stderr
+
+
+def test_each_command_has_the_name_that_it_is_loaded_by() -> None:
+    def check(group: click.Group) -> int:
+        assert list(group.commands) == [command.name for command in group.commands.values()]
+        return sum(check(one) if isinstance(one, click.Group) else 1 for one in group.commands.values())
+
+    assert check(commands.cli) == 33
+
+
+def test_lazy_commands_are_a_mapping() -> None:
+    found = LazyCommands({"status": "controller.cli.status_commands:status", "none": "controller.cli.nowhere:none"})
+    assert list(found) == ["status", "none"] and len(found) == 2
+    assert found["status"].name == "status"
+    found["more"] = found["status"]
+    assert list(found) == ["status", "none", "more"]
+    del found["none"]
+    assert list(found) == ["status", "more"] and "none" not in found
+    with pytest.raises(KeyError):
+        del found["none"]
+
+
 def test_an_ovsdb_client_loads_no_dns() -> None:
     """eventlet, which python-ovs imports, would load what it looks up names with."""
     code = (
@@ -250,10 +297,30 @@ def test_bad_configuration_is_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_controller_that_runs_tells_what_files_would_refuse(host: Host) -> None:
+    """They are read when it is started; what they say by now stands against a start, and not against an answer."""
+    path = Path(host.config_file)
+    path.write_text(path.read_text() + "[ovs]\nof_listen_port = 0\n")
+    expected = f"{path}: [ovs] of_listen_port = '0': expected a port number from 1 to 65535"
+    for command in (["status"], ["flows", "br-int"], ["events"], ["events", "--follow"], ["status", "--watch"]):
+        assert refusal("--config-file", host.config_file, *command) == expected
+    host.start(STATE)
+    assert tunbridge("--config-file", host.config_file, "status").returncode == 0
+    assert refusal("--config-file", host.config_file, "flows", "br-none") == "br-none: no such bridge"
+
+
+def test_a_run_path_that_refers_to_another_option(host: Host) -> None:
+    path = Path(host.config_file)
+    path.write_text(path.read_text().replace(f"run_path = {path.parent}", "run_path = $state_path"))
+    host.start(STATE)
+    assert tunbridge("--config-file", host.config_file, "status").returncode == 0
+
+
 def test_bad_topology_is_one_line() -> None:
     expected = "--topology 'db1': expected unix:/PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT"
     assert refusal("run", "--topology", "db1") == expected
     assert refusal("--topology", "db1", "controller") == expected
+    assert refusal("--topology", "db1", "status") == expected
 
 
 def test_a_file_name_that_could_forge_a_line() -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from controller.cli import rendering, status_tables
+from controller.cli.status_tables import StatusTable
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,23 @@ def test_a_narrow_terminal_loses_nothing() -> None:
     rows = lines[lines.index(heading) + 1 : lines.index("Tunnels: none")]
     assert "".join(row[:start].strip() for row in rows) == "tap3f1f785c-70"
     assert "".join(row[start:end].strip() for row in rows) == "3f1f785c-7015-46c4-95ba-9efd6cd323d0"
+
+
+_CELLS = st.text(st.sampled_from("ab [/]:-"), max_size=12).map(str.strip)
+
+
+@given(st.lists(st.tuples(_CELLS, _CELLS, _CELLS), min_size=1, max_size=5))
+def test_a_table_that_fits_is_as_rich_makes_it(rows: list[tuple[str, str, str]]) -> None:
+    table = StatusTable("Ports", [("Device", "VLAN", "Reason"), *rows])
+    ours, by_rich = status_tables.table_lines(table, 100), status_tables.folded_lines(table, 100)
+    assert list(map(str.rstrip, ours)) == list(map(str.rstrip, by_rich))
+
+
+def test_wide_characters_stand_below_one_another() -> None:
+    table = StatusTable("Ports", [("Security groups", "VLAN"), ("\u6771\u4eac", "1"), ("web", "2")])
+    assert [line.rstrip() for line in status_tables.table_lines(table, 2**63)] == [
+        "Ports",
+        "Security groups  VLAN",
+        f"\u6771\u4eac{'':11}  1",
+        "web              2",
+    ]

@@ -1,0 +1,23 @@
+"""``tunbridge`` that says in its log, on SIGUSR1, how its collector of garbage is set.
+
+Started as a program in place of :mod:`controller.cli.commands`.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+from types import FrameType
+
+from controller.cli import commands
+
+
+def _tell(_signum: int, _frame: FrameType | None) -> None:
+    seldom = "seldom" if gc.get_threshold()[0] > 100_000 else "often"
+    print(f"garbage is searched {seldom}; some objects stay: {gc.get_freeze_count() > 0}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, _tell)
+    commands.main()
