@@ -79,6 +79,20 @@ def _bulk(sizes: Sequence[int], repetitions: Callable[[int], int]) -> Iterator[R
             )  # fmt: skip
 
 
+def _over_networks(sizes: Sequence[int], ports: int, repetitions: int) -> Iterator[Row]:
+    """So many ports in one transaction, of one network and of many."""
+    devices = [device(number) for number in range(1, ports + 1)]
+    for networks in sizes:
+        timings = []
+        with measured_host(_HUB, {}, networks, ports) as (_, _, host):
+            for _ in range(repetitions):
+                timings.append(host.plug(devices))
+                host.unplug(devices)
+        what = f"{ports:,} ports at once on {networks:,} network{'s' * (networks > 1)}: sending"
+        yield Row(what, _median(timings, "open"), "ms", series=f"{ports:,} ports at once, sending", size=networks,
+                  against="networks")  # fmt: skip
+
+
 def _ovn(size: int, switches: int, repetitions: int) -> tuple[float, float]:
     """Milliseconds from the last port's appearance until all are up, and ovn-controller's processor for each port."""
     devices = [device(number) for number in range(1, size + 1)]
@@ -120,6 +134,7 @@ def rows(*, small: bool) -> Iterator[Row]:
         row.measure: row for row in _bulk((20,) if small else (200, 500, 2000), lambda size: 1 + 2 * (size < 1000))
     }
     yield from bulks.values()
+    yield from _over_networks((1, 5) if small else (1, 10, 100), 20 if small else 200, 1 if small else 3)
     size = 20 if small else 500
     ours = bulks[f"{size} ports at once: ACTIVE"]
     for switches, reach in _SWITCHES.items():
