@@ -14,6 +14,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
 
 from bench.cost_plot import plot
-from bench.table import Missing, Row, printed, read, table, write
+from bench.table import Missing, Row, read, table, write
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,13 +36,10 @@ class Measure:
 
     :param module: of this folder
     :param seconds: that it may take; all of them together take less than 12 minutes
-    :param arguments: of a program that prints its table, where the module has no ``rows``; and with ``--small``
     """
 
     module: str
     seconds: int
-    arguments: tuple[str, ...] = ()
-    small: tuple[str, ...] = ()
 
 
 MEASURES = (
@@ -79,31 +77,24 @@ def _measure(module: str, into: Path, *, small: bool) -> None:
         write(into, rows, ())
 
 
-def _has_rows(module: str) -> bool:
-    return "\ndef rows(" in (ROOT / "bench" / f"{module}.py").read_text()
-
-
 def _run(measure: Measure, directory: Path, *, small: bool) -> tuple[list[Row], list[Missing]]:
     """One measure in a process of its own."""
     name, into = measure.module, directory / f"{measure.module}.json"
-    if not (ROOT / "bench" / f"{name}.py").exists():
-        return [], [Missing(name, f"there is no bench/{name}.py")]
-    if _has_rows(name):
-        argv = [__file__, "--only", name, "--into", str(into), *(["--small"] if small else [])]
-    else:
-        argv = [str(ROOT / "bench" / f"{name}.py"), *(measure.small if small else measure.arguments)]
-    missing, output, errors = [], "", ""
+    argv = [__file__, "--only", name, "--into", str(into), *(["--small"] if small else [])]
+    missing = []
+    process = subprocess.Popen([sys.executable, "-W", "ignore", *argv], cwd=ROOT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
     try:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", *argv], cwd=ROOT, capture_output=True, text=True, timeout=measure.seconds
-        )
-        output, errors = done.stdout, done.stderr
-        if done.returncode:
-            last = errors.strip().splitlines()[-1:] or [f"status {done.returncode}"]
-            missing.append(Missing(name, last[0]))
+        _, errors = process.communicate(timeout=measure.seconds)
+        if process.returncode:
+            missing.append(Missing(name, (errors.strip().splitlines() or [f"status {process.returncode}"])[-1]))
     except subprocess.TimeoutExpired:
         missing.append(Missing(name, f"not within {measure.seconds} s"))
-    rows = printed(output, name) if not _has_rows(name) else read(into.read_text()) if into.exists() else []
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)  # it ends what it has started
+            process.communicate()
+    rows = read(into.read_text()) if into.exists() else []
     if not rows and not missing:
         missing.append(Missing(name, "it has told nothing"))
     return rows, missing

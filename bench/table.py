@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,28 +98,3 @@ def read(text: str) -> list[Row]:
     """Rows as :func:`write` wrote them."""
     fields = Row.__dataclass_fields__.keys()
     return [Row(**{name: one[name] for name in fields if name in one}) for one in json.loads(text)["rows"]]
-
-
-def printed(text: str, program: str) -> list[Row]:
-    """The rows of tables that a program has printed in Markdown, with a column for each figure and its unit there.
-
-    ``| GET /ports | 2.3 | 5.2 |`` under ``| request | p50, ms | p99, ms |`` is two rows.
-    """
-    rows: list[Row] = []
-    columns: list[str] = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if not line.startswith("|"):
-            columns = []
-        elif not columns:
-            columns = cells
-        elif not set(cells[0]) <= set("- "):
-            rows += _printed_row(program, columns, cells)
-    return rows
-
-
-def _printed_row(program: str, columns: Sequence[str], cells: Sequence[str]) -> Iterator[Row]:
-    for column, cell in zip(columns[1:], cells[1:], strict=False):
-        name, _, unit = column.rpartition(", ")
-        with suppress(ValueError):  # a column of words
-            yield Row(f"{program}: {cells[0]} {name}".rstrip(), float(cell.replace(",", "")), unit)

@@ -1,4 +1,4 @@
-"""The table of `make bench`: ratios, what is reached, what a program has printed, JSON and the picture."""
+"""The table of `make bench`: ratios, what is reached, JSON and the picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cost_plot import plot
-from bench.table import Missing, Row, figure, printed, read, table, write
+from bench.table import Missing, Row, figure, read, table, write
 
 LESS = Row("one port", 13.0, "ms", 10.0, "floor", 1.3, series="one port", size=10, against="ports")
 MORE = Row("flows accepted", 90_000.0, "flows/s", 100_000.0, "ovs-ofctl", 1.0, more_is_better=True)
@@ -43,17 +43,6 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     text = (tmp_path / "rows.json").read_text()
     assert read(text) == [LESS, MORE, ALONE]
     assert '"why": "it hangs"' in text and '"cores": 2' in text
-
-
-def test_printed_tables_become_rows() -> None:
-    first = "| request | p50, ms | p99, ms |\n| --- | --- | --- |\n| GET /ports | 2.3 | 1,005 |\n"
-    second = "| x | s |\n| --- | --- |\n| y | words |\n| z | 7 |\n"
-    text = f"made in 3 s\n{first}\n{second}"
-    assert printed(text, "api") == [
-        Row("api: GET /ports p50", 2.3, "ms"),
-        Row("api: GET /ports p99", 1005.0, "ms"),
-        Row("api: z", 7.0, "s"),
-    ]
 
 
 def test_the_picture_has_a_line_for_each_series_and_its_peer() -> None:
