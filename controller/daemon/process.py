@@ -206,6 +206,7 @@ def _serve_host(
     from controller.config.api_options import NONE
     from controller.daemon.osken_app import Tunbridge
     from controller.daemon.supervision import READY, STOPPING, Supervision
+    from controller.runtime import garbage
     from controller.runtime.workers import Workers
     from controller.status.host_metrics import HostMetrics
     from controller.status.traffic.drop_metrics import DropMetrics
@@ -214,6 +215,7 @@ def _serve_host(
     from topology.database.host_scope import HostScope
     from topology.database.topology_database import TopologyDatabase
 
+    garbage.expect_much(garbage.HOST)  # until it is in sync
     workers = Workers()
     end_on_signals(workers.stop)
     manager = AppManager.get_instance()

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import gc
 
-_LOADING = 1_000_000
-"""Objects that are made before some are searched; Python's own number is 700."""
+COMMAND, HOST = 100_000, 300_000
+"""Objects that are made before some are searched, by a command and by the start of a host; Python's own number is 700.
+
+A host whose switch is away has no more than so many to no use.
+"""
 
 _USUAL = gc.get_threshold()
 
 
-def expect_much() -> None:
-    """Search seldom from now on: modules and all of a host are loaded, or a command is short."""
-    gc.set_threshold(_LOADING, *_USUAL[1:])
+def expect_much(objects: int = COMMAND) -> None:
+    """Search seldom from now on: modules, or all of a host, are loaded, or a command is short.
+
+    :param objects: see :data:`COMMAND`
+    """
+    gc.set_threshold(objects, *_USUAL[1:])
 
 
 def search_nothing() -> None:

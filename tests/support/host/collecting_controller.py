@@ -11,11 +11,12 @@ import sys
 from types import FrameType
 
 from controller.cli import commands
+from controller.runtime import garbage
 
 
 def _tell(_signum: int, _frame: FrameType | None) -> None:
-    seldom = "seldom" if gc.get_threshold()[0] > 100_000 else "often"
-    print(f"garbage is searched {seldom}; some objects stay: {gc.get_freeze_count() > 0}", file=sys.stderr, flush=True)
+    often = "seldom" if gc.get_threshold()[0] == garbage.HOST else "often"
+    print(f"garbage is searched {often}; some objects stay: {gc.get_freeze_count() > 0}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
