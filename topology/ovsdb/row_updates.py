@@ -260,13 +260,13 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
         row = rows.get(identity)
         if "delete" in told:
             if row is None:
-                LOG.warning("a row of %s goes that is not there: %s", table.name, identity)
+                LOG.debug("a row of %s goes that is not there: %s", table.name, identity)
                 return None
             del rows[identity]
             return idl.Notice(idl.ROW_DELETE, row)
         if "insert" in told or "initial" in told:
-            if row is not None:
-                LOG.warning("a row of %s comes that is there already: %s", table.name, identity)
+            if row is not None:  # a server may tell twice what two conditions ask for one after the other
+                LOG.debug("a row of %s comes that is there already: %s", table.name, identity)
                 del rows[identity]
             row = self._Idl__create_row(table, identity)
             differs = self._readers[table.name].fill(row, told["insert"] if "insert" in told else told["initial"])

@@ -106,8 +106,9 @@ def test_a_place_that_is_taken(
             configuration = later.config_file.read_text()
             later.config_file.write_text(configuration.replace("[DEFAULT]", f"[DEFAULT]\nlog_file = {log}"))
             later.command("run", statuses=(1,))
-            (said,) = re.findall("(?:WARNING|ERROR|CRITICAL) (.*)", log.read_text())
-            assert re.search(refusal + r"or, if that one is gone for good, `tunbridge host delete host1`$", said), said
+            said = re.findall("(?:WARNING|ERROR|CRITICAL) (.*)", log.read_text())
+            expected = refusal + r"or, if that one is gone for good, `tunbridge host delete host1`$"
+            assert len(said) == 1 and re.search(expected, said[0]), said
 
             assert {bridge: second.dump(bridge) for bridge in SET_UP_BY_HAND} == SET_UP_BY_HAND
             assert (second.port_versions(), second.vsctl("list", "Bridge")) == (versions, layout)

@@ -179,6 +179,15 @@ def test_rows_are_what_python_ovs_makes_of_them(updates: list[Any]) -> None:
         assert ours.change_seqno == theirs.change_seqno
 
 
+def test_what_a_server_tells_twice_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """It does while conditions change: a row that is there comes again, and one that is gone goes."""
+    made, told = _idl(QuickIdl)
+    for change in ({"insert": {"fixed": 1}}, {"insert": {"fixed": 2}}, {"delete": None}, {"delete": None}):
+        assert _feed(made, {_IDS[0]: change})
+    assert [event for event, *_ in told.notices] == ["create", "create", "delete"]
+    assert _rows(made) == [] and caplog.records == []
+
+
 def test_a_uuid_is_its_text_and_nothing_else_is() -> None:
     assert row_uuid(_IDS[0]) == uuid.UUID(_IDS[0])
     for text in ("", "x", _IDS[0][1:], "{" + _IDS[0] + "}", _IDS[0].replace("-", "")):
