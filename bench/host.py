@@ -49,6 +49,11 @@ def device(number: int) -> Device:
     return Device(f"tap{number}", f"{number:08x}-0000-4000-8000-000000000001", mac)
 
 
+def active_ports(status: Mapping[str, Any]) -> int:
+    """How many devices are ACTIVE, by what ``tunbridge status`` says."""
+    return sum(port["status"] == "ACTIVE" for port in status.get("ports", ()))
+
+
 def network_id(number: int) -> str:
     """Id of a network of :func:`document`."""
     return f"{number:08x}-0000-4000-8000-000000000002"

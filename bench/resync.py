@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
 
-from bench.host import device, document
+from bench.host import active_ports, device, document
 from bench.table import Row
 from scripts.processes import ProcessError
 from tests.support.host.ovs import OvsHost
@@ -117,8 +117,7 @@ def _measure(hub: str, networks: int, ports: int, repetitions: int) -> Figures:
         tunbridge.apply(document(networks, ports))
         tunbridge.wait_in_sync(_TIMEOUT)
         ovs.plug_many([device(number) for number in range(1, ports + 1)])
-        for number in range(1, ports + 1):
-            tunbridge.wait_device(device(number).name, _TIMEOUT, status="ACTIVE")
+        wait_until(lambda: active_ports(tunbridge.quick_status()) == ports, _TIMEOUT, "all ports are ACTIVE")
         tunbridge.wait_in_sync(_TIMEOUT)
         flows = {bridge: len(ovs.dump(bridge)) for bridge in BRIDGES}
         reconnects, dumps = [], []

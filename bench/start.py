@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this is a program: its own folder is on the path, not ours
 
 from bench.following import PER_NETWORK, Writer
-from bench.host import device
+from bench.host import active_ports, device
 from bench.table import Row, table
 from bench.usage import processor
 from tests.support.host.ovs import OvsHost
@@ -98,13 +98,9 @@ def _start(tunbridge: Tunbridge, ports: int) -> Start:
     if not status.get("in_sync"):
         status = tunbridge.wait_in_sync(_TIMEOUT)
         used, end = processor(tunbridge.pid), datetime.now()
-    assert _active(status) == ports, status["problems"]
+    assert active_ports(status) == ports, status["problems"]
     assert status["counters"]["flow_mods"] == 0, status["counters"]
     return Start((moments()["serving host"] - began).total_seconds(), (end - began).total_seconds(), used)
-
-
-def _active(status: Mapping[str, Any]) -> int:
-    return sum(port["status"] == "ACTIVE" for port in status.get("ports", ()))
 
 
 def _starts(follow: str, ports: int, here: frozenset[int], repetitions: int) -> list[Start]:
@@ -115,7 +111,7 @@ def _starts(follow: str, ports: int, here: frozenset[int], repetitions: int) -> 
         ovs.plug_many([device(number) for number in sorted(here)])
         options = {"topology": {"connection": server.connection, "follow": follow}, "ovs": {"local_ip": "192.0.2.1"}}
         with Tunbridge(ovs, hub="eventlet", options=options) as tunbridge:
-            wait_until(lambda: _active(tunbridge.quick_status()) == len(here), _TIMEOUT, "all ports are up")
+            wait_until(lambda: active_ports(tunbridge.quick_status()) == len(here), _TIMEOUT, "all ports are up")
             tunbridge.wait_in_sync(_TIMEOUT)
             found = []
             for _ in range(repetitions):
