@@ -41,14 +41,15 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
     from controller.cli import rendering
     from controller.cli.progress import Progress
     from topology.documents.apply import apply_document
-    from topology.documents.reader import load_document
+    from topology.documents.reader import parse_text, read_text
 
     garbage.search_nothing()
     told = Progress(progress)
     try:
+        text = read_text(file)  # of a pipe, the end of which may be long after what the topology is by now
         changes = apply_document(
             config.topology_connection,
-            lambda: load_document(file, lambda done: told.part(f"reading {file}", done)),
+            lambda: parse_text(text, file, lambda done: told.part(f"reading {file}", done)),
             config.allocation_policy(),
             prune=prune,
             dry_run=dry_run,

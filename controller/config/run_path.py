@@ -35,7 +35,8 @@ def control_socket(run_path: str) -> str:
 def plain_run_path(files: Sequence[str]) -> str | None:
     """``[DEFAULT] run_path``; None where it takes all of oslo.config to say what it is, or what is wrong.
 
-    That is: a file cannot be read or parsed, the value cannot be used, or it refers to other options.
+    That is: a file cannot be read or parsed, the value cannot be used, it refers to other options, or options are
+    read from elsewhere too.
 
     :param files: paths, in the order in which they are read: the last value holds
     """
@@ -44,6 +45,8 @@ def plain_run_path(files: Sequence[str]) -> str | None:
         for path in files:
             parser = _RunPathParser()
             parser.parse(_lines(path))
+            if parser.has_more:
+                return None
             value = value if parser.value is None else parser.value
         return None if "$" in value else socket_directory(value)
     except (OSError, ValueError, iniparser.ParseError):
@@ -64,6 +67,8 @@ class _RunPathParser(iniparser.BaseParser):
     def __init__(self) -> None:
         self._section: str | None = None
         self.value: str | None = None
+        self.has_more = False
+        """Options are read from elsewhere too: ``[DEFAULT] config_source``."""
 
     def new_section(self, section: str) -> None:
         self._section = section
@@ -73,3 +78,4 @@ class _RunPathParser(iniparser.BaseParser):
             raise self.parse_exc("no section", self.lineno, "")
         if (self._section, key) == ("DEFAULT", "run_path"):
             self.value = "\n".join(value)
+        self.has_more |= (self._section, key) == ("DEFAULT", "config_source")

@@ -11,7 +11,7 @@ import gc
 COMMAND, HOST = 100_000, 300_000
 """Objects that are made before some are searched, by a command and by the start of a host; Python's own number is 700.
 
-A host whose switch is away has no more than so many to no use.
+A host whose switch is away has some of these numbers to no use, and no more.
 """
 
 _USUAL = gc.get_threshold()

@@ -48,7 +48,7 @@ def apply_document(
     Networks come each with its subnets and ports, in the order of the document; then what is deleted.
 
     :param connection: OVSDB connection method of the topology database
-    :param document: or what reads it, and is called while the topology is being read
+    :param document: or what makes it of its text, which is there; it is called while the topology is being read
     :param prune: networks, subnets and ports that the document does not name are deleted
     :param dry_run: only find out what would change
     :param timeout: seconds to wait for a connection, and again for the change to be taken; large ones get more

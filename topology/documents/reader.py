@@ -96,11 +96,18 @@ class Document(list[Element]):
         self.default_rules = default_security_group_rules
 
 
-def load_document(path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
+def load_document(path: str | os.PathLike[str]) -> Document:
     """Read a topology document from a YAML file.
 
-    :param progress: is told now and then which part of the file is read, 0 to 1
     :raises DocumentError: there is no such file, it cannot be read, or the document is wrong
+    """
+    return parse_text(read_text(path), path)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a document, all of it, also of a pipe.
+
+    :raises DocumentError: there is no such file, it cannot be read, or it is no text
     """
     try:
         with Path(path).open("rb") as file:
@@ -111,9 +118,18 @@ def load_document(path: str | os.PathLike[str], progress: Callable[[float], None
     if len(raw) > MAX_BYTES:
         raise DocumentError("", f"{path}: is larger than {MAX_BYTES >> 20} MiB; apply it in parts")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError("", f"{path}: is not UTF-8 text: byte {error.start} is {raw[error.start]:#04x}") from None
+
+
+def parse_text(text: str, path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:
+    """Make a document of its text.
+
+    :param path: names it in errors
+    :param progress: is told now and then which part of the text is read, 0 to 1
+    :raises DocumentError: the document is wrong
+    """
     try:
         return parse_document(parse_yaml(text, progress))
     except DocumentError as error:

@@ -247,9 +247,14 @@ class Replica(Generic[B]):
         # The thread gives up at the deadline. It is late only while it converts a large snapshot, makes a large change
         # or waits for a listener that breaks its promise; then the request expires unsent. What was sent is waited for.
         value: T
-        with suppress(TimeoutError):
+        try:
             value = request.result.result(seconds + 1.0)
             return value
+        except TimeoutError:
+            pass
+        except KeyboardInterrupt:
+            request.result.cancel()  # what is not sent yet is not to be done any more
+            raise
         if request.result.cancel():
             raise self._unavailable(f"did not take the change within {seconds:g} s")
         value = request.result.result()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,16 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
+from topology.database.tables import DATABASE, SCHEMA
 from topology.documents.apply import apply_document
 from topology.documents.changes import TopologyChange
 from topology.documents.reader import Document, load_document, parse_document
 from topology.errors import ConflictError, DocumentError, TopologyUnavailable
 from topology.model import NetworkType
+from topology.ovsdb.edit import Edit
+from topology.ovsdb.one_shot import opened
 from topology.ovsdb.snapshot.snapshot_replica import SnapshotReplica
+from topology.ovsdb.snapshot.snapshot_rows import DatabaseSnapshot
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 
 ROOT = Path(__file__).parents[3]
@@ -262,6 +270,7 @@ import json, sys, time
 from topology.rules.allocation.segment_allocation import AllocationPolicy
 from topology.documents.reader import parse_document
 from topology.model import NetworkType
+from topology.database.tables import DATABASE, SCHEMA
 from topology.documents.apply import apply_document
 connection, documents = sys.argv[1], json.loads(sys.argv[2])
 policy = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
@@ -357,3 +366,63 @@ def test_a_document_that_is_wrong_is_said_whether_the_database_answers_or_not() 
 
     with pytest.raises(DocumentError, match="is wrong"):
         apply_document("unix:/nowhere/db.sock", read, POLICY, prune=False, dry_run=False)
+
+
+def test_a_network_and_a_port_may_have_one_id(server: OvsdbServer) -> None:
+    """And so their rows one UUID: each is found, and each is written."""
+
+    def document(network: str, port: str) -> dict[str, Any]:
+        ports = [{"id": OTHER_NET, "name": port, "mac_address": "fa:16:3e:00:00:01"}]
+        subnets = [{"name": "s", "cidr": "10.0.0.0/24"}]
+        return {"networks": [{"id": OTHER_NET, "name": network, "subnets": subnets, "ports": ports}]}
+
+    apply(server, document("n", "p"))
+    assert lines(apply(server, document("m", "q"))) == ["update network m", "update port q"]
+    assert (server.rows("Network", "name"), server.rows("Port", "name")) == ([{"name": "m"}], [{"name": "q"}])
+    assert apply(server, document("m", "q")) == ()
+
+
+def test_what_is_interrupted_before_it_is_sent_is_not_done(
+    server: OvsdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a plan is made."""
+    ending = threading.Event()
+
+    class Watched(SnapshotReplica):
+        def stop(self) -> None:
+            ending.set()
+            super().stop()
+
+    monkeypatch.setattr("topology.documents.apply.SnapshotReplica", Watched)
+
+    def tell(work: str) -> None:
+        if work.startswith("comparing"):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert ending.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(server, NAMED, progress=tell)
+    assert server.rows("Network", "name") == []
+
+
+def test_what_was_read_for_an_attempt_goes_with_it(server: OvsdbServer) -> None:
+    """Also where nothing is searched for garbage, as in a command."""
+    apply(server, {"networks": [{"name": "n"}]})
+    replica = SnapshotReplica(server.connection, DATABASE, schema=SCHEMA, read=("Network",))
+    kept: list[int] = []
+
+    def change(edit: Edit) -> None:
+        kept.append(sum(isinstance(one, DatabaseSnapshot) for one in gc.get_objects()))
+        (row,) = edit.rows("Network").values()
+        edit.set(row, name=f"{row.name}!")
+        if len(kept) < 6:
+            server.write({"op": "update", "table": "Network", "where": [], "row": {"name": f"other {len(kept)}"}})
+
+    gc.disable()
+    try:
+        with opened(replica, 60.0):
+            replica.transact(change, timeout=60.0)
+    finally:
+        gc.enable()
+    assert server.rows("Network", "name") == [{"name": "other 5!"}]
+    assert kept[1:] == [kept[1]] * 5

@@ -104,6 +104,24 @@ def test_apply(database: Database) -> None:
     assert any(line.startswith("delete network demo_net1 (c4d8b48b-") for line in pruned.stdout.splitlines())
 
 
+def test_a_document_from_a_pipe_is_compared_with_what_is_there_when_it_ends(database: Database, tmp_path: Path) -> None:
+    database.start()
+    document = tmp_path / "d.yaml"
+    document.write_text("networks:\n- {name: n, provider:segmentation_id: 1, provider:network_type: gre}\n")
+    assert database.apply(str(document)).returncode == 0
+    pipe, argv = tmp_path / "pipe", [sys.executable, "-m", "controller.cli.commands", "--config-file"]
+    os.mkfifo(pipe)
+    with subprocess.Popen(
+        [*argv, database.config_file, "apply", str(pipe)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        with pipe.open("w") as end:  # it has begun
+            document.write_text(document.read_text().replace("id: 1", "id: 2"))
+            assert database.apply(str(document)).returncode == 0
+            end.write(document.read_text().replace("id: 2", "id: 1"))
+        output, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0 and output.startswith("update network n ")
+
+
 def test_apply_to_another_database(database: Database, tmp_path: Path) -> None:
     database.start()
     other = tmp_path / "other.conf"

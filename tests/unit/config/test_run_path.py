@@ -88,3 +88,10 @@ def test_a_link_to_a_file_is_one_and_a_pipe_is_not(tmp_path: Path) -> None:
     assert plain_run_path([str(tmp_path / "link")]) == "/run/a"
     assert plain_run_path([str(tmp_path / "pipe")]) is None
     assert plain_run_path([str(tmp_path / "missing")]) is None
+
+
+def test_options_may_come_from_elsewhere(tmp_path: Path) -> None:
+    """Those that oslo.config fetches (``config_source``) hold over those of files."""
+    file = tmp_path / "file"
+    file.write_text("[DEFAULT]\nconfig_source = fetched\nrun_path = /run/a\n")
+    assert plain_run_path([str(file)]) is None

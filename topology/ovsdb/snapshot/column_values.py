@@ -20,7 +20,7 @@ from ovs.db.types import BooleanType, StringType, Type, UuidType
 from topology.ovsdb.schema import without_lengths
 
 Decode = Callable[[Any, Mapping[str, Any]], Any]
-"""A value in JSON, and UUID as text → row: the value in Python."""
+"""A value in JSON, and of the table that it refers to UUID as text → row: the value in Python."""
 
 Encode = Callable[[Any], Any]
 """A value in Python, a row being one that has a ``reference``: the value in JSON. Raises :class:`ValueError`."""
@@ -29,12 +29,14 @@ Encode = Callable[[Any], Any]
 class ColumnCodec(NamedTuple):
     """A column of a table.
 
+    :param refers_to: the table whose rows it refers to, if any
     :param is_plain: its values are in Python what they are in JSON
     :param default: in JSON, what a new row has where nothing is said
     """
 
     name: str
     type: Type
+    refers_to: str | None
     is_plain: bool
     decode: Decode
     encode: Encode
@@ -75,7 +77,10 @@ def column_of(table: str, name: str, type_: Type) -> ColumnCodec:
     """
     is_plain = type_.is_scalar() and type_.key.type != UuidType
     default = Datum.default(type_).to_json() if type_.n_min == 0 else type_.key.type.default  # Datum's is no JSON
-    return ColumnCodec(name, type_, is_plain, _decoder(type_), _encoder(f"{table}.{name}", type_), default)
+    of_row = type_.value if type_.is_map() and type_.value.type == UuidType else type_.key
+    return ColumnCodec(
+        name, type_, of_row.ref_table_name, is_plain, _decoder(type_), _encoder(f"{table}.{name}", type_), default
+    )
 
 
 def comparable(type_: Type, value: Any) -> Any:

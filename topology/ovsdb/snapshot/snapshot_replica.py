@@ -8,6 +8,7 @@ from a newer moment when another writer was faster; so the first moment may be a
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -133,12 +134,14 @@ class _SnapshotTransaction(PendingTransaction):
                     raise errors.unavailable(f"database {where} kept changing; nothing was written")
                 time.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE)
-                continue
-            refused = refusal(answer.error, errors, where)
-            self._attempts -= 1
-            if self._attempts <= 0 or not isinstance(refused, errors.conflict):
-                raise refused
-            self.conflicts += 1
+            else:
+                refused = refusal(answer.error, errors, where)
+                self._attempts -= 1
+                if self._attempts <= 0 or not isinstance(refused, errors.conflict):
+                    raise refused
+                self.conflicts += 1
+            del edit, value, operations
+            gc.collect()  # rows refer to their snapshot, and a command may have nothing searched for such
 
     def _snapshot(
         self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]
@@ -146,7 +149,7 @@ class _SnapshotTransaction(PendingTransaction):
         lost = errors.unavailable(f"database {where} did not send its rows in time; nothing was written")
         answer = _Exchange(idl, select_all(self._tables, self._read)).wait(self._deadline, lost, stopping)
         if answer.status != Transaction.SUCCESS:
-            raise refusal(answer.error, errors, where)
+            raise refusal(answer.error, errors, where) if answer.status == Transaction.ERROR else lost
         return DatabaseSnapshot(
             self._tables, {table: result["rows"] for table, result in zip(self._read, answer.results, strict=True)}
         )

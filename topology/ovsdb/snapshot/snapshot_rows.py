@@ -24,6 +24,8 @@ class SnapshotTable:
         self.decoded = [name for name, column in known.columns.items() if not column.is_plain]
         """Columns whose values in Python are others than in JSON."""
         self.rows: dict[uuid.UUID, Any] = {}
+        self.by_text: dict[str, SnapshotRow] = {}
+        """UUID as text → the row; rows of two tables may have one UUID."""
 
 
 class SnapshotRow:
@@ -52,7 +54,8 @@ class SnapshotRow:
         column = self._table.columns.get(name)
         if column is None or name not in self._json:
             raise AttributeError(name)
-        value = self.__dict__[name] = column.decode(self._json[name], self._idl.by_text)
+        referred = self._idl.tables[column.refers_to].by_text if column.refers_to is not None else {}
+        value = self.__dict__[name] = column.decode(self._json[name], referred)
         return value
 
     def json(self, column: str) -> Any:
@@ -86,13 +89,11 @@ class DatabaseSnapshot:
 
     def __init__(self, tables: Mapping[str, TableColumns], selected: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         self.tables = {name: SnapshotTable(known) for name, known in tables.items()}
-        self.by_text: dict[str, SnapshotRow] = {}
-        """UUID as text → the row."""
         for name, rows in selected.items():
             table = self.tables[name]
             for json in rows:
                 row = SnapshotRow(self, table, json[_UUID], json)
-                table.rows[row.uuid] = self.by_text[row.reference[1]] = row
+                table.rows[row.uuid] = table.by_text[row.reference[1]] = row
 
     def rows(self) -> dict[str, dict[uuid.UUID, Any | None]]:
         """Table → its rows."""
