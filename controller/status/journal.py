@@ -36,6 +36,9 @@ WAIT_MAX = 10.0
 _STEP = 0.05
 """Seconds between two looks for one: so nothing is done for those who wait while events come."""
 
+_BREATH = 0.5
+"""Seconds that the end waits at most for somebody who has just been answered and asks again at once."""
+
 _OVERHEAD = 400
 """Bytes of an event without its texts."""
 
@@ -80,7 +83,10 @@ class Journal(logging.Handler):
         self.counts: Counter[str] = Counter()
         """Name of a kind of events → how many there were."""
         self._waiting = 0
+        self._answered_at = -_BREATH
         self._is_finished = False
+        self._is_told = False
+        """Somebody was answered that there are no others."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -158,6 +164,8 @@ class Journal(logging.Handler):
         self._wait(known, min(wait, WAIT_MAX))
         named = {name: str(parameters[name]).lower() for name in ("port", "network") if parameters.get(name)}
         found, last, lost = self.read(known, lambda entry: entry.time >= since and concerns(entry.event, named))
+        self._answered_at = time.monotonic()
+        self._is_told |= self._is_finished
         return {
             "journal": self.id,
             "events": [entry.json() for entry in found],
@@ -168,9 +176,12 @@ class Journal(logging.Handler):
         }
 
     def finish(self) -> None:
-        """No more events are told: those who wait are answered, and have a moment for that."""
+        """No more events are told: those who follow are told so, and have a moment for that."""
         self._is_finished = True
-        if self._waiting:
+        until = self._answered_at + _BREATH
+        while not (self._waiting or self._is_told) and time.monotonic() < until:
+            time.sleep(_STEP)
+        if self._waiting or self._is_told:
             time.sleep(2 * _STEP)
 
     def _wait(self, known: int, seconds: float) -> None:

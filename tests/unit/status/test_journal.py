@@ -141,3 +141,16 @@ def test_many_threads(journal: Journal) -> None:
     while (answer := next(answers))["events"]:
         seen += devices(answer)
     assert sorted(seen) == sorted(f"{n}.{i}" for n in range(4) for i in range(300))
+
+
+def test_who_was_just_answered_is_told_of_the_end_before_it_ends(journal: Journal) -> None:
+    """Between two questions nobody waits, and yet somebody follows; who asks only once delays it by a moment."""
+    followed = journal.answer({})
+    ending = threading.Thread(target=journal.finish)
+    ending.start()
+    answers = [journal.answer({"journal": journal.id, "after": followed["last"]})]
+    while not answers[-1]["closed"]:
+        answers.append(journal.answer({"journal": journal.id, "after": followed["last"]}))
+    assert ending.is_alive()
+    ending.join()
+    journal.finish()
