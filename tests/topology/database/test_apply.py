@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -386,7 +385,7 @@ def test_what_is_interrupted_before_it_is_sent_is_not_done(
     server: OvsdbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while a plan is made."""
-    ending = threading.Event()
+    ending, waiting = threading.Event(), threading.get_ident()
 
     class Watched(SnapshotReplica):
         def stop(self) -> None:
@@ -397,7 +396,7 @@ def test_what_is_interrupted_before_it_is_sent_is_not_done(
 
     def tell(work: str) -> None:
         if work.startswith("comparing"):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(waiting, signal.SIGINT)
             assert ending.wait(60)
 
     with pytest.raises(KeyboardInterrupt):
