@@ -79,24 +79,35 @@ def measure(what: str, samples: int, work: Callable[[int], object]) -> None:
     print(f"| {what} | {statistics.median(times):.1f} | {ninety_ninth:.1f} |", flush=True)
 
 
-def concurrently(what: str, port: int, work: Callable[[Session, int], None]) -> None:
-    """Print how many calls a second 8 clients make together."""
-    done = []
+def _together(session: Callable[[], Session], work: Callable[[Session, int], None], each: int) -> float:
+    """Calls a second that 8 clients make together.
+
+    :param each: calls of a client; each has a number of its own
+    """
+    failures: list[BaseException] = []
 
     def client(first: int) -> None:
-        ask = Session(port)
-        for number in range(first, first + SAMPLES):
-            work(ask, number)
-            done.append(number)
+        try:
+            ask = session()
+            for number in range(first, first + each):
+                work(ask, number)
+        except BaseException as error:
+            failures.append(error)
 
-    clients = [threading.Thread(target=client, args=(at * SAMPLES,)) for at in range(_CLIENTS)]
-    started = time.perf_counter()
+    clients = [threading.Thread(target=client, args=(at * each,)) for at in range(_CLIENTS)]
+    began = time.perf_counter()
     for one in clients:
         one.start()
     for one in clients:
         one.join()
-    assert len(done) == _CLIENTS * SAMPLES
-    print(f"| {what} | {len(done) / (time.perf_counter() - started):.0f} |", flush=True)
+    if failures:
+        raise failures[0]
+    return _CLIENTS * each / (time.perf_counter() - began)
+
+
+def concurrently(what: str, port: int, work: Callable[[Session, int], None]) -> None:
+    """Print how many calls a second 8 clients make together."""
+    print(f"| {what} | {_together(lambda: Session(port), work, SAMPLES):.0f} |", flush=True)
 
 
 def fill(ask: Session, wanted: int, networks: int) -> list[str]:
@@ -233,26 +244,9 @@ def _one_client(
 
 def _several_clients(service: _Service, request: Callable[[Session, Sequence[str], int], None], times: int) -> float:
     """Requests a second."""
-    times *= service.factor
-    failures: list[BaseException] = []
-
-    def client(first: int) -> None:
-        try:
-            ask = service.session()
-            for number in range(first, first + times):
-                request(ask, service.network_ids, number)
-        except BaseException as error:
-            failures.append(error)
-
-    clients = [threading.Thread(target=client, args=(at * times,)) for at in range(_CLIENTS)]
-    began = time.perf_counter()
-    for one in clients:
-        one.start()
-    for one in clients:
-        one.join()
-    if failures:
-        raise failures[0]
-    return _CLIENTS * times / (time.perf_counter() - began)
+    return _together(
+        service.session, lambda ask, number: request(ask, service.network_ids, number), times * service.factor
+    )
 
 
 def _beside(ports: int, networks: int, turns: int) -> Iterator[Row]:

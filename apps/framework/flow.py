@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Union
 
 import netaddr
 
@@ -449,14 +448,13 @@ class TrackConnection:
     table: int | None = None
 
     def __str__(self) -> str:
-        what = "commit" if self.table is None else f"table={self.table}"
-        return f"ct({what},zone=NXM_NX_REG10[0..15])"
+        return f"ct({'commit' if self.table is None else f'table={self.table}'},zone=NXM_NX_REG10[0..15])"
 
 
-Action = Union[
-    Output, Normal, SetTunnel, SetTunDst, Resubmit, ModVlanVid, PopVlan, Move, SetField,
-    SetXxreg, LoadBits, StripVlan, OutputRegister, TrackConnection,
-]  # fmt: skip
+Action = (
+    Output | Normal | SetTunnel | SetTunDst | Resubmit | ModVlanVid | PopVlan | Move | SetField
+    | SetXxreg | LoadBits | StripVlan | OutputRegister | TrackConnection
+)  # fmt: skip
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 
 

@@ -17,6 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
+from topology.database.canonical_columns import (
+    address_of,
+    optional,
+    require_canonical,
+    require_short,
+    subnet_of,
+    tunnel_ip_of,
+)
 from topology.database.groups.group_members import GroupMembers
 from topology.database.groups.group_rows import address_group, security_group
 from topology.database.tables import ADDRESS_GROUP, LAST_REVISION, LATER, SECURITY_GROUP
@@ -27,8 +35,6 @@ from topology.model import (
     NetworkType,
     Port,
     Subnet,
-    canonical_ip,
-    canonical_tunnel_ip,
 )
 from topology.ovsdb.edit import absent, read, reader, references
 from topology.ovsdb.following_idl import RowChanges
@@ -67,9 +73,6 @@ _FREE_TEXTS = {
 
 _AT_ONCE = 4
 """Objects that are made before another green thread may run: a fraction of a millisecond."""
-
-_LONGEST = 1024
-"""Characters: as the schema has it, of which a server with an older one knows nothing."""
 
 _END_OF_REVISIONS = RowProblem(
     "Topology",
@@ -199,7 +202,7 @@ class Assembler:
         if row is not None:
             try:
                 made = self._make(key, row)
-                _require_short(made, _FREE_TEXTS[key.table])
+                require_short(made, _FREE_TEXTS[key.table])
                 self._objects[key] = made
                 self._row_of[key.table, _id(made)] = key.row
             except ValueError as error:
@@ -276,10 +279,10 @@ class Assembler:
             physical_network=physical_network,
             name=row.name,
             admin_state_up=row.admin_state_up,
-            subnets=tuple(sorted(self._valid(key, subnets, _subnet), key=lambda subnet: subnet.id)),
+            subnets=tuple(sorted(self._valid(key, subnets, subnet_of), key=lambda subnet: subnet.id)),
             mtu=_attribute(row, NETWORK, _MTU),
         )
-        _require_canonical("id", row.id, network.id)
+        require_canonical("id", row.id, network.id)
         return network
 
     def _port(self, key: _Key, row: Any) -> Port:
@@ -299,8 +302,8 @@ class Assembler:
             device_id=value("device_id"),
             device_owner=value("device_owner"),
             admin_state_up=value("admin_state_up"),
-            requested_host=_optional(value("requested_host")),
-            host=_optional(value("host")),
+            requested_host=optional(value("requested_host")),
+            host=optional(value("host")),
             status=value("status"),
             allowed_macs=_allowed_macs(row, pairs) if pairs else (),
             allowed_ips=_allowed_ips(row, pairs) if pairs else (),
@@ -310,8 +313,8 @@ class Assembler:
             allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured and pairs else (),
             security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
         )
-        _require_canonical("id", value("id"), port.id)
-        _require_canonical("mac_address", value("mac_address"), port.mac_address)
+        require_canonical("id", value("id"), port.id)
+        require_canonical("mac_address", value("mac_address"), port.mac_address)
         return port
 
     def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
@@ -322,7 +325,7 @@ class Assembler:
         subnet = self._subnet_of(subnet_row)
         if subnet is None:
             return None
-        fixed_ip = FixedIp(ip_address=_address(row), subnet_id=subnet.id)
+        fixed_ip = FixedIp(ip_address=address_of(row), subnet_id=subnet.id)
         if not subnet.contains(fixed_ip.ip_address):
             raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
         return fixed_ip
@@ -343,7 +346,7 @@ class Assembler:
     def _group(self, key: _Key, row: Any) -> SecurityGroup | AddressGroup:
         make = security_group if key.table == SECURITY_GROUP else address_group
         group = make(row, partial(self._note, key, row))
-        _require_canonical("id", row.id, group.id)
+        require_canonical("id", row.id, group.id)
         return group
 
     def _pairs(self, key: _Key, row: Any) -> Sequence[Mapping[str, str]]:
@@ -361,7 +364,7 @@ class Assembler:
         """The subnet, or None when it is wrong; made once for all the addresses in it that change together."""
         if row.uuid not in self._subnets:
             try:
-                self._subnets[row.uuid] = _subnet(row)
+                self._subnets[row.uuid] = subnet_of(row)
             except ValueError:
                 self._subnets[row.uuid] = None
         return self._subnets[row.uuid]
@@ -372,14 +375,14 @@ class Assembler:
         self._depend(key, row.tunnel_endpoints)
         host = Host(
             name=row.name,
-            tunnel_ips=tuple(self._valid(key, endpoints, _tunnel_ip)),
+            tunnel_ips=tuple(self._valid(key, endpoints, tunnel_ip_of)),
             tunnel_types=tuple(row.tunnel_types),
             bridge_mappings=tuple(row.bridge_mappings.items()),
             instance=row.instance,
             version=row.version,
             **host_details(row.attributes),
         )
-        _require_canonical("instance", row.instance, host.instance)
+        require_canonical("instance", row.instance, host.instance)
         for one in row.tunnel_endpoints:
             if one not in endpoints:
                 self._note(key, one, ValueError(f"host: it is {_brief(one.host)}'s, so {row.name} cannot have it"))
@@ -471,46 +474,9 @@ def _migrating_to(row: Any) -> str | None:
     target = profile.get("migrating_to") if profile else None
     if not isinstance(target, str) or not target:
         return None
-    return target if _optional(read(row, "requested_host")) not in (None, target) else None
+    return target if optional(read(row, "requested_host")) not in (None, target) else None
 
 
 def _attribute(row: Any, resource: Resource, name: str) -> Any:
     attributes = read(row, "attributes")
     return decode(resource, {name: attributes[name]}).get(name) if name in attributes else None
-
-
-def _optional(value: list[str]) -> str | None:
-    return value[0] if value else None
-
-
-def _require_canonical(column: str, written: str, canonical: str) -> None:
-    """The indexes of the schema compare text, so each value may have one spelling only."""
-    if written != canonical:
-        raise ValueError(f"{column}: {written!r} must be written as {canonical!r}")
-
-
-def _require_short(made: _Object | Subnet, columns: Iterable[str]) -> None:
-    for column in columns:
-        length = len(getattr(made, column))
-        if length > _LONGEST:
-            raise ValueError(f"{column}: has {length} characters, and {_LONGEST} are the most")
-
-
-def _subnet(row: Any) -> Subnet:
-    subnet = Subnet(id=row.id, cidr=row.cidr, gateway_ip=_optional(read(row, "gateway_ip")), name=row.name)
-    _require_canonical("id", row.id, subnet.id)
-    _require_canonical("cidr", row.cidr, subnet.cidr)
-    _require_short(subnet, ("name",))
-    return subnet
-
-
-def _address(row: Any) -> str:
-    address = canonical_ip(row.ip_address, "ip_address")
-    _require_canonical("ip_address", row.ip_address, address)
-    return address
-
-
-def _tunnel_ip(row: Any) -> str:
-    address = canonical_tunnel_ip(row.ip_address, "ip_address")
-    _require_canonical("ip_address", row.ip_address, address)
-    return address

@@ -59,7 +59,6 @@ def apply_document(
     :raises ConflictError: the document contradicts what is there, or nothing is left to allocate
     :raises TopologyUnavailable: the database does not answer
     """
-    assembler = Assembler(at_once=True)
     replica = SnapshotReplica(
         connection,
         DATABASE,
@@ -69,14 +68,24 @@ def apply_document(
         timeout=timeout,
         tls=tls,
     )
-
     tell = progress or (lambda _: None)
-    wanted = document if isinstance(document, Document) else Document()
+    read: list[Document] = []
+    with opened(replica, timeout, meanwhile=lambda: read.append(_read(document))):
+        tell("reading the topology")
+        change = _change(read[0], policy, tell, prune=prune, dry_run=dry_run)
+        patience = timeout + LARGE_SNAPSHOT + _PER_PORT * sum(len(network.ports) for network in read[0])
+        return replica.transact(change, timeout=patience, attempts=_ATTEMPTS)
 
-    def load() -> None:
-        nonlocal wanted
-        if not isinstance(document, Document):
-            wanted = document()
+
+def _read(document: Document | Callable[[], Document]) -> Document:
+    return document if isinstance(document, Document) else document()
+
+
+def _change(
+    document: Document, policy: AllocationPolicy, tell: Callable[[str], None], *, prune: bool, dry_run: bool
+) -> Callable[[Edit], tuple[TopologyChange, ...]]:
+    """What makes the topology hold a document; it is called again when another writer was faster."""
+    assembler = Assembler(at_once=True)
 
     def change(edit: Edit) -> tuple[TopologyChange, ...]:
         tell("comparing with the topology")
@@ -84,14 +93,11 @@ def apply_document(
         state = RowState(edit, assembler)
         state.put_default_rules(default_rules(edit.rows(DEFAULT_RULE_TABLE).values()))
         draft = Draft(state, policy, Maker(), time.time(), may_move=True)
-        changes = plan(wanted, draft, prune=prune)
+        changes = plan(document, draft, prune=prune)
         if changes and not dry_run:
             tell(f"writing {len(changes)} changes")
             TopologyWriter(edit, assembler, draft).write()
             advance_revision(edit)
         return changes
 
-    with opened(replica, timeout, meanwhile=load):
-        tell("reading the topology")
-        patience = timeout + LARGE_SNAPSHOT + _PER_PORT * sum(len(network.ports) for network in wanted)
-        return replica.transact(change, timeout=patience, attempts=_ATTEMPTS)
+    return change
