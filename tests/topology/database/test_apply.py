@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -380,29 +379,39 @@ def test_a_network_and_a_port_may_have_one_id(server: OvsdbServer) -> None:
     assert apply(server, document("m", "q")) == ()
 
 
-def test_what_is_interrupted_before_it_is_sent_is_not_done(
-    server: OvsdbServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C while a plan is made."""
-    ending, waiting = threading.Event(), threading.get_ident()
+INTERRUPTED = """
+import signal, sys, threading
+from topology.documents import apply
+from topology.documents.reader import load_document
+from topology.model import NetworkType
+from topology.rules.allocation.segment_allocation import AllocationPolicy
+connection, document = sys.argv[1:]
+ending, main = threading.Event(), threading.get_ident()
 
-    class Watched(SnapshotReplica):
-        def stop(self) -> None:
-            ending.set()
-            super().stop()
+class Watched(apply.SnapshotReplica):
+    def stop(self):
+        ending.set()
+        super().stop()
 
-    monkeypatch.setattr("topology.documents.apply.SnapshotReplica", Watched)
+def tell(work):
+    if work.startswith("comparing"):
+        for _ in range(20):  # a signal just before the thread begins to wait does not end the wait
+            signal.pthread_kill(main, signal.SIGINT)
+            if ending.wait(3.0):
+                return
+        raise AssertionError("nobody was interrupted")
 
-    def tell(work: str) -> None:
-        if work.startswith("comparing"):
-            for _ in range(20):  # a signal just before the thread begins to wait does not end the wait
-                signal.pthread_kill(waiting, signal.SIGINT)
-                if ending.wait(3.0):
-                    break
-            assert ending.is_set()
+apply.SnapshotReplica = Watched
+policy = AllocationPolicy(NetworkType.GRE, tunnel_id_ranges=((1, 1000),))
+apply.apply_document(connection, load_document(document), policy, prune=False, dry_run=False, progress=tell)
+"""
 
-    with pytest.raises(KeyboardInterrupt):
-        apply(server, NAMED, progress=tell)
+
+def test_what_is_interrupted_before_it_is_sent_is_not_done(server: OvsdbServer) -> None:
+    """Ctrl-C while a plan is made; in a process whose signals are as they were made."""
+    argv = [sys.executable, "-W", "ignore", "-c", INTERRUPTED, server.connection, str(DEMO)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == -signal.SIGINT, done.stderr
     assert server.rows("Network", "name") == []
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.logs import records_of
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer
 from topology.database.topology_database import DATABASE, SCHEMA
@@ -114,7 +115,7 @@ def test_started_before_its_server_and_through_a_restart(
     stopped_server.write(add("h1"))
     names.wait((True, {"h1": "h1"}))
     assert names.replica.connected
-    levels = [record.levelname for record in caplog.records]
+    levels = [record.levelname for record in records_of(caplog, "topology")]
     assert levels == ["WARNING", "INFO", "WARNING", "INFO"], caplog.text
 
 

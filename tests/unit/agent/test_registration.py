@@ -12,6 +12,7 @@ from os_ken.lib import hub
 from controller.agent.registration import Registration
 from controller.runtime.backoff import Backoff
 from controller.runtime.workers import Workers
+from tests.support.logs import lines_of
 from tests.support.waiting import wait_until
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
 from topology.model import Host
@@ -106,7 +107,10 @@ def test_waits_for_the_database(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), Running(source) as running:
         wait(lambda: running.told == 1, "registered")
     assert source.registered == [HOST]
-    assert caplog.messages == ["this host is not registered: disk full", "host host1 is registered"]
+    assert lines_of(caplog, "controller.agent.registration") == [
+        "this host is not registered: disk full",
+        "host host1 is registered",
+    ]
 
 
 def test_a_name_that_is_taken_ends_the_process(caplog: pytest.LogCaptureFixture) -> None:
@@ -114,7 +118,8 @@ def test_a_name_that_is_taken_ends_the_process(caplog: pytest.LogCaptureFixture)
     source = Source(ConflictError("host name host1 is taken"))
     with Running(source) as running:
         assert not running.workers.wait()
-    assert (source.registered, running.told, caplog.messages) == ([], 0, ["host name host1 is taken"])
+    assert (source.registered, running.told) == ([], 0)
+    assert lines_of(caplog, "controller") == ["host name host1 is taken"]
 
 
 def test_registers_again_when_asked() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from controller.daemon.supervision import SystemdNotifier
 from tests.support.host.supervisor import Supervisor
+from tests.support.logs import lines_of
 
 
 def test_assignments_are_one_datagram() -> None:
@@ -66,9 +67,9 @@ def test_a_supervisor_that_does_not_read(tmp_path: Path, caplog: pytest.LogCaptu
     """A socket whose queue is full, or that has gone, is logged; the caller goes on at once."""
     with Supervisor() as supervisor, caplog.at_level(logging.WARNING):
         notifier = SystemdNotifier(supervisor.address)
-        while not caplog.messages:
+        while not lines_of(caplog, "controller.daemon.supervision"):
             notifier.send("WATCHDOG=1")
-        assert "does not take WATCHDOG=1" in caplog.messages[0]
+        assert "does not take WATCHDOG=1" in lines_of(caplog, "controller.daemon.supervision")[0]
     caplog.clear()
     SystemdNotifier(str(tmp_path / "none")).send("READY=1")
-    assert "does not take READY=1" in caplog.messages[0]
+    assert "does not take READY=1" in lines_of(caplog, "controller.daemon.supervision")[0]

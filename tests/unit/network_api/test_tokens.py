@@ -11,6 +11,7 @@ import pytest
 
 from controller.network_api.identity.tokens import TokenFile
 from tests.support.http.tokens import ANN, BOSS, RITA, sha256, write_tokens
+from tests.support.logs import records_of
 from topology.errors import ConfigError
 
 TOKEN = "secret-of-sixteen-characters"
@@ -63,7 +64,7 @@ def test_a_file_that_is_opened_to_everybody_later_is_not_read_again(
     path.chmod(0o644)
     path.write_text(path.read_text().replace(sha256(ANN), DIGEST))
     assert tokens.find(ANN) and not tokens.find(TOKEN)
-    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
+    assert len([one for one in records_of(caplog, "controller.network_api.identity") if one.levelname == "ERROR"]) == 1
     path.chmod(0o600)
     assert tokens.find(TOKEN) and not tokens.find(ANN)
 

@@ -19,6 +19,7 @@ from controller.openflow.channel.openflow_server import OpenFlowServer
 from controller.openflow.channel.session import Timeouts
 from controller.openflow.wire.messages import parsed
 from tests.support.host.tunbridge import free_tcp_port
+from tests.support.logs import lines_of
 from tests.support.openflow.openflow_client import OpenFlowPeer, desc_reply, features_reply
 from tests.support.waiting import wait_until
 
@@ -56,10 +57,10 @@ def test_few_lines(caplog: pytest.LogCaptureFixture) -> None:
             log.warning("line %d", number)
         few._rate = 1000
         wait_until(lambda: few.filter(logging.makeLogRecord({})), 20, "there may be lines again")
-        assert caplog.messages == ["line 0", "line 1", "line 2"]
+        assert lines_of(caplog, log.name) == ["line 0", "line 1", "line 2"]
         few._dropped = 7
         log.warning("line %d", 10)
-        assert caplog.messages[-1] == "line 10 (7 lines like this were left out before it)"
+        assert lines_of(caplog, log.name)[-1] == "line 10 (7 lines like this were left out before it)"
     finally:
         log.removeFilter(few)
 

@@ -13,6 +13,7 @@ from os_ken.lib import hub
 
 from controller.openflow.channel import os_ken_events
 from controller.openflow.channel.os_ken_events import EnqueuingApp, OpenFlowEvents
+from tests.support.logs import lines_of
 from tests.support.waiting import wait_until
 
 PLACES = 128
@@ -86,7 +87,7 @@ def test_nobody_waits_for_one_that_does_not_listen(events: OpenFlowEvents, caplo
     emit(events, "later", DEAD_DISPATCHER)
     wait_until(lambda: hub.sleep(0) or "later" in theirs.seen, 20, "it is told again")
     assert theirs.seen == [*range(PLACES), "later"]
-    assert caplog.messages == [
+    assert lines_of(caplog, os_ken_events.LOG.name) == [
         "application Theirs does not handle its events: it is told no more until it does",
         "application Theirs handles events again, 10 were not told to it",
     ]
@@ -105,4 +106,4 @@ def test_one_that_is_only_too_slow_does_not_fill_the_log(
             emit(events, (turn, number), MAIN_DISPATCHER)
         wait_until(lambda: hub.sleep(0) or theirs.events.empty(), 20, "it has handled what it was told")
     assert len(theirs.seen) >= 100 * PLACES
-    assert 0 < len(caplog.messages) <= 25
+    assert 0 < len(lines_of(caplog, os_ken_events.LOG.name)) <= 25

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from controller.runtime.tls_channel import TlsChannel
 from tests.support.certificates import ELSEWHERE, Authority, Identity, Lack, Pki
+from tests.support.logs import records_of
 from topology.errors import ConfigError
 from topology.ovsdb.tls import ANY, Contexts, Tls, TlsError, TlsFiles, must_be, names_of, with_remedy
 
@@ -73,7 +74,7 @@ def test_replaced_files_are_used_and_half_replaced_ones_are_not(
     new = Authority(tmp_path / "new").certify("new")
     os.replace(new.certificate, identity.certificate)
     assert contexts.current() is contexts.current() is first
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert [record.levelno for record in records_of(caplog, "topology.ovsdb.tls")] == [logging.ERROR]
     assert "key values mismatch; new connections use what was there before" in caplog.text
     os.replace(new.key, identity.key)
     second = contexts.current()

@@ -14,6 +14,7 @@ from os_ken.lib import hub
 
 from controller.runtime.backoff import Backoff
 from controller.runtime.worker import BatchWriter, Worker, bisect
+from tests.support.logs import lines_of, records_of
 from tests.support.waiting import wait_until
 from topology.errors import TopologyError, TopologyUnavailable, TunbridgeError, VSwitchUnavailable
 
@@ -293,7 +294,7 @@ def test_an_outage_loses_nothing(outage: TunbridgeError, caplog: pytest.LogCaptu
         writer.submit({"c": 3})
         database.outage = None
         until(lambda: database.rows == {"a": 1, "b": 2, "c": 3}, "all values were written")
-    assert [record.getMessage() for record in caplog.records] == ["tag (2) wait: no answer"]
+    assert lines_of(caplog, "controller.runtime.worker") == ["tag (2) wait: no answer"]
 
 
 def test_a_bad_value_keeps_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -306,9 +307,11 @@ def test_a_bad_value_keeps_no_other_back(caplog: pytest.LogCaptureFixture) -> No
         writer.submit({"d": 4})
         until(lambda: "d" in database.rows, "the writer goes on")
     assert database.batches == [{"a": 1}, {"c": 3}, {"d": 4}]
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
-        "tag of b: b refused"
-    ]
+    assert [
+        record.getMessage()
+        for record in records_of(caplog, "controller.runtime.worker")
+        if record.levelno >= logging.ERROR
+    ] == ["tag of b: b refused"]
 
 
 def test_stop_during_an_outage() -> None:

@@ -15,6 +15,7 @@ from ovs.db.data import Atom, Datum
 from ovs.db.idl import Idl, SchemaHelper, Transaction
 from ovs.jsonrpc import Message
 
+from tests.support.logs import records_of
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.row_updates import QuickIdl, row_uuid
 
@@ -185,7 +186,7 @@ def test_what_a_server_tells_twice_is_no_news(caplog: pytest.LogCaptureFixture) 
     for change in ({"insert": {"fixed": 1}}, {"insert": {"fixed": 2}}, {"delete": None}, {"delete": None}):
         assert _feed(made, {_IDS[0]: change})
     assert [event for event, *_ in told.notices] == ["create", "create", "delete"]
-    assert _rows(made) == [] and caplog.records == []
+    assert _rows(made) == [] and records_of(caplog, "topology.ovsdb") == []
 
 
 def test_a_uuid_is_its_text_and_nothing_else_is() -> None:

@@ -11,6 +11,7 @@ from controller.agent.facts.bridge_sessions import BridgeSessions
 from controller.openflow.channel.limits import MAX_PORTS
 from controller.openflow.channel.session import Session
 from tests.support.host.deciding import OFPP_LOCAL, DecidingHost, port_desc, serial
+from tests.support.logs import lines_of
 
 BRIDGES = ("br-int", "br-tun", "br-ex")
 
@@ -76,7 +77,7 @@ def test_two_bridges_with_one_id(
     """Interfaces with one MAC give two bridges one id: the more important one is served, the log says what to do."""
     with caplog.at_level(logging.ERROR):
         told(datapaths, {"br-ex": 0x11, "br-int": 0x11})
-    (said,) = caplog.messages
+    (said,) = lines_of(caplog, "controller.agent.facts.bridge_sessions")
     assert said.startswith("bridges br-int and br-ex have the same datapath id 0000000000000011, only the first is")
     assert "ovs-vsctl set bridge br-ex other_config:datapath-id" in said
     only = session(0x11)
@@ -97,7 +98,7 @@ def test_a_bridge_that_cannot_be_served_is_said_once(
         twin.handshake.serial, twin.bridge = serial(0x33), bridge
         datapaths.identified(twin)
         assert not twin.is_active
-    (said,) = caplog.messages
+    (said,) = lines_of(caplog, "controller.agent.facts.bridge_sessions")
     assert said == datapaths.twins["br-ex"]
     impostor = session(0x11)
     impostor.handshake.serial = "guessed"

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from controller.agent.facts.takeovers import CALM, FREE, PAUSES, Takeovers
+from tests.support.logs import records_of
 
 PORT, OTHER = "99f91280-a060-442e-90b0-d8324e50efc8", "aaf91280-a060-442e-90b0-d8324e50efc8"
 
@@ -42,7 +43,7 @@ def test_each_pause_is_longer_until_the_longest(caplog: pytest.LogCaptureFixture
         assert not takeovers.is_waiting(PORT)
     assert pauses[:3] == [1.0, 2.0, 4.0]
     assert pauses[-2:] == [PAUSES.last] * 2
-    (record,) = caplog.records
+    (record,) = records_of(caplog, "controller.agent.facts.takeovers")
     assert takeovers.lines == (record.getMessage(),)
     assert PORT in record.getMessage()
 

@@ -10,6 +10,7 @@ import pytest
 
 from controller.agent.restore.restore_guard import RestoreGuard, SavedState
 from controller.agent.restore.state_file import FILE, StateFile
+from tests.support.logs import lines_of
 from topology.model import Host, Network, NetworkType, Port, PortStatus, Subnet
 from topology.source import TopologyBatch, TopologyVersion
 
@@ -50,7 +51,7 @@ def test_an_older_copy_takes_nothing_away(guard: RestoreGuard, caplog: pytest.Lo
     wanted = guard.wanted()
     assert wanted is not None
     assert (wanted.networks, wanted.ports, wanted.renew) == ({NET.id: NET}, {PORT.id: PORT}, E0)
-    [line] = caplog.messages
+    [line] = lines_of(caplog, "controller.agent.restore.restore_guard")
     assert "older copy" in line and "1 networks and 1 ports" in line and f"network {NET.id} (web)" in line
 
 
