@@ -385,6 +385,7 @@ from topology.documents import apply
 from topology.documents.reader import load_document
 from topology.model import NetworkType
 from topology.rules.allocation.segment_allocation import AllocationPolicy
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
 connection, document = sys.argv[1:]
 ending, main = threading.Event(), threading.get_ident()
 
