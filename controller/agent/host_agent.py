@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from immutables import Map
+from os_ken.lib import hub
 
 from apps.framework.compiler import Compiler
 from apps.framework.host_view import Peer, TunnelPorts
@@ -47,6 +48,7 @@ from controller.runtime.inbox import Inbox
 from controller.vswitch.bridge_setup import WantedBridges
 from controller.vswitch.device import PORT_NAME_MAX
 from controller.vswitch.names import Names
+from controller.vswitch.tagging import Tagging
 
 _SHORTEST_WAIT = 0.001
 """Seconds; clocks and timers do not agree to the last digit."""
@@ -163,7 +165,8 @@ class HostAgent:
         The order is part of the meaning. Bridges are let in and given up before anything is decided by their ports.
         Bindings, local networks, flows, tags and states each need what the one before has decided. A bridge is handed
         to its sender only when flows are made of the port numbers that it has just told: they may have changed while
-        it was away. Tunnels are planned when local VLANs are dealt, or recovered: they can be trunks of these.
+        it was away. Tags are handed out before flows, since they take longer to come about. Tunnels are planned when
+        local VLANs are dealt, or recovered: they can be trunks of these.
         """
         news = self.facts.collect()
         self._end_waits(time.monotonic())
@@ -178,9 +181,12 @@ class HostAgent:
             bound = self._bindings.update(changed.ports)
             found = self._find_tunnels(news)
             local = self._networks.update(bound, changed, self._patch_ports, *found, self.facts.security.collect())
-            self._hand_out_flows(local)
-            self._conflicts.follow(local.view, changed.ports)
             tags.update(self._tags.settle(local.ports, self._bindings, self._networks.tags))
+            self._hand_out_tags(tags)
+            self._hand_out_flows(local)
+            if tags or local.ports:
+                hub.sleep(0)  # who writes these begins now: what is still to be done here, no port waits for
+            self._conflicts.follow(local.view, changed.ports)
             self._log.devices(bound, changed.devices, local, time.monotonic())
             reports, settled = self._states.settle()
             if reports:
@@ -197,9 +203,9 @@ class HostAgent:
             self._save(bound)
             self._unfollow(changed.ports)
         elif self._names.integration_bridge in self.facts.bridges.ports:
-            tags.update(self._tags.silence(self.facts.ports.devices.values()))
-        if tags:
-            self._outputs.tag(tags)
+            self._hand_out_tags({**tags, **self._tags.silence(self.facts.ports.devices.values())})
+        else:
+            self._hand_out_tags(tags)
         self._hand_out_rest(news, is_set_up_due)
         self._publish(news, shown)
 
@@ -279,6 +285,10 @@ class HostAgent:
         self._patches.compiled(physical, self._flows.drops(physical), self._flows.generation)
         self._mode.compiled(local.view.new.tunnels, self._flows.generation)
         self._zones.follow(local.view, self._flows.generation)
+
+    def _hand_out_tags(self, tags: Mapping[str, Tagging]) -> None:
+        if tags:
+            self._outputs.tag(tags)
 
     def _end_connections(self, generation: int) -> None:
         """Have connections ended that flows do not allow any more which br-int has confirmed."""

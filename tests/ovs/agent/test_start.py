@@ -51,4 +51,4 @@ def test_garbage_is_searched_seldom_until_a_start_is_over(ovs: OvsHost, tunbridg
         controller.wait_log("garbage is searched seldom; some objects stay: False")
     controller.wait_in_sync()
     os.kill(controller.pid, signal.SIGUSR1)
-    controller.wait_log("garbage is searched often; some objects stay: True")
+    controller.wait_log("garbage is searched as in service; some objects stay: True")

@@ -15,7 +15,7 @@ from controller.runtime import garbage
 
 
 def _tell(_signum: int, _frame: FrameType | None) -> None:
-    often = "seldom" if gc.get_threshold()[0] == garbage.HOST else "often"
+    often = {garbage.HOST: "seldom", garbage.SERVICE: "as in service"}[gc.get_threshold()[0]]
     print(f"garbage is searched {often}; some objects stay: {gc.get_freeze_count() > 0}", file=sys.stderr, flush=True)
 
 
