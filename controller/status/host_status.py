@@ -257,7 +257,7 @@ def _bridge(host: RunningHost, name: str, datapath_id: int | None, of_apps: dict
         except OpenFlowError:
             connected = False
         else:
-            ours, foreign = split(dumped)
+            ours, foreign = split(dumped, desired)
             unwanted = sender.removable(foreign, desired)
             of_apps[name] = Counter(
                 flow.cookie & OTHERS_MASK
@@ -349,7 +349,7 @@ def flow_diff(
             return is_of_app(flow.table, flow.priority, flow.cookie)
         return keeps_foreign and not is_ours(flow.cookie)
 
-    ours, foreign = split(dumped)
+    ours, foreign = split(dumped, desired)
     delta = diff(desired, ours)
     unwanted = [flow for flow in foreign if flow.key in desired or not stays(flow)]
     replaced = [ours[flow.key] for flow in delta.adds if flow.key in ours]

@@ -43,23 +43,34 @@ def diff(
     adds, removes = [], []
     for key in keys:
         wanted, present = desired.get(key), installed.get(key)
-        if wanted is not None and wanted != present:
+        if wanted is present:
+            continue
+        if wanted is None:
+            removes += [present] if present is not None else []
+        elif wanted != present:
             adds.append(wanted)
-        elif wanted is None and present is not None:
-            removes.append(present)
     return Delta(tuple(adds), tuple(removes))
 
 
-def split(dumped: Iterable[InstalledFlow]) -> tuple[dict[FlowKey, Flow], list[InstalledFlow]]:
+def split(
+    dumped: Iterable[InstalledFlow], known: Mapping[FlowKey, Flow]
+) -> tuple[dict[FlowKey, Flow], list[InstalledFlow]]:
     """Tell our flows in a dump from foreign ones.
 
     A flow that carries our mark but is of no shape of ours is foreign too: something has changed it.
+
+    :param known: flows that are probably there: of those that are, these are returned, so that nobody keeps them twice
+        or compares them with themselves
     """
     ours: dict[FlowKey, Flow] = {}
     foreign: list[InstalledFlow] = []
     for installed in dumped:
-        if installed.flow is not None and is_ours(installed.cookie):
-            ours[installed.flow.key] = installed.flow
+        flow = installed.flow
+        if flow is not None and is_ours(installed.cookie):
+            same = known.get(flow.key)
+            if same is not None and same.cookie == flow.cookie and same.actions == flow.actions:
+                flow = same
+            ours[flow.key] = flow
         else:
             foreign.append(installed)
     return ours, foreign
@@ -117,7 +128,7 @@ def find_drift(
         present: Flow | InstalledFlow | None = ours.get(key) or replaced.get(key)
         if present is None:
             deleted.append(flow)
-        elif present != flow:
+        elif present is not flow and present != flow:
             changed.append((flow, present))
     added = [flow for key, flow in ours.items() if key not in before]
     others = [flow for flow in removable if flow.key is None or flow.key not in replaced]

@@ -302,7 +302,7 @@ class Sender(Worker[None, None]):
         """
         before = self._installed
         changed = self.app_flows.begin()
-        self._installed, foreign = split(session.flows())
+        self._installed, foreign = split(session.flows(), self.desired)
         hub.sleep(0)  # each step takes some 0.1 s where there are ten thousand flows
         with self._lock:
             removable = self.removable(foreign, self._desired)

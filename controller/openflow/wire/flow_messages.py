@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import netaddr
 from os_ken.ofproto import nicira_ext, ofproto_common
@@ -275,8 +274,7 @@ def flow_stats_request(xid: int, cookie: int = 0, cookie_mask: int = 0) -> bytes
     return encoded(parser.OFPFlowStatsRequest(OpenFlow13, 0, *everything), xid)
 
 
-@dataclass(frozen=True)
-class InstalledFlow:
+class InstalledFlow(NamedTuple):
     """A flow that a switch has (ofp_flow_stats, §7.3.5.2).
 
     :param flow: None where the shape is none of :mod:`apps.framework.flow`: other fields or actions, timeouts, flags

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,3 +111,34 @@ def test_wide_characters_stand_below_one_another() -> None:
         f"\u6771\u4eac{'':11}  1",
         "web              2",
     ]
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), _VALUES, max_size=4))
+def test_json_says_what_it_is_given(state: dict[str, Any]) -> None:
+    assert json.loads(rendering.status_json(state)) == state
+
+
+def test_json_has_a_line_for_each_port() -> None:
+    """What is not in a list is indented, names are in order."""
+    state = {"ports": [{"vlan": 1, "id": "a"}, {"id": "b"}], "bridges": {"br-int": {"connected": True}}, "problems": []}
+    assert rendering.status_json(state) == (
+        "{\n"
+        '  "bridges": {\n'
+        '    "br-int": {\n'
+        '      "connected": true\n'
+        "    }\n"
+        "  },\n"
+        '  "ports": [\n'
+        '    {"id": "a", "vlan": 1},\n'
+        '    {"id": "b"}\n'
+        "  ],\n"
+        '  "problems": []\n'
+        "}\n"
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from apps.framework.cookie import OTHERS_MASK, others_cookie
@@ -12,9 +10,9 @@ from controller.openflow.wire.flow_messages import InstalledFlow
 
 COOKIE = others_cookie("one")
 ONE = InstalledFlow(None, None, 201, 5, COOKIE | 1, b"", b"", 0, 0, 0, 0, 0, 0, 0)
-TWO = replace(ONE, priority=6)
-FLEETING = replace(ONE, priority=7, idle_timeout=9)
-SOMEBODYS = replace(ONE, priority=8, cookie=others_cookie("two"))
+TWO = ONE._replace(priority=6)
+FLEETING = ONE._replace(priority=7, idle_timeout=9)
+SOMEBODYS = ONE._replace(priority=8, cookie=others_cookie("two"))
 ALL = [ONE, TWO, FLEETING, SOMEBODYS]
 
 

@@ -21,7 +21,7 @@ def dumped(flow: Flow, *, known: bool = True) -> InstalledFlow:
 
 
 def found(before: list[Flow], now: list[InstalledFlow], *, keep_foreign: bool = False) -> Drift:
-    ours, foreign = split(now)
+    ours, foreign = split(now, by_key(before))
     return find_drift(by_key(before), ours, foreign, [] if keep_foreign else foreign)
 
 
