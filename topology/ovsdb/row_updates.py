@@ -253,6 +253,7 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
                     notices.append(notice)
                     self.change_seqno += 1
         for notice in notices:
+            self.cooperative_yield()
             self.notify(*notice)
 
     def _update_row(self, table: Any, identity: uuid.UUID, told: Mapping[str, Any]) -> idl.Notice | None:
