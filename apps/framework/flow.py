@@ -99,7 +99,7 @@ VLAN_PRESENT = 0x1000
 """OFPVID_PRESENT: the frame has a tag (OpenFlow 1.3 §7.2.3.7)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Term:
     """One field of a match.
 
@@ -134,7 +134,7 @@ class Term:
         return self.field.full_mask if self.mask is None else self.mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """What a frame must look like; terms sorted by :attr:`Field.order`, one a field.
 
@@ -228,7 +228,7 @@ def hexadecimal(value: int) -> str:
     return f"{value:#x}" if value else "0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Output:
     """Send out of one OpenFlow port."""
 
@@ -240,7 +240,7 @@ class Output:
         return RESERVED_PORTS.get(self.port, f"output:{self.port}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Normal:
     """Forward as a learning switch does."""
 
@@ -248,7 +248,7 @@ class Normal:
         return "NORMAL"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetTunnel:
     """``set_tunnel`` of OpenFlow 1.0: the key that tunnels put on the frame."""
 
@@ -258,7 +258,7 @@ class SetTunnel:
         return f"set_field:{hexadecimal(self.tun_id)}->tun_id"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetTunDst:
     """The host that a port with ``options:remote_ip=flow`` sends the frame to.
 
@@ -271,7 +271,7 @@ class SetTunDst:
         return f"set_field:{self.address}->{'tun_ipv6_dst' if ':' in self.address else 'tun_dst'}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resubmit:
     """Do also what another flow says: the one that is found for a frame from that port (ovs-actions(7)).
 
@@ -291,7 +291,7 @@ class Resubmit:
         return f"resubmit({port},{'' if self.table is None else self.table})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModVlanVid:
     """What ``mod_vlan_vid`` of OpenFlow 1.0 did: exactly one tag with this VLAN id, whether or not there was one.
 
@@ -305,7 +305,7 @@ class ModVlanVid:
         return f"load:{hexadecimal(self.vlan)}->NXM_OF_VLAN_TCI[0..11],load:0x1->NXM_OF_VLAN_TCI[12]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PopVlan:
     """``strip_vlan`` of OpenFlow 1.0: take the outermost tag off."""
 
@@ -328,7 +328,7 @@ MOVABLE = {
 """The fields that :class:`Move` can name, as ``ovs-ofctl`` prints them there."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Move:
     """Copy one field of a frame to another as wide (``move`` of ovs-actions(7)).
 
@@ -361,7 +361,7 @@ SETTABLE = {
 """The fields that :class:`SetField` can name, as ``ovs-ofctl`` prints them there."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetField:
     """Give a field of a frame a value (OpenFlow 1.3 §7.2.5, OFPAT_SET_FIELD).
 
@@ -390,7 +390,7 @@ XXREGS = (Field.REG0, Field.REG1, Field.REG2, Field.REG3), (Field.REG4, Field.RE
 """The registers that are one of 128 bits together, the highest bits first; a match has them one by one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetXxreg:
     """Write 128 bits to four registers at once.
 
@@ -404,7 +404,7 @@ class SetXxreg:
         return f"set_field:{hexadecimal(self.value)}->xxreg{self.number}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoadBits:
     """Write some bits of register 8, and leave the others.
 
@@ -421,7 +421,7 @@ class LoadBits:
         return f"load:{hexadecimal(self.value)}->NXM_NX_REG8[{'' if self.bits == 32 else which}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StripVlan:
     """Take the tag off, where there is one: what ``pop_vlan`` does, which wants a match that says that there is."""
 
@@ -429,7 +429,7 @@ class StripVlan:
         return "load:0->NXM_OF_VLAN_TCI[]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OutputRegister:
     """Send out of the port that register 9 says."""
 
@@ -437,7 +437,7 @@ class OutputRegister:
         return "output:NXM_NX_REG9[]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrackConnection:
     """Connection tracking in the zone that register 10 says (``ct`` of ovs-actions(7)).
 
@@ -458,7 +458,7 @@ Action = (
 """``str()`` of each is what ``ovs-ofctl`` prints."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FlowKey:
     """What tells one flow of a bridge from another (OpenFlow 1.3 §6.4: table, priority, match)."""
 
@@ -474,7 +474,7 @@ class FlowKey:
         return self._hash
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One permanent flow: no timeouts, no flags.
 
