@@ -201,6 +201,10 @@ def embedded_server(config: Config) -> EmbeddedServer:
 def _serve_host(
     config: Config, notifier: SystemdNotifier, exposition: Exposition, child: ApiChild | None, *, embedded: bool
 ) -> int:
+    from controller.os_ken_apps import packet_library
+
+    packet_library.defer()
+
     from os_ken.base.app_manager import AppManager
 
     from controller.config.api_options import NONE
