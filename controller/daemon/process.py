@@ -55,8 +55,10 @@ def run(config: Config, *, embedded: bool, with_api: bool) -> int:
     :raises OSError: the machine did not let it start
     """
     faulthandler.enable()  # a supervisor whose watchdog was not fed sends SIGABRT: all stacks are on stderr then
+    from controller.os_ken_apps import packet_library
     from controller.runtime import logs
 
+    packet_library.defer()  # before anything imports os-ken's parsers
     logs.configure(config.debug, config.log_file, config.log_json)
     try:
         return _serve(config, embedded=embedded, with_api=with_api)
@@ -201,10 +203,6 @@ def embedded_server(config: Config) -> EmbeddedServer:
 def _serve_host(
     config: Config, notifier: SystemdNotifier, exposition: Exposition, child: ApiChild | None, *, embedded: bool
 ) -> int:
-    from controller.os_ken_apps import packet_library
-
-    packet_library.defer()
-
     from os_ken.base.app_manager import AppManager
 
     from controller.config.api_options import NONE
