@@ -14,7 +14,6 @@ from os_ken.base.app_manager import SERVICE_BRICKS, AppManager, OSKenApp
 from os_ken.controller.handler import get_dependent_services
 from os_ken.ofproto import ofproto_v1_3
 
-from controller.os_ken_apps import packet_library
 from controller.os_ken_apps.foreign_app import ForeignApp
 from topology.errors import TunbridgeError
 
@@ -32,7 +31,6 @@ def load(app: ForeignApp) -> None:
     """
     made: list[Any] = []
     try:
-        packet_library.load()
         _load(app.module, made, {})
     except AppLoadError:
         unload(made)
