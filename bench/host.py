@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Timing:
     :param open: br-int drops their frames no more, so that they are on their network
     :param active: the topology has them ACTIVE
     :param cpu: seconds of processor that the controller took for all of it, from the plugging on
+    :param seen_at: when the last one's OFPT_PORT_STATUS came, as of :func:`time.time`
     """
 
     flows: float
@@ -36,6 +38,7 @@ class Timing:
     open: float
     active: float
     cpu: float
+    seen_at: float = 0.0
 
     @property
     def bound(self) -> float:
@@ -119,6 +122,7 @@ class MeasuredHost:
             open=max(self._integration.deleted.get(drop_cookie(one), start) for one in devices) - start,
             active=max(self._state(one)[1] for one in devices) - start,
             cpu=self._cpu() - cpu,
+            seen_at=start + time.time() - time.monotonic(),
         )
 
     def unplug(self, devices: Sequence[Device]) -> None:

@@ -7,7 +7,8 @@ names the attribute, so that a bad row or document element is found where it ent
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -221,6 +222,18 @@ class Port:
         object.__setattr__(self, "network_id", canonical_uuid(self.network_id, "network_id"))
         object.__setattr__(self, "mac_address", canonical_mac(self.mac_address))
         object.__setattr__(self, "status", PortStatus(self.status))
+
+
+DESCRIPTIVE = ("name", "device_id")
+"""Attributes of a port that say nothing but what it is called: no flow, no tag and no report depends on them."""
+
+
+def described(port: Port, values: Mapping[str, str]) -> Port:
+    """A port with others of :data:`DESCRIPTIVE`; all else was checked when it was made, and is not checked again."""
+    new = copy(port)
+    for attribute in DESCRIPTIVE:
+        object.__setattr__(new, attribute, values[attribute])
+    return new
 
 
 def canonical_tunnel_types(values: Iterable[str], attribute: str) -> tuple[str, ...]:

@@ -96,6 +96,7 @@ class TopologyBatch:
     :param address_groups: likewise those that rules of these name
     :param group_members: id of a security group that rules of these name as the remote one, and an address or CIDR of
         one of its ports → whether it is a member now, or no longer: only what differs
+    :param described: ids of those of the ports of which nothing has changed but :data:`topology.model.DESCRIPTIVE`
     """
 
     complete: bool
@@ -108,6 +109,7 @@ class TopologyBatch:
     security_groups: Mapping[str, SecurityGroup | None] = field(default_factory=dict)
     address_groups: Mapping[str, AddressGroup | None] = field(default_factory=dict)
     group_members: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    described: frozenset[str] = frozenset()
 
     key: ClassVar[str] = "topology"
     """What it is about: of several that wait for one worker, one is made."""
@@ -128,6 +130,7 @@ class TopologyBatch:
             {**self.security_groups, **newer.security_groups},
             {**self.address_groups, **newer.address_groups},
             {**self.group_members, **newer.group_members},
+            (self.described - newer.ports.keys()) | (newer.described - (self.ports.keys() - self.described)),
         )
 
 

@@ -270,7 +270,7 @@ class HostAgent:
         self._retries.set_misplaced(facts.misplaced)
         for batch in news.topology:
             self._log.moved(self._moves.follow(batch))
-            self._states.recheck(batch.ports)
+            self._states.recheck(batch.ports.keys() - batch.described)
         self._retries.retry(time.monotonic())
 
     def _hand_out_flows(self, local: LocalChange) -> None:

@@ -55,8 +55,11 @@ def run(config: Config, *, embedded: bool, with_api: bool) -> int:
     :raises OSError: the machine did not let it start
     """
     faulthandler.enable()  # a supervisor whose watchdog was not fed sends SIGABRT: all stacks are on stderr then
+    from controller.os_ken_apps import unused_parts
     from controller.runtime import logs
 
+    if not config.os_ken_apps:
+        unused_parts.defer()
     logs.configure(config.debug, config.log_file, config.log_json)
     try:
         return _serve(config, embedded=embedded, with_api=with_api)

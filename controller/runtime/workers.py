@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import time
+import socket
 from collections.abc import Callable
 
 from os_ken.lib import hub
 
 LOG = logging.getLogger(__name__)
-
-_SIGNAL_LATENCY = 0.2
-"""Seconds after which a request to stop is noticed."""
 
 
 class Workers:
@@ -25,7 +23,11 @@ class Workers:
         """True when :meth:`fail` has ended the process, not the death of a worker."""
         self.stopping = False
         """True once the process is to end: workers return."""
-        self._deaths: hub.Queue = hub.Queue()
+        self._has_died = False
+        self._ended = hub.Event()
+        """Set when :meth:`wait` is over."""
+        self._waker: socket.socket | None = None
+        """What is sent to it ends the wait."""
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """Run ``work`` in its own thread; it may only return after :meth:`stop`."""
@@ -40,34 +42,45 @@ class Workers:
             if self.stopping:
                 return
             LOG.critical("worker %s ended", name)
-        self._deaths.put(name)
+        self._die()
 
     def sleep(self, seconds: float) -> None:
-        """Wait in a worker, until :meth:`stop` at the latest."""
-        deadline = time.monotonic() + seconds
-        while not self.stopping and time.monotonic() < deadline:
-            hub.sleep(min(_SIGNAL_LATENCY, max(0.0, deadline - time.monotonic())))
+        """Wait in a worker, until :meth:`wait` is over at the latest."""
+        if not self.stopping:
+            self._ended.wait(max(0.0, seconds))
 
     def fail(self, reason: str) -> None:
         """End the process because of something that no restart mends."""
         LOG.critical("%s", reason)
         self.refused = True
-        self._deaths.put(reason)
+        self._die()
+
+    def _die(self) -> None:
+        self._has_died = True
+        self._wake()
 
     def stop(self) -> None:
-        """Let :meth:`wait` return. Only sets a flag, so that a signal handler may call it."""
+        """Let :meth:`wait` return. A signal handler may call it: it sets a flag, sends a byte and waits for nothing."""
         self.stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if (waker := self._waker) is not None:
+            with contextlib.suppress(OSError):  # it is over, or has enough to read
+                waker.send(b"!")
 
     def wait(self) -> bool:
         """Block until :meth:`stop` is called or a worker dies.
 
         :returns: False when a worker died, or :meth:`fail` was called
         """
-        while not self.stopping:
-            try:
-                # waiting in short steps is what lets signal handlers run on every kind of thread
-                self._deaths.get(timeout=_SIGNAL_LATENCY)
-            except hub.QueueEmpty:
-                continue
-            return False
-        return True
+        # A byte, since a handler of a signal may take no lock, and what sleeps in an event loop does not see a flag.
+        woken, waker = socket.socketpair()
+        with woken, waker:
+            waker.setblocking(False)
+            self._waker = waker
+            while not self.stopping and not self._has_died:
+                woken.recv(1)
+            self._waker = None
+        self._ended.set()
+        return self.stopping

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from topology.model import DESCRIPTIVE
 from topology.ovsdb.edit import Edit
 
 DATABASE = "Tunbridge_Topology"
@@ -41,6 +42,9 @@ SECURITY_GROUP_MEMBER = "SecurityGroupMember"
 
 LATER = ("security_groups",)
 """Columns that refer to what may come later than the row: a group that is not there lets nothing through."""
+
+CALLED: Mapping[str, Sequence[str]] = {"Port": DESCRIPTIVE}
+"""Columns that say nothing but what is called how: hosts keep them, to write them back should they be lost."""
 
 WRITTEN: Mapping[str, Sequence[Sequence[object]]] = {SECURITY_GROUP_MEMBER: ()}
 """Conditions of who writes such rows: none is followed."""

@@ -15,6 +15,7 @@ from topology.database.host_registry import HostClaim, read_hosts
 from topology.database.host_scope import HostScope
 from topology.database.restore import write_back
 from topology.database.tables import (
+    CALLED,
     DATABASE,
     PORT_CLAIM,
     RBAC_ROLE,
@@ -68,6 +69,7 @@ class TopologyDatabase(Replica[TopologyBatch]):
             schema=SCHEMA,
             tls=tls,
             scope=scope,
+            descriptive=CALLED,
             quiet=quiet,
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import ovs.json
@@ -53,10 +54,13 @@ class RowChanges:
     :param complete: ``rows`` are all rows of the database, and what was known before is void
     :param rows: table → row UUID → the row of the IDL, or None when it is gone; a table without changes is left out
         unless ``complete``
+    :param described: table → UUIDs of those of them that were there before, and of which no column has changed but
+        those that only say what a row is called
     """
 
     complete: bool
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
+    described: Mapping[str, Set[uuid.UUID]] = field(default_factory=dict)
 
 
 Conditions = list[Any]
@@ -130,6 +134,7 @@ class FollowingIdl(QuickIdl):
     An exception of ``deliver`` is logged; all rows are delivered again after a pause.
 
     :param scope: which rows are followed; all rows are delivered once all of these are there
+    :param descriptive: table → columns of which :attr:`RowChanges.described` tells; the scope depends on none of them
     """
 
     _session: FollowedSession
@@ -145,6 +150,7 @@ class FollowingIdl(QuickIdl):
         deliver: Callable[[RowChanges], None],
         leader_only: bool,
         scope: Scope | None = None,
+        descriptive: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
         self._session = FollowedSession(self._session, self._received)
@@ -159,6 +165,9 @@ class FollowingIdl(QuickIdl):
         """Why the server does not let the database be followed, as where its schema lacks a table; None: it does."""
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
+        self._descriptive = {table: frozenset(columns) for table, columns in descriptive.items()}
+        self._described: dict[str, set[uuid.UUID]] = {}
+        """As of :attr:`RowChanges.described`."""
         self._scope = scope
         self._lookup = RowLookup(self, scope.expected if scope is not None else lambda _: ())
         self._unscoped: dict[str, dict[uuid.UUID, Any | None]] = {}
@@ -261,12 +270,23 @@ class FollowingIdl(QuickIdl):
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         """Collect a change; the hook of :class:`ovs.db.idl.Idl`."""
         self.rows_told += 1
+        table, identity = row._table.name, row.uuid
         now = None if event == idl.ROW_DELETE else row
-        self._changed.setdefault(row._table.name, {})[row.uuid] = now
+        columns = updates._data.keys() if event == idl.ROW_UPDATE else None
+        is_described = columns is not None and columns <= self._descriptive.get(table, frozenset())
+        rows = self._changed.setdefault(table, {})
+        if not is_described:
+            self._described.get(table, set()).discard(identity)
+        elif identity not in rows:
+            self._described.setdefault(table, set()).add(identity)
+        rows[identity] = now
         if self._scope is not None:
-            self._unscoped.setdefault(row._table.name, {})[row.uuid] = now
-            changed = updates._data if event == idl.ROW_UPDATE else row._table.columns
-            self._scope.is_behind |= not set(changed) <= set(self._scope.unversioned.get(row._table.name, ()))
+            if not is_described:
+                self._unscoped.setdefault(table, {})[identity] = now
+            changed = row._table.columns if columns is None else columns
+            self._scope.is_behind = self._scope.is_behind or not set(changed).issubset(
+                self._scope.unversioned.get(table, ())
+            )
 
     def cooperative_yield(self) -> None:
         """Let others run now and then: ovsdbapp's does so for each row, which takes longer than a row does."""
@@ -281,7 +301,7 @@ class FollowingIdl(QuickIdl):
         if self.state != self.IDL_S_MONITORING:
             self._whole = self._is_scoped = False
             self._conditions_after = None
-            self._changed.clear()
+            self._forget_changes()
             self._unscoped.clear()
         elif self._scope is not None:
             self._run_scoped(self._scope)
@@ -291,14 +311,18 @@ class FollowingIdl(QuickIdl):
             self._deliver_changes()
         return changed
 
+    def _forget_changes(self) -> None:
+        self._changed, self._described = {}, {}
+
     def _deliver_all(self) -> None:
-        self._changed.clear()
+        self._forget_changes()
         if time.monotonic() >= self._not_before:
             self._whole = self._hand_over(RowChanges(True, self._everything()))
 
     def _deliver_changes(self) -> None:
-        changes, self._changed = self._changed, {}
-        self._whole = self._hand_over(RowChanges(False, changes))
+        changes = RowChanges(False, self._changed, self._described)
+        self._forget_changes()
+        self._whole = self._hand_over(changes)
 
     def _run_scoped(self, scope: Scope) -> None:
         """Deliver what may be delivered, and let the conditions follow what has changed."""

@@ -20,6 +20,7 @@ from concurrent.futures import InvalidStateError, TimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import ovs.json
@@ -84,6 +85,8 @@ class Replica(Generic[B]):
     :param conditions: table → conditions in OVSDB's JSON notation (RFC 7047 §5.1), one of which its rows must meet to
         be followed; a server that knows no conditional monitoring (ovsdb-server(7) §4.1.12) sends all rows
     :param scope: says which rows are followed, where that changes; it lives in the replica's thread
+    :param descriptive: table → columns that say nothing but what a row is called; see
+        :attr:`topology.ovsdb.following_idl.RowChanges.described`
     :param quiet: says nothing of its connection: another replica of the server does
     :param lock: name of a lock (RFC 7047 §4.1.8) that one client of a server has at a time; transactions are made
         while this replica has it, and fail otherwise
@@ -104,6 +107,7 @@ class Replica(Generic[B]):
         tls: TlsFiles | None = None,
         conditions: Mapping[str, Sequence[Sequence[object]]] | None = None,
         scope: Scope | None = None,
+        descriptive: Mapping[str, Collection[str]] = MappingProxyType({}),
         lock: str | None = None,
         quiet: bool = False,
     ) -> None:
@@ -116,6 +120,7 @@ class Replica(Generic[B]):
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._conditions = conditions or {}
         self._scope = scope
+        self._descriptive = descriptive
         self._lock_name = lock
         self._convert = convert
         self._schema = schema
@@ -302,8 +307,9 @@ class Replica(Generic[B]):
         helper = SchemaHelper(schema_json=without_lengths(schema_json))
         restrict(helper, self._tables)
         idl = FollowingIdl(
-            self._methods(), helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope
-        )
+            self._methods(), helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope,
+            descriptive=self._descriptive,
+        )  # fmt: skip
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])
         if self._scope is not None:

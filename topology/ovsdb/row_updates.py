@@ -36,6 +36,10 @@ _UUIDS = 1 << 14
 """How many UUIDs are kept: each is told of several times, by its own row and by those that refer to it."""
 
 
+_VALUES = 64
+"""How many values of a column are kept: a thousand rows have one status, and one value for it. None is ever changed."""
+
+
 class _UnusualError(Exception):
     """Something else than the short way is for."""
 
@@ -75,7 +79,7 @@ def datum_reader(column: types.Type) -> DatumReader:
             if not _LISTS.issuperset(map(type, pairs)):  # two letters would be taken for a pair
                 raise _UnusualError
             found: dict[data.Atom, data.Atom | None] = {key(one): value(other) for one, other in pairs}
-        elif type(json) is list and json[0] == "set":
+        elif json[0] == "set":
             pairs = members(json, "set")
             found = dict.fromkeys(map(key, pairs))
         else:
@@ -84,9 +88,15 @@ def datum_reader(column: types.Type) -> DatumReader:
             raise _UnusualError
         return found
 
+    is_scalar = value is None and column.n_max == 1  # what may have several python-ovs changes in place
+
+    @lru_cache(_VALUES, typed=True)
+    def scalar(json: Any) -> data.Datum:
+        return data.Datum(column, {key(json): None})
+
     def read(json: Any) -> data.Datum:
         try:
-            return data.Datum(column, atoms(json))
+            return scalar(json) if is_scalar and type(json) is not list else data.Datum(column, atoms(json))
         except (_UnusualError, TypeError, ValueError, LookupError):
             return data.Datum.from_json(column, json)
 
@@ -99,7 +109,7 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
     if kind == types.UuidType:
         return _uuid_atom if base.enum is None else None
     expected = _TYPES.get(kind)
-    if expected is None or (kind == types.StringType and (base.min_length or base.max_length < sys.maxsize)):
+    if expected is None or (kind == types.StringType and base.max_length < sys.maxsize):
         return None
     if base.enum is not None:
         known = {atom.value: atom for atom in base.enum.values}
@@ -120,6 +130,16 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
             return data.Atom(kind, json)
 
         return number
+
+    if kind == types.StringType and base.min_length:
+        least_length = base.min_length
+
+        def text(json: Any) -> data.Atom:
+            if type(json) is not str or len(json) < least_length:
+                raise _UnusualError
+            return data.Atom(kind, json)
+
+        return text
 
     def atom(json: Any) -> data.Atom:
         if type(json) is not expected:
@@ -253,6 +273,7 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
                     notices.append(notice)
                     self.change_seqno += 1
         for notice in notices:
+            self.cooperative_yield()
             self.notify(*notice)
 
     def _update_row(self, table: Any, identity: uuid.UUID, told: Mapping[str, Any]) -> idl.Notice | None:

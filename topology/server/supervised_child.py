@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import signal
 import subprocess
 import threading
@@ -22,7 +24,7 @@ _STEADY = 30.0
 """Seconds of life after which a failure counts as the first one."""
 
 CHECK_INTERVAL = 0.2
-"""Seconds until the end of the child, or of this process, is noticed."""
+"""Seconds until the end of the child, or of this process, is noticed by who has to look at something else besides."""
 
 
 class SupervisedChild:
@@ -75,10 +77,18 @@ class SupervisedChild:
         return self.status
 
     def wait(self) -> None:
-        """Return when it has ended, or :attr:`stopping` is set."""
-        # Asked, not waited for: eventlet's Popen.wait() would ask a hundred times a second.
-        while self.pid is not None and not self.stopping.wait(CHECK_INTERVAL):
-            pass
+        """Return when it has ended, as it does by :meth:`end` too."""
+        # By its file descriptor (pidfd_open(2)): eventlet's Popen.wait() would ask a hundred times a second.
+        while (pid := self.pid) is not None and not self.stopping.is_set():
+            try:
+                ended = os.pidfd_open(pid)
+            except OSError:  # somebody has waited for it since, or a sandbox forbids the call
+                self.stopping.wait(CHECK_INTERVAL)
+                continue
+            try:
+                select.select([ended], [], [])
+            finally:
+                os.close(ended)
 
     def supervise(self, wait: Callable[[], None] | None = None) -> None:
         """Start it again whenever it ends, until :attr:`stopping` is set.

@@ -262,7 +262,10 @@ class HostFacts:
         for network_id, network in networks.items():
             self.ports.set_network(network_id, network)
         for port_id, port in ports.items():
-            self.ports.set_port(port_id, port)
+            if port is not None and port_id in batch.described:
+                self.ports.describe(port)
+            else:
+                self.ports.set_port(port_id, port)
         self.security.apply(batch, is_older=self.guard.is_older, now=now)
         self.ports.reconsider(self.ports.followed.told(ports, batch.answered, now))
         self._see_answers()

@@ -200,6 +200,10 @@ class PortFacts:
         self._changed.networks.add(network_id)
         self._changed.ports.update(self._by_network.get(network_id, ()))
 
+    def describe(self, port: Port) -> None:
+        """A port of the topology is called otherwise: nothing follows from that."""
+        self.ports[port.id] = port
+
     def set_port(self, port_id: str, port: Port | None) -> None:
         """A port of the topology appeared, changed or (None) went."""
         old = self.ports.pop(port_id, None)

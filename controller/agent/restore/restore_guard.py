@@ -145,7 +145,7 @@ class RestoreGuard:
         if self.is_older:
             self._override(batch)
         networks, ports, hosts = dict(batch.networks), dict(batch.ports), dict(batch.hosts)
-        before = len(self._overridden)
+        overridden = self._overridden
         for name in {**self._hosts, **hosts} if batch.complete else list(hosts):
             if name != self._host:
                 self._follow_host(name, hosts)
@@ -153,14 +153,16 @@ class RestoreGuard:
             self._follow_network(network, networks)
         for port in _told(self._ports, ports, batch):
             self._follow_port(port, ports)
-        if len(self._overridden) < before:
+        if len(self._overridden) < len(overridden):
             LOG.info(
                 "%d networks and ports are no more kept against the topology, %d are",
-                before - len(self._overridden), len(self._overridden),
+                len(overridden) - len(self._overridden), len(self._overridden),
             )  # fmt: skip
         if batch.complete or batch.version is not None:
             self._version = batch.version
-        return replace(batch, networks=networks, ports=ports, hosts=hosts)
+        # What is kept against the topology is another than it says, and so is what was until now.
+        described = batch.described.difference(overridden)
+        return replace(batch, networks=networks, ports=ports, hosts=hosts, described=described)
 
     def wanted(self) -> WriteBack | None:
         """What is to be written back, None when that is nothing."""

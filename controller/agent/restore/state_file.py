@@ -52,8 +52,8 @@ _MAX_REASON = 200  # characters of what is wrong with it
 _INTERVAL = 2.0
 """Seconds between two writes."""
 
-_BREATH = 200
-"""Objects that are encoded before other threads have a turn."""
+_BREATH = 40
+"""Objects that are encoded before other threads have a turn: a millisecond."""
 
 
 _Saved = Network | Port | Host | NetworkSegment | None
@@ -158,7 +158,7 @@ class StateFile(Worker[None, SavedState]):
                 fresh += 1
                 if fresh % _BREATH == 0:
                     hub.sleep(0)
-                found = thing, json.dumps(thing, default=_plain)
+                found = thing, _ENCODER.encode(thing)
             self._encoded[id(thing)] = found
             return found[1]
 
@@ -201,6 +201,9 @@ def _plain(thing: object) -> dict[str, object]:
     rests on (a network's MTU, IP addresses of address pairs): an older version does not know of it."""
     told = {name: value for name, value in vars(thing).items() if name not in _LEFT_OUT}
     return {name: value for name, value in told.items() if name not in _SELDOM or value}
+
+
+_ENCODER = json.JSONEncoder(default=_plain)
 
 
 def _decode(document: dict[str, object]) -> SavedState:

@@ -7,6 +7,7 @@ had that time: when they come faster than that, they wait.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
@@ -48,8 +49,6 @@ class OpenFlowServer:
         try:
             for endpoint in self.endpoints:
                 self._sockets[endpoint] = endpoint.listen()
-                # os-ken's hubs leave a thread in accept() for ever; waiting in steps lets stop() end it
-                self._sockets[endpoint].settimeout(_PAUSE_AFTER_ERROR)
         except ConfigError:
             for endpoint, sock in self._sockets.items():
                 sock.close()
@@ -63,8 +62,6 @@ class OpenFlowServer:
         while not self._stopping:
             try:
                 sock, address = listening.accept()
-            except TimeoutError:
-                continue
             except OSError as error:
                 if not self._stopping:
                     reason = error.strerror or str(error)
@@ -73,6 +70,9 @@ class OpenFlowServer:
                     complaint = reason
                     hub.sleep(_PAUSE_AFTER_ERROR)
                 continue
+            if self._stopping:
+                sock.close()
+                break
             if complaint:
                 LOG.info("takes OpenFlow connections again")
                 complaint = ""
@@ -88,7 +88,8 @@ class OpenFlowServer:
     def stop(self) -> None:
         """Take no more connections and end those that were never accepted."""
         self._stopping = True
-        for endpoint in self._sockets:
+        for endpoint, listening in self._sockets.items():
+            _wake(listening)
             endpoint.close()
         for session in list(self._unaccepted):
             session.close()
@@ -122,3 +123,14 @@ class OpenFlowServer:
             LOG.exception("the OpenFlow connection of %s failed", session.name)
         finally:
             self._unaccepted.pop(session, None)
+
+
+def _wake(listening: socket.socket) -> None:
+    """End a wait in accept(), in which os-ken's hubs leave a thread for ever, also when the socket is closed."""
+    with contextlib.suppress(OSError):
+        if listening.family is not socket.AF_UNIX:
+            listening.shutdown(socket.SHUT_RDWR)
+            return
+        with socket.socket(socket.AF_UNIX) as caller:  # eventlet does not see the shutdown of such a one
+            caller.setblocking(False)
+            caller.connect(listening.getsockname())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,6 +183,30 @@ def test_an_object_that_becomes_wrong_is_gone_and_comes_back(
     assert follower.next().ports == {P1: None}
     server.write(update("Port", mac_address=M1))
     assert follower.next().ports == {P1: before.ports[P1]}
+
+
+def test_a_port_that_is_only_called_otherwise_is_said_to_be(
+    server: OvsdbServer, follow: Callable[[], Follower]
+) -> None:
+    """Also of many changes that are told at once, and not of one that is something else besides, or is wrong."""
+    one_port(server)
+    follower = follow()
+    port = follower.next().ports[P1]
+    assert port is not None
+    server.write(update("Port", name="a", device_id="guest"))
+    port = replace(port, name="a", device_id="guest")
+    assert follower.next() == TopologyBatch(False, ports={P1: port}, described=frozenset({P1}))
+    server.write(update("Port", name="b", status="ACTIVE"))
+    port = replace(port, name="b", status=PortStatus.ACTIVE)
+    assert follower.next() == TopologyBatch(False, ports={P1: port})
+    server.write(update("Port", mac_address="x"))
+    assert follower.next().ports == {P1: None}
+    server.write(update("Port", name="c"))
+    server.write(update("Port", mac_address=M1))
+    assert follower.next() == TopologyBatch(False, ports={P1: replace(port, name="c")})
+    server.write(update("Port", name="d"), update("IpAllocation", ip_address="10.0.0.6"))
+    port = replace(port, name="d", fixed_ips=(FixedIp("10.0.0.6", S1),))
+    assert follower.next() == TopologyBatch(False, ports={P1: port})
 
 
 def test_the_id_of_an_object_can_change_and_go_to_another_row(

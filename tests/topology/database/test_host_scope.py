@@ -7,6 +7,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,11 @@ def mac(number: int) -> str:
     return (0xFA163E000000 + number).to_bytes(6, "big").hex(":")
 
 
+def called(port: Port, name: str) -> Port:
+    """A port by another name."""
+    return replace(port, name=name)
+
+
 class View:
     """What somebody knows who follows a database.
 
@@ -54,6 +60,8 @@ class View:
         self.batches: list[TopologyBatch] = []
         self.guarded: set[str] = set()
         self.lost: set[str] = set()
+        self.altered: list[tuple[Port | None, Port | None]] = []
+        """Ports of which it was said that they are but called otherwise, and are not: before and after."""
         self.lock = threading.Lock()
         self.database = TopologyDatabase(connection, scope=scope)
 
@@ -61,6 +69,10 @@ class View:
         """The listener."""
         with self.lock:
             self.batches.append(batch)
+            for port_id in batch.described:
+                before, after = self.ports.get(port_id), batch.ports[port_id]
+                if before is None or after is None or before == after or called(before, "") != called(after, ""):
+                    self.altered.append((before, after))
             for known, told in ((self.networks, batch.networks), (self.ports, batch.ports), (self.hosts, batch.hosts)):
                 if batch.complete:
                     known.clear()
@@ -601,9 +613,10 @@ def test_whatever_happens_a_part_is_a_part_of_the_whole(
                 value = draw.choice([["set", []], HOST, "h2"])
                 server.write({"op": "update", "table": "Port", "where": where(port), "row": {column: value}})
             case "attributes":
-                server.write(
-                    {"op": "update", "table": "Port", "where": where(port), "row": {"name": f"n{draw.random()}"}}
-                )
+                row: dict[str, Any] = {"name": f"n{draw.random()}"}
+                if draw.random() < 0.5:
+                    row[draw.choice(["admin_state_up", "port_security_enabled"])] = draw.random() < 0.5
+                server.write({"op": "update", "table": "Port", "where": where(port), "row": row})
             case "delete":
                 server.write({"op": "delete", "table": "Port", "where": where(port)})
             case "create" if not server.write({"op": "select", "table": "Port", "where": where(port)})[0]["rows"]:
@@ -619,3 +632,4 @@ def test_whatever_happens_a_part_is_a_part_of_the_whole(
     assert {port.network_id for port in view.ports.values()} <= view.networks.keys()
     assert all(whole.networks[network_id] == network for network_id, network in view.networks.items())
     assert wanted <= view.answered
+    assert (whole.altered, view.altered) == ([], [])

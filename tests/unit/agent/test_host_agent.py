@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import pytest
 
@@ -93,6 +94,34 @@ def test_said_once(bound: tuple[DecidingHost, Session]) -> None:
     assert len(host.reports) == 1
     host.step(TopologyBatch(False, ports={PORT.id: PORT}))
     assert host.reports[1:] == [{PORT.id: CLAIM}]
+
+
+def test_another_name_is_saved_and_changes_nothing_else(bound: tuple[DecidingHost, Session]) -> None:
+    host, _ = bound
+    up = Port(PORT.id, NET.id, PORT.mac_address, host="host1", status=PortStatus.ACTIVE)
+    host.step(TopologyBatch(False, ports={PORT.id: up}))
+    before = host.bridges["br-int"].generation, len(host.tags), len(host.reports), host.snapshot.devices
+    named = replace(up, name="web")
+    host.step(TopologyBatch(False, ports={PORT.id: named}, described=frozenset({PORT.id})))
+    assert dict(host.saved[-1].ports) == {PORT.id: named}
+    assert (host.bridges["br-int"].generation, len(host.tags), len(host.reports), host.snapshot.devices) == before
+
+
+@pytest.mark.parametrize("order", ["first", "last", "both"])
+def test_what_is_written_over_a_report_is_said_again_beside_another_name(
+    bound: tuple[DecidingHost, Session], order: str
+) -> None:
+    """A batch that was merged of several is no less than these."""
+    host, _ = bound
+    up = Port(PORT.id, NET.id, PORT.mac_address, host="host1", status=PortStatus.ACTIVE)
+    host.step(TopologyBatch(False, ports={PORT.id: up}))
+    down = replace(up, status=PortStatus.DOWN)
+    called, written = (TopologyBatch(False, ports={PORT.id: down}, described=frozenset(one)) for one in ({PORT.id}, ()))
+    batches = {"first": (called, written), "last": (written, called), "both": (called, written, called)}[order]
+    host.step(reduce(TopologyBatch.merge, batches))
+    assert host.reports[1:] == [{PORT.id: CLAIM}]
+    host.step(called.merge(called))
+    assert len(host.reports) == 2
 
 
 def test_port_down(bound: tuple[DecidingHost, Session]) -> None:

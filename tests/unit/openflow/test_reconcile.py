@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.framework.flow import Flow, Normal, by_key, match
-from controller.openflow.tables.reconcile import Delta, diff
+from controller.openflow.tables.reconcile import Delta, diff, shared
 
 DROP, NORMAL = (), (Normal(),)
 ONE = Flow(2, match(in_port=1), DROP, cookie=1)
@@ -62,3 +62,14 @@ def test_applied_it_gives_what_is_desired(desired: dict, installed: dict) -> Non
         assert installed.get(flow.key) != flow
         after[flow.key] = flow
     assert after == desired
+
+
+@given(_FLOWS, _FLOWS)
+def test_an_installed_flow_that_is_as_wanted_is_kept_once(desired: dict, installed: dict) -> None:
+    """The objects are the wanted ones, keys too; what the table is said to hold is the same as before."""
+    found = shared(installed, desired)
+    assert found == installed
+    for key, flow in found.items():
+        if flow == desired.get(key):
+            assert flow is desired[key]
+            assert key is flow.key

@@ -38,6 +38,7 @@ _STATES = "DOWN", "ACTIVE", "ERROR"
 _SOME_STATES = st.sampled_from(_STATES)
 _COLUMNS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "name": ({"key": "string"}, _WORDS),
+    "some_text": ({"key": {"type": "string", "minLength": 1}}, _WORDS),
     "short": ({"key": {"type": "string", "maxLength": 2}}, _WORDS),
     "state": ({"key": {"type": "string", "enum": ["set", list(_STATES)]}}, st.sampled_from([*_STATES, "GONE"])),
     "number": ({"key": "integer"}, st.integers(-(2**63), 2**63 - 1)),
@@ -55,6 +56,10 @@ _COLUMNS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     ),
     "owner": ({"key": "uuid"}, _REFERENCES),
     "notes": ({"key": "string", "value": "string", "min": 0, "max": "unlimited"}, _MAP),
+    "attributes": (
+        {"key": {"type": "string", "minLength": 1}, "value": "string", "min": 0, "max": "unlimited"},
+        _MAP,
+    ),
     "words": ({"key": "string", "min": 0, "max": "unlimited"}, _set(_WORDS)),
     "some": ({"key": "string", "min": 1, "max": "unlimited"}, _set(_WORDS)),
     "states": ({"key": {"type": "string", "enum": ["set", list(_STATES)]}, "min": 1, "max": 2}, _set(_SOME_STATES)),
