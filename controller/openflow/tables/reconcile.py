@@ -76,18 +76,6 @@ def split(
     return ours, foreign
 
 
-def shared(installed: Mapping[FlowKey, Flow], wanted: Mapping[FlowKey, Flow]) -> dict[FlowKey, Flow]:
-    """Installed flows, and in the place of each that is as it should be the wanted one itself: none is kept twice."""
-    found: dict[FlowKey, Flow] = {}
-    for key, flow in installed.items():
-        same = wanted.get(key)
-        if same is not None and same == flow:
-            found[same.key] = same
-        else:
-            found[key] = flow
-    return found
-
-
 @dataclass(frozen=True)
 class Drift:
     """What was found in a flow table and is not ours to leave.

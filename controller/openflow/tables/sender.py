@@ -26,7 +26,7 @@ from controller.openflow.tables.app_flows import AppFlows, IsOfApp, no_apps
 from controller.openflow.tables.commit import FlowMod, apply
 from controller.openflow.tables.comparisons import QUARREL, Cause, Comparisons, DriftRecord
 from controller.openflow.tables.flow_log import FlowLog
-from controller.openflow.tables.reconcile import Delta, Drift, diff, find_drift, shared, split
+from controller.openflow.tables.reconcile import Delta, Drift, diff, find_drift, split
 from controller.openflow.tables.refusals import Refusal, Refusals
 from controller.openflow.wire.flow_messages import InstalledFlow, delete_strict, flow_mod, flow_mod_again
 from controller.openflow.wire.flow_monitor import FlowUpdate
@@ -307,8 +307,6 @@ class Sender(Worker[None, None]):
         with self._lock:
             removable = self.removable(foreign, self._desired)
         drift = find_drift(before, self._installed, foreign, removable)
-        with self._lock:
-            self._installed = shared(self._installed, self._desired)
         hub.sleep(0)
         return removable, self.app_flows.missing(foreign, changed=changed, is_new=is_new), drift
 
