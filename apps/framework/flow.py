@@ -6,9 +6,12 @@ are dropped, zero masks are refused, value bits outside the mask are refused, fi
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple
 
 import netaddr
 
@@ -99,9 +102,14 @@ VLAN_PRESENT = 0x1000
 """OFPVID_PRESENT: the frame has a tag (OpenFlow 1.3 §7.2.3.7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One field of a match.
+class _TermFields(NamedTuple):
+    field: Field
+    value: int
+    mask: int | None = None
+
+
+class Term(_TermFields):
+    """One field of a match; a tuple, since each flow is compared and looked up by all of its terms.
 
     :param value: as an integer; bits outside ``mask`` are zero
     :param mask: None when every bit counts
@@ -109,24 +117,20 @@ class Term:
     :raises ValueError: the value does not fit, or the mask matches everything
     """
 
-    field: Field
-    value: int
-    mask: int | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        full = self.field.full_mask
-        if self.mask == full:
-            object.__setattr__(self, "mask", None)
-        if self.mask is not None and not 0 < self.mask < full:
-            raise ValueError(
-                f"{self.field.label}: mask {self.mask:#x} is not of {self.field.bits} bits, or matches all"
-            )
-        if not 0 <= self.value <= full:
-            raise ValueError(f"{self.field.label}: {self.value:#x} does not fit in {self.field.bits} bits")
-        if self.value & ~self.effective_mask:
-            raise ValueError(
-                f"{self.field.label}: value {self.value:#x} has bits outside mask {self.effective_mask:#x}"
-            )
+    def __new__(cls, field: Field, value: int, mask: int | None = None) -> Term:
+        """See the class."""
+        full = field.full_mask
+        if mask == full:
+            mask = None
+        if mask is not None and not 0 < mask < full:
+            raise ValueError(f"{field.label}: mask {mask:#x} is not of {field.bits} bits, or matches all")
+        if not 0 <= value <= full:
+            raise ValueError(f"{field.label}: {value:#x} does not fit in {field.bits} bits")
+        if mask is not None and value & ~mask:
+            raise ValueError(f"{field.label}: value {value:#x} has bits outside mask {mask:#x}")
+        return tuple.__new__(cls, (field, value, mask))
 
     @property
     def effective_mask(self) -> int:
@@ -146,9 +150,12 @@ class Match:
     """Flows are looked up far more often than they are made."""
 
     def __post_init__(self) -> None:
-        ordered = tuple(sorted(self.terms, key=lambda term: term.field.order))
-        if len({term.field for term in ordered}) != len(ordered):
-            raise ValueError(f"a field occurs twice in {ordered}")
+        orders = [field.order for field, _, _ in self.terms]
+        ordered = tuple(self.terms)
+        if not all(map(operator.lt, orders, orders[1:])):
+            ordered = tuple(sorted(self.terms, key=lambda term: term.field.order))
+            if len(set(orders)) != len(orders):
+                raise ValueError(f"a field occurs twice in {ordered}")
         object.__setattr__(self, "terms", ordered)
         object.__setattr__(self, "_hash", hash(ordered))
 
@@ -158,6 +165,10 @@ class Match:
 
 MULTICAST_BIT = 1 << 40
 """The group bit of an Ethernet address: set in broadcast and multicast destinations (IEEE 802)."""
+
+
+_common = lru_cache(4096)(Term)
+"""Terms that the flows of many ports have: each is made once."""
 
 
 def match(
@@ -187,23 +198,23 @@ def match(
     """
     terms = []
     if in_port is not None:
-        terms.append(Term(Field.IN_PORT, in_port))
+        terms.append(_common(Field.IN_PORT, in_port))
     if dl_vlan is not None:
-        terms.append(Term(Field.VLAN_VID, VLAN_PRESENT | dl_vlan))
+        terms.append(_common(Field.VLAN_VID, VLAN_PRESENT | dl_vlan))
     if untagged:
-        terms.append(Term(Field.VLAN_VID, 0))
+        terms.append(_common(Field.VLAN_VID, 0))
     if tagged:
-        terms.append(Term(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT))
+        terms.append(_common(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT))
     if dl_type is not None:
-        terms.append(Term(Field.ETH_TYPE, dl_type))
+        terms.append(_common(Field.ETH_TYPE, dl_type))
     if dl_src is not None:
         terms.append(Term(Field.ETH_SRC, mac_number(dl_src)))
     if dl_dst is not None:
         terms.append(Term(Field.ETH_DST, mac_number(dl_dst)))
     if multicast:
-        terms.append(Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
+        terms.append(_common(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
     if tun_id is not None:
-        terms.append(Term(Field.TUN_ID, tun_id))
+        terms.append(_common(Field.TUN_ID, tun_id))
     if tun_src is not None:
         address = netaddr.IPAddress(tun_src)
         terms.append(Term(Field.TUN_SRC if address.version == 4 else Field.TUN_IPV6_SRC, int(address)))
@@ -470,6 +481,12 @@ class FlowKey:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((self.table, self.priority, self.match)))
 
+    def __eq__(self, other: object) -> bool:  # whoever looks a flow up has another key than the table has
+        if not isinstance(other, FlowKey):
+            return NotImplemented
+        same = self.table == other.table and self.priority == other.priority
+        return same and self.match.terms == other.match.terms
+
     def __hash__(self) -> int:
         return self._hash
 
@@ -493,6 +510,9 @@ class Flow:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", FlowKey(self.table, self.priority, self.match))
+
+    def __hash__(self) -> int:
+        return self.key._hash  # as that of equal flows is equal too
 
 
 def by_key(flows: Iterable[Flow]) -> dict[FlowKey, Flow]:

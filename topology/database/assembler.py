@@ -73,6 +73,13 @@ _FREE_TEXTS = {
 }
 """Columns of objects that may have any text, but for its length."""
 
+_KINDS: Mapping[str, ObjectKind] = {
+    "Network": "network",
+    "Port": "port",
+    SECURITY_GROUP: "security_group",
+    ADDRESS_GROUP: "address_group",
+}
+
 _AT_A_STRETCH = 0.0005
 """Seconds of making objects until other green threads run: some four of them, or forty that only have another name."""
 
@@ -110,6 +117,8 @@ class Assembler:
         if changes.complete:
             self._reset()
         self._subnets: dict[uuid.UUID, Subnet | None] = {}
+        self._subnets_of: dict[uuid.UUID, frozenset[uuid.UUID]] = {}
+        self._complete: set[int] = set()
         waiting, called = self._roots_touched(changes)
         before: dict[_Key, _Object | None] = {}
         unaltered = self._describe(called - waiting, before)
@@ -152,17 +161,21 @@ class Assembler:
         return [one for one in self._objects.values() if isinstance(one, (SecurityGroup, AddressGroup))]
 
     def broken_rows(self) -> list[BrokenRow]:
-        """The rows of networks and ports that break a rule, networks first."""
-        kinds: dict[str, ObjectKind] = {"Network": "network", "Port": "port"}
-        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in kinds]
+        """The rows of objects that break a rule, networks and ports first."""
+        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in _KINDS]
+        broken.sort(key=lambda key: list(_KINDS).index(key.table))
         return [
-            BrokenRow(kinds[key.table], row.id, row.name, self._problems[key][-1].reason, key.row)
+            BrokenRow(
+                _KINDS[key.table], row.id, row.name, self._problems[key][-1].reason, key.row,
+                read(row, "network").id if key.table == "Port" else "",
+            )
             for key in broken
             for row in [self._rows[key]]
-        ]
+        ]  # fmt: skip
 
     def _in_turns(self, waiting: set[_Key]) -> Iterable[_Key]:
-        return sorted(waiting) if self._at_once else _unhurried(sorted(waiting))
+        keys = sorted(waiting, key=_place)
+        return keys if self._at_once else _unhurried(keys)
 
     def _reset(self) -> None:
         self._rows: dict[_Key, Any] = {}
@@ -219,11 +232,14 @@ class Assembler:
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
         row = self._rows.get(key)
-        if self._is_partial and row is not None and (lacking := set(absent(row, LATER))):
-            self._lacking |= lacking
+        if self._is_partial and row is not None and (lacking := absent(row, LATER, self._complete)):
+            self._lacking.update(lacking)
             for _, part in lacking:
                 self._parts[key].add(part)
                 self._dependents[part].add(key)
+            return set()
+        if self._at_once:  # all is new
+            self._put(key, row)
             return set()
         owned = self._forget_parts(key)
         self._problems.pop(key, None)
@@ -231,15 +247,20 @@ class Assembler:
         if old is not None and self._row_of.get((key.table, _id(old))) == key.row:
             del self._row_of[key.table, _id(old)]
         if row is not None:
-            try:
-                made = self._make(key, row)
-                require_short(made, _FREE_TEXTS[key.table])
-                self._objects[key] = made
-                self._row_of[key.table, _id(made)] = key.row
-            except ValueError as error:
-                self._note(key, row, error)
+            self._put(key, row)
         given_up = [part for part in owned if part not in self._owner]
         return {other for part in given_up for other in self._dependents.get(part, set())}
+
+    def _put(self, key: _Key, row: Any) -> None:
+        """Have the object of a row, or the reason why there is none."""
+        try:
+            made = self._make(key, row)
+            require_short(made, _FREE_TEXTS[key.table])
+        except ValueError as error:
+            self._note(key, row, error)
+            return
+        self._objects[key] = made
+        self._row_of[key.table, _id(made)] = key.row
 
     def _make(self, key: _Key, row: Any) -> _Object:
         if key.table == "Network":
@@ -261,7 +282,9 @@ class Assembler:
         return owned
 
     def _depend(self, key: _Key, parts: Iterable[Any]) -> None:
-        for part in () if self._at_once else parts:
+        if self._at_once:
+            return
+        for part in parts:
             self._parts[key].add(part.uuid)
             self._dependents[part.uuid].add(key)
 
@@ -320,15 +343,18 @@ class Assembler:
         value = reader(row)
         network, fixed_ips = value("network"), value("fixed_ips")
         self._own(key, fixed_ips)
-        self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
+        if not self._at_once:
+            self._depend(key, [network, *(read(allocation, "subnet") for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
-        pairs = self._pairs(key, row)
+        attributes = value("attributes")
+        pairs = self._pairs(key, attributes)
         is_secured = value("port_security_enabled")
+        port_id, mac_address = value("id"), value("mac_address")
         port = Port(
-            id=value("id"),
+            id=port_id,
             network_id=read(network, "id"),
-            mac_address=value("mac_address"),
-            fixed_ips=tuple(sorted((ip for ip in allocations if ip), key=lambda ip: (ip.subnet_id, ip.ip_address))),
+            mac_address=mac_address,
+            fixed_ips=_in_order([ip for ip in allocations if ip]),
             name=value("name"),
             device_id=value("device_id"),
             device_owner=value("device_owner"),
@@ -338,25 +364,27 @@ class Assembler:
             status=value("status"),
             allowed_macs=_allowed_macs(row, pairs) if pairs else (),
             allowed_ips=_allowed_ips(row, pairs) if pairs else (),
-            migrating_to=_migrating_to(row),
-            trace=trace_of(read(row, "attributes")),
+            migrating_to=_migrating_to(row) if _PROFILE in attributes else None,
+            trace=trace_of(attributes),
             port_security_enabled=is_secured,
             allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured and pairs else (),
             security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
         )
-        require_canonical("id", value("id"), port.id)
-        require_canonical("mac_address", value("mac_address"), port.mac_address)
+        require_canonical("id", port_id, port.id)
+        require_canonical("mac_address", mac_address, port.mac_address)
         return port
 
     def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
         """The address; None when its subnet is treated as absent, which is noted with the network."""
-        subnet_row = row.subnet
-        if subnet_row not in read(network, "subnets"):
+        subnet_row, subnets = read(row, "subnet"), self._subnets_of.get(network.uuid)
+        if subnets is None:
+            subnets = self._subnets_of[network.uuid] = frozenset(one.uuid for one in read(network, "subnets"))
+        if subnet_row.uuid not in subnets:
             raise ValueError(f"subnet: {subnet_row.id} is not of network {network.id}")
         subnet = self._subnet_of(subnet_row)
         if subnet is None:
             return None
-        fixed_ip = FixedIp(ip_address=address_of(row), subnet_id=subnet.id)
+        fixed_ip = address_of(row, subnet)
         if not subnet.contains(fixed_ip.ip_address):
             raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
         return fixed_ip
@@ -366,7 +394,8 @@ class Assembler:
 
         The UUID of a row that is not there is nearly always the id (:func:`topology.database.tables.own_row`).
         """
-        groups = row._idl.tables[SECURITY_GROUP].rows if SECURITY_GROUP in row._idl.tables else {}
+        tables = row._idl.tables
+        groups = tables[SECURITY_GROUP].rows if SECURITY_GROUP in tables else {}
         for group in references(row, "security_groups"):
             found = groups.get(group)
             if found is None:
@@ -380,15 +409,15 @@ class Assembler:
         require_canonical("id", row.id, group.id)
         return group
 
-    def _pairs(self, key: _Key, row: Any) -> Sequence[Mapping[str, str]]:
+    def _pairs(self, key: _Key, attributes: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
         """The allowed address pairs of a port: none where one is wrong, which is told."""
-        text = read(row, "attributes").get(_PAIRS)
+        text = attributes.get(_PAIRS)
         if text is None:
             return ()
         try:
             return stored_value(PORT, _PAIRS, text) or ()
         except (ValueError, RecursionError) as error:
-            self._note(key, row, ValueError(f"{_PAIRS}: {error}"))
+            self._note(key, self._rows[key], ValueError(f"{_PAIRS}: {error}"))
             return ()
 
     def _subnet_of(self, row: Any) -> Subnet | None:
@@ -472,6 +501,17 @@ def _unhurried(keys: Iterable[_Key]) -> Iterator[_Key]:
         if time.monotonic() >= yield_at:
             time.sleep(0)
             yield_at = time.monotonic() + _AT_A_STRETCH
+
+
+def _in_order(addresses: list[FixedIp]) -> tuple[FixedIp, ...]:
+    if len(addresses) < 2:
+        return tuple(addresses)
+    return tuple(sorted(addresses, key=lambda ip: (ip.subnet_id, ip.ip_address)))
+
+
+def _place(key: _Key) -> tuple[str, int]:
+    """In the order of keys, which compare UUIDs in Python."""
+    return key.table, key.row.int
 
 
 def _id(thing: _Object) -> str:

@@ -9,7 +9,9 @@ comes of it is held equal to python-ovs by a property test.
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time
 import uuid
 from collections.abc import Callable, Collection, ItemsView, Iterator, Mapping
 from contextlib import suppress
@@ -18,12 +20,16 @@ from typing import Any, NamedTuple
 
 import ovs.ovsuuid
 from ovs.db import data, error, idl, types
+from ovs.db.custom_index import IndexedRows
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 LOG = logging.getLogger(__name__)
 
 DatumReader = Callable[[Any], data.Datum]
 """Makes the value of a column from its JSON; raises :class:`ovs.db.error.Error` where it does not fit the column."""
+
+_ToRow = Callable[[Any, types.BaseType], Any]
+"""The value of an atom, and its type: the row that it refers to, or itself."""
 
 _AtomReader = Callable[[Any], data.Atom]
 
@@ -38,6 +44,10 @@ _UUIDS = 1 << 14
 
 _VALUES = 64
 """How many values of a column are kept: a thousand rows have one status, and one value for it. None is ever changed."""
+
+
+_SILENCE = 60.0
+"""Seconds until it is said again that a value of a column does not fit."""
 
 
 class _UnusualError(Exception):
@@ -58,8 +68,46 @@ def row_uuid(text: str) -> uuid.UUID:
     return unusual
 
 
+class _Scalar(data.Datum):  # type: ignore[misc]
+    """One atom that is no UUID."""
+
+    __slots__ = ()
+
+    def to_python(self, uuid_to_row: _ToRow) -> Any:
+        for atom in self.values:
+            return atom.value
+        return super().to_python(uuid_to_row)
+
+
+class _Set(data.Datum):  # type: ignore[misc]
+    """Any number of them."""
+
+    __slots__ = ()
+
+    def to_python(self, uuid_to_row: _ToRow) -> list[Any]:
+        found = [atom.value for atom in self.values]
+        return found if len(found) < 2 else sorted(set(found))
+
+
+class _Map(data.Datum):  # type: ignore[misc]
+    """Pairs of them."""
+
+    __slots__ = ()
+
+    def to_python(self, uuid_to_row: _ToRow) -> dict[Any, Any]:
+        return {key.value: value.value for key, value in self.values.items()}
+
+
+def _datum_type(column: types.Type) -> type[data.Datum]:
+    """What holds the values of a column: python-ovs has one class for all, which looks at the type each time."""
+    if types.UuidType in (column.key.type, column.value.type if column.is_map() else None):
+        return data.Datum  # type: ignore[no-any-return]
+    return _Map if column.is_map() else _Scalar if column.is_scalar() else _Set
+
+
 def datum_reader(column: types.Type) -> DatumReader:
     """What makes the values of a column, by its type."""
+    datum = _datum_type(column)
     key = _atom_reader(column.key)
     value = _atom_reader(column.value) if column.is_map() else None
     if key is None or (column.is_map() and value is None):
@@ -92,11 +140,11 @@ def datum_reader(column: types.Type) -> DatumReader:
 
     @lru_cache(_VALUES, typed=True)
     def scalar(json: Any) -> data.Datum:
-        return data.Datum(column, {key(json): None})
+        return datum(column, {key(json): None})
 
     def read(json: Any) -> data.Datum:
         try:
-            return scalar(json) if is_scalar and type(json) is not list else data.Datum(column, atoms(json))
+            return scalar(json) if is_scalar and type(json) is not list else datum(column, atoms(json))
         except (_UnusualError, TypeError, ValueError, LookupError):
             return data.Datum.from_json(column, json)
 
@@ -109,7 +157,7 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
     if kind == types.UuidType:
         return _uuid_atom if base.enum is None else None
     expected = _TYPES.get(kind)
-    if expected is None or (kind == types.StringType and base.max_length < sys.maxsize):
+    if expected is None:
         return None
     if base.enum is not None:
         known = {atom.value: atom for atom in base.enum.values}
@@ -131,11 +179,11 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
 
         return number
 
-    if kind == types.StringType and base.min_length:
-        least_length = base.min_length
+    if kind == types.StringType and (base.min_length or base.max_length < sys.maxsize):
+        shortest, longest = base.min_length, base.max_length
 
         def text(json: Any) -> data.Atom:
-            if type(json) is not str or len(json) < least_length:
+            if type(json) is not str or not shortest <= len(json) <= longest:
                 raise _UnusualError
             return data.Atom(kind, json)
 
@@ -187,6 +235,8 @@ class TableReader:
             for name, column in table.columns.items()
             if column.type.n_min and not column.type.is_map() and name not in untold
         }
+        self._ignored: dict[str, tuple[float, int]] = {}
+        """Column → when it was last said that a value does not fit, and how many have not fitted since."""
         self._initial: list[tuple[str, _Column, data.Datum]] = []
         """What a column is where the server says nothing of it; the default of python-ovs is no value of it."""
         for name, kind in scalars.items():
@@ -232,7 +282,20 @@ class TableReader:
                     raise error.Error("it is unknown here")
                 yield name, column, column.read(json)
             except error.Error as why:
-                LOG.warning("column %s of table %s: what the server tells of it is ignored: %s", name, self._name, why)
+                self._ignore(name, why)
+
+    def _ignore(self, column: str, why: error.Error) -> None:
+        """Say that a value does not fit, of a column once in a while: the server may have any number of such."""
+        key = column if column in self._columns else ""
+        said_at, unsaid = self._ignored.get(key, (-math.inf, 0))
+        now = time.monotonic()
+        if now < said_at + _SILENCE:
+            self._ignored[key] = said_at, unsaid + 1
+            return
+        self._ignored[key] = now, 0
+        more = f"; so were {unsaid} values before" if unsaid else ""
+        text = "column %.60s of table %s: what the server tells of it is ignored: %.300s%s"
+        LOG.warning(text, column, self._name, why, more)
 
 
 def changed(old: data.Datum, difference: data.Datum) -> data.Datum:
@@ -245,7 +308,16 @@ def changed(old: data.Datum, difference: data.Datum) -> data.Datum:
             del values[atom]
         else:
             values[atom] = value
-    return data.Datum(old.type, values)
+    return type(old)(old.type, values)
+
+
+class _Rows(IndexedRows):  # type: ignore[misc]
+    """The rows of a table; the library's look a row up by way of an exception and two methods."""
+
+    def get(self, row: uuid.UUID, default: Any = None) -> Any:
+        """The row of a UUID."""
+        found = self.data.get(row)
+        return default if found is None else found[-1]
 
 
 class QuickIdl(OvsdbIdl):  # type: ignore[misc]
@@ -253,6 +325,8 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for table in self.tables.values():
+            table.rows = _Rows(table)
         self._readers = {name: TableReader(table, self.readonly.get(name, ())) for name, table in self.tables.items()}
 
     def _Idl__do_parse_update(self, updates: Any, version: str, tables: Mapping[str, Any]) -> None:

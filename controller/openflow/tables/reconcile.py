@@ -38,18 +38,25 @@ def diff(
 
     :param keys: look at these only; None: at all
     """
-    if keys is None:
-        keys = desired.keys() | installed.keys()
     adds, removes = [], []
-    for key in keys:
+    found = 0
+    for key in desired if keys is None else keys:
         wanted, present = desired.get(key), installed.get(key)
+        found += present is not None
         if wanted is present:
             continue
         if wanted is None:
             removes += [present] if present is not None else []
-        elif wanted != present:
+        elif present is None or not _is_same(wanted, present):
             adds.append(wanted)
+    if keys is None and found < len(installed):
+        removes += [present for key, present in installed.items() if key not in desired]
     return Delta(tuple(adds), tuple(removes))
+
+
+def _is_same(one: Flow, other: Flow) -> bool:
+    """Whether two flows with one key are one."""
+    return one.cookie == other.cookie and one.actions == other.actions
 
 
 def split(
@@ -68,7 +75,7 @@ def split(
         flow = installed.flow
         if flow is not None and is_ours(installed.cookie):
             same = known.get(flow.key)
-            if same is not None and same.cookie == flow.cookie and same.actions == flow.actions:
+            if same is not None and _is_same(same, flow):
                 flow = same
             ours[flow.key] = flow
         else:

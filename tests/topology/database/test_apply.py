@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.raw_ovsdb import RawOvsdb
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.tables import DATABASE, SCHEMA
@@ -235,6 +236,27 @@ def test_rows_that_break_a_rule_are_in_the_way_until_pruned(server: OvsdbServer)
     apply(server, DEMO)
 
 
+@pytest.mark.parametrize("kind", ["security_group", "address_group"])
+def test_a_broken_row_that_has_the_name_of_a_new_object_is_named(server: OvsdbServer, kind: str) -> None:
+    """And is no reason to try again until there is no more time."""
+    table = {"security_group": "SecurityGroup", "address_group": "AddressGroup"}[kind]
+    server.write({"op": "insert", "table": table, "row": {"id": "NO-UUID", "name": "g"}})
+    document = {"networks": [], f"{kind}s": [{"name": "g"}]}
+    with pytest.raises(ConflictError, match=rf"{kind}s\[0\]\.name: the row of {kind.replace('_', ' ')} NO-UUID"):
+        apply(server, document)
+    apply(server, {"networks": []}, prune=True)  # which says nothing of groups
+    with pytest.raises(ConflictError):
+        apply(server, document)
+    assert lines(apply(server, document, prune=True)) == [f"create {kind} g", f"delete {kind} g"]
+
+
+def test_a_broken_port_elsewhere_is_not_in_the_way_of_its_name(server: OvsdbServer) -> None:
+    server.write(*network_operations(DEMO_NET, number=2))
+    [network] = server.rows("Network", "_uuid")
+    server.write(port_operation("no-uuid", network["_uuid"], "fa:16:3e:02:dd:79", name="a"))
+    assert "create port a" in lines(apply(server, NAMED))
+
+
 def test_a_row_in_the_way_that_cannot_be_seen_ends_in_the_servers_own_words(server: OvsdbServer) -> None:
     server.write(*network_operations(DEMO_NET, number=2))
     [network] = server.rows("Network", "_uuid")
@@ -437,3 +459,68 @@ def test_what_was_read_for_an_attempt_goes_with_it(server: OvsdbServer) -> None:
         gc.enable()
     assert server.rows("Network", "name") == [{"name": "other 5!"}]
     assert kept[1:] == [kept[1]] * 5
+
+
+def test_an_address_that_is_given_while_its_subnet_is_moved_is_seen(server: OvsdbServer) -> None:
+    """Another writer is faster, and none of the values that the change is based on has changed by that."""
+    network = {"id": OTHER_NET, "name": "n", "subnets": [{"id": OTHER_PORT, "cidr": "10.0.0.0/24"}]}
+    kept = {"name": "a", "fixed_ips": [{"ip_address": "10.0.0.5"}]}
+    apply(server, {"networks": [{**network, "ports": [kept]}]})
+    other = {"name": "b", "fixed_ips": [{"ip_address": "10.0.0.6"}]}
+    told: list[str] = []
+
+    def tell(work: str) -> None:
+        if work.startswith("writing") and not told:
+            told.append(work)
+            apply(server, {"networks": [{**network, "ports": [other]}]})
+
+    moved = {**network, "subnets": [{"id": OTHER_PORT, "cidr": "10.0.1.0/24"}]}
+    ports = [{**kept, "fixed_ips": [{"ip_address": "10.0.1.5"}]}]
+    with pytest.raises(ConflictError, match=r"networks\[0\]\.subnets: port \S+ is not named: 10\.0\.0\.6 is in none"):
+        apply(server, {"networks": [{**moved, "ports": ports}]}, progress=tell)
+    assert told and server.rows("Subnet", "cidr") == [{"cidr": "10.0.0.0/24"}]
+
+    ports.append({**other, "fixed_ips": [{"ip_address": "10.0.1.6"}]})
+    apply(server, {"networks": [{**moved, "ports": ports}]})
+    assert [row["ip_address"] for row in server.rows("IpAllocation", "ip_address")] == ["10.0.1.5", "10.0.1.6"]
+
+
+def probing(server: OvsdbServer) -> str:
+    """Start it with a remote of TCP whose clients have a second to say something, and another one; its connection."""
+    hosts = server.directory / "hosts.db"
+    subprocess.run(["ovsdb-tool", "create", hosts, "/usr/share/openvswitch/vswitch.ovsschema"], check=True)
+    server.start(str(hosts), "--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
+    manager = {"target": "ptcp:0:127.0.0.1", "inactivity_probe": 1000}
+
+    def ask(*operations: dict[str, Any]) -> list[Any]:
+        text = json.dumps(["Open_vSwitch", *operations])
+        command = ["ovsdb-client", "transact", server.connection, text]
+        return list(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+    ask(
+        {"op": "insert", "table": "Manager", "row": manager, "uuid-name": "m"},
+        {"op": "insert", "table": "Open_vSwitch", "row": {"manager_options": ["named-uuid", "m"]}},
+    )
+
+    def port() -> str | None:
+        [found] = ask({"op": "select", "table": "Manager", "where": [], "columns": ["status"]})
+        return dict(found["rows"][0]["status"][1]).get("bound_port")
+
+    wait_until(lambda: port() is not None, 60, "the server listens")
+    return f"tcp:127.0.0.1:{port()}"
+
+
+def test_a_change_that_takes_long_is_not_taken_for_a_dead_client(stopped_server: OvsdbServer) -> None:
+    """The server asks whether it is there while it computes, and drops who does not answer."""
+    connection = probing(stopped_server)
+    given_up: list[str] = []
+
+    def tell(work: str) -> None:
+        if work.startswith("comparing") and not given_up:
+            with RawOvsdb(connection) as silent:  # it is younger, and has the same time
+                given_up.extend(message["method"] for message in silent.messages())
+
+    document = parse_document({"networks": [{"name": "n"}]})
+    changes = apply_document(connection, document, POLICY, prune=False, dry_run=False, progress=tell)
+    assert given_up == ["echo"] and lines(changes) == ["create network n"]
+    assert stopped_server.rows("Network", "name") == [{"name": "n"}]

@@ -46,7 +46,7 @@ def test_only_the_keys_that_are_asked_for() -> None:
 
 _FLOWS = st.lists(
     st.builds(
-        lambda port, actions, owner: Flow(2, match(in_port=port), actions, cookie(1, name)),
+        lambda port, actions, name: Flow(2, match(in_port=port), actions, cookie(1, name)),
         st.integers(1, 5), st.sampled_from([DROP, NORMAL]), st.sampled_from(["a", "b"]),
     )
 ).map(by_key)  # fmt: skip

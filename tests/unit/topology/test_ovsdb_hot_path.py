@@ -40,6 +40,7 @@ _COLUMNS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "name": ({"key": "string"}, _WORDS),
     "some_text": ({"key": {"type": "string", "minLength": 1}}, _WORDS),
     "short": ({"key": {"type": "string", "maxLength": 2}}, _WORDS),
+    "long": ({"key": {"type": "string", "minLength": 2}}, _WORDS),
     "state": ({"key": {"type": "string", "enum": ["set", list(_STATES)]}}, st.sampled_from([*_STATES, "GONE"])),
     "number": ({"key": "integer"}, st.integers(-(2**63), 2**63 - 1)),
     "share": ({"key": "real"}, st.one_of(st.integers(0, 3), st.floats(0, 3))),
@@ -192,6 +193,21 @@ def test_what_a_server_tells_twice_is_no_news(caplog: pytest.LogCaptureFixture) 
         assert _feed(made, {_IDS[0]: change})
     assert [event for event, *_ in told.notices] == ["create", "create", "delete"]
     assert _rows(made) == [] and records_of(caplog, "topology.ovsdb") == []
+
+
+def test_what_does_not_fit_is_said_once_for_each_column(caplog: pytest.LogCaptureFixture) -> None:
+    """A server of another version has as many of them as rows, and may have columns of any name."""
+    made, _ = _idl(QuickIdl)
+    for number in range(50):
+        for told in ({"fixed": "x" * 10_000}, {"state": number}, {f"new{number}": 1}):
+            _feed(made, {_IDS[0]: {"insert": told}})
+    texts = [record.getMessage() for record in records_of(caplog, "topology.ovsdb.row_updates")]
+    assert [" ".join(text.split()[:5]) for text in texts] == [
+        "column fixed of table Thing:",
+        "column state of table Thing:",
+        "column new0 of table Thing:",
+    ]
+    assert max(map(len, texts)) < 500
 
 
 def test_a_uuid_is_its_text_and_nothing_else_is() -> None:
