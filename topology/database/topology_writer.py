@@ -10,7 +10,7 @@ from topology.database.groups.default_rule_rows import write_default_rules
 from topology.database.groups.group_writer import GroupWriter
 from topology.database.tables import OBJECT_TABLES, SECURITY_GROUP, own_row, segment_row, subnet_rows
 from topology.model import Network, Port, PortStatus, Subnet
-from topology.ovsdb.edit import Edit, read
+from topology.ovsdb.edit import Edit, read, references
 from topology.rules.allocation.segment_allocation import SegmentKey, segment_of
 from topology.rules.attributes.attributes import RESOURCES
 from topology.rules.operations.draft import Draft, NameGuard
@@ -134,6 +134,8 @@ class TopologyWriter:
         if row is None:
             return self._insert_subnet(network_row, subnet)
         if subnet.id in self._draft.subnets:
+            if read(row, "cidr") != subnet.cidr:
+                self._expect_no_more_addresses(subnet.id, row)
             self._edit.set(row, **self._subnet_columns(subnet))
         return row
 
@@ -149,9 +151,16 @@ class TopologyWriter:
         }
 
     def _expect_no_more_addresses(self, subnet_id: str, row: Any) -> None:
-        """The network does not refer to the subnet any more; a new address in it would let the row live on."""
-        addresses = [{"ip_address": address} for address in self._draft.state.taken(subnet_id)]
-        self._edit.expect("IpAllocation", [["subnet", "==", ["uuid", str(row.uuid)]]], ["ip_address"], addresses)
+        """Nobody has given another address in a subnet meanwhile.
+
+        In one with another CIDR it may lie outside. One that is gone is gone since its network does not refer to it any
+        more, and a new address would let the row live on.
+        """
+        rows = self._edit.rows("IpAllocation").values()
+        known = {one.ip_address for one in rows if references(one, "subnet") == [row.uuid]}
+        addresses = sorted(known | self._draft.addresses(subnet_id))
+        expected = [{"ip_address": address} for address in addresses]
+        self._edit.expect("IpAllocation", [["subnet", "==", ["uuid", str(row.uuid)]]], ["ip_address"], expected)
 
     # -- ports ---------------------------------------------------------------------------------------------------------
 

@@ -437,3 +437,27 @@ def test_what_was_read_for_an_attempt_goes_with_it(server: OvsdbServer) -> None:
         gc.enable()
     assert server.rows("Network", "name") == [{"name": "other 5!"}]
     assert kept[1:] == [kept[1]] * 5
+
+
+def test_an_address_that_is_given_while_its_subnet_is_moved_is_seen(server: OvsdbServer) -> None:
+    """Another writer is faster, and none of the values that the change is based on has changed by that."""
+    network = {"id": OTHER_NET, "name": "n", "subnets": [{"id": OTHER_PORT, "cidr": "10.0.0.0/24"}]}
+    kept = {"name": "a", "fixed_ips": [{"ip_address": "10.0.0.5"}]}
+    apply(server, {"networks": [{**network, "ports": [kept]}]})
+    other = {"name": "b", "fixed_ips": [{"ip_address": "10.0.0.6"}]}
+    told: list[str] = []
+
+    def tell(work: str) -> None:
+        if work.startswith("writing") and not told:
+            told.append(work)
+            apply(server, {"networks": [{**network, "ports": [other]}]})
+
+    moved = {**network, "subnets": [{"id": OTHER_PORT, "cidr": "10.0.1.0/24"}]}
+    ports = [{**kept, "fixed_ips": [{"ip_address": "10.0.1.5"}]}]
+    with pytest.raises(ConflictError, match=r"networks\[0\]\.subnets: port \S+ is not named: 10\.0\.0\.6 is in none"):
+        apply(server, {"networks": [{**moved, "ports": ports}]}, progress=tell)
+    assert told and server.rows("Subnet", "cidr") == [{"cidr": "10.0.0.0/24"}]
+
+    ports.append({**other, "fixed_ips": [{"ip_address": "10.0.1.6"}]})
+    apply(server, {"networks": [{**moved, "ports": ports}]})
+    assert [row["ip_address"] for row in server.rows("IpAllocation", "ip_address")] == ["10.0.1.5", "10.0.1.6"]

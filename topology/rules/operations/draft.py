@@ -263,6 +263,10 @@ class Draft:
         key = network_id, mac_address
         return mac_address in self._reserved_macs or key in self._made.macs or key in self.state.macs
 
+    def addresses(self, subnet_id: str) -> set[str]:
+        """The addresses of a subnet that are given now."""
+        return set(self._made.taken(subnet_id))
+
     def taken_addresses(self, subnet_id: str) -> tuple[Numbers, Numbers]:
         """Addresses of a subnet that ports have, and that are given now."""
         return self.state.numbers(subnet_id), self._made.numbers(subnet_id)
