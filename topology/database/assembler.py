@@ -71,6 +71,13 @@ _FREE_TEXTS = {
 }
 """Columns of objects that may have any text, but for its length."""
 
+_KINDS: Mapping[str, ObjectKind] = {
+    "Network": "network",
+    "Port": "port",
+    SECURITY_GROUP: "security_group",
+    ADDRESS_GROUP: "address_group",
+}
+
 _AT_ONCE = 4
 """Objects that are made before another green thread may run: a fraction of a millisecond."""
 
@@ -147,14 +154,17 @@ class Assembler:
         return [one for one in self._objects.values() if isinstance(one, (SecurityGroup, AddressGroup))]
 
     def broken_rows(self) -> list[BrokenRow]:
-        """The rows of networks and ports that break a rule, networks first."""
-        kinds: dict[str, ObjectKind] = {"Network": "network", "Port": "port"}
-        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in kinds]
+        """The rows of objects that break a rule, networks and ports first."""
+        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in _KINDS]
+        broken.sort(key=lambda key: list(_KINDS).index(key.table))
         return [
-            BrokenRow(kinds[key.table], row.id, row.name, self._problems[key][-1].reason, key.row)
+            BrokenRow(
+                _KINDS[key.table], row.id, row.name, self._problems[key][-1].reason, key.row,
+                read(row, "network").id if key.table == "Port" else "",
+            )
             for key in broken
             for row in [self._rows[key]]
-        ]
+        ]  # fmt: skip
 
     def _in_turns(self, waiting: set[_Key]) -> Iterable[_Key]:
         return sorted(waiting) if self._at_once else _unhurried(sorted(waiting))

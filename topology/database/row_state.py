@@ -58,7 +58,7 @@ class RowState(TopologyState):
                 self.network_of.update((subnet.id, object_id) for subnet in row.subnets)
                 for segment in row.segments:
                     self.segment_owners.setdefault(segment_key(segment).place, object_id)
-            else:
+            elif kind == "port":
                 row = self._edit.rows("Port")[broken.row]
                 if (row.network.id, row.mac_address) not in self.macs:
                     self.reserve_mac(row.network.id, row.mac_address, object_id)

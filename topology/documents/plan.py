@@ -23,7 +23,7 @@ from topology.rules.operations.draft import Draft, NameGuard
 from topology.rules.operations.operate import TopologyOperation, operate, reserve
 from topology.rules.operations.subnet_rules import following_pools
 from topology.rules.request_errors import Clash, Exhausted, ObjectKind, ResourceError
-from topology.rules.state import TopologyState
+from topology.rules.state import BrokenRow, TopologyState
 from topology.rules.views import network_values, port_values, subnet_values
 
 _K = TypeVar("_K")
@@ -100,10 +100,7 @@ class _Planner:
         object_id = old.id if old else element.id or self._draft.maker.new_id()
         row = self._state.broken.get((kind, object_id))
         if row is not None:
-            raise ConflictError(
-                f"{element.path}.id: the row of {kind} {object_id} in the database is broken ({row.reason}): "
-                "repair or delete it with ovsdb-client"
-            )
+            raise ConflictError(f"{element.path}.id: {_broken(row)}")
         self._paths[kind, object_id] = element.path
         return object_id
 
@@ -195,31 +192,46 @@ class _Planner:
             for object_id in sorted(ids):
                 if (kind, object_id) not in self._paths:
                     self._operate("", TopologyOperation("delete", kind, object_id))
+        said = {"security_group": self._document.security_groups, "address_group": self._document.address_groups}
         for kind, object_id in self._state.broken:
-            self._draft.delete(kind, object_id)
+            if said.get(kind, ()) is not None:
+                self._draft.delete(kind, object_id)
         self._groups.prune()
 
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""
         draft, state, networks = self._draft, self._state, self._document
-        yield from self._guard("network", {one.name for one in networks if not one.id}, state.networks, draft.networks)
+        yield from self._guard("network", _without_id(networks), state.networks, draft.networks)
         for kind, elements, before, made in (
             ("security_group", networks.security_groups, state.security_groups, draft.security_groups),
             ("address_group", networks.address_groups, state.address_groups, draft.address_groups),
         ):
-            yield from self._guard(kind, {one.name for one in elements or () if not one.id}, before, made)
-        ports = (port for element in networks for port in element.ports if not port.id and not port.mac_address)
-        yield from self._guard("port", {port.name for port in ports}, state.ports, draft.ports)
+            yield from self._guard(kind, _without_id(elements or ()), before, made)
+        ports = _without_id(port for element in networks for port in element.ports if not port.mac_address)
+        yield from self._guard("port", ports, state.ports, draft.ports)
 
     def _guard(
-        self, kind: ObjectKind, names: set[str], before: Mapping[str, Any], made: Mapping[str, Any]
+        self, kind: ObjectKind, paths: Mapping[str, str], before: Mapping[str, Any], made: Mapping[str, Any]
     ) -> Iterator[NameGuard]:
-        new = sorted({one.name for one in made.values() if one.id not in before and one.name in names})
+        """Of one kind.
+
+        :param paths: name of an element without an id → where one is
+        :raises ConflictError: a row that is broken may be what an element means
+        """
+        new = [one for one in made.values() if one.id not in before and one.name in paths]
         if not new:
             return
-        after = {**{id_: one for id_, one in before.items() if (kind, id_) not in self._draft.gone}, **made}
-        having = _grouped((one.name, id_) for id_, one in after.items() if one.name in names)
-        for name in new:
+        gone = self._draft.gone
+        rows = [row for key, row in self._state.broken.items() if row.kind == kind and key not in gone]
+        broken = _grouped((row.name, row) for row in rows)
+        for one in new:
+            for row in broken.get(one.name, ()):
+                if row.network_id == getattr(one, "network_id", ""):
+                    path = self._paths.get((kind, one.id), paths[one.name])
+                    raise ConflictError(f"{path}.name: {_broken(row)}")
+        after = {**{id_: one for id_, one in before.items() if (kind, id_) not in gone}, **made}
+        having = _grouped((one.name, one.id) for one in (*after.values(), *rows) if one.name in paths)
+        for name in sorted({one.name for one in new}):
             yield NameGuard(kind, name, frozenset(having[name]))
 
     def _clash(self, clash: Clash) -> TunbridgeError:
@@ -252,6 +264,11 @@ def _error(path: str, error: ResourceError) -> TunbridgeError:
     if path.endswith(".fixed_ips"):
         return DocumentError(path, error.reason)
     return DocumentError(f"{path}.{error.attribute}" if error.attribute else path, error.reason)
+
+
+def _broken(row: BrokenRow) -> str:
+    kind = row.kind.replace("_", " ")
+    return f"the row of {kind} {row.id} in the database is broken ({row.reason}): repair or delete it with ovsdb-client"
 
 
 def _fixed_ips(element: Element, network: Network) -> list[dict[str, str]]:
@@ -329,6 +346,11 @@ def _match_ports(document: Document, networks: Sequence[Network | None], state: 
             found[element.path] = match
             taken.add(match.id)
     return found
+
+
+def _without_id(elements: Iterable[Element]) -> dict[str, str]:
+    """Name → path of elements that have no id."""
+    return {element.name: element.path for element in elements if not element.id}
 
 
 def _grouped(pairs: Iterable[tuple[_K, _V]]) -> defaultdict[_K, list[_V]]:

@@ -49,10 +49,11 @@ _NOTHING: Attributes = {}
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """A row of a network or port that breaks a rule of the model, so that there is no object of it.
+    """A row of an object that breaks a rule of the model, so that there is no object of it.
 
     :param id: as the row has it
     :param row: the row
+    :param network_id: of a port
     """
 
     kind: ObjectKind
@@ -60,6 +61,7 @@ class BrokenRow:
     name: str
     reason: str
     row: uuid.UUID
+    network_id: str = ""
 
 
 class TopologyState:

@@ -235,6 +235,27 @@ def test_rows_that_break_a_rule_are_in_the_way_until_pruned(server: OvsdbServer)
     apply(server, DEMO)
 
 
+@pytest.mark.parametrize("kind", ["security_group", "address_group"])
+def test_a_broken_row_that_has_the_name_of_a_new_object_is_named(server: OvsdbServer, kind: str) -> None:
+    """And is no reason to try again until there is no more time."""
+    table = {"security_group": "SecurityGroup", "address_group": "AddressGroup"}[kind]
+    server.write({"op": "insert", "table": table, "row": {"id": "NO-UUID", "name": "g"}})
+    document = {"networks": [], f"{kind}s": [{"name": "g"}]}
+    with pytest.raises(ConflictError, match=rf"{kind}s\[0\]\.name: the row of {kind.replace('_', ' ')} NO-UUID"):
+        apply(server, document)
+    apply(server, {"networks": []}, prune=True)  # which says nothing of groups
+    with pytest.raises(ConflictError):
+        apply(server, document)
+    assert lines(apply(server, document, prune=True)) == [f"create {kind} g", f"delete {kind} g"]
+
+
+def test_a_broken_port_elsewhere_is_not_in_the_way_of_its_name(server: OvsdbServer) -> None:
+    server.write(*network_operations(DEMO_NET, number=2))
+    [network] = server.rows("Network", "_uuid")
+    server.write(port_operation("no-uuid", network["_uuid"], "fa:16:3e:02:dd:79", name="a"))
+    assert "create port a" in lines(apply(server, NAMED))
+
+
 def test_a_row_in_the_way_that_cannot_be_seen_ends_in_the_servers_own_words(server: OvsdbServer) -> None:
     server.write(*network_operations(DEMO_NET, number=2))
     [network] = server.rows("Network", "_uuid")

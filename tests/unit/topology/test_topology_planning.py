@@ -313,6 +313,28 @@ def test_what_is_in_the_way_is_named(networks: list[dict[str, Any]], message: st
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("row", "path"),
+    [
+        (BrokenRow("network", "BAD", "x", "no type", NO_ROW), "networks[1].name: the row of network BAD"),
+        (BrokenRow("port", "BAD", "p", "no mac", NO_ROW, N1), "networks[0].ports[0].name: the row of port BAD"),
+    ],
+)
+def test_a_broken_row_with_the_name_of_something_new_is_named(row: BrokenRow, path: str) -> None:
+    """It may be what the element means: what guards the name would wait for ever for it to be gone."""
+    networks = {"name": "web", "ports": [{"name": "p"}]}, {"name": "x"}
+    with pytest.raises(ConflictError) as caught:
+        plan(state(WEB, broken=[row]), *networks)
+    assert str(caught.value).startswith(path)
+    assert len(plan(state(WEB, broken=[row]), *networks, prune=True).draft.name_guards) == 2
+
+
+def test_a_broken_port_of_another_network_is_not_in_the_way_of_its_name() -> None:
+    broken = [BrokenRow("port", "BAD", "p", "no mac", NO_ROW, N2)]
+    made = plan(state(WEB, DB, broken=broken), {"name": "web", "ports": [{"name": "p"}]})
+    assert made.draft.name_guards == [NameGuard("port", "p", frozenset({"BAD", *made.ports}))]
+
+
 def test_one_id_may_be_that_of_a_network_and_of_a_port() -> None:
     made = plan(state(), {"id": N1, "ports": [{"id": N1}]})
     assert made.networks.keys() == made.ports.keys() == {N1}
