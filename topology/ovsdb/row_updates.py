@@ -9,7 +9,9 @@ comes of it is held equal to python-ovs by a property test.
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time
 import uuid
 from collections.abc import Callable, Collection, ItemsView, Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +36,10 @@ _LISTS = frozenset({list})
 
 _UUIDS = 1 << 14
 """How many UUIDs are kept: each is told of several times, by its own row and by those that refer to it."""
+
+
+_SILENCE = 60.0
+"""Seconds until it is said again that a value of a column does not fit."""
 
 
 class _UnusualError(Exception):
@@ -167,6 +173,8 @@ class TableReader:
             for name, column in table.columns.items()
             if column.type.n_min and not column.type.is_map() and name not in untold
         }
+        self._ignored: dict[str, tuple[float, int]] = {}
+        """Column → when it was last said that a value does not fit, and how many have not fitted since."""
         self._initial: list[tuple[str, _Column, data.Datum]] = []
         """What a column is where the server says nothing of it; the default of python-ovs is no value of it."""
         for name, kind in scalars.items():
@@ -212,7 +220,20 @@ class TableReader:
                     raise error.Error("it is unknown here")
                 yield name, column, column.read(json)
             except error.Error as why:
-                LOG.warning("column %s of table %s: what the server tells of it is ignored: %s", name, self._name, why)
+                self._ignore(name, why)
+
+    def _ignore(self, column: str, why: error.Error) -> None:
+        """Say that a value does not fit, of a column once in a while: the server may have any number of such."""
+        key = column if column in self._columns else ""
+        said_at, unsaid = self._ignored.get(key, (-math.inf, 0))
+        now = time.monotonic()
+        if now < said_at + _SILENCE:
+            self._ignored[key] = said_at, unsaid + 1
+            return
+        self._ignored[key] = now, 0
+        more = f"; so were {unsaid} values before" if unsaid else ""
+        text = "column %.60s of table %s: what the server tells of it is ignored: %.300s%s"
+        LOG.warning(text, column, self._name, why, more)
 
 
 def changed(old: data.Datum, difference: data.Datum) -> data.Datum:

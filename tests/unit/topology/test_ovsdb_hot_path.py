@@ -189,6 +189,21 @@ def test_what_a_server_tells_twice_is_no_news(caplog: pytest.LogCaptureFixture) 
     assert _rows(made) == [] and records_of(caplog, "topology.ovsdb") == []
 
 
+def test_what_does_not_fit_is_said_once_for_each_column(caplog: pytest.LogCaptureFixture) -> None:
+    """A server of another version has as many of them as rows, and may have columns of any name."""
+    made, _ = _idl(QuickIdl)
+    for number in range(50):
+        for told in ({"fixed": "x" * 10_000}, {"state": number}, {f"new{number}": 1}):
+            _feed(made, {_IDS[0]: {"insert": told}})
+    texts = [record.getMessage() for record in records_of(caplog, "topology.ovsdb.row_updates")]
+    assert [" ".join(text.split()[:5]) for text in texts] == [
+        "column fixed of table Thing:",
+        "column state of table Thing:",
+        "column new0 of table Thing:",
+    ]
+    assert max(map(len, texts)) < 500
+
+
 def test_a_uuid_is_its_text_and_nothing_else_is() -> None:
     assert row_uuid(_IDS[0]) == uuid.UUID(_IDS[0])
     for text in ("", "x", _IDS[0][1:], "{" + _IDS[0] + "}", _IDS[0].replace("-", "")):
