@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.raw_ovsdb import RawOvsdb
 from tests.support.waiting import wait_until
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
 from topology.database.tables import DATABASE, SCHEMA
@@ -482,3 +483,44 @@ def test_an_address_that_is_given_while_its_subnet_is_moved_is_seen(server: Ovsd
     ports.append({**other, "fixed_ips": [{"ip_address": "10.0.1.6"}]})
     apply(server, {"networks": [{**moved, "ports": ports}]})
     assert [row["ip_address"] for row in server.rows("IpAllocation", "ip_address")] == ["10.0.1.5", "10.0.1.6"]
+
+
+def probing(server: OvsdbServer) -> str:
+    """Start it with a remote of TCP whose clients have a second to say something, and another one; its connection."""
+    hosts = server.directory / "hosts.db"
+    subprocess.run(["ovsdb-tool", "create", hosts, "/usr/share/openvswitch/vswitch.ovsschema"], check=True)
+    server.start(str(hosts), "--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
+    manager = {"target": "ptcp:0:127.0.0.1", "inactivity_probe": 1000}
+
+    def ask(*operations: dict[str, Any]) -> list[Any]:
+        text = json.dumps(["Open_vSwitch", *operations])
+        command = ["ovsdb-client", "transact", server.connection, text]
+        return list(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+    ask(
+        {"op": "insert", "table": "Manager", "row": manager, "uuid-name": "m"},
+        {"op": "insert", "table": "Open_vSwitch", "row": {"manager_options": ["named-uuid", "m"]}},
+    )
+
+    def port() -> str | None:
+        [found] = ask({"op": "select", "table": "Manager", "where": [], "columns": ["status"]})
+        return dict(found["rows"][0]["status"][1]).get("bound_port")
+
+    wait_until(lambda: port() is not None, 60, "the server listens")
+    return f"tcp:127.0.0.1:{port()}"
+
+
+def test_a_change_that_takes_long_is_not_taken_for_a_dead_client(stopped_server: OvsdbServer) -> None:
+    """The server asks whether it is there while it computes, and drops who does not answer."""
+    connection = probing(stopped_server)
+    given_up: list[str] = []
+
+    def tell(work: str) -> None:
+        if work.startswith("comparing") and not given_up:
+            with RawOvsdb(connection) as silent:  # it is younger, and has the same time
+                given_up.extend(message["method"] for message in silent.messages())
+
+    document = parse_document({"networks": [{"name": "n"}]})
+    changes = apply_document(connection, document, POLICY, prune=False, dry_run=False, progress=tell)
+    assert given_up == ["echo"] and lines(changes) == ["create network n"]
+    assert stopped_server.rows("Network", "name") == [{"name": "n"}]

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import gc
 import json
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ from topology.ovsdb.transaction import PendingTransaction, pump, refusal
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.02, 0.5
 """Seconds until a relay is read again that may not have heard yet of what another writer did; doubled each time."""
+
+_UNANSWERED = 0.5
+"""Seconds that a server may wait for an answer while something is computed: it waits one second at least."""
 
 
 class SnapshotReplica(Replica[RowChanges]):
@@ -119,10 +124,10 @@ class _SnapshotTransaction(PendingTransaction):
             if not idl.current:
                 raise errors.unavailable(f"database {where} is not connected")
             edit = SnapshotEdit(self._ahead.pop() if self._ahead else self._snapshot(idl, errors, where, stopping))
-            value = self._apply(edit)
+            with _answering(idl):
+                value, operations = self._apply(edit), edit.operations()
             if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
                 raise late
-            operations = edit.operations()
             if not operations:
                 return value, 0
             sent, until = True, max(self._deadline, time.monotonic() + self._confirmation)
@@ -150,9 +155,9 @@ class _SnapshotTransaction(PendingTransaction):
         answer = _Exchange(idl, select_all(self._tables, self._read)).wait(self._deadline, lost, stopping)
         if answer.status != Transaction.SUCCESS:
             raise refusal(answer.error, errors, where) if answer.status == Transaction.ERROR else lost
-        return DatabaseSnapshot(
-            self._tables, {table: result["rows"] for table, result in zip(self._read, answer.results, strict=True)}
-        )
+        rows = {table: result["rows"] for table, result in zip(self._read, answer.results, strict=True)}
+        with _answering(idl):
+            return DatabaseSnapshot(self._tables, rows)
 
 
 class _ReadingAhead(_SnapshotTransaction):
@@ -169,6 +174,34 @@ class _ReadingAhead(_SnapshotTransaction):
         if idl.current:
             self._ahead.append(self._snapshot(idl, errors, where, stopping))
         return None, 0
+
+
+@contextmanager
+def _answering(idl: FollowingIdl) -> Iterator[None]:
+    """Have the server answered while the thread of the IDL computes, which must not use it meanwhile.
+
+    A server whose clients are not of its own machine asks those that are silent for 5 s whether they are there, and
+    drops them after as long again; what is computed with 100,000 ports takes longer.
+    """
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    def answer() -> None:
+        try:
+            while not over.wait(_UNANSWERED):
+                idl.run()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=answer, name="ovsdb-answering", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 class _Exchange:
