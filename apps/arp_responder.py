@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import netaddr
-
 from apps.framework.app import App, Placed, Unit, UnitKind, place
-from apps.framework.field_values import mac_number
+from apps.framework.field_values import ip_number, mac_number
 from apps.framework.flow import (
     IN_PORT,
     MULTICAST_BIT,
@@ -56,6 +54,9 @@ _SOURCE_ADDRESS, _TARGET_ADDRESS = 1, 2
 """Types of the options for link-layer addresses (RFC 4861 §4.6.1)."""
 _ROUTER, _SOLICITED, _OVERRIDE = 1 << 31, 1 << 30, 1 << 29
 """Flags of an advertisement (RFC 4861 §4.4)."""
+
+_LINK_LOCAL, _AFTER_LINK_LOCAL = 0xFE80 >> 6, 128 - 10
+"""Such IPv6 addresses begin with these ten bits (RFC 4291 §2.4)."""
 
 _PLACE = frozenset({Field.IN_PORT, Field.VLAN_VID, Field.ETH_TYPE})
 _ND_MESSAGE = frozenset({Field.NW_PROTO, Field.ICMPV6_TYPE, Field.ICMPV6_CODE})
@@ -186,11 +187,11 @@ Such frames pass through ovs-vswitchd, as the first one of any flow does.""",
         having = Counter(ip_address for ip_address, _ in port.addresses)
         for ip_address, mac_address in port.addresses:
             is_shared = having[ip_address] > 1 or len(view.ports_with(port.network_id, ip_address)) != 1
-            address, mac = netaddr.IPAddress(ip_address), mac_number(mac_address)
-            if not is_shared and address.version == 4:
-                yield from self._arp(local.vlan, patch_int, int(address), mac, port.port_id)
-            elif not is_shared and not address.is_link_local():
-                yield self._nd(local.vlan, patch_int, int(address), mac, port)
+            (version, address), mac = ip_number(ip_address), mac_number(mac_address)
+            if not is_shared and version == 4:
+                yield from self._arp(local.vlan, patch_int, address, mac, port.port_id)
+            elif not is_shared and address >> _AFTER_LINK_LOCAL != _LINK_LOCAL:
+                yield self._nd(local.vlan, patch_int, address, mac, port)
 
     def _arp(self, vlan: int, patch_int: int, ip: int, mac: int, of: str) -> Iterator[Flow]:
         """Answer requests for an address, and let announcements of it pass.
@@ -224,6 +225,14 @@ Such frames pass through ovs-vswitchd, as the first one of any flow does.""",
         return self.flow(ANSWER, asked, *_advertisement(mac, port.is_router), of=port.port_id)
 
 
+_TO_SENDER = Move(Field.ETH_SRC, Field.ETH_DST)
+_REPLY_TO_ASKER = (
+    SetField(Field.ARP_OP, _REPLY),
+    Move(Field.ARP_SHA, Field.ARP_THA),
+    Move(Field.ARP_SPA, Field.ARP_TPA),
+)
+
+
 def _request(patch_int: int, vlan: int, *more: Term) -> Match:
     return Match(
         (
@@ -240,11 +249,9 @@ def _request(patch_int: int, vlan: int, *more: Term) -> Match:
 def _reply(ip: int, mac: int) -> tuple[Action, ...]:
     """Of a request, the reply to it, back to where it came from (RFC 826)."""
     return (
-        Move(Field.ETH_SRC, Field.ETH_DST),
+        _TO_SENDER,
         SetField(Field.ETH_SRC, mac),
-        SetField(Field.ARP_OP, _REPLY),
-        Move(Field.ARP_SHA, Field.ARP_THA),
-        Move(Field.ARP_SPA, Field.ARP_TPA),
+        *_REPLY_TO_ASKER,
         SetField(Field.ARP_SHA, mac),
         SetField(Field.ARP_SPA, ip),
         Output(IN_PORT),
@@ -270,7 +277,7 @@ def _solicitation(patch_int: int, vlan: int, *more: Term) -> Match:
 def _advertisement(mac: int, is_router: bool) -> tuple[Action, ...]:
     """Of a solicitation, the advertisement that answers it (RFC 4861 §7.2.4), but for the address in its option."""
     return (
-        Move(Field.ETH_SRC, Field.ETH_DST),
+        _TO_SENDER,
         SetField(Field.ETH_SRC, mac),
         Move(Field.IPV6_SRC, Field.IPV6_DST),
         Move(Field.ND_TARGET, Field.IPV6_SRC),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from apps.framework.cookie import cookie
 from apps.framework.flow import Action, Flow, Match, match
@@ -39,8 +39,7 @@ Subject = tuple[UnitKind, str]
 """An object of the host that has units: its kind and id."""
 
 
-@dataclass(frozen=True, order=True)
-class Unit:
+class Unit(NamedTuple):
     """The owner of some flows: what one application makes for one object of the host.
 
     :param id: name of a bridge, physical network, device or other host, or id of a network, port, group or rule, as the

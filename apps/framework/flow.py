@@ -6,9 +6,11 @@ are dropped, zero masks are refused, value bits outside the mask are refused, fi
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import netaddr
 
@@ -99,9 +101,14 @@ VLAN_PRESENT = 0x1000
 """OFPVID_PRESENT: the frame has a tag (OpenFlow 1.3 §7.2.3.7)."""
 
 
-@dataclass(frozen=True)
-class Term:
-    """One field of a match.
+class _TermFields(NamedTuple):
+    field: Field
+    value: int
+    mask: int | None = None
+
+
+class Term(_TermFields):
+    """One field of a match; a tuple, since each flow is compared and looked up by all of its terms.
 
     :param value: as an integer; bits outside ``mask`` are zero
     :param mask: None when every bit counts
@@ -109,24 +116,20 @@ class Term:
     :raises ValueError: the value does not fit, or the mask matches everything
     """
 
-    field: Field
-    value: int
-    mask: int | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        full = self.field.full_mask
-        if self.mask == full:
-            object.__setattr__(self, "mask", None)
-        if self.mask is not None and not 0 < self.mask < full:
-            raise ValueError(
-                f"{self.field.label}: mask {self.mask:#x} is not of {self.field.bits} bits, or matches all"
-            )
-        if not 0 <= self.value <= full:
-            raise ValueError(f"{self.field.label}: {self.value:#x} does not fit in {self.field.bits} bits")
-        if self.value & ~self.effective_mask:
-            raise ValueError(
-                f"{self.field.label}: value {self.value:#x} has bits outside mask {self.effective_mask:#x}"
-            )
+    def __new__(cls, field: Field, value: int, mask: int | None = None) -> Term:
+        """See the class."""
+        full = field.full_mask
+        if mask == full:
+            mask = None
+        if mask is not None and not 0 < mask < full:
+            raise ValueError(f"{field.label}: mask {mask:#x} is not of {field.bits} bits, or matches all")
+        if not 0 <= value <= full:
+            raise ValueError(f"{field.label}: {value:#x} does not fit in {field.bits} bits")
+        if mask is not None and value & ~mask:
+            raise ValueError(f"{field.label}: value {value:#x} has bits outside mask {mask:#x}")
+        return tuple.__new__(cls, (field, value, mask))
 
     @property
     def effective_mask(self) -> int:
@@ -146,9 +149,12 @@ class Match:
     """Flows are looked up far more often than they are made."""
 
     def __post_init__(self) -> None:
-        ordered = tuple(sorted(self.terms, key=lambda term: term.field.order))
-        if len({term.field for term in ordered}) != len(ordered):
-            raise ValueError(f"a field occurs twice in {ordered}")
+        orders = [field.order for field, _, _ in self.terms]
+        ordered = tuple(self.terms)
+        if not all(map(operator.lt, orders, orders[1:])):
+            ordered = tuple(sorted(self.terms, key=lambda term: term.field.order))
+            if len(set(orders)) != len(orders):
+                raise ValueError(f"a field occurs twice in {ordered}")
         object.__setattr__(self, "terms", ordered)
         object.__setattr__(self, "_hash", hash(ordered))
 
@@ -493,6 +499,9 @@ class Flow:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", FlowKey(self.table, self.priority, self.match))
+
+    def __hash__(self) -> int:
+        return self.key._hash  # as that of equal flows is equal too
 
 
 def by_key(flows: Iterable[Flow]) -> dict[FlowKey, Flow]:

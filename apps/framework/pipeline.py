@@ -130,10 +130,10 @@ class Pipeline:
             return f"the {role.value} has no band at table {flow.table}, priority {flow.priority}"
         if owner != app:
             return f"{band.name} is a band of application {owner}, not of {app}"
-        fields = {term.field for term in flow.match.terms} - band.fields
-        if fields:
-            return f"{band.name} does not match on {', '.join(sorted(field.label for field in fields))}"
-        actions = {type(action) for action in flow.actions} - band.actions
-        if actions:
+        if not band.fields.issuperset([term[0] for term in flow.match.terms]):
+            fields = {term.field.label for term in flow.match.terms if term.field not in band.fields}
+            return f"{band.name} does not match on {', '.join(sorted(fields))}"
+        if not band.actions.issuperset(map(type, flow.actions)):
+            actions = {type(action) for action in flow.actions} - band.actions
             return f"{band.name} does not do {', '.join(sorted(action.__name__ for action in actions))}"
         return None
