@@ -115,6 +115,8 @@ class Assembler:
         if changes.complete:
             self._reset()
         self._subnets: dict[uuid.UUID, Subnet | None] = {}
+        self._subnets_of: dict[uuid.UUID, frozenset[uuid.UUID]] = {}
+        self._complete: set[int] = set()
         waiting = self._roots_touched(changes)
         before: dict[_Key, _Object | None] = {}
         while waiting:
@@ -167,7 +169,8 @@ class Assembler:
         ]  # fmt: skip
 
     def _in_turns(self, waiting: set[_Key]) -> Iterable[_Key]:
-        return sorted(waiting) if self._at_once else _unhurried(sorted(waiting))
+        keys = sorted(waiting, key=_place)
+        return keys if self._at_once else _unhurried(keys)
 
     def _reset(self) -> None:
         self._rows: dict[_Key, Any] = {}
@@ -198,8 +201,8 @@ class Assembler:
     def _assemble(self, key: _Key) -> set[_Key]:
         """Make one object anew; returns the keys of objects that may now own what it gave up."""
         row = self._rows.get(key)
-        if self._is_partial and row is not None and (lacking := set(absent(row, LATER))):
-            self._lacking |= lacking
+        if self._is_partial and row is not None and (lacking := absent(row, LATER, self._complete)):
+            self._lacking.update(lacking)
             for _, part in lacking:
                 self._parts[key].add(part)
                 self._dependents[part].add(key)
@@ -299,9 +302,10 @@ class Assembler:
         value = reader(row)
         network, fixed_ips = value("network"), value("fixed_ips")
         self._own(key, fixed_ips)
-        self._depend(key, [network, *(allocation.subnet for allocation in fixed_ips)])
+        self._depend(key, [network, *(read(allocation, "subnet") for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
-        pairs = self._pairs(key, row)
+        attributes = value("attributes")
+        pairs = self._pairs(key, attributes)
         is_secured = value("port_security_enabled")
         port = Port(
             id=value("id"),
@@ -317,8 +321,8 @@ class Assembler:
             status=value("status"),
             allowed_macs=_allowed_macs(row, pairs) if pairs else (),
             allowed_ips=_allowed_ips(row, pairs) if pairs else (),
-            migrating_to=_migrating_to(row),
-            trace=trace_of(read(row, "attributes")),
+            migrating_to=_migrating_to(row) if _PROFILE in attributes else None,
+            trace=trace_of(attributes),
             port_security_enabled=is_secured,
             allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured and pairs else (),
             security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
@@ -329,8 +333,10 @@ class Assembler:
 
     def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
         """The address; None when its subnet is treated as absent, which is noted with the network."""
-        subnet_row = row.subnet
-        if subnet_row not in read(network, "subnets"):
+        subnet_row, subnets = read(row, "subnet"), self._subnets_of.get(network.uuid)
+        if subnets is None:
+            subnets = self._subnets_of[network.uuid] = frozenset(one.uuid for one in read(network, "subnets"))
+        if subnet_row.uuid not in subnets:
             raise ValueError(f"subnet: {subnet_row.id} is not of network {network.id}")
         subnet = self._subnet_of(subnet_row)
         if subnet is None:
@@ -359,15 +365,15 @@ class Assembler:
         require_canonical("id", row.id, group.id)
         return group
 
-    def _pairs(self, key: _Key, row: Any) -> Sequence[Mapping[str, str]]:
+    def _pairs(self, key: _Key, attributes: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
         """The allowed address pairs of a port: none where one is wrong, which is told."""
-        text = read(row, "attributes").get(_PAIRS)
+        text = attributes.get(_PAIRS)
         if text is None:
             return ()
         try:
             return stored_value(PORT, _PAIRS, text) or ()
         except (ValueError, RecursionError) as error:
-            self._note(key, row, ValueError(f"{_PAIRS}: {error}"))
+            self._note(key, self._rows[key], ValueError(f"{_PAIRS}: {error}"))
             return ()
 
     def _subnet_of(self, row: Any) -> Subnet | None:
@@ -444,6 +450,11 @@ def _unhurried(keys: list[_Key]) -> Iterator[_Key]:
         yield key
         if number % _AT_ONCE == 0:
             time.sleep(0)
+
+
+def _place(key: _Key) -> tuple[str, int]:
+    """In the order of keys, which compare UUIDs in Python."""
+    return key.table, key.row.int
 
 
 def _id(thing: _Object) -> str:

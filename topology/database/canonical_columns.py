@@ -54,8 +54,9 @@ def address_of(row: Any) -> str:
 
     :raises ValueError: it is none, or has another spelling
     """
-    address = canonical_ip(row.ip_address, "ip_address")
-    require_canonical("ip_address", row.ip_address, address)
+    written = read(row, "ip_address")
+    address = canonical_ip(written, "ip_address")
+    require_canonical("ip_address", written, address)
     return address
 
 

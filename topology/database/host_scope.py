@@ -317,7 +317,10 @@ class HostScope:
         """
         # Not when the rows came: others may have gone with conditions that have changed since.
         lacking = {(table, row) for table, row in self._lacking if row not in tables[table].rows}
-        lacking.update(ref for row in self._recent.values() if row is not None for ref in absent(row, LATER))
+        complete: set[int] = set()
+        for row in self._recent.values():
+            if row is not None:
+                lacking.update(absent(row, LATER, complete))
         self._lacking.clear()
         over = {(table, row) for table, row in self._strays if row not in tables[table].rows} - lacking
         self._strays -= over
@@ -353,7 +356,7 @@ class HostScope:
             return None
         is_claimed = any(read(row, column) == [self._host] for column in ("host", "requested_host"))
         groups = tuple(references(row, "security_groups")) if read(row, "port_security_enabled") else ()
-        return _PortRow(row.id, references(row, "network")[0], is_claimed, groups)
+        return _PortRow(read(row, "id"), references(row, "network")[0], is_claimed, groups)
 
     def _add(self, row_uuid: uuid.UUID, port: _PortRow) -> None:
         self._ports[row_uuid] = port

@@ -7,7 +7,7 @@ first is an error and the second is sent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -48,23 +48,28 @@ def references(row: Any, column: str) -> list[uuid.UUID]:
     return [] if datum is None else [atom.value for atom in datum.values]
 
 
-def absent(row: Any, but: Collection[str] = ()) -> Iterator[tuple[str, uuid.UUID]]:
+def absent(row: Any, but: Collection[str] = (), complete: set[int] | None = None) -> list[tuple[str, uuid.UUID]]:
     """Table and UUID of rows that a row refers to and that are not followed, also by way of others that are.
 
     A strong reference never leads to nothing (RFC 7047 §3.2): the server has them.
 
     :param but: columns that do not matter
+    :param complete: ``id()`` of rows of which none is absent, which is added to: many refer to the same few
     """
-    tables = row._idl.tables
+    tables, known = row._idl.tables, set() if complete is None else complete
+    found = []
     for column, table in _references_of(row._table):
         if column in but:
             continue
         for target in references(row, column):
-            found = tables[table].rows.get(target)
-            if found is None:
-                yield table, target
-            else:
-                yield from absent(found, but)
+            other = tables[table].rows.get(target)
+            if other is None:
+                found.append((table, target))
+            elif id(other) not in known:
+                found += absent(other, but, known)
+    if not found:
+        known.add(id(row))
+    return found
 
 
 @cache  # as many as there are tables

@@ -20,12 +20,16 @@ from typing import Any, NamedTuple
 
 import ovs.ovsuuid
 from ovs.db import data, error, idl, types
+from ovs.db.custom_index import IndexedRows
 from ovsdbapp.backend.ovs_idl.connection import OvsdbIdl
 
 LOG = logging.getLogger(__name__)
 
 DatumReader = Callable[[Any], data.Datum]
 """Makes the value of a column from its JSON; raises :class:`ovs.db.error.Error` where it does not fit the column."""
+
+_ToRow = Callable[[Any, types.BaseType], Any]
+"""The value of an atom, and its type: the row that it refers to, or itself."""
 
 _AtomReader = Callable[[Any], data.Atom]
 
@@ -60,8 +64,46 @@ def row_uuid(text: str) -> uuid.UUID:
     return unusual
 
 
+class _Scalar(data.Datum):  # type: ignore[misc]
+    """One atom that is no UUID."""
+
+    __slots__ = ()
+
+    def to_python(self, uuid_to_row: _ToRow) -> Any:
+        for atom in self.values:
+            return atom.value
+        return super().to_python(uuid_to_row)
+
+
+class _Set(data.Datum):  # type: ignore[misc]
+    """Any number of them."""
+
+    __slots__ = ()
+
+    def to_python(self, uuid_to_row: _ToRow) -> list[Any]:
+        found = [atom.value for atom in self.values]
+        return found if len(found) < 2 else sorted(set(found))
+
+
+class _Map(data.Datum):  # type: ignore[misc]
+    """Pairs of them."""
+
+    __slots__ = ()
+
+    def to_python(self, uuid_to_row: _ToRow) -> dict[Any, Any]:
+        return {key.value: value.value for key, value in self.values.items()}
+
+
+def _datum_type(column: types.Type) -> type[data.Datum]:
+    """What holds the values of a column: python-ovs has one class for all, which looks at the type each time."""
+    if types.UuidType in (column.key.type, column.value.type if column.is_map() else None):
+        return data.Datum  # type: ignore[no-any-return]
+    return _Map if column.is_map() else _Scalar if column.is_scalar() else _Set
+
+
 def datum_reader(column: types.Type) -> DatumReader:
     """What makes the values of a column, by its type."""
+    datum = _datum_type(column)
     key = _atom_reader(column.key)
     value = _atom_reader(column.value) if column.is_map() else None
     if key is None or (column.is_map() and value is None):
@@ -92,7 +134,7 @@ def datum_reader(column: types.Type) -> DatumReader:
 
     def read(json: Any) -> data.Datum:
         try:
-            return data.Datum(column, atoms(json))
+            return datum(column, atoms(json))
         except (_UnusualError, TypeError, ValueError, LookupError):
             return data.Datum.from_json(column, json)
 
@@ -105,7 +147,7 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
     if kind == types.UuidType:
         return _uuid_atom if base.enum is None else None
     expected = _TYPES.get(kind)
-    if expected is None or (kind == types.StringType and (base.min_length or base.max_length < sys.maxsize)):
+    if expected is None:
         return None
     if base.enum is not None:
         known = {atom.value: atom for atom in base.enum.values}
@@ -126,6 +168,16 @@ def _atom_reader(base: types.BaseType) -> _AtomReader | None:
             return data.Atom(kind, json)
 
         return number
+
+    if kind == types.StringType and (base.min_length or base.max_length < sys.maxsize):
+        shortest, longest = base.min_length, base.max_length
+
+        def text(json: Any) -> data.Atom:
+            if type(json) is not str or not shortest <= len(json) <= longest:
+                raise _UnusualError
+            return data.Atom(kind, json)
+
+        return text
 
     def atom(json: Any) -> data.Atom:
         if type(json) is not expected:
@@ -246,7 +298,16 @@ def changed(old: data.Datum, difference: data.Datum) -> data.Datum:
             del values[atom]
         else:
             values[atom] = value
-    return data.Datum(old.type, values)
+    return type(old)(old.type, values)
+
+
+class _Rows(IndexedRows):  # type: ignore[misc]
+    """The rows of a table; the library's look a row up by way of an exception and two methods."""
+
+    def get(self, row: uuid.UUID, default: Any = None) -> Any:
+        """The row of a UUID."""
+        found = self.data.get(row)
+        return default if found is None else found[-1]
 
 
 class QuickIdl(OvsdbIdl):  # type: ignore[misc]
@@ -254,6 +315,8 @@ class QuickIdl(OvsdbIdl):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for table in self.tables.values():
+            table.rows = _Rows(table)
         self._readers = {name: TableReader(table, self.readonly.get(name, ())) for name, table in self.tables.items()}
 
     def _Idl__do_parse_update(self, updates: Any, version: str, tables: Mapping[str, Any]) -> None:

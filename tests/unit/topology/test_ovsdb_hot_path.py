@@ -39,6 +39,7 @@ _SOME_STATES = st.sampled_from(_STATES)
 _COLUMNS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "name": ({"key": "string"}, _WORDS),
     "short": ({"key": {"type": "string", "maxLength": 2}}, _WORDS),
+    "long": ({"key": {"type": "string", "minLength": 2}}, _WORDS),
     "state": ({"key": {"type": "string", "enum": ["set", list(_STATES)]}}, st.sampled_from([*_STATES, "GONE"])),
     "number": ({"key": "integer"}, st.integers(-(2**63), 2**63 - 1)),
     "share": ({"key": "real"}, st.one_of(st.integers(0, 3), st.floats(0, 3))),
