@@ -476,6 +476,12 @@ class FlowKey:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((self.table, self.priority, self.match)))
 
+    def __eq__(self, other: object) -> bool:  # whoever looks a flow up has another key than the table has
+        if not isinstance(other, FlowKey):
+            return NotImplemented
+        same = self.table == other.table and self.priority == other.priority
+        return same and self.match.terms == other.match.terms
+
     def __hash__(self) -> int:
         return self._hash
 

@@ -15,7 +15,7 @@ from controller.vswitch.interface_rows import MAC_TABLE_SIZE, named
 from controller.vswitch.ipsec import IpsecKeys
 from controller.vswitch.names import NO_PEER, Names, is_flow_tunnel, is_tunnel_of_ours, patch_peer
 from topology.errors import VSwitchError
-from topology.ovsdb.edit import Edit
+from topology.ovsdb.edit import Edit, read, referred
 
 PROTOCOLS = ("OpenFlow10", "OpenFlow13", "OpenFlow14")
 """What a bridge speaks where nothing was said: ours, and those that ovs-ofctl and Neutron's agent use."""
@@ -114,7 +114,7 @@ def set_up(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> list[str]
         raise VSwitchError("the local OVSDB has no Open_vSwitch row: initialise it with `ovs-vsctl --no-wait init`")
     # Looked at before anything is inserted: a row that is new in this transaction has only the columns given to it.
     bridges = {row.name: row for row in edit.rows("Bridge").values()}
-    present = {name: {port.name: port for port in row.ports} for name, row in bridges.items()}
+    present = {name: {read(port, "name"): port for port in referred(row, "ports")} for name, row in bridges.items()}
     done = _without_old_patches(edit, bridges, names) + _ipsec(edit, root, layout.ipsec)
     ours = (names.integration_bridge, names.tunnel_bridge)
     for name in names.bridges:
@@ -156,11 +156,11 @@ def misplaced(edit: Edit, layout: BridgeLayout, wanted: WantedBridges) -> dict[s
     belongs = {port: bridge for bridge, port, _, _ in names.patch_ends}
     belongs |= dict.fromkeys(wanted.tunnels or (), names.tunnel_bridge)
     return {
-        port.name: f"it is on bridge {bridge.name}, where {belongs[port.name]} needs the name: remove it there, or "
+        name: f"it is on bridge {bridge.name}, where {belongs[name]} needs the name: remove it there, or "
         "change the options of [ovs] that name patch ports and bridges"
         for bridge in edit.rows("Bridge").values()
-        for port in bridge.ports
-        if belongs.get(port.name, bridge.name) != bridge.name
+        for name in (read(port, "name") for port in referred(bridge, "ports"))
+        if name in belongs and belongs[name] != bridge.name
     }
 
 
@@ -311,9 +311,10 @@ def _without_old_patches(edit: Edit, bridges: Mapping[str, Any], names: Names) -
     """
     done = []
     integration = bridges.get(names.integration_bridge)
-    for port in list(integration.ports) if integration is not None else []:
-        peer = patch_peer(port.name)
-        if port.name in names.patch_ports or peer is None or not _is_patch(port, peer):
+    for port in referred(integration, "ports") if integration is not None else []:
+        name = read(port, "name")
+        peer = patch_peer(name)
+        if name in names.patch_ports or peer is None or not _is_patch(port, peer):
             continue
         for bridge in bridges.values():
             for end in bridge.ports:

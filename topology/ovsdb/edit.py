@@ -48,6 +48,15 @@ def references(row: Any, column: str) -> list[uuid.UUID]:
     return [] if datum is None else [atom.value for atom in datum.values]
 
 
+def referred(row: Any, column: str) -> list[Any]:
+    """The rows of a set that ``row.column`` is, in no order: the IDL sorts them, by UUIDs that Python compares."""
+    if row._changes or row._mutations or row._data is None:
+        return list(getattr(row, column))
+    rows = row._idl.tables[row._table.columns[column].type.key.ref_table_name].rows
+    found = (rows.get(target) for target in references(row, column))
+    return [one for one in found if one is not None]
+
+
 def absent(row: Any, but: Collection[str] = (), complete: set[int] | None = None) -> list[tuple[str, uuid.UUID]]:
     """Table and UUID of rows that a row refers to and that are not followed, also by way of others that are.
 

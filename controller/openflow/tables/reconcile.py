@@ -38,15 +38,19 @@ def diff(
 
     :param keys: look at these only; None: at all
     """
-    if keys is None:
-        keys = desired.keys() | installed.keys()
     adds, removes = [], []
-    for key in keys:
+    found = 0
+    for key in desired if keys is None else keys:
         wanted, present = desired.get(key), installed.get(key)
-        if wanted is not None and wanted != present:
+        if wanted is None:
+            if present is not None:
+                removes.append(present)
+            continue
+        if present is None or wanted.actions != present.actions or wanted.cookie != present.cookie:
             adds.append(wanted)
-        elif wanted is None and present is not None:
-            removes.append(present)
+        found += present is not None
+    if keys is None and found < len(installed):
+        removes += [present for key, present in installed.items() if key not in desired]
     return Delta(tuple(adds), tuple(removes))
 
 
