@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
 from apps.framework.field_values import ip_number, mac_number
@@ -233,17 +234,19 @@ _REPLY_TO_ASKER = (
 )
 
 
-def _request(patch_int: int, vlan: int, *more: Term) -> Match:
-    return Match(
-        (
-            Term(Field.ETH_TYPE, _ARP),
-            Term(Field.IN_PORT, patch_int),
-            Term(Field.VLAN_VID, VLAN_PRESENT | vlan),
-            Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT),
-            Term(Field.ARP_OP, _REQUEST),
-            *more,
-        )
+@lru_cache(4096)  # each port of a network has flows for these
+def _any_request(patch_int: int, vlan: int) -> tuple[Term, ...]:
+    return (
+        Term(Field.ETH_TYPE, _ARP),
+        Term(Field.IN_PORT, patch_int),
+        Term(Field.VLAN_VID, VLAN_PRESENT | vlan),
+        Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT),
+        Term(Field.ARP_OP, _REQUEST),
     )
+
+
+def _request(patch_int: int, vlan: int, *more: Term) -> Match:
+    return Match((*_any_request(patch_int, vlan), *more))
 
 
 def _reply(ip: int, mac: int) -> tuple[Action, ...]:
@@ -258,6 +261,7 @@ def _reply(ip: int, mac: int) -> tuple[Action, ...]:
     )
 
 
+@lru_cache(4096)
 def _nd_message(patch_int: int, vlan: int, kind: int) -> tuple[Term, ...]:
     return (
         Term(Field.ETH_TYPE, _IPV6),

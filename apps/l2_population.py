@@ -6,7 +6,8 @@ other hosts has none of it, and an address that no port has, or more than one, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 
 from apps.framework.app import App, Placed, Unit, UnitKind, place
@@ -110,7 +111,8 @@ def flood_paths(view: HostView, local: LocalNetwork) -> tuple[TunnelPath, ...]:
     return paths if len(paths) <= MOST_PATHS else ()
 
 
-def through(tunnel_id: int, paths: Sequence[TunnelPath]) -> tuple[Action, ...]:
+@lru_cache(4096)  # thousands of ports are on a few hosts
+def through(tunnel_id: int, paths: tuple[TunnelPath, ...]) -> tuple[Action, ...]:
     """What sends a frame from br-int to some hosts: ``pop_vlan,set_field:0x2->tun_id,output:7,output:8``.
 
     Without its local VLAN, as Neutron's agents send and Grizzly's understand it. First it goes where it keeps that:

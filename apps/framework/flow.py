@@ -10,6 +10,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 import netaddr
@@ -166,6 +167,10 @@ MULTICAST_BIT = 1 << 40
 """The group bit of an Ethernet address: set in broadcast and multicast destinations (IEEE 802)."""
 
 
+_common = lru_cache(4096)(Term)
+"""Terms that the flows of many ports have: each is made once."""
+
+
 def match(
     *,
     in_port: int | None = None,
@@ -193,23 +198,23 @@ def match(
     """
     terms = []
     if in_port is not None:
-        terms.append(Term(Field.IN_PORT, in_port))
+        terms.append(_common(Field.IN_PORT, in_port))
     if dl_vlan is not None:
-        terms.append(Term(Field.VLAN_VID, VLAN_PRESENT | dl_vlan))
+        terms.append(_common(Field.VLAN_VID, VLAN_PRESENT | dl_vlan))
     if untagged:
-        terms.append(Term(Field.VLAN_VID, 0))
+        terms.append(_common(Field.VLAN_VID, 0))
     if tagged:
-        terms.append(Term(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT))
+        terms.append(_common(Field.VLAN_VID, VLAN_PRESENT, VLAN_PRESENT))
     if dl_type is not None:
-        terms.append(Term(Field.ETH_TYPE, dl_type))
+        terms.append(_common(Field.ETH_TYPE, dl_type))
     if dl_src is not None:
         terms.append(Term(Field.ETH_SRC, mac_number(dl_src)))
     if dl_dst is not None:
         terms.append(Term(Field.ETH_DST, mac_number(dl_dst)))
     if multicast:
-        terms.append(Term(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
+        terms.append(_common(Field.ETH_DST, MULTICAST_BIT, MULTICAST_BIT))
     if tun_id is not None:
-        terms.append(Term(Field.TUN_ID, tun_id))
+        terms.append(_common(Field.TUN_ID, tun_id))
     if tun_src is not None:
         address = netaddr.IPAddress(tun_src)
         terms.append(Term(Field.TUN_SRC if address.version == 4 else Field.TUN_IPV6_SRC, int(address)))

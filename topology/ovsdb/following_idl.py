@@ -9,14 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import ovs.json
 from ovs.db import idl
 from ovs.db.idl import CLUSTERED, RELAY, SchemaHelper
 from ovs.jsonrpc import Message, Session
 from ovs.poller import Poller
 from ovs.stream import stream_or_pstream_needs_probes
 
-from topology.ovsdb.json_stream import MessageParser
+from topology.ovsdb.json_stream import use_fast_parser
 from topology.ovsdb.row_lookup import Ref, RowLookup, Where
 from topology.ovsdb.row_updates import QuickIdl
 
@@ -116,8 +115,7 @@ class FollowedSession(Session):  # type: ignore[misc]
         if self.injected is not None:
             injected, self.injected = self.injected, None
             return injected
-        if self.rpc is not None and self.rpc.parser is None and ovs.json.PARSER != ovs.json.PARSER_C:
-            self.rpc.parser = MessageParser()
+        use_fast_parser(self)
         message: Message | None = super().recv()
         if message is not None and (message := self._received(message)) is None:
             return self.recv()

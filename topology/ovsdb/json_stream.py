@@ -13,6 +13,9 @@ import json
 import re
 from typing import Any, NoReturn
 
+import ovs.json
+from ovs.jsonrpc import Session
+
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _ADJACENT = re.compile(r"[}\]]\s*[{\[]")
 """A value that begins right after another one: within a message there is always a comma between."""
@@ -80,3 +83,9 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def use_fast_parser(session: Session) -> None:
+    """Have the next message of a session parsed so; its connection drops the parser after each."""
+    if session.rpc is not None and session.rpc.parser is None and ovs.json.PARSER != ovs.json.PARSER_C:
+        session.rpc.parser = MessageParser()

@@ -11,6 +11,7 @@ and under a full ``eventlet.monkey_patch()``.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -22,7 +23,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import ovs.json
 from ovs.db.idl import SchemaHelper
 from ovs.poller import POLLIN, Poller
 from ovsdbapp.backend.ovs_idl.connection import TransactionQueue
@@ -290,7 +290,7 @@ class Replica(Generic[B]):
         if not self._know_servers():
             return None
         if self._schema is not None:
-            schema_json = ovs.json.from_file(str(self._schema))
+            schema_json = json.loads(self._schema.read_text())
         else:
             fetch = SchemaFetch(self._methods(), self.database)
             try:

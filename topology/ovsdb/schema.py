@@ -11,6 +11,7 @@ from ovs.poller import Poller
 
 from topology.errors import TopologyError
 from topology.ovsdb.following_idl import BACKOFF_MS
+from topology.ovsdb.json_stream import use_fast_parser
 
 
 class SchemaFetch:
@@ -39,6 +40,7 @@ class SchemaFetch:
             request = Message.create_request("get_schema", [self._database])
             self._request_id = request.id
             self._session.send(request)
+        use_fast_parser(self._session)
         message = self._session.recv()
         if message is None or message.id != self._request_id:
             return None
