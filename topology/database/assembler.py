@@ -207,21 +207,29 @@ class Assembler:
                 self._parts[key].add(part)
                 self._dependents[part].add(key)
             return set()
+        if self._at_once:  # all is new
+            self._put(key, row)
+            return set()
         owned = self._forget_parts(key)
         self._problems.pop(key, None)
         old = self._objects.pop(key, None)
         if old is not None and self._row_of.get((key.table, _id(old))) == key.row:
             del self._row_of[key.table, _id(old)]
         if row is not None:
-            try:
-                made = self._make(key, row)
-                require_short(made, _FREE_TEXTS[key.table])
-                self._objects[key] = made
-                self._row_of[key.table, _id(made)] = key.row
-            except ValueError as error:
-                self._note(key, row, error)
+            self._put(key, row)
         given_up = [part for part in owned if part not in self._owner]
         return {other for part in given_up for other in self._dependents.get(part, set())}
+
+    def _put(self, key: _Key, row: Any) -> None:
+        """Have the object of a row, or the reason why there is none."""
+        try:
+            made = self._make(key, row)
+            require_short(made, _FREE_TEXTS[key.table])
+        except ValueError as error:
+            self._note(key, row, error)
+            return
+        self._objects[key] = made
+        self._row_of[key.table, _id(made)] = key.row
 
     def _make(self, key: _Key, row: Any) -> _Object:
         if key.table == "Network":
@@ -243,7 +251,9 @@ class Assembler:
         return owned
 
     def _depend(self, key: _Key, parts: Iterable[Any]) -> None:
-        for part in () if self._at_once else parts:
+        if self._at_once:
+            return
+        for part in parts:
             self._parts[key].add(part.uuid)
             self._dependents[part.uuid].add(key)
 
@@ -302,16 +312,18 @@ class Assembler:
         value = reader(row)
         network, fixed_ips = value("network"), value("fixed_ips")
         self._own(key, fixed_ips)
-        self._depend(key, [network, *(read(allocation, "subnet") for allocation in fixed_ips)])
+        if not self._at_once:
+            self._depend(key, [network, *(read(allocation, "subnet") for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
         attributes = value("attributes")
         pairs = self._pairs(key, attributes)
         is_secured = value("port_security_enabled")
+        port_id, mac_address = value("id"), value("mac_address")
         port = Port(
-            id=value("id"),
+            id=port_id,
             network_id=read(network, "id"),
-            mac_address=value("mac_address"),
-            fixed_ips=tuple(sorted((ip for ip in allocations if ip), key=lambda ip: (ip.subnet_id, ip.ip_address))),
+            mac_address=mac_address,
+            fixed_ips=_in_order([ip for ip in allocations if ip]),
             name=value("name"),
             device_id=value("device_id"),
             device_owner=value("device_owner"),
@@ -327,8 +339,8 @@ class Assembler:
             allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured and pairs else (),
             security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
         )
-        require_canonical("id", value("id"), port.id)
-        require_canonical("mac_address", value("mac_address"), port.mac_address)
+        require_canonical("id", port_id, port.id)
+        require_canonical("mac_address", mac_address, port.mac_address)
         return port
 
     def _fixed_ip(self, network: Any, row: Any) -> FixedIp | None:
@@ -341,7 +353,7 @@ class Assembler:
         subnet = self._subnet_of(subnet_row)
         if subnet is None:
             return None
-        fixed_ip = FixedIp(ip_address=address_of(row), subnet_id=subnet.id)
+        fixed_ip = address_of(row, subnet)
         if not subnet.contains(fixed_ip.ip_address):
             raise ValueError(f"ip_address: {fixed_ip.ip_address} is not in subnet {subnet.id} {subnet.cidr}")
         return fixed_ip
@@ -351,7 +363,8 @@ class Assembler:
 
         The UUID of a row that is not there is nearly always the id (:func:`topology.database.tables.own_row`).
         """
-        groups = row._idl.tables[SECURITY_GROUP].rows if SECURITY_GROUP in row._idl.tables else {}
+        tables = row._idl.tables
+        groups = tables[SECURITY_GROUP].rows if SECURITY_GROUP in tables else {}
         for group in references(row, "security_groups"):
             found = groups.get(group)
             if found is None:
@@ -450,6 +463,12 @@ def _unhurried(keys: list[_Key]) -> Iterator[_Key]:
         yield key
         if number % _AT_ONCE == 0:
             time.sleep(0)
+
+
+def _in_order(addresses: list[FixedIp]) -> tuple[FixedIp, ...]:
+    if len(addresses) < 2:
+        return tuple(addresses)
+    return tuple(sorted(addresses, key=lambda ip: (ip.subnet_id, ip.ip_address)))
 
 
 def _place(key: _Key) -> tuple[str, int]:

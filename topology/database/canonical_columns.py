@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from topology.model import Subnet, canonical_ip, canonical_tunnel_ip
+from topology.model import FixedIp, Subnet, canonical_tunnel_ip
 from topology.ovsdb.edit import read
 
 LONGEST = 1024
@@ -49,14 +49,14 @@ def subnet_of(row: Any) -> Subnet:
     return subnet
 
 
-def address_of(row: Any) -> str:
-    """The address of an IpAllocation.
+def address_of(row: Any, subnet: Subnet) -> FixedIp:
+    """The address of an IpAllocation, in a subnet.
 
     :raises ValueError: it is none, or has another spelling
     """
     written = read(row, "ip_address")
-    address = canonical_ip(written, "ip_address")
-    require_canonical("ip_address", written, address)
+    address = FixedIp(written, subnet.id)
+    require_canonical("ip_address", written, address.ip_address)
     return address
 
 

@@ -173,11 +173,11 @@ def check_gateway_within(element: Element, gateway_ip: str | None) -> None:
 
 def _check_unique(document: Document) -> None:
     """Refuse what would be one thing twice."""
-    seen: dict[tuple[object, ...], str] = {}
-    for path, key, value in _identities(document):
-        first = seen.setdefault(key, path)
-        if first != path:
-            raise DocumentError(path, f"{value} is given to {first} already")
+    seen: dict[tuple[object, ...], tuple[Element, str]] = {}
+    for element, part, key, value in _identities(document):
+        first, its_part = seen.setdefault(key, (element, part))
+        if first is not element or its_part != part:
+            raise DocumentError(f"{element.path}.{part}", f"{value} is given to {first.path}.{its_part} already")
 
 
 def _check_groups(key: str, groups: Sequence[Element]) -> None:
@@ -203,31 +203,36 @@ def _check_rule_ids(rules: Sequence[Element]) -> None:
             raise DocumentError(f"{rule.path}.id", f"{rule.id} is given to {first} already")
 
 
-def _identities(document: Document) -> Iterator[tuple[str, tuple[object, ...], object]]:
+_Identity = tuple[Element, str, tuple[object, ...], object]
+"""An element and a part of it, what may be so once, and that in words."""
+
+
+def _identities(document: Document) -> Iterator[_Identity]:
     for i, network in enumerate(document):
         if network.id:
-            yield f"{network.path}.id", ("network", network.id), network.id
+            yield network, "id", ("network", network.id), network.id
         elif network.name:
-            yield f"{network.path}.name", ("network without id", network.name), repr(network.name)
+            yield network, "name", ("network without id", network.name), repr(network.name)
         for subnet in network.subnets:
             cidr = subnet.values["cidr"]
-            yield f"{subnet.path}.cidr", ("cidr", i, cidr), cidr
+            yield subnet, "cidr", ("cidr", i, cidr), cidr
             if subnet.id:
-                yield f"{subnet.path}.id", ("subnet", subnet.id), subnet.id
+                yield subnet, "id", ("subnet", subnet.id), subnet.id
         for port in network.ports:
             yield from _port_identities(i, port)
 
 
-def _port_identities(network: int, port: Element) -> Iterator[tuple[str, tuple[object, ...], object]]:
-    if port.id:
-        yield f"{port.path}.id", ("port", port.id), port.id
-    if port.mac_address:
-        yield f"{port.path}.mac_address", ("mac", network, port.mac_address), port.mac_address
-    if not port.id and not port.mac_address and port.name:
-        yield f"{port.path}.name", ("port without id", network, port.name), repr(port.name)
+def _port_identities(network: int, port: Element) -> Iterator[_Identity]:
+    port_id, mac_address = port.id, port.mac_address
+    if port_id:
+        yield port, "id", ("port", port_id), port_id
+    if mac_address:
+        yield port, "mac_address", ("mac", network, mac_address), mac_address
+    if not port_id and not mac_address and port.name:
+        yield port, "name", ("port without id", network, port.name), repr(port.name)
     for k, fixed_ip in enumerate(port.values.get("fixed_ips", ())):
         address = fixed_ip["ip_address"]
-        yield f"{port.path}.fixed_ips[{k}].ip_address", ("ip", network, address), address
+        yield port, f"fixed_ips[{k}].ip_address", ("ip", network, address), address
 
 
 def _check_recognisable(network: Element) -> None:
@@ -273,19 +278,21 @@ def _element(path: str, value: Any, shape: _Shape) -> Element:
     values: dict[str, Any] = {}
     lists: dict[str, list[Element]] = {}
     for key, one in _keys(path, value, shape.known, shape.required).items():
-        here = f"{path}.{key}"
-        if key == "fixed_ips":
-            values[key] = [address.values for address in _elements(here, one, shape.lists[key])]
-        elif key in shape.lists:
-            lists[key] = _elements(here, one, shape.lists[key])
-        else:
-            name = "project_id" if key == "tenant_id" else key  # its older name
-            try:
-                found = shape.keys[key](one)
-            except ValueError as error:
-                raise DocumentError(here, str(error)) from None
-            if values.setdefault(name, found) != found:
-                raise DocumentError(f"{path}.tenant_id", "is not the project_id")
+        read = shape.keys.get(key)
+        if read is None:
+            elements = _elements(f"{path}.{key}", one, shape.lists[key])
+            if key == "fixed_ips":
+                values[key] = [address.values for address in elements]
+            else:
+                lists[key] = elements
+            continue
+        name = "project_id" if key == "tenant_id" else key  # its older name
+        try:
+            found = read(one)
+        except ValueError as error:
+            raise DocumentError(f"{path}.{key}", str(error)) from None
+        if values.setdefault(name, found) != found:
+            raise DocumentError(f"{path}.tenant_id", "is not the project_id")
     return Element(path, values, **lists)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from topology.ovsdb.snapshot.column_values import TableColumns
+from topology.ovsdb.snapshot.column_values import Decode, TableColumns
 
 _UUID = "_uuid"
 
@@ -23,6 +23,8 @@ class SnapshotTable:
         self.columns = known.columns
         self.decoded = [name for name, column in known.columns.items() if not column.is_plain]
         """Columns whose values in Python are others than in JSON."""
+        self.decoders: dict[str, Callable[[Any], Any]] = {}
+        """What makes these values, by the column."""
         self.rows: dict[uuid.UUID, Any] = {}
         self.by_text: dict[str, SnapshotRow] = {}
         """UUID as text → the row; rows of two tables may have one UUID."""
@@ -51,11 +53,11 @@ class SnapshotRow:
         self.uuid = uuid.UUID(reference[1])
 
     def __getattr__(self, name: str) -> Any:
-        column = self._table.columns.get(name)
-        if column is None or name not in self._json:
+        own = self.__dict__
+        decode, json = own["_table"].decoders.get(name), own["_json"]
+        if decode is None or name not in json:
             raise AttributeError(name)
-        referred = self._idl.tables[column.refers_to].by_text if column.refers_to is not None else {}
-        value = self.__dict__[name] = column.decode(self._json[name], referred)
+        value = own[name] = decode(json[name])
         return value
 
     def json(self, column: str) -> Any:
@@ -89,6 +91,11 @@ class DatabaseSnapshot:
 
     def __init__(self, tables: Mapping[str, TableColumns], selected: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         self.tables = {name: SnapshotTable(known) for name, known in tables.items()}
+        for table in self.tables.values():
+            for name in table.decoded:
+                column = table.columns[name]
+                referred = self.tables[column.refers_to].by_text if column.refers_to is not None else {}
+                table.decoders[name] = _decoder(column.decode, referred)
         for name, rows in selected.items():
             table = self.tables[name]
             for json in rows:
@@ -98,6 +105,10 @@ class DatabaseSnapshot:
     def rows(self) -> dict[str, dict[uuid.UUID, Any | None]]:
         """Table → its rows."""
         return {name: dict(table.rows) for name, table in self.tables.items()}
+
+
+def _decoder(decode: Decode, referred: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return lambda json: decode(json, referred)
 
 
 def select_all(tables: Mapping[str, TableColumns], names: Iterable[str]) -> list[dict[str, Any]]:
