@@ -175,9 +175,9 @@ def _check_unique(document: Document) -> None:
     """Refuse what would be one thing twice."""
     seen: dict[tuple[object, ...], tuple[Element, str]] = {}
     for element, part, key, value in _identities(document):
-        first, its_part = seen.setdefault(key, (element, part))
-        if first is not element or its_part != part:
-            raise DocumentError(f"{element.path}.{part}", f"{value} is given to {first.path}.{its_part} already")
+        first, known_part = seen.setdefault(key, (element, part))
+        if first is not element or known_part != part:
+            raise DocumentError(f"{element.path}.{part}", f"{value} is given to {first.path}.{known_part} already")
 
 
 def _check_groups(key: str, groups: Sequence[Element]) -> None:
