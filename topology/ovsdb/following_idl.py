@@ -264,7 +264,8 @@ class FollowingIdl(QuickIdl):
         if self._scope is not None:
             self._unscoped.setdefault(row._table.name, {})[row.uuid] = now
             changed = updates._data if event == idl.ROW_UPDATE else row._table.columns
-            self._scope.is_behind |= not set(changed) <= set(self._scope.unversioned.get(row._table.name, ()))
+            unversioned = self._scope.unversioned.get(row._table.name, ())
+            self._scope.is_behind |= any(column not in unversioned for column in changed)
 
     def cooperative_yield(self) -> None:
         """Let others run now and then: ovsdbapp's does so for each row, which takes longer than a row does."""

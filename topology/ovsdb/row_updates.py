@@ -140,7 +140,13 @@ def datum_reader(column: types.Type) -> DatumReader:
         except (_UnusualError, TypeError, ValueError, LookupError):
             return data.Datum.from_json(column, json)
 
-    return read
+    def read_one(json: Any) -> data.Datum:
+        try:
+            return datum(column, {key(json): None})
+        except (_UnusualError, TypeError, ValueError, LookupError):
+            return data.Datum.from_json(column, json)
+
+    return read_one if value is None and column.is_scalar() else read
 
 
 def _atom_reader(base: types.BaseType) -> _AtomReader | None:
