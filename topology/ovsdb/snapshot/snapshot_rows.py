@@ -33,7 +33,7 @@ class SnapshotTable:
 class SnapshotRow:
     """A row that was read: its columns are attributes, as those of a row of the IDL.
 
-    :param json: column → value in OVSDB's JSON
+    :param json: column → value in OVSDB's JSON; the row's from now on
     """
 
     _data = None
@@ -42,31 +42,29 @@ class SnapshotRow:
     """As of a row of the IDL that no transaction has changed, for :func:`topology.ovsdb.edit.read`."""
 
     def __init__(self, snapshot: DatabaseSnapshot, table: SnapshotTable, reference: list[str], json: Any) -> None:
-        own = self.__dict__
-        own.update(json)
-        for name in table.decoded:
-            del own[name]
+        raw = {name: json.pop(name) for name in table.decoded}
+        self.__dict__ = json  # not a copy: there are two rows for each port
+        self._raw = raw
         self._idl = snapshot
         self._table = table
-        self._json = json
         self.reference = reference
         self.uuid = uuid.UUID(reference[1])
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
-        decode, json = own["_table"].decoders.get(name), own["_json"]
-        if decode is None or name not in json:
+        raw = own["_raw"]
+        if name not in raw:
             raise AttributeError(name)
-        value = own[name] = decode(json[name])
+        value = own[name] = own["_table"].decoders[name](raw[name])
         return value
 
     def json(self, column: str) -> Any:
         """What a column holds, in OVSDB's JSON."""
-        return self._json[column]
+        return self._raw[column] if column in self._raw else self.__dict__[column]
 
     def references(self, column: str) -> list[uuid.UUID]:
         """The rows that a column refers to, whether or not they were read."""
-        kind, members = self._json[column]
+        kind, members = self._raw[column]
         return [uuid.UUID(one) for one in ([members] if kind == "uuid" else [text for _, text in members])]
 
 
