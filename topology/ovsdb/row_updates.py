@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import sys
 import time
 import uuid
@@ -38,6 +39,9 @@ _TYPES = {types.IntegerType: int, types.BooleanType: bool, types.StringType: str
 
 _LISTS = frozenset({list})
 
+_IS_CANONICAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""As a server writes UUIDs."""
+
 _UUIDS = 1 << 14
 """How many UUIDs are kept: each is told of several times, by its own row and by those that refer to it."""
 
@@ -60,10 +64,8 @@ def row_uuid(text: str) -> uuid.UUID:
 
     :raises ovs.db.error.Error: it is none
     """
-    with suppress(ValueError):
-        found = uuid.UUID(text)
-        if str(found) == text.lower():
-            return found
+    if _IS_CANONICAL.fullmatch(text):
+        return uuid.UUID(int=int(text.replace("-", ""), 16))
     unusual: uuid.UUID = ovs.ovsuuid.from_string(text)
     return unusual
 
@@ -148,7 +150,13 @@ def datum_reader(column: types.Type) -> DatumReader:
         except (_UnusualError, TypeError, ValueError, LookupError):
             return data.Datum.from_json(column, json)
 
-    return read
+    def read_one(json: Any) -> data.Datum:
+        try:
+            return datum(column, {key(json): None}) if type(json) is list else scalar(json)
+        except (_UnusualError, TypeError, ValueError, LookupError):
+            return data.Datum.from_json(column, json)
+
+    return read_one if value is None and column.is_scalar() else read
 
 
 def _atom_reader(base: types.BaseType) -> _AtomReader | None:
