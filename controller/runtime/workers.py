@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from os_ken.lib import hub
 
@@ -24,7 +26,7 @@ class Workers:
         self.stopping = False
         """True once the process is to end: workers return."""
         self._has_died = False
-        self._ended = hub.Event()
+        self._ended = threading.Event()  # os-ken's knows no timeout on native threads
         """Set when :meth:`wait` is over."""
         self._waker: socket.socket | None = None
         """What is sent to it ends the wait."""
@@ -66,7 +68,7 @@ class Workers:
 
     def _wake(self) -> None:
         if (waker := self._waker) is not None:
-            with contextlib.suppress(OSError):  # it is over, or has enough to read
+            with suppress(OSError):  # it is over, or has enough to read
                 waker.send(b"!")
 
     def wait(self) -> bool:
@@ -76,11 +78,26 @@ class Workers:
         """
         # A byte, since a handler of a signal may take no lock, and what sleeps in an event loop does not see a flag.
         woken, waker = socket.socketpair()
-        with woken, waker:
-            waker.setblocking(False)
+        with woken, waker, _woken_by_signals(waker):
             self._waker = waker
             while not self.stopping and not self._has_died:
                 woken.recv(1)
             self._waker = None
         self._ended.set()
         return self.stopping
+
+
+@contextmanager
+def _woken_by_signals(waker: socket.socket) -> Iterator[None]:
+    """Have Python send a byte to a socket for each signal, whichever thread takes it: handlers run in the main thread
+    alone, which would not wake up for that."""
+    waker.setblocking(False)
+    try:
+        before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    except ValueError:  # this is another thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
