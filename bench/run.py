@@ -47,7 +47,7 @@ MEASURES = (
     Measure("ports", 200),
     Measure("flows", 50),
     Measure("resync", 80),
-    Measure("busy_host", 120),
+    Measure("busy_host", 160),
     Measure("apply", 60),
     Measure("api", 120),
     Measure("start", 130),
