@@ -314,9 +314,9 @@ class Neutron:
         network = self.ask("POST", "/networks", {"network": {"name": "net0"}})["network"]["id"]
         subnet = {"network_id": network, "cidr": "10.0.0.0/16", "ip_version": 4}
         subnet_id = self.ask("POST", "/subnets", {"subnet": subnet})["subnet"]["id"]
-        port = self.ask("POST", "/ports", {"port": {"network_id": network, "name": "p", "device_id": "d"}})["port"][
-            "id"
-        ]
+        address = {"subnet_id": subnet_id, "ip_address": "10.0.0.9"}  # of its own choice it might be that of a copy
+        body = {"port": {"network_id": network, "name": "p", "device_id": "d", "fixed_ips": [address]}}
+        port = self.ask("POST", "/ports", body)["port"]["id"]
         attributes = "SET @attributes = (SELECT MAX(id) FROM standardattributes)"
         statements = [
             f"SET @network = '{network}', @subnet = '{subnet_id}', @port = '{port}', @networks = {self._networks}",
