@@ -24,8 +24,9 @@ class Workers:
         self.stopping = False
         """True once the process is to end: workers return."""
         self._has_died = False
-        self._ended = hub.Event()
-        """Set when :meth:`wait` is over."""
+        # No hub.Event: os-ken's waits for ever on native threads, whatever its timeout.
+        self._ended: hub.Queue = hub.Queue()
+        """Has something when :meth:`wait` is over, for whoever sleeps to take and to put back."""
         self._waker: socket.socket | None = None
         """What is sent to it ends the wait."""
 
@@ -46,8 +47,10 @@ class Workers:
 
     def sleep(self, seconds: float) -> None:
         """Wait in a worker, until :meth:`wait` is over at the latest."""
-        if not self.stopping:
-            self._ended.wait(max(0.0, seconds))
+        if self.stopping:
+            return
+        with contextlib.suppress(hub.QueueEmpty):
+            self._ended.put(self._ended.get(timeout=max(0.0, seconds)))
 
     def fail(self, reason: str) -> None:
         """End the process because of something that no restart mends."""
@@ -82,5 +85,5 @@ class Workers:
             while not self.stopping and not self._has_died:
                 woken.recv(1)
             self._waker = None
-        self._ended.set()
+        self._ended.put(None)
         return self.stopping
