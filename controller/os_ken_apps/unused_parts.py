@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,9 @@ _LIBRARY = f"{_PACKETS}.packet"
 
 _OFPROTO = "os_ken.ofproto"
 _PARSERS = tuple(f"{_OFPROTO}.ofproto_v1_{version}_parser" for version in (0, 2, 4, 5))
+
+
+_LOADING = threading.RLock()
 
 
 class _Package(ModuleType):
@@ -41,12 +45,19 @@ class _Module(ModuleType):
     _is_loaded = False
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("__") and not self._is_loaded:
+        if not name.startswith("__"):
+            self._load()
+            if name in self.__dict__:
+                return self.__dict__[name]
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def _load(self) -> None:
+        with _LOADING:  # another thread may do it; the same one asks again, for what is not there yet
+            if self._is_loaded:
+                return
             self._is_loaded = True
             assert self.__spec__ is not None and self.__spec__.loader is not None
             self.__spec__.loader.exec_module(self)
-            return getattr(self, name)
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
 def defer() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -26,8 +25,9 @@ class Workers:
         self.stopping = False
         """True once the process is to end: workers return."""
         self._has_died = False
-        self._ended = threading.Event()  # os-ken's knows no timeout on native threads
-        """Set when :meth:`wait` is over."""
+        # No hub.Event: os-ken's waits for ever on native threads, whatever its timeout.
+        self._ended: hub.Queue = hub.Queue()
+        """Has something when :meth:`wait` is over, for whoever sleeps to take and to put back."""
         self._waker: socket.socket | None = None
         """What is sent to it ends the wait."""
 
@@ -48,8 +48,10 @@ class Workers:
 
     def sleep(self, seconds: float) -> None:
         """Wait in a worker, until :meth:`wait` is over at the latest."""
-        if not self.stopping:
-            self._ended.wait(max(0.0, seconds))
+        if self.stopping:
+            return
+        with contextlib.suppress(hub.QueueEmpty):
+            self._ended.put(self._ended.get(timeout=max(0.0, seconds)))
 
     def fail(self, reason: str) -> None:
         """End the process because of something that no restart mends."""
@@ -83,7 +85,7 @@ class Workers:
             while not self.stopping and not self._has_died:
                 woken.recv(1)
             self._waker = None
-        self._ended.set()
+        self._ended.put(None)
         return self.stopping
 
 

@@ -193,10 +193,16 @@ class _Planner:
                 if (kind, object_id) not in self._paths:
                     self._operate("", TopologyOperation("delete", kind, object_id))
         said = {"security_group": self._document.security_groups, "address_group": self._document.address_groups}
-        for kind, object_id in self._state.broken:
-            if said.get(kind, ()) is not None:
-                self._draft.delete(kind, object_id)
         self._groups.prune()
+        for kind, object_id in self._state.broken:
+            if said.get(kind, ()) is not None and not self._is_used(kind, object_id):
+                self._draft.delete(kind, object_id)
+
+    def _is_used(self, kind: ObjectKind, object_id: str) -> bool:
+        """Whether something that stays refers to a broken group: the server would refuse that it goes, and all else."""
+        if kind == "security_group":
+            return any(self._draft.ports_with(object_id))
+        return kind == "address_group" and any(self._draft.groups_naming(kind, object_id))
 
     def _guards(self) -> Iterator[NameGuard]:
         """New objects that only their name identifies: another writer must not make them at the same time."""

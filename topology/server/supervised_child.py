@@ -86,7 +86,7 @@ class SupervisedChild:
                 self.stopping.wait(CHECK_INTERVAL)
                 continue
             try:
-                select.select([ended], [], [])
+                _wait_for(ended)
             finally:
                 os.close(ended)
 
@@ -127,3 +127,13 @@ class SupervisedChild:
                 if str(error) != complaint:
                     LOG.error("%s cannot be started, trying again until it can: %s", self._name, error)
                 complaint = str(error)
+
+
+def _wait_for(readable: int) -> None:
+    """Wait until a file descriptor can be read, whatever its number: native select() takes none above 1,023."""
+    if not hasattr(select, "poll"):  # green threads have no other than theirs, which takes all
+        select.select([readable], [], [])
+        return
+    poll = select.poll()
+    poll.register(readable, select.POLLIN)
+    poll.poll()

@@ -127,10 +127,10 @@ class OpenFlowServer:
 
 def _wake(listening: socket.socket) -> None:
     """End a wait in accept(), in which os-ken's hubs leave a thread for ever, also when the socket is closed."""
+    with contextlib.suppress(OSError):  # somebody may have removed the name of a unix socket
+        if listening.family == socket.AF_UNIX:  # eventlet, whose families are others, does not see their shutdown
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.setblocking(False)
+                caller.connect(listening.getsockname())
     with contextlib.suppress(OSError):
-        if listening.family is not socket.AF_UNIX:
-            listening.shutdown(socket.SHUT_RDWR)
-            return
-        with socket.socket(socket.AF_UNIX) as caller:  # eventlet does not see the shutdown of such a one
-            caller.setblocking(False)
-            caller.connect(listening.getsockname())
+        listening.shutdown(socket.SHUT_RDWR)

@@ -147,6 +147,24 @@ def test_pruning_leaves_default_groups_and_what_a_document_does_not_speak_of(ser
     assert known(server)[0].keys() == {"web", "default"}
 
 
+def test_pruning_leaves_broken_groups_that_are_used(server: OvsdbServer) -> None:
+    """As the default group of a port that stays: else the server refuses the whole change. They go with their ports."""
+    apply(server, DOCUMENT)
+    for table, name in ("SecurityGroup", "default"), ("AddressGroup", "office"):
+        broken = {"id": f"NO-UUID-{name}"}
+        server.write({"op": "update", "table": table, "where": [["name", "==", name]], "row": broken})
+    document = {**copy.deepcopy(DOCUMENT), "security_groups": [{"name": "silent", "rules": []}], "address_groups": []}
+    for network in document["networks"]:
+        network["ports"] = [port for port in network["ports"] if "security_groups" not in port]
+    changes = apply(server, document, prune=True)
+    assert "delete security_group default" not in "".join(changes)
+    assert [row["id"] for row in server.rows("SecurityGroup", "id") if "NO-UUID" in row["id"]] == ["NO-UUID-default"]
+
+    document["networks"] = []
+    assert "delete security_group default" in "".join(apply(server, document, prune=True))
+    assert not [row for row in server.rows("SecurityGroup", "id") if "NO-UUID" in row["id"]]
+
+
 def test_default_rules_are_given_to_what_the_document_makes_and_exported(server: OvsdbServer) -> None:
     own = [
         {"direction": "egress"},

@@ -49,3 +49,29 @@ def test_what_is_deferred_is_the_same() -> None:
     assert "os_ken.lib.packet.bgp" in everything
     assert set(loaded) == {f"os_ken.lib.packet.{name}" for name in ("ether_types", "in_proto", "packet")}
     assert deferred == at_once
+
+
+_THREADS = """
+import threading
+from controller.os_ken_apps import unused_parts
+unused_parts.defer()
+from os_ken.lib.packet import packet
+together, found = threading.Barrier(4), []
+def ask():
+    together.wait()
+    found.append(packet.Packet)
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found))
+"""
+
+
+def test_threads_that_ask_at_once_all_get_what_they_ask_for() -> None:
+    """A module is there for one thread while another one still loads it."""
+    environment = {**os.environ, "EVENTLET_NO_GREENDNS": "yes", "OSKEN_HUB_TYPE": "native"}
+    program = [sys.executable, "-W", "ignore", "-c", _THREADS]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "4\n", done.stderr

@@ -11,6 +11,11 @@ from os_ken.lib import hub
 
 HERE = Path(__file__).parent
 
+FILES = [
+    *(HERE / name for name in ("test_worker.py", "test_workers.py", "test_inbox.py")),
+    HERE.parent / "openflow" / "test_openflow_server.py",
+]
+
 RUN = """
 import os, sys
 if os.environ["OSKEN_HUB_TYPE"] == "eventlet":
@@ -25,7 +30,7 @@ def test_on_the_other_hub() -> None:
     other = "native" if hub.HUB_TYPE == "eventlet" else "eventlet"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(HERE / "test_worker.py"), str(HERE / "test_inbox.py")],
+        [sys.executable, "-W", "ignore", "-c", RUN, *map(str, FILES)],
         cwd=HERE.parents[2],
         env=environment | {"OSKEN_HUB_TYPE": other},
         capture_output=True,

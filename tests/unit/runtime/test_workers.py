@@ -40,3 +40,37 @@ def test_stop() -> None:
     assert workers.wait() is True
     wait_until(lambda: ended or hub.sleep(0.01), 10, "the worker ended")
     assert workers.wait() is True
+
+
+def test_sleep() -> None:
+    """A worker sleeps for as long as it says, and also when that is no time at all, on either hub."""
+    workers = Workers()
+    woken = []
+
+    def work() -> None:
+        for seconds in (0.01, 0.0, -1.0):
+            workers.sleep(seconds)
+            woken.append(seconds)
+        workers.stop()
+
+    workers.spawn("supervision", work)
+    wait_until(lambda: len(woken) == 3 or hub.sleep(0.01), 60, "it has woken")
+    assert workers.wait() is True
+
+
+def test_who_sleeps_wakes_when_the_wait_is_over() -> None:
+    """All workers that sleep end with the wait, however long they meant to sleep."""
+    workers = Workers()
+    asleep, woken = [], []
+
+    def work() -> None:
+        asleep.append(True)
+        workers.sleep(3600)
+        woken.append(True)
+
+    for name in ("one", "other"):
+        workers.spawn(name, work)
+    wait_until(lambda: len(asleep) == 2 or hub.sleep(0.01), 60, "both sleep")
+    workers.stop()
+    assert workers.wait() is True
+    wait_until(lambda: len(woken) == 2 or hub.sleep(0.01), 60, "both have woken")
