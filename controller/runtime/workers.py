@@ -50,7 +50,7 @@ class Workers:
         """Wait in a worker, until :meth:`wait` is over at the latest."""
         if self.stopping:
             return
-        with contextlib.suppress(hub.QueueEmpty):
+        with suppress(hub.QueueEmpty):
             self._ended.put(self._ended.get(timeout=max(0.0, seconds)))
 
     def fail(self, reason: str) -> None:
