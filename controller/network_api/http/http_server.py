@@ -22,6 +22,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from controller.config.http_limits import ConnectionLimit, HttpLimits
+from controller.network_api.http.accepting import accept
 from controller.network_api.http.bounded_protocol import BoundedProtocol
 from controller.network_api.http.wsgi_adapter import RequestObserver, WsgiAdapter, WsgiApplication
 from topology.errors import ConfigError
@@ -203,7 +204,6 @@ class HttpServer:
             connection.end()
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         limits = self._limits
         while True:
             full = self.connections >= limits.max_connections
@@ -211,7 +211,7 @@ class HttpServer:
                 await asyncio.sleep(_STEP)
                 continue
             try:
-                sock, peer = await loop.sock_accept(listening)
+                sock, peer = await accept(listening)
             except OSError as error:
                 LOG.error("cannot take API connections: %s", error.strerror or error)
                 await asyncio.sleep(_ACCEPT_PAUSE)
@@ -227,7 +227,7 @@ class HttpServer:
                 connection = _Connection(address)
                 self._connections[connection] = None
                 connection.task = asyncio.create_task(self._begin(connection, sock, peer))
-            await asyncio.sleep(0)  # sock_accept() lets nobody else run while there is another one
+            await asyncio.sleep(0)  # accept() lets nobody else run while there is another one
 
     def _count(self, limit: ConnectionLimit) -> None:
         self.ended[limit] += 1
