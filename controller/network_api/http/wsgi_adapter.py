@@ -151,10 +151,10 @@ class WsgiAdapter:
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            stream.close()  # first: what is waited for then ends early where the process does
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
-            stream.close()
 
     def unreadable(self, peer: str, line: str, status: int, size: int) -> None:
         """A request was answered that could not be read.

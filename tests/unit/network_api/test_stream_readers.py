@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ import pytest
 from controller.config.http_limits import HttpLimits
 from controller.network_api.event_stream import stream_journal
 from controller.network_api.event_stream.stream_journal import JournalPlace, StreamJournal, TooManyReaders
+from controller.network_api.http.bounded_protocol import CONNECTION
 from controller.network_api.http.http_server import HttpServer
-from controller.network_api.http.wsgi_adapter import STREAM
+from controller.network_api.http.wsgi_adapter import STREAM, WsgiAdapter
 from tests.support.host.tunbridge import free_tcp_port
 from tests.support.http.api_process import Client
 from tests.support.http.event_reader import EventReader
@@ -121,6 +124,42 @@ def test_a_stream_ends_now_and_then(served: Served, monkeypatch: pytest.MonkeyPa
         last = reader.last_event_id
     assert told == list(range(1, len(told) + 1))
     assert len(told) > next_one // 2
+
+
+def test_a_stream_that_ends_as_the_process_does() -> None:
+    """Its reader is gone, though what has sent it is given up while it ends."""
+    journal, sent = StreamJournal(ROOM), []
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [])
+        environ[STREAM] = journal.subscribe(None, 1)
+        return []
+
+    async def receive() -> dict[str, Any]:
+        try:
+            return await asyncio.Future()
+        finally:
+            await asyncio.Future()  # it takes its time to end
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            journal.close()
+
+    async def main() -> None:
+        scope: dict[str, Any] = {"state": {CONNECTION: SimpleNamespace(known=False)}, "headers": []}
+        scope |= {"method": "GET", "scheme": "http", "http_version": "1.1", "raw_path": b"/", "query_string": b""}
+        scope |= {"client": ("::1", 1), "server": ("::1", 2)}
+        serving = asyncio.create_task(WsgiAdapter(application, HttpLimits(), None)(scope, receive, send))
+        while not sent or sent[-1] != {"type": "http.response.body"}:
+            await asyncio.sleep(0.001)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait_for(serving, 60)
+
+    asyncio.run(main())
+    assert journal.readers == 0
 
 
 def test_a_comment_shows_that_the_connection_lives(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
