@@ -15,10 +15,10 @@ from typing import Any
 from immutables import Map
 
 from apps.framework.flow import Action, Output, SetTunDst
-from apps.framework.map_index import Index, differing_keys, indexed, members, updated
+from apps.framework.indexes.map_index import Index, differing_keys, indexed, members, updated
+from apps.framework.indexes.view_indexes import INDEXES, addresses_of, hosts_indexed, places_of, untold_of
 from apps.framework.options import AppOption, OptionValue
 from apps.framework.pipeline import BridgeRole
-from apps.framework.view_indexes import INDEXES, addresses_of, hosts_indexed, places_of, untold_of
 from topology.model import Network, NetworkType
 from topology.security_groups import AddressGroup, Direction, SecurityGroup
 

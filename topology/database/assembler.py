@@ -9,7 +9,6 @@ What the schema cannot say is checked here, because rows can be written by hand:
 
 from __future__ import annotations
 
-import ipaddress
 import time
 import uuid
 from collections import defaultdict
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar, Union
 
 from topology.database.canonical_columns import (
+    FREE_TEXTS,
     address_of,
     optional,
     require_canonical,
@@ -27,6 +27,16 @@ from topology.database.canonical_columns import (
 )
 from topology.database.groups.group_members import GroupMembers
 from topology.database.groups.group_rows import address_group, security_group
+from topology.database.rows.row_attributes import (
+    PROFILE,
+    allowed_ips,
+    allowed_macs,
+    allowed_prefixes,
+    attribute,
+    in_order,
+    migrating_to,
+)
+from topology.database.rows.row_names import KINDS, NAMED_BY, brief, row_name
 from topology.database.tables import ADDRESS_GROUP, LAST_REVISION, LATER, SECURITY_GROUP
 from topology.model import (
     DESCRIPTIVE,
@@ -40,10 +50,9 @@ from topology.model import (
 )
 from topology.ovsdb.edit import absent, read, reader, references
 from topology.ovsdb.following_idl import RowChanges
-from topology.rules.attributes.attributes import NETWORK, PORT, Resource
-from topology.rules.request_errors import ObjectKind
+from topology.rules.attributes.attributes import NETWORK, PORT
 from topology.rules.state import BrokenRow
-from topology.rules.views import decode, host_details, stored_value
+from topology.rules.views import host_details, stored_value
 from topology.security_groups import AddressGroup, SecurityGroup
 from topology.source import RowProblem, TopologyBatch, TopologyVersion
 from topology.trace_context import trace_of
@@ -57,28 +66,7 @@ class _Key(NamedTuple):
 _Object = Union[Network, Port, Host, SecurityGroup, AddressGroup]
 _P = TypeVar("_P")
 
-_NAMED_BY = {"Network": "id", "Port": "id", "Host": "name", "Subnet": "id", SECURITY_GROUP: "id", ADDRESS_GROUP: "id"}
-"""The column that names a row towards people; rows of other tables are named by their address."""
-
-_PAIRS, _PROFILE, _MTU = "allowed_address_pairs", "binding:profile", "mtu"
-
-_MAX_TEXT = 300  # characters
-
-_FREE_TEXTS = {
-    "Network": ("name",),
-    "Port": ("name", "device_id", "device_owner"),
-    "Host": ("name", "version"),
-    SECURITY_GROUP: ("name",),
-    ADDRESS_GROUP: ("name",),
-}
-"""Columns of objects that may have any text, but for its length."""
-
-_KINDS: Mapping[str, ObjectKind] = {
-    "Network": "network",
-    "Port": "port",
-    SECURITY_GROUP: "security_group",
-    ADDRESS_GROUP: "address_group",
-}
+_PAIRS, _MTU = "allowed_address_pairs", "mtu"
 
 _AT_A_STRETCH = 0.0005
 """Seconds of making objects until other green threads run: some four of them, or forty that only have another name."""
@@ -162,11 +150,11 @@ class Assembler:
 
     def broken_rows(self) -> list[BrokenRow]:
         """The rows of objects that break a rule, networks and ports first."""
-        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in _KINDS]
-        broken.sort(key=lambda key: list(_KINDS).index(key.table))
+        broken = [key for key in sorted(self._rows.keys() - self._objects.keys()) if key.table in KINDS]
+        broken.sort(key=lambda key: list(KINDS).index(key.table))
         return [
             BrokenRow(
-                _KINDS[key.table], row.id, row.name, self._problems[key][-1].reason, key.row,
+                KINDS[key.table], row.id, row.name, self._problems[key][-1].reason, key.row,
                 read(row, "network").id if key.table == "Port" else "",
             )
             for key in broken
@@ -255,7 +243,7 @@ class Assembler:
         """Have the object of a row, or the reason why there is none."""
         try:
             made = self._make(key, row)
-            require_short(made, _FREE_TEXTS[key.table])
+            require_short(made, FREE_TEXTS[key.table])
         except ValueError as error:
             self._note(key, row, error)
             return
@@ -297,7 +285,7 @@ class Assembler:
     def _require_owner(self, key: _Key, part: Any) -> None:
         owner = self._owner[part.uuid]
         if owner != key:
-            raise ValueError(f"belongs to {_name(self._rows[owner])}, so {_name(self._rows[key])} cannot have it")
+            raise ValueError(f"belongs to {row_name(self._rows[owner])}, so {row_name(self._rows[key])} cannot have it")
 
     def _valid(self, key: _Key, parts: Iterable[Any], make: Callable[[Any], _P]) -> list[_P]:
         """Make a value of each part that is right, and note a problem for each that is not."""
@@ -312,8 +300,8 @@ class Assembler:
 
     def _note(self, key: _Key, row: Any, error: ValueError) -> None:
         table = row._table.name
-        object_id = str(getattr(row, _NAMED_BY[table])) if table in _NAMED_BY else ""
-        self._problems[key].append(RowProblem(_brief(_name(row)), object_id, _brief(str(error))))
+        object_id = str(getattr(row, NAMED_BY[table])) if table in NAMED_BY else ""
+        self._problems[key].append(RowProblem(brief(row_name(row)), object_id, brief(str(error))))
 
     def _network(self, key: _Key, row: Any) -> Network:
         segments, subnets = read(row, "segments"), read(row, "subnets")
@@ -334,7 +322,7 @@ class Assembler:
             name=row.name,
             admin_state_up=row.admin_state_up,
             subnets=tuple(sorted(self._valid(key, subnets, subnet_of), key=lambda subnet: subnet.id)),
-            mtu=_attribute(row, NETWORK, _MTU),
+            mtu=attribute(row, NETWORK, _MTU),
         )
         require_canonical("id", row.id, network.id)
         return network
@@ -354,7 +342,7 @@ class Assembler:
             id=port_id,
             network_id=read(network, "id"),
             mac_address=mac_address,
-            fixed_ips=_in_order([ip for ip in allocations if ip]),
+            fixed_ips=in_order([ip for ip in allocations if ip]),
             name=value("name"),
             device_id=value("device_id"),
             device_owner=value("device_owner"),
@@ -362,12 +350,12 @@ class Assembler:
             requested_host=optional(value("requested_host")),
             host=optional(value("host")),
             status=value("status"),
-            allowed_macs=_allowed_macs(row, pairs) if pairs else (),
-            allowed_ips=_allowed_ips(row, pairs) if pairs else (),
-            migrating_to=_migrating_to(row) if _PROFILE in attributes else None,
+            allowed_macs=allowed_macs(row, pairs) if pairs else (),
+            allowed_ips=allowed_ips(row, pairs) if pairs else (),
+            migrating_to=migrating_to(row) if PROFILE in attributes else None,
             trace=trace_of(attributes),
             port_security_enabled=is_secured,
-            allowed_prefixes=_allowed_prefixes(row, pairs) if is_secured and pairs else (),
+            allowed_prefixes=allowed_prefixes(row, pairs) if is_secured and pairs else (),
             security_group_ids=tuple(sorted(self._group_ids(key, row))) if is_secured else (),
         )
         require_canonical("id", port_id, port.id)
@@ -445,7 +433,7 @@ class Assembler:
         require_canonical("instance", row.instance, host.instance)
         for one in row.tunnel_endpoints:
             if one not in endpoints:
-                self._note(key, one, ValueError(f"host: it is {_brief(one.host)}'s, so {row.name} cannot have it"))
+                self._note(key, one, ValueError(f"host: it is {brief(one.host)}'s, so {row.name} cannot have it"))
         return host
 
     def _batch(
@@ -503,12 +491,6 @@ def _unhurried(keys: Iterable[_Key]) -> Iterator[_Key]:
             yield_at = time.monotonic() + _AT_A_STRETCH
 
 
-def _in_order(addresses: list[FixedIp]) -> tuple[FixedIp, ...]:
-    if len(addresses) < 2:
-        return tuple(addresses)
-    return tuple(sorted(addresses, key=lambda ip: (ip.subnet_id, ip.ip_address)))
-
-
 def _place(key: _Key) -> tuple[str, int]:
     """In the order of keys, which compare UUIDs in Python."""
     return key.table, key.row.int
@@ -516,45 +498,3 @@ def _place(key: _Key) -> tuple[str, int]:
 
 def _id(thing: _Object) -> str:
     return thing.name if isinstance(thing, Host) else thing.id
-
-
-def _brief(text: str) -> str:
-    """What a log and a terminal bear of a text that may hold whatever somebody wrote into a row."""
-    half = _MAX_TEXT // 2
-    return text if len(text) <= _MAX_TEXT else f"{text[:half]} ... {text[-half:]}"
-
-
-def _name(row: Any) -> str:
-    table = row._table.name
-    if table == "Segment":
-        return f"Segment {row.network_type} {row.segmentation_id}"
-    return f"{table} {getattr(row, _NAMED_BY.get(table, 'ip_address'))}"
-
-
-def _allowed_macs(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    return tuple(sorted({pair["mac_address"] for pair in pairs if "mac_address" in pair} - {row.mac_address}))
-
-
-def _allowed_ips(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
-    ranges = {(ipaddress.ip_network(pair["ip_address"]), pair.get("mac_address", row.mac_address)) for pair in pairs}
-    return tuple(sorted((str(cidr[0]), mac) for cidr, mac in ranges if cidr.num_addresses == 1))
-
-
-def _allowed_prefixes(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
-    own = row.mac_address
-    found = {(str(ipaddress.ip_network(pair["ip_address"])), pair.get("mac_address", own)) for pair in pairs}
-    return tuple(sorted(found))
-
-
-def _migrating_to(row: Any) -> str | None:
-    """What Nova says in the profile while it migrates a guest, where that has a host and goes to another one."""
-    profile = _attribute(row, PORT, _PROFILE)
-    target = profile.get("migrating_to") if profile else None
-    if not isinstance(target, str) or not target:
-        return None
-    return target if optional(read(row, "requested_host")) not in (None, target) else None
-
-
-def _attribute(row: Any, resource: Resource, name: str) -> Any:
-    attributes = read(row, "attributes")
-    return decode(resource, {name: attributes[name]}).get(name) if name in attributes else None

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from topology.database.tables import ADDRESS_GROUP, SECURITY_GROUP
 from topology.model import FixedIp, Subnet, canonical_tunnel_ip
 from topology.ovsdb.edit import read
 
 LONGEST = 1024
 """Characters of a text."""
+
+FREE_TEXTS = {
+    "Network": ("name",),
+    "Port": ("name", "device_id", "device_owner"),
+    "Host": ("name", "version"),
+    SECURITY_GROUP: ("name",),
+    ADDRESS_GROUP: ("name",),
+}
+"""Columns of objects that may have any text, but for its length."""
 
 
 def optional(value: list[str]) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.database.assembler import Assembler
-from topology.database.row_index import RowIndex
+from topology.database.rows.row_index import RowIndex
 from topology.database.tables import DATABASE, HOST_STATE, SCHEMA, advance_revision, begin_revision
 from topology.model import Host, HostInfo, PortStatus
 from topology.ovsdb.edit import Edit

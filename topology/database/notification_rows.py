@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from topology.database.row_index import RowIndex
+from topology.database.rows.row_index import RowIndex
 from topology.database.tables import DATABASE, NOTIFICATION, SCHEMA
 from topology.model import PortStatus
 from topology.ovsdb.edit import Edit

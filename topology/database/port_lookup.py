@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topology.database.assembler import Assembler
-from topology.database.row_index import stored_rows
+from topology.database.rows.row_index import stored_rows
 from topology.database.tables import DATABASE, SCHEMA
 from topology.model import Network, Port
 from topology.ovsdb.replica import Replica, RowChanges

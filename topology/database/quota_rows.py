@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from topology.database.row_index import RowIndex
+from topology.database.rows.row_index import RowIndex
 from topology.database.tables import QUOTA
 from topology.ovsdb.edit import Edit
 from topology.ovsdb.replica import RowChanges

@@ -20,8 +20,8 @@ from topology.database.groups.default_rule_rows import default_rule
 from topology.database.groups.group_rows import rules_of
 from topology.database.host_registry import FollowedHosts
 from topology.database.quota_rows import Quotas
-from topology.database.row_index import RowIndex, stored_rows
-from topology.database.row_state import segment_key
+from topology.database.rows.row_index import RowIndex, stored_rows
+from topology.database.rows.row_state import segment_key
 from topology.database.tables import (
     DATABASE,
     DEFAULT_RULE_TABLE,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from topology.database import host_registry
 from topology.database.assembler import Assembler
-from topology.database.row_state import RowState
+from topology.database.rows.row_state import RowState
 from topology.database.tables import advance_revision, renew_identity
 from topology.database.topology_writer import TopologyWriter
 from topology.model import Network, NetworkType, Port, Subnet

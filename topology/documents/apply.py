@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from topology.database.assembler import Assembler
 from topology.database.groups.default_rule_rows import default_rules
-from topology.database.row_state import RowState
+from topology.database.rows.row_state import RowState
 from topology.database.tables import DATABASE, DEFAULT_RULE_TABLE, SCHEMA, TABLES, WRITTEN, advance_revision
 from topology.database.topology_writer import TopologyWriter
 from topology.documents.changes import TopologyChange

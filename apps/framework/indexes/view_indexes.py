@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from immutables import Map
 
-from apps.framework.map_index import Index
+from apps.framework.indexes.map_index import Index
 
 if TYPE_CHECKING:
     from apps.framework.host_view import LocalNetwork, LocalPort, Peer, RemotePort

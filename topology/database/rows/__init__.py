@@ -1,0 +1,1 @@
+"""How rows of the topology are found, named and told apart, and what they have beside their plain columns."""
