@@ -23,6 +23,7 @@ from controller.cli.common_options import (
     LazyCommands,
     Options,
 )
+from controller.daemon import green_threads
 from controller.runtime import garbage
 from topology.errors import TunbridgeError
 
@@ -88,12 +89,13 @@ def cli(ctx: click.Context, config_files: tuple[str, ...], topology: str | None)
 
 def main() -> None:
     """Run the command of ``sys.argv`` and exit; an error is one line on stderr."""
-    # python-ovs imports eventlet where it is installed, and that prints a paragraph for its developers, and loads
-    # dnspython for names that green threads look up: there are none, and it is a fifth of a start
+    # eventlet prints a paragraph for its developers, and loads dnspython for names that green threads look up: there
+    # are none, and it is a fifth of a start
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
     garbage.expect_much()
-    status = _status_of_command()
+    with green_threads.away():
+        status = _status_of_command()
     garbage.ending()
     sys.exit(status)
 

@@ -12,6 +12,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from controller.daemon import green_threads
 from controller.runtime.host_events import CONTROLLER_STARTED, CONTROLLER_STOPPED
 from topology.errors import TunbridgeError
 
@@ -38,6 +39,7 @@ def choose_hub() -> None:
 
     To be called before :func:`run` and :func:`dry_run`, and early: eventlet searches all that is loaded for locks.
     """
+    green_threads.may_come()
     if os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet") == "eventlet":
         import eventlet
 

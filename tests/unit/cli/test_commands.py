@@ -212,8 +212,8 @@ def test_lazy_commands_are_a_mapping() -> None:
         del found["none"]
 
 
-def test_an_ovsdb_client_loads_no_dns() -> None:
-    """eventlet, which python-ovs imports, would load what it looks up names with."""
+def test_who_serves_with_green_threads_loads_no_dns() -> None:
+    """eventlet, which python-ovs imports too, would load what it looks up names with."""
     code = (
         "import sys; from controller.cli import commands; sys.argv[1:] = ['--version']\n"
         "try: commands.main()\n"
@@ -221,6 +221,22 @@ def test_an_ovsdb_client_loads_no_dns() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "True False", done.stderr
+
+
+@pytest.mark.parametrize("command", ["apply", "export"])
+def test_who_asks_a_database_loads_no_green_threads(command: str, tmp_path: Path) -> None:
+    """python-ovs would, to know whether they are in use."""
+    document = tmp_path / "none.json"
+    document.write_text('{"networks": []}')
+    words = ["--topology", f"unix:{tmp_path}/none.sock", command, *([str(document)] if command == "apply" else [])]
+    code = (
+        f"import sys; from controller.cli import commands, topology_commands; sys.argv[1:] = {words}\n"
+        "topology_commands.TIMEOUT = 0.1\n"
+        "try: commands.main()\n"
+        "except SystemExit as end: print(end.code, *('ovs.poller' in sys.modules, 'eventlet.hubs' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "1 True False", done.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "controller"])
