@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -25,6 +25,7 @@ from controller.agent.host_snapshot import DeviceState, HostSnapshot, Published
 from controller.agent.restore.state_file import StateFile
 from controller.agent.security.connection_ender import ConnectionEnder
 from controller.config.package_apps import PackageApps
+from controller.openflow.channel.session import Session
 from controller.openflow.tables.app_flows import IsOfApp, no_apps
 from controller.openflow.tables.comparisons import QUARREL
 from controller.openflow.tables.reconcile import diff, split
@@ -320,15 +321,27 @@ def flows(host: RunningHost, parameters: Mapping[str, object]) -> Json:
     session = sender.session
     if session is None:
         raise TunbridgeError(f"bridge {name} is not connected; --desired shows what it should have")
+    if which == "diff":
+        return {"lines": lasting(lambda: _difference(sender, session))}
     dumped = session.flows()
     if which == "installed":
         others = [one for one in dumped if one.flow is None or is_of_others(one.cookie)]
         known = [one.flow for one in dumped if one.flow is not None and not is_of_others(one.cookie)]
         return {"lines": render_table(known).splitlines() + sorted(map(describe_foreign, others))}
-    if which == "diff":
-        stays = sender.app_flows.has
-        return {"lines": flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign, is_of_app=stays)}
     raise TunbridgeError(f"which: {which!r} is none of desired, installed and diff")
+
+
+def lasting(look: Callable[[], list[str]]) -> list[str]:
+    """The lines of a difference that are there in two looks: what is just on its way to the switch is in one alone."""
+    first = look()
+    second = set(look()) if first else set()
+    return [line for line in first if line in second]
+
+
+def _difference(sender: Sender, session: Session) -> list[str]:
+    dumped = session.flows()
+    stays = sender.app_flows.has
+    return flow_diff(sender.desired, dumped, keeps_foreign=sender.keeps_foreign, is_of_app=stays)
 
 
 def flow_diff(
