@@ -245,19 +245,20 @@ class Replica(Generic[B]):
         """
         seconds = self._timeout if timeout is None else timeout
         request = self._pending(apply, time.monotonic() + seconds, attempts)
-        with self._submitting:
-            if self._thread is None or self._stopping:
-                raise self._unavailable("is not being followed")
-            self._requests.put(request)
-        # The thread gives up at the deadline. It is late only while it converts a large snapshot, makes a large change
-        # or waits for a listener that breaks its promise; then the request expires unsent. What was sent is waited for.
         value: T
         try:
+            with self._submitting:
+                if self._thread is None or self._stopping:
+                    raise self._unavailable("is not being followed")
+                self._requests.put(request)
+            # The thread gives up at the deadline. It is late only while it converts a large snapshot, makes a large
+            # change or waits for a listener that breaks its promise; then the request expires unsent. What was sent is
+            # waited for.
             value = request.result.result(seconds + 1.0)
             return value
         except TimeoutError:
             pass
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # at any moment since it was made
             request.result.cancel()  # what is not sent yet is not to be done any more
             raise
         if request.result.cancel():
