@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -228,11 +227,19 @@ DESCRIPTIVE = ("name", "device_id")
 """Attributes of a port that say nothing but what it is called: no flow, no tag and no report depends on them."""
 
 
-def described(port: Port, values: Mapping[str, str]) -> Port:
-    """A port with others of :data:`DESCRIPTIVE`; all else was checked when it was made, and is not checked again."""
-    new = copy(port)
-    for attribute in DESCRIPTIVE:
-        object.__setattr__(new, attribute, values[attribute])
+REPORTED = ("host", "status")
+"""Attributes of a port that its host writes, each on its own: no other attribute depends on them."""
+
+
+def told_anew(port: Port, values: Mapping[str, str | None]) -> Port:
+    """A port with others of :data:`DESCRIPTIVE` and :data:`REPORTED`.
+
+    All else was checked when it was made, and is not checked again.
+
+    :raises ValueError: the status is none
+    """
+    new = object.__new__(Port)
+    vars(new).update(vars(port), **{**values, "status": PortStatus(values["status"])})
     return new
 
 

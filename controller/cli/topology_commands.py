@@ -12,6 +12,7 @@ from topology.errors import TopologyError
 
 if TYPE_CHECKING:
     from controller.config.config import Config
+    from topology.documents.reader import Document
 
 TIMEOUT = 10.0
 """Seconds to wait for the topology database."""
@@ -41,7 +42,12 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
     from controller.cli import rendering
     from controller.cli.progress import Progress
     from topology.documents.apply import apply_document
-    from topology.documents.reader import parse_text, read_text
+    from topology.documents.document_text import read_text
+
+    def document() -> Document:
+        from topology.documents.reader import parse_text  # while the topology comes
+
+        return parse_text(text, file, lambda done: told.part(f"reading {file}", done))
 
     garbage.search_nothing()
     told = Progress(progress)
@@ -49,7 +55,7 @@ def apply(config: Config, file: str, prune: bool, dry_run: bool, progress: bool 
         text = read_text(file)  # of a pipe, the end of which may be long after what the topology is by now
         changes = apply_document(
             config.topology_connection,
-            lambda: parse_text(text, file, lambda done: told.part(f"reading {file}", done)),
+            document,
             config.allocation_policy(),
             prune=prune,
             dry_run=dry_run,

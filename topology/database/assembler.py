@@ -35,9 +35,10 @@ from topology.database.rows.row_attributes import (
     attribute,
     in_order,
     migrating_to,
+    told,
 )
 from topology.database.rows.row_names import KINDS, NAMED_BY, brief, row_name
-from topology.database.tables import ADDRESS_GROUP, LAST_REVISION, LATER, SECURITY_GROUP
+from topology.database.tables import ADDRESS_GROUP, END_OF_REVISIONS, LAST_REVISION, LATER, SECURITY_GROUP
 from topology.model import (
     DESCRIPTIVE,
     FixedIp,
@@ -46,7 +47,7 @@ from topology.model import (
     NetworkType,
     Port,
     Subnet,
-    described,
+    told_anew,
 )
 from topology.ovsdb.edit import absent, read, reader, references
 from topology.ovsdb.following_idl import RowChanges
@@ -71,13 +72,6 @@ _PAIRS, _MTU = "allowed_address_pairs", "mtu"
 _AT_A_STRETCH = 0.0005
 """Seconds of making objects until other green threads run: some four of them, or forty that only have another name."""
 
-_END_OF_REVISIONS = RowProblem(
-    "Topology",
-    "",
-    f"revision: is not counted from {LAST_REVISION} on, so no host can find out any more that the topology was "
-    "restored from a backup: set it to 0; every host then writes back what it runs and the database lacks",
-)
-
 _ROOTS = ("Network", "Port", "Host", SECURITY_GROUP, ADDRESS_GROUP)
 """The tables that hold objects."""
 
@@ -87,12 +81,11 @@ class Assembler:
 
     :param is_partial: some rows only are followed, and those that they refer to may come later: until then an object
         is what it was
-    :param at_once: each call has all rows, and is that of a command which does nothing else meanwhile
     """
 
-    def __init__(self, *, is_partial: bool = False, at_once: bool = False) -> None:
+    def __init__(self, *, is_partial: bool = False) -> None:
         self._is_partial = is_partial
-        self._at_once = at_once
+        self._follows = True
         self._lacking: set[tuple[str, uuid.UUID]] = set()
         self._members = GroupMembers()
         self._reset()
@@ -107,18 +100,33 @@ class Assembler:
         self._subnets: dict[uuid.UUID, Subnet | None] = {}
         self._subnets_of: dict[uuid.UUID, frozenset[uuid.UUID]] = {}
         self._complete: set[int] = set()
-        waiting, called = self._roots_touched(changes)
+        waiting, few = self._roots_touched(changes)
         before: dict[_Key, _Object | None] = {}
-        unaltered = self._describe(called - waiting, before)
-        waiting |= called - unaltered
+        done = self._tell_anew(few - waiting, before)
+        waiting |= few - done
         while waiting:
             for key in waiting:
                 before.setdefault(key, self._objects.get(key))
-            unaltered -= waiting
+            done -= waiting
             # An object may have been refused a row that another one has now given up: it has another try.
-            waiting = set().union(*[self._assemble(key) for key in self._in_turns(waiting)])
+            waiting = set().union(*[self._assemble(key) for key in _unhurried(sorted(waiting, key=_place))])
         self._versions.update(changes.rows.get("Topology", {}))
+        unaltered = {key for key in done if key.row in changes.described.get(key.table, ())}
         return self._batch(changes.complete, before, self._members.follow(changes), unaltered)
+
+    def fill(self, rows: Mapping[str, Mapping[uuid.UUID, Any]]) -> None:
+        """Have the objects of all rows of a database, for a command that follows no changes and waits for nothing else.
+
+        :param rows: table → its rows
+        """
+        self._follows = False
+        self._reset()
+        self._subnets, self._subnets_of = {}, {}
+        for table in sorted(_ROOTS):
+            for row_uuid, row in sorted(rows[table].items(), key=lambda one: one[0].int):
+                key = _Key(table, row_uuid)
+                self._rows[key] = row
+                self._put(key, row)
 
     def lacking(self) -> set[tuple[str, uuid.UUID]]:
         """Table and UUID of rows that objects were found to lack since this was last called."""
@@ -161,10 +169,6 @@ class Assembler:
             for row in [self._rows[key]]
         ]  # fmt: skip
 
-    def _in_turns(self, waiting: set[_Key]) -> Iterable[_Key]:
-        keys = sorted(waiting, key=_place)
-        return keys if self._at_once else _unhurried(keys)
-
     def _reset(self) -> None:
         self._rows: dict[_Key, Any] = {}
         self._objects: dict[_Key, _Object] = {}
@@ -178,14 +182,14 @@ class Assembler:
         self._told_version: TopologyVersion | None = None
 
     def _roots_touched(self, changes: RowChanges) -> tuple[set[_Key], set[_Key]]:
-        """Returns what is to be made anew, and of what no more is another than what it is called."""
+        """Returns what is to be made anew, and what only has another name, host or status."""
         touched: set[_Key] = set()
-        called: set[_Key] = set()
+        few: set[_Key] = set()
         for table, rows in changes.rows.items():
-            unaltered = changes.described.get(table, frozenset())
-            called.update(_Key(table, row_uuid) for row_uuid in unaltered)
+            told_of = changes.described.get(table, frozenset()) | changes.reported.get(table, frozenset())
+            few.update(_Key(table, row_uuid) for row_uuid in told_of)
             for row_uuid, row in rows.items():
-                if row_uuid in unaltered:
+                if row_uuid in told_of:
                     continue
                 touched |= self._dependents.get(row_uuid, set())
                 if table in _ROOTS:
@@ -195,21 +199,20 @@ class Assembler:
                         self._rows.pop(key, None)
                     else:
                         self._rows[key] = row
-        return touched, called
+        return touched, few
 
-    def _describe(self, called: set[_Key], before: dict[_Key, _Object | None]) -> set[_Key]:
-        """Give ports what describes them, and let all else of them be as it is: that is a tenth of the work.
+    def _tell_anew(self, keys: set[_Key], before: dict[_Key, _Object | None]) -> set[_Key]:
+        """Give ports what describes them and what hosts report, and let all else be as it is: a tenth of the work.
 
-        :param before: gets what they were
-        :returns: those of which that was all that there was to do
+        :param before: gets what they were; those of which that was all are returned
         """
         done = set()
-        for key in called if self._at_once else _unhurried(called):
+        for key in _unhurried(keys):
             old, row = self._objects.get(key), self._rows.get(key)
             if not isinstance(old, Port) or row is None:
                 continue
-            new = described(old, {column: read(row, column) for column in DESCRIPTIVE})
             try:
+                new = told_anew(old, told(row))
                 require_short(new, DESCRIPTIVE)
             except ValueError:
                 continue
@@ -225,9 +228,6 @@ class Assembler:
             for _, part in lacking:
                 self._parts[key].add(part)
                 self._dependents[part].add(key)
-            return set()
-        if self._at_once:  # all is new
-            self._put(key, row)
             return set()
         owned = self._forget_parts(key)
         self._problems.pop(key, None)
@@ -270,7 +270,7 @@ class Assembler:
         return owned
 
     def _depend(self, key: _Key, parts: Iterable[Any]) -> None:
-        if self._at_once:
+        if not self._follows:
             return
         for part in parts:
             self._parts[key].add(part.uuid)
@@ -331,7 +331,7 @@ class Assembler:
         value = reader(row)
         network, fixed_ips = value("network"), value("fixed_ips")
         self._own(key, fixed_ips)
-        if not self._at_once:
+        if self._follows:
             self._depend(key, [network, *(read(allocation, "subnet") for allocation in fixed_ips)])
         allocations = self._valid(key, fixed_ips, partial(self._fixed_ip, network))
         attributes = value("attributes")
@@ -456,7 +456,7 @@ class Assembler:
         problems += self._members.problems
         version = self._version() or (self._told_version if self._is_partial else None)
         if version is not None and version.revision >= LAST_REVISION:
-            problems += (_END_OF_REVISIONS,)
+            problems += (END_OF_REVISIONS,)
         told, now = (self._told_problems, self._told_version), (problems, version)
         if not complete and told == now and not members and not any(found.values()):
             return None

@@ -12,8 +12,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from topology.model import DESCRIPTIVE
+from topology.model import DESCRIPTIVE, REPORTED
 from topology.ovsdb.edit import Edit
+from topology.source import RowProblem
 
 DATABASE = "Tunbridge_Topology"
 """Name of the database on its server."""
@@ -45,6 +46,9 @@ LATER = ("security_groups",)
 
 CALLED: Mapping[str, Sequence[str]] = {"Port": DESCRIPTIVE}
 """Columns that say nothing but what is called how: hosts keep them, to write them back should they be lost."""
+
+TOLD: Mapping[str, Sequence[str]] = {"Port": REPORTED}
+"""Columns that hosts write of what they have bound, of which no other value of a row depends."""
 
 WRITTEN: Mapping[str, Sequence[Sequence[object]]] = {SECURITY_GROUP_MEMBER: ()}
 """Conditions of who writes such rows: none is followed."""
@@ -78,6 +82,13 @@ OBJECT_TABLES = {
 
 LAST_REVISION = 2**62
 """Counting ends here, far from where an integer of OVSDB does: a revision as high was written by hand, and stays."""
+
+END_OF_REVISIONS = RowProblem(
+    "Topology",
+    "",
+    f"revision: is not counted from {LAST_REVISION} on, so no host can find out any more that the topology was "
+    "restored from a backup: set it to 0; every host then writes back what it runs and the database lacks",
+)
 
 _TOPOLOGY = "Topology"
 

@@ -22,6 +22,7 @@ from topology.database.tables import (
     SCHEMA,
     SECURITY_GROUP_MEMBER,
     TABLES,
+    TOLD,
     tables_of_host,
 )
 from topology.errors import ConflictError, TopologyError, TopologyUnavailable
@@ -70,6 +71,7 @@ class TopologyDatabase(Replica[TopologyBatch]):
             tls=tls,
             scope=scope,
             descriptive=CALLED,
+            reported=TOLD,
             quiet=quiet,
         )
 

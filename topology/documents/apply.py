@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from topology.database.assembler import Assembler
-from topology.database.groups.default_rule_rows import default_rules
-from topology.database.rows.row_state import RowState
 from topology.database.tables import DATABASE, DEFAULT_RULE_TABLE, SCHEMA, TABLES, WRITTEN, advance_revision
-from topology.database.topology_writer import TopologyWriter
-from topology.documents.changes import TopologyChange
-from topology.documents.plan import plan
-from topology.documents.reader import Document
-from topology.ovsdb.edit import Edit
 from topology.ovsdb.one_shot import LARGE_SNAPSHOT, opened
-from topology.ovsdb.replica import RowChanges
 from topology.ovsdb.snapshot.snapshot_replica import SnapshotReplica
 from topology.ovsdb.tls import TlsFiles
-from topology.rules.allocation.segment_allocation import AllocationPolicy
-from topology.rules.operations.draft import Draft, Maker
+
+if TYPE_CHECKING:
+    from topology.documents.changes import TopologyChange
+    from topology.documents.reader import Document
+    from topology.ovsdb.edit import Edit
+    from topology.rules.allocation.segment_allocation import AllocationPolicy
 
 _ATTEMPTS = 30
 """Plans that may lose a race before the server's refusal is final; each loss means that another writer has won."""
@@ -78,18 +74,28 @@ def apply_document(
 
 
 def _read(document: Document | Callable[[], Document]) -> Document:
-    return document if isinstance(document, Document) else document()
+    return document() if callable(document) else document
 
 
 def _change(
     document: Document, policy: AllocationPolicy, tell: Callable[[str], None], *, prune: bool, dry_run: bool
 ) -> Callable[[Edit], tuple[TopologyChange, ...]]:
-    """What makes the topology hold a document; it is called again when another writer was faster."""
-    assembler = Assembler(at_once=True)
+    """What makes the topology hold a document; it is called again when another writer was faster.
+
+    What it takes is loaded while the server makes its answer, as the document is.
+    """
+    from topology.database.assembler import Assembler
+    from topology.database.groups.default_rule_rows import default_rules
+    from topology.database.rows.row_state import RowState
+    from topology.database.topology_writer import TopologyWriter
+    from topology.documents.plan import plan
+    from topology.rules.operations.draft import Draft, Maker
+
+    assembler = Assembler()
 
     def change(edit: Edit) -> tuple[TopologyChange, ...]:
         tell("comparing with the topology")
-        assembler(RowChanges(True, {table: edit.rows(table) for table in TABLES}))
+        assembler.fill({table: edit.rows(table) for table in TABLES})
         state = RowState(edit, assembler)
         state.put_default_rules(default_rules(edit.rows(DEFAULT_RULE_TABLE).values()))
         draft = Draft(state, policy, Maker(), time.time(), may_move=True)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 from topology import value_types
+from topology.documents.document_text import read_text
 from topology.documents.yaml_values import parse_yaml
 from topology.errors import DocumentError
 from topology.model import NetworkType, prefix_of
@@ -30,9 +30,6 @@ from topology.rules.attributes.attributes import (
     Resource,
 )
 from topology.rules.security.default_rules import IN_DEFAULT, IN_OTHERS
-
-MAX_BYTES = 16 * 2**20
-"""Size of a file that is accepted: some 100,000 ports."""
 
 _MAX_KEY = 60  # characters of an unknown key that an error repeats
 
@@ -102,25 +99,6 @@ def load_document(path: str | os.PathLike[str]) -> Document:
     :raises DocumentError: there is no such file, it cannot be read, or the document is wrong
     """
     return parse_text(read_text(path), path)
-
-
-def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a document, all of it, also of a pipe.
-
-    :raises DocumentError: there is no such file, it cannot be read, or it is no text
-    """
-    try:
-        with Path(path).open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DocumentError("", f"{path}: cannot be read: {reason}") from None
-    if len(raw) > MAX_BYTES:
-        raise DocumentError("", f"{path}: is larger than {MAX_BYTES >> 20} MiB; apply it in parts")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DocumentError("", f"{path}: is not UTF-8 text: byte {error.start} is {raw[error.start]:#04x}") from None
 
 
 def parse_text(text: str, path: str | os.PathLike[str], progress: Callable[[float], None] | None = None) -> Document:

@@ -55,11 +55,13 @@ class RowChanges:
         unless ``complete``
     :param described: table → UUIDs of those of them that were there before, and of which no column has changed but
         those that only say what a row is called
+    :param reported: likewise of those beside which only columns have changed that nothing else of a row depends on
     """
 
     complete: bool
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
     described: Mapping[str, Set[uuid.UUID]] = field(default_factory=dict)
+    reported: Mapping[str, Set[uuid.UUID]] = field(default_factory=dict)
 
 
 Conditions = list[Any]
@@ -133,6 +135,7 @@ class FollowingIdl(QuickIdl):
 
     :param scope: which rows are followed; all rows are delivered once all of these are there
     :param descriptive: table → columns of which :attr:`RowChanges.described` tells; the scope depends on none of them
+    :param reported: table → columns of which, with those, :attr:`RowChanges.reported` tells
     """
 
     _session: FollowedSession
@@ -149,6 +152,7 @@ class FollowingIdl(QuickIdl):
         leader_only: bool,
         scope: Scope | None = None,
         descriptive: Mapping[str, Collection[str]] = MappingProxyType({}),
+        reported: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         super().__init__(connection, helper, leader_only=leader_only)
         self._session = FollowedSession(self._session, self._received)
@@ -166,6 +170,10 @@ class FollowingIdl(QuickIdl):
         self._descriptive = {table: frozenset(columns) for table, columns in descriptive.items()}
         self._described: dict[str, set[uuid.UUID]] = {}
         """As of :attr:`RowChanges.described`."""
+        self._free = {table: frozenset((*columns, *descriptive.get(table, ()))) for table, columns in reported.items()}
+        """Table → columns that no other depends on."""
+        self._reported: dict[str, set[uuid.UUID]] = {}
+        """As of :attr:`RowChanges.reported`."""
         self._scope = scope
         self._lookup = RowLookup(self, scope.expected if scope is not None else lambda _: ())
         self._unscoped: dict[str, dict[uuid.UUID, Any | None]] = {}
@@ -273,10 +281,9 @@ class FollowingIdl(QuickIdl):
         columns = updates._data.keys() if event == idl.ROW_UPDATE else None
         is_described = columns is not None and columns <= self._descriptive.get(table, frozenset())
         rows = self._changed.setdefault(table, {})
-        if not is_described:
-            self._described.get(table, set()).discard(identity)
-        elif identity not in rows:
-            self._described.setdefault(table, set()).add(identity)
+        is_reported = columns is not None and columns <= self._free.get(table, frozenset())
+        _keep(self._described, table, identity, belongs=is_described, is_first=identity not in rows)
+        _keep(self._reported, table, identity, belongs=is_reported, is_first=identity not in rows)
         rows[identity] = now
         if self._scope is not None:
             if not is_described:
@@ -310,7 +317,7 @@ class FollowingIdl(QuickIdl):
         return changed
 
     def _forget_changes(self) -> None:
-        self._changed, self._described = {}, {}
+        self._changed, self._described, self._reported = {}, {}, {}
 
     def _deliver_all(self) -> None:
         self._forget_changes()
@@ -318,7 +325,7 @@ class FollowingIdl(QuickIdl):
             self._whole = self._hand_over(RowChanges(True, self._everything()))
 
     def _deliver_changes(self) -> None:
-        changes = RowChanges(False, self._changed, self._described)
+        changes = RowChanges(False, self._changed, self._described, self._reported)
         self._forget_changes()
         self._whole = self._hand_over(changes)
 
@@ -420,6 +427,14 @@ class FollowingIdl(QuickIdl):
             return False
         self._retry = _FIRST_RETRY
         return True
+
+
+def _keep(rows: dict[str, set[uuid.UUID]], table: str, row_uuid: uuid.UUID, *, belongs: bool, is_first: bool) -> None:
+    """Let a row be among some while all changes of it are such as belong there."""
+    if not belongs:
+        rows.get(table, set()).discard(row_uuid)
+    elif is_first:
+        rows.setdefault(table, set()).add(row_uuid)
 
 
 def _text(error: Any) -> str:

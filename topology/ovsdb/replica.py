@@ -108,6 +108,7 @@ class Replica(Generic[B]):
         conditions: Mapping[str, Sequence[Sequence[object]]] | None = None,
         scope: Scope | None = None,
         descriptive: Mapping[str, Collection[str]] = MappingProxyType({}),
+        reported: Mapping[str, Collection[str]] = MappingProxyType({}),
         lock: str | None = None,
         quiet: bool = False,
     ) -> None:
@@ -120,7 +121,7 @@ class Replica(Generic[B]):
         self._tables = {table: tuple(columns) for table, columns in tables.items()}
         self._conditions = conditions or {}
         self._scope = scope
-        self._descriptive = descriptive
+        self._descriptive, self._reported = descriptive, reported
         self._lock_name = lock
         self._convert = convert
         self._schema = schema
@@ -310,6 +311,7 @@ class Replica(Generic[B]):
         idl = FollowingIdl(
             self._methods(), helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope,
             descriptive=self._descriptive,
+            reported=self._reported,
         )  # fmt: skip
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])

@@ -209,6 +209,30 @@ def test_a_port_that_is_only_called_otherwise_is_said_to_be(
     assert follower.next() == TopologyBatch(False, ports={P1: port})
 
 
+def test_what_a_host_reports_changes_nothing_else_of_a_port(
+    server: OvsdbServer, follow: Callable[[], Follower]
+) -> None:
+    """Alone, with other columns and with other rows, and of a port that is broken meanwhile."""
+    one_port(server)
+    follower = follow()
+    port = follower.next().ports[P1]
+    assert port is not None
+    server.write(update("Port", host="h9", status="ACTIVE"))
+    port = replace(port, host="h9", status=PortStatus.ACTIVE)
+    assert follower.next() == TopologyBatch(False, ports={P1: port})
+    server.write(update("Port", host="h8", device_owner="compute:nova"))
+    port = replace(port, host="h8", device_owner="compute:nova")
+    assert follower.next() == TopologyBatch(False, ports={P1: port})
+    server.write(update("Port", status="DOWN"), update("IpAllocation", ip_address="10.0.0.6"))
+    port = replace(port, status=PortStatus.DOWN, fixed_ips=(FixedIp("10.0.0.6", S1),))
+    assert follower.next() == TopologyBatch(False, ports={P1: port})
+    server.write(update("Port", mac_address="x"))
+    assert follower.next().ports == {P1: None}
+    server.write(update("Port", host=["set", []], status="BUILD"))
+    server.write(update("Port", mac_address=M1))
+    assert follower.next() == TopologyBatch(False, ports={P1: replace(port, host=None, status=PortStatus.BUILD)})
+
+
 def test_the_id_of_an_object_can_change_and_go_to_another_row(
     server: OvsdbServer, follow: Callable[[], Follower]
 ) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from topology.documents.reader import MAX_BYTES, load_document, parse_document
+from topology.documents.document_text import MAX_BYTES
+from topology.documents.reader import load_document, parse_document
 from topology.documents.yaml_values import MAX_DEPTH, parse_yaml
 from topology.errors import DocumentError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from topology.database.canonical_columns import optional
-from topology.model import FixedIp
+from topology.model import DESCRIPTIVE, FixedIp
 from topology.ovsdb.edit import read
 from topology.rules.attributes.attributes import PORT, Resource
 from topology.rules.views import decode
@@ -38,6 +38,11 @@ def allowed_prefixes(row: Any, pairs: Iterable[Mapping[str, str]]) -> tuple[tupl
     own = row.mac_address
     found = {(str(ipaddress.ip_network(pair["ip_address"])), pair.get("mac_address", own)) for pair in pairs}
     return tuple(sorted(found))
+
+
+def told(row: Any) -> dict[str, str | None]:
+    """Of a port, what :func:`topology.model.told_anew` takes."""
+    return {**{column: read(row, column) for column in (*DESCRIPTIVE, "status")}, "host": optional(read(row, "host"))}
 
 
 def migrating_to(row: Any) -> str | None:
