@@ -66,7 +66,7 @@ def test_a_dry_run_hides_it(mesh: Mesh) -> None:
 
 
 def test_a_monitor_that_does_not_run_is_a_problem(mesh: Mesh) -> None:
-    (problem,) = wait_until(lambda: problems(mesh), 20, "it is said")
+    (problem,) = wait_until(lambda: problems(mesh), 60, "it is said")
     assert problem.startswith("[agent] tunnel_encryption = ipsec, and tunnels may not be encrypted: ovs-monitor-ipsec")
     assert str(mesh.ovs.directory) in problem
     assert not mesh.tunbridge.quick_status()["in_sync"]

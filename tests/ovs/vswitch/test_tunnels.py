@@ -60,19 +60,20 @@ class Mesh:
         """Hosts are deleted, as by any client of the database."""
         self.server.write(*({"op": "delete", "table": "Host", "where": [["name", "==", name]]} for name in names))
 
+    def names(self) -> set[str]:
+        """The ports of br-tun but the patch; none before a controller has made the bridge."""
+        is_there = "br-tun" in self.ovs.vsctl("list-br").split()
+        return set(self.ovs.vsctl("list-ports", "br-tun").split()) - {"patch-int"} if is_there else set()
+
     def tunnels(self) -> dict[str, dict[str, str]]:
-        """Name → options of every port of br-tun but the patch."""
-        names = self.ovs.vsctl("list-ports", "br-tun").split()
-        return {name: self.ovs.row("Interface", name)["options"] for name in names if name != "patch-int"}  # type: ignore[misc]
+        """Name → options of each of them."""
+        return {name: self.ovs.row("Interface", name)["options"] for name in self.names()}  # type: ignore[misc]
 
     def wait_tunnels(self, expected: Mapping[str, Mapping[str, str]]) -> None:
         """Wait until br-tun has exactly these ports beside the patch."""
         wait_until(
-            lambda: (
-                set(self.ovs.vsctl("list-ports", "br-tun").split()) - {"patch-int"} == expected.keys()
-                and self.tunnels() == expected
-            ),
-            10,
+            lambda: self.names() == expected.keys() and self.tunnels() == expected,
+            60,
             lambda: f"ports {expected}, not {self.tunnels()}\n{self.tunbridge.log_tail()}",
         )
 
@@ -83,7 +84,7 @@ class Mesh:
             ports = [name for name in self.tunnels() if name.partition("-")[0] in expected]
             return {name.partition("-")[0]: self.ovs.row("Port", name)["trunks"] for name in ports}
 
-        wait_until(lambda: trunks() == expected, 10, lambda: f"trunks {expected}, not {trunks()}")
+        wait_until(lambda: trunks() == expected, 60, lambda: f"trunks {expected}, not {trunks()}")
 
     def counters(self) -> dict[str, int]:
         """Messages and rows written so far."""
