@@ -41,6 +41,7 @@ from topology.database.rows.row_names import KINDS, NAMED_BY, brief, row_name
 from topology.database.tables import ADDRESS_GROUP, END_OF_REVISIONS, LAST_REVISION, LATER, SECURITY_GROUP
 from topology.model import (
     DESCRIPTIVE,
+    REPORTED,
     FixedIp,
     Host,
     Network,
@@ -111,8 +112,7 @@ class Assembler:
             # An object may have been refused a row that another one has now given up: it has another try.
             waiting = set().union(*[self._assemble(key) for key in _unhurried(sorted(waiting, key=_place))])
         self._versions.update(changes.rows.get("Topology", {}))
-        unaltered = {key for key in done if key.row in changes.described.get(key.table, ())}
-        return self._batch(changes.complete, before, self._members.follow(changes), unaltered)
+        return self._batch(changes.complete, before, self._members.follow(changes), done)
 
     def fill(self, rows: Mapping[str, Mapping[uuid.UUID, Any]]) -> None:
         """Have the objects of all rows of a database, for a command that follows no changes and waits for nothing else.
@@ -186,7 +186,7 @@ class Assembler:
         touched: set[_Key] = set()
         few: set[_Key] = set()
         for table, rows in changes.rows.items():
-            told_of = changes.described.get(table, frozenset()) | changes.reported.get(table, frozenset())
+            told_of = changes.reported.get(table, frozenset())
             few.update(_Key(table, row_uuid) for row_uuid in told_of)
             for row_uuid, row in rows.items():
                 if row_uuid in told_of:
@@ -441,7 +441,7 @@ class Assembler:
         complete: bool,
         before: dict[_Key, _Object | None],
         members: Mapping[tuple[str, str], bool],
-        unaltered: set[_Key],
+        few: set[_Key],
     ) -> TopologyBatch | None:
         found: dict[str, dict[str, Any]] = {table: {} for table in _ROOTS}
         for key, old in before.items():
@@ -471,7 +471,9 @@ class Assembler:
             security_groups=found[SECURITY_GROUP],
             address_groups=found[ADDRESS_GROUP],
             group_members=members,
-            described=frozenset(_id(new) for key in unaltered if (new := self._objects[key]) != before[key]),
+            described=frozenset(
+                _id(new) for key in few if (new := self._objects[key]) != before[key] and _is_renamed(before[key], new)
+            ),
         )
 
     def _version(self) -> TopologyVersion | None:
@@ -494,6 +496,14 @@ def _unhurried(keys: Iterable[_Key]) -> Iterator[_Key]:
 def _place(key: _Key) -> tuple[str, int]:
     """In the order of keys, which compare UUIDs in Python."""
     return key.table, key.row.int
+
+
+def _is_renamed(old: _Object | None, new: _Object) -> bool:
+    """Of a port that was told anew: what its host reports of it is as it was, so that it is but called otherwise.
+
+    The columns that changed do not tell: a report that came while parts of the port were missing comes with its name.
+    """
+    return all(getattr(old, attribute) == getattr(new, attribute) for attribute in REPORTED)
 
 
 def _id(thing: _Object) -> str:

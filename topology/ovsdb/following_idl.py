@@ -53,14 +53,12 @@ class RowChanges:
     :param complete: ``rows`` are all rows of the database, and what was known before is void
     :param rows: table → row UUID → the row of the IDL, or None when it is gone; a table without changes is left out
         unless ``complete``
-    :param described: table → UUIDs of those of them that were there before, and of which no column has changed but
-        those that only say what a row is called
-    :param reported: likewise of those beside which only columns have changed that nothing else of a row depends on
+    :param reported: table → UUIDs of those of them that were there before, and of which only columns have changed that
+        nothing else of a row depends on
     """
 
     complete: bool
     rows: Mapping[str, Mapping[uuid.UUID, Any | None]]
-    described: Mapping[str, Set[uuid.UUID]] = field(default_factory=dict)
     reported: Mapping[str, Set[uuid.UUID]] = field(default_factory=dict)
 
 
@@ -134,7 +132,7 @@ class FollowingIdl(QuickIdl):
     An exception of ``deliver`` is logged; all rows are delivered again after a pause.
 
     :param scope: which rows are followed; all rows are delivered once all of these are there
-    :param descriptive: table → columns of which :attr:`RowChanges.described` tells; the scope depends on none of them
+    :param descriptive: table → columns of which the scope is not told, since it depends on none of them
     :param reported: table → columns of which, with those, :attr:`RowChanges.reported` tells
     """
 
@@ -168,8 +166,6 @@ class FollowingIdl(QuickIdl):
         # Keyed by row, so it is never larger than the database however many updates one run reads.
         self._changed: dict[str, dict[uuid.UUID, Any | None]] = {}
         self._descriptive = {table: frozenset(columns) for table, columns in descriptive.items()}
-        self._described: dict[str, set[uuid.UUID]] = {}
-        """As of :attr:`RowChanges.described`."""
         self._free = {table: frozenset((*columns, *descriptive.get(table, ()))) for table, columns in reported.items()}
         """Table → columns that no other depends on."""
         self._reported: dict[str, set[uuid.UUID]] = {}
@@ -281,9 +277,10 @@ class FollowingIdl(QuickIdl):
         columns = updates._data.keys() if event == idl.ROW_UPDATE else None
         is_described = columns is not None and columns <= self._descriptive.get(table, frozenset())
         rows = self._changed.setdefault(table, {})
-        is_reported = columns is not None and columns <= self._free.get(table, frozenset())
-        _keep(self._described, table, identity, belongs=is_described, is_first=identity not in rows)
-        _keep(self._reported, table, identity, belongs=is_reported, is_first=identity not in rows)
+        if columns is None or not columns <= self._free.get(table, frozenset()):
+            self._reported.get(table, set()).discard(identity)
+        elif identity not in rows:
+            self._reported.setdefault(table, set()).add(identity)
         rows[identity] = now
         if self._scope is not None:
             if not is_described:
@@ -317,7 +314,7 @@ class FollowingIdl(QuickIdl):
         return changed
 
     def _forget_changes(self) -> None:
-        self._changed, self._described, self._reported = {}, {}, {}
+        self._changed, self._reported = {}, {}
 
     def _deliver_all(self) -> None:
         self._forget_changes()
@@ -325,7 +322,7 @@ class FollowingIdl(QuickIdl):
             self._whole = self._hand_over(RowChanges(True, self._everything()))
 
     def _deliver_changes(self) -> None:
-        changes = RowChanges(False, self._changed, self._described, self._reported)
+        changes = RowChanges(False, self._changed, self._reported)
         self._forget_changes()
         self._whole = self._hand_over(changes)
 
@@ -427,14 +424,6 @@ class FollowingIdl(QuickIdl):
             return False
         self._retry = _FIRST_RETRY
         return True
-
-
-def _keep(rows: dict[str, set[uuid.UUID]], table: str, row_uuid: uuid.UUID, *, belongs: bool, is_first: bool) -> None:
-    """Let a row be among some while all changes of it are such as belong there."""
-    if not belongs:
-        rows.get(table, set()).discard(row_uuid)
-    elif is_first:
-        rows.setdefault(table, set()).add(row_uuid)
 
 
 def _text(error: Any) -> str:

@@ -85,8 +85,9 @@ class Replica(Generic[B]):
     :param conditions: table → conditions in OVSDB's JSON notation (RFC 7047 §5.1), one of which its rows must meet to
         be followed; a server that knows no conditional monitoring (ovsdb-server(7) §4.1.12) sends all rows
     :param scope: says which rows are followed, where that changes; it lives in the replica's thread
-    :param descriptive: table → columns that say nothing but what a row is called; see
-        :attr:`topology.ovsdb.following_idl.RowChanges.described`
+    :param descriptive: table → columns that say nothing but what a row is called: no scope depends on them
+    :param reported: table → columns that, as those, no other column depends on; see
+        :attr:`topology.ovsdb.following_idl.RowChanges.reported`
     :param quiet: says nothing of its connection: another replica of the server does
     :param lock: name of a lock (RFC 7047 §4.1.8) that one client of a server has at a time; transactions are made
         while this replica has it, and fail otherwise
@@ -310,8 +311,7 @@ class Replica(Generic[B]):
         restrict(helper, self._tables)
         idl = FollowingIdl(
             self._methods(), helper, deliver=self._deliver, leader_only=self._leader_only, scope=self._scope,
-            descriptive=self._descriptive,
-            reported=self._reported,
+            descriptive=self._descriptive, reported=self._reported,
         )  # fmt: skip
         for table, conditions in self._conditions.items():
             idl.cond_change(table, [list(condition) for condition in conditions])

@@ -56,23 +56,19 @@ class PendingTransaction:
         :param where: names the database in errors
         :returns: what ``apply`` returned, and the number of rows written; 0 when nothing was to be done
         """
-        sent = False
         while True:
             if not idl.current:
                 raise errors.unavailable(f"database {where} is not connected")
-            late = errors.unavailable(f"database {where} did not take the change in time; nothing was written")
-            if time.monotonic() >= self._deadline:
-                raise late
+            self._require_time(errors, where)
             seqno = idl.change_seqno
             txn = Transaction(idl)
             try:
                 value = self._apply(edit := Edit(idl, txn))
-                if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
-                    raise late  # which it has become meanwhile
+                self._require_wanted(errors, where, stopping)
             except BaseException:
                 txn.abort()
                 raise
-            sent, written = True, _rows_written(txn) + edit.overwritten
+            written = _rows_written(txn) + edit.overwritten
             status = txn.commit()
             if status == Transaction.INCOMPLETE:
                 lost = (errors.unconfirmed or errors.unavailable)(
@@ -92,6 +88,25 @@ class PendingTransaction:
             if self._attempts <= 0 or not isinstance(refused, errors.conflict):
                 raise refused
             self.conflicts += 1  # the rows of the other writer came before the refusal
+
+    def _require_wanted(self, errors: ErrorTypes, where: str, stopping: Callable[[], bool]) -> None:
+        """From here on it is sent, for the first time or again, and cannot be cancelled any more.
+
+        :raises TunbridgeError: of ``unavailable``: nobody waits for it any more
+        """
+        self._require_time(errors, where)
+        # Who is interrupted after a refusal can cancel no more, and closes the replica.
+        if stopping():
+            raise errors.unavailable(f"database {where} is being closed; nothing was written")
+        if not (self.result.running() or self.result.set_running_or_notify_cancel()):
+            raise self._late(errors, where)
+
+    def _require_time(self, errors: ErrorTypes, where: str) -> None:
+        if time.monotonic() >= self._deadline:
+            raise self._late(errors, where)
+
+    def _late(self, errors: ErrorTypes, where: str) -> TunbridgeError:
+        return errors.unavailable(f"database {where} did not take the change in time; nothing was written")
 
 
 def pump(

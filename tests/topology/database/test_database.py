@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from tests.topology.ovsdb import OvsdbServer, network_operations, port_operation
+from topology.database.assembler import Assembler
+from topology.database.tables import CALLED, DATABASE, SCHEMA, TABLES, TOLD
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyUnavailable
 from topology.model import FixedIp, Network, NetworkType, PortStatus, Subnet
+from topology.ovsdb.replica import Replica
 from topology.source import PortReport, TopologyBatch
 
 N1, N2 = "00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2"
@@ -315,3 +318,35 @@ def test_reports_fail_at_once_while_the_database_is_away(server: OvsdbServer, fo
     assert batch.complete
     assert batch.ports.keys() == {P1}
     assert follower.database.report([report]) == 1
+
+
+def test_what_a_new_name_brings_along_is_not_said_to_be_a_name(server: OvsdbServer) -> None:
+    """While a part of a port is not there it is what it was, and what its host reported meanwhile is told later."""
+    server.write(*network_operations(N1, subnet_id=S1), port_operation(P1, NETWORK, M1))
+    batches: queue.Queue[TopologyBatch] = queue.Queue()
+    part = Replica(
+        server.connection, DATABASE, tables=dict.fromkeys(TABLES, ()), convert=Assembler(is_partial=True),
+        schema=SCHEMA, conditions={"IpAllocation": ()}, descriptive=CALLED, reported=TOLD,
+    )  # fmt: skip
+    part.start(batches.put)
+    try:
+        port = batches.get(timeout=60).ports[P1]
+        assert port is not None
+        [subnet] = [row["_uuid"] for row in server.rows("Subnet", "_uuid")]
+        allocation = {"subnet": subnet, "ip_address": "10.0.0.5"}
+        server.write(
+            {"op": "insert", "table": "IpAllocation", "uuid-name": "ip", "row": allocation},
+            update("Port", fixed_ips=["named-uuid", "ip"], host="h9"),
+            {"op": "insert", "table": "Host", "row": {"name": "h9"}},
+        )
+        batch = batches.get(timeout=60)
+        assert (batch.hosts.keys(), batch.ports) == ({"h9"}, {})
+        server.write(update("Port", name="x"))
+        port = replace(port, name="x", host="h9")
+        assert batches.get(timeout=60) == TopologyBatch(False, ports={P1: port})
+        server.write(update("Port", name="y"))
+        assert batches.get(timeout=60) == TopologyBatch(
+            False, ports={P1: replace(port, name="y")}, described=frozenset({P1})
+        )
+    finally:
+        part.stop()

@@ -115,8 +115,7 @@ class _SnapshotTransaction(PendingTransaction):
         self, idl: FollowingIdl, errors: ErrorTypes, where: str, stopping: Callable[[], bool]
     ) -> tuple[Any, int]:
         """See :meth:`PendingTransaction.commit`."""
-        sent, pause = False, _FIRST_PAUSE
-        late = errors.unavailable(f"database {where} did not take the change in time; nothing was written")
+        pause = _FIRST_PAUSE
         lost = (errors.unconfirmed or errors.unavailable)(
             f"database {where} did not confirm the change; it may have been made or not"
         )
@@ -126,11 +125,10 @@ class _SnapshotTransaction(PendingTransaction):
             edit = SnapshotEdit(self._ahead.pop() if self._ahead else self._snapshot(idl, errors, where, stopping))
             with _answering(idl):
                 value, operations = self._apply(edit), edit.operations()
-            if time.monotonic() >= self._deadline or not (sent or self.result.set_running_or_notify_cancel()):
-                raise late
+            self._require_wanted(errors, where, stopping)
             if not operations:
                 return value, 0
-            sent, until = True, max(self._deadline, time.monotonic() + self._confirmation)
+            until = max(self._deadline, time.monotonic() + self._confirmation)
             answer = _Exchange(idl, operations).wait(until, lost, stopping)
             if answer.status == Transaction.SUCCESS:
                 return value, len(operations)
