@@ -41,13 +41,13 @@ from topology.database.rows.row_names import KINDS, NAMED_BY, brief, row_name
 from topology.database.tables import ADDRESS_GROUP, END_OF_REVISIONS, LAST_REVISION, LATER, SECURITY_GROUP
 from topology.model import (
     DESCRIPTIVE,
+    REPORTED,
     FixedIp,
     Host,
     Network,
     NetworkType,
     Port,
     Subnet,
-    is_renamed,
     told_anew,
 )
 from topology.ovsdb.edit import absent, read, reader, references
@@ -471,7 +471,9 @@ class Assembler:
             security_groups=found[SECURITY_GROUP],
             address_groups=found[ADDRESS_GROUP],
             group_members=members,
-            described=frozenset(_id(new) for key in few if is_renamed(before[key], new := self._objects[key])),
+            described=frozenset(
+                _id(new) for key in few if (new := self._objects[key]) != before[key] and _is_renamed(before[key], new)
+            ),
         )
 
     def _version(self) -> TopologyVersion | None:
@@ -494,6 +496,14 @@ def _unhurried(keys: Iterable[_Key]) -> Iterator[_Key]:
 def _place(key: _Key) -> tuple[str, int]:
     """In the order of keys, which compare UUIDs in Python."""
     return key.table, key.row.int
+
+
+def _is_renamed(old: _Object | None, new: _Object) -> bool:
+    """Of a port that was told anew: what its host reports of it is as it was, so that it is but called otherwise.
+
+    The columns that changed do not tell: a report that came while parts of the port were missing comes with its name.
+    """
+    return all(getattr(old, attribute) == getattr(new, attribute) for attribute in REPORTED)
 
 
 def _id(thing: _Object) -> str:
