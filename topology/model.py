@@ -243,6 +243,14 @@ def told_anew(port: Port, values: Mapping[str, str | None]) -> Port:
     return new
 
 
+def is_renamed(old: object, new: object) -> bool:
+    """Whether a port that was told anew is but called otherwise: its host reports of it what it did.
+
+    The columns that changed do not say so: a report that came while parts of the port were missing comes with its name.
+    """
+    return old != new and all(getattr(old, attribute) == getattr(new, attribute) for attribute in REPORTED)
+
+
 def canonical_tunnel_types(values: Iterable[str], attribute: str) -> tuple[str, ...]:
     """Return encapsulations without repetition, in the order of :class:`NetworkType`.
 

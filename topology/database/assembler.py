@@ -41,13 +41,13 @@ from topology.database.rows.row_names import KINDS, NAMED_BY, brief, row_name
 from topology.database.tables import ADDRESS_GROUP, END_OF_REVISIONS, LAST_REVISION, LATER, SECURITY_GROUP
 from topology.model import (
     DESCRIPTIVE,
-    REPORTED,
     FixedIp,
     Host,
     Network,
     NetworkType,
     Port,
     Subnet,
+    is_renamed,
     told_anew,
 )
 from topology.ovsdb.edit import absent, read, reader, references
@@ -66,6 +66,7 @@ class _Key(NamedTuple):
 
 
 _Object = Union[Network, Port, Host, SecurityGroup, AddressGroup]
+_Before = dict[_Key, Union[_Object, None]]
 _P = TypeVar("_P")
 
 _PAIRS, _MTU = "allowed_address_pairs", "mtu"
@@ -437,11 +438,7 @@ class Assembler:
         return host
 
     def _batch(
-        self,
-        complete: bool,
-        before: dict[_Key, _Object | None],
-        members: Mapping[tuple[str, str], bool],
-        few: set[_Key],
+        self, complete: bool, before: _Before, members: Mapping[tuple[str, str], bool], few: set[_Key]
     ) -> TopologyBatch | None:
         found: dict[str, dict[str, Any]] = {table: {} for table in _ROOTS}
         for key, old in before.items():
@@ -471,9 +468,7 @@ class Assembler:
             security_groups=found[SECURITY_GROUP],
             address_groups=found[ADDRESS_GROUP],
             group_members=members,
-            described=frozenset(
-                _id(new) for key in few if (new := self._objects[key]) != before[key] and _is_renamed(before[key], new)
-            ),
+            described=frozenset(_id(new) for key in few if is_renamed(before[key], new := self._objects[key])),
         )
 
     def _version(self) -> TopologyVersion | None:
@@ -496,14 +491,6 @@ def _unhurried(keys: Iterable[_Key]) -> Iterator[_Key]:
 def _place(key: _Key) -> tuple[str, int]:
     """In the order of keys, which compare UUIDs in Python."""
     return key.table, key.row.int
-
-
-def _is_renamed(old: _Object | None, new: _Object) -> bool:
-    """Of a port that was told anew: what its host reports of it is as it was, so that it is but called otherwise.
-
-    The columns that changed do not tell: a report that came while parts of the port were missing comes with its name.
-    """
-    return all(getattr(old, attribute) == getattr(new, attribute) for attribute in REPORTED)
 
 
 def _id(thing: _Object) -> str:

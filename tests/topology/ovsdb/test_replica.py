@@ -138,6 +138,22 @@ def test_a_schema_without_the_column_is_named(server: OvsdbServer, caplog: pytes
         replica.stop()
 
 
+def test_a_change_that_is_made_while_it_is_closed_is_not_sent(server: OvsdbServer) -> None:
+    names = Names(server.connection).start()
+    names.wait((True, {}))
+    closer = threading.Thread(target=names.replica.stop)
+
+    def apply(edit: Edit) -> None:
+        edit.insert("Host", name="late")
+        closer.start()
+        wait_until(lambda: names.replica._stopping, 60, "it is being closed")
+
+    with pytest.raises(TopologyUnavailable, match="is being closed; nothing was written"):
+        names.replica.transact(apply)
+    closer.join()
+    assert server.rows("Host", "name") == []
+
+
 def test_stopping_is_quick_while_the_server_is_down(
     stopped_server: OvsdbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
