@@ -89,6 +89,7 @@ END_OF_REVISIONS = RowProblem(
     f"revision: is not counted from {LAST_REVISION} on, so no host can find out any more that the topology was "
     "restored from a backup: set it to 0; every host then writes back what it runs and the database lacks",
 )
+"""What is told of a database that has come to it."""
 
 _TOPOLOGY = "Topology"
 

@@ -14,7 +14,7 @@ from topology.database.assembler import Assembler
 from topology.database.tables import CALLED, DATABASE, SCHEMA, TABLES, TOLD
 from topology.database.topology_database import TopologyDatabase
 from topology.errors import TopologyUnavailable
-from topology.model import FixedIp, Network, NetworkType, PortStatus, Subnet
+from topology.model import FixedIp, Network, NetworkType, Port, PortStatus, Subnet
 from topology.ovsdb.replica import Replica
 from topology.source import PortReport, TopologyBatch
 
@@ -188,14 +188,20 @@ def test_an_object_that_becomes_wrong_is_gone_and_comes_back(
     assert follower.next().ports == {P1: before.ports[P1]}
 
 
-def test_a_port_that_is_only_called_otherwise_is_said_to_be(
-    server: OvsdbServer, follow: Callable[[], Follower]
-) -> None:
-    """Also of many changes that are told at once, and not of one that is something else besides, or is wrong."""
+def followed_port(server: OvsdbServer, follow: Callable[[], Follower]) -> tuple[Follower, Port]:
+    """Who follows a topology of one port, and that as it was told first."""
     one_port(server)
     follower = follow()
     port = follower.next().ports[P1]
     assert port is not None
+    return follower, port
+
+
+def test_a_port_that_is_only_called_otherwise_is_said_to_be(
+    server: OvsdbServer, follow: Callable[[], Follower]
+) -> None:
+    """Also of many changes that are told at once, and not of one that is something else besides, or is wrong."""
+    follower, port = followed_port(server, follow)
     server.write(update("Port", name="a", device_id="guest"))
     port = replace(port, name="a", device_id="guest")
     assert follower.next() == TopologyBatch(False, ports={P1: port}, described=frozenset({P1}))
@@ -216,10 +222,7 @@ def test_what_a_host_reports_changes_nothing_else_of_a_port(
     server: OvsdbServer, follow: Callable[[], Follower]
 ) -> None:
     """Alone, with other columns and with other rows, and of a port that is broken meanwhile."""
-    one_port(server)
-    follower = follow()
-    port = follower.next().ports[P1]
-    assert port is not None
+    follower, port = followed_port(server, follow)
     server.write(update("Port", host="h9", status="ACTIVE"))
     port = replace(port, host="h9", status=PortStatus.ACTIVE)
     assert follower.next() == TopologyBatch(False, ports={P1: port})

@@ -157,6 +157,11 @@ def host(tmp_path: Path) -> Iterator[Host]:
         made.stop()
 
 
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """What a process of its own does, whose modules are its own too."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
 def test_help_loads_nothing_but_click() -> None:
     heavy = ("os_ken", "eventlet", "ovsdbapp", "ovs", "oslo_config", "rich", "netaddr", "yaml")
     code = (
@@ -164,7 +169,7 @@ def test_help_loads_nothing_but_click() -> None:
         "try: commands.main()\n"
         f"except SystemExit as end: print('status', end.code, [m for m in {heavy} if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = python(code)
     assert done.stdout.splitlines()[-1] == "status 0 []"
 
 
@@ -188,7 +193,7 @@ def test_who_only_asks_the_controller_loads_little(host: Host, words: list[str])
         f"except SystemExit as end: print('status', end.code, [m for m in {heavy} if m in sys.modules])"
     )
     host.start(STATE)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = python(code)
     assert done.stdout.splitlines()[-1] == "status 0 []", done.stderr
 
 
@@ -219,7 +224,7 @@ def test_who_serves_with_green_threads_loads_no_dns() -> None:
         "try: commands.main()\n"
         "except SystemExit: import ovs.db.idl; print('eventlet' in sys.modules, 'dns' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = python(code)
     assert done.stdout.splitlines()[-1] == "True False", done.stderr
 
 
@@ -235,7 +240,7 @@ def test_who_asks_a_database_loads_no_green_threads(command: str, tmp_path: Path
         "try: commands.main()\n"
         "except SystemExit as end: print(end.code, *('ovs.poller' in sys.modules, 'eventlet.hubs' in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = python(code)
     assert done.stdout.splitlines()[-1] == "1 True False", done.stderr
 
 
@@ -248,7 +253,7 @@ def test_the_hub_is_chosen_before_anything_is_loaded(command: str) -> None:
         "process.choose_hub = lambda: print(*(m in sys.modules for m in ('oslo_config', 'apps', 'os_ken')))\n"
         "commands.main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = python(code)
     assert (done.returncode, done.stdout) == (1, "False False False\n"), done.stderr
     assert "/nowhere" in done.stderr
 
